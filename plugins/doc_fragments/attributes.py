@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, multicluster.gloo contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The attributes: section of the modules."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments multicluster.gloo.attributes, .attributes.info and .attributes.changing."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/multicluster.gloo.cluster) in C(module_defaults) to set the cluster options once.
+    support: full
+    membership:
+      - multicluster.gloo.cluster
+  action:
+    description: Has an action plugin of the same name; some of the work is done on the controller.
+    support: full
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: full
+  platform:
+    description: Target operating systems.
+    platforms: posix
+    support: full
+"""
+
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell the truth without changing anything.
+    support: full
+    details: This module reads only.
+  diff_mode:
+    description: Tells what was or would be changed, in C(diff) mode.
+    support: N/A
+    details: This module reads only.
+  idempotent:
+    description: When run twice with the same arguments, the second run changes nothing.
+    support: full
+    details: This module reads only.
+"""
+
+    CHANGING = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell the truth without changing anything.
+    support: full
+    details: Tells the truth also before the namespace or the CRD of an object exists.
+  diff_mode:
+    description: Tells what was or would be changed, in C(diff) mode.
+    support: full
+    details: Shows only fields this collection owns; secret values are replaced by a fingerprint.
+  idempotent:
+    description: When run twice with the same arguments, the second run changes nothing.
+    support: full
+    details: An object whose owned fields are right is not written at all.
+"""

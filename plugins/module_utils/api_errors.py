@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, multicluster.gloo contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an API server's refusal means: worth another try, or which error with which hint (pure)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
+
+_WEBHOOK_DOWN = re.compile(
+    r"failed calling webhook.*(connection refused|no endpoints available|no such host|EOF|context deadline exceeded|"
+    r"Client\.Timeout|connection reset)",
+    re.DOTALL,
+)
+_MANAGER = re.compile(r'conflict with "([^"]+)"')
+
+
+def transient_pause(status: dict[str, Any], code: int, retry_after: str | None, attempt: int) -> float | None:
+    """Seconds to wait before the same request again, None when it would be refused again.
+
+    429 and 503 (Retry-After honoured), a webhook or an aggregated API that does not answer yet, etcd timeouts, and a
+    namespace of that name still terminating.
+    """
+    backoff = min(0.2 * 2 ** (attempt - 1), 3.0)
+    message = str(status.get("message", ""))
+    if code in (429, 503):
+        try:
+            return max(backoff, min(float(retry_after or 0), 10.0))
+        except ValueError:
+            return backoff
+    if code in (500, 504) and (_WEBHOOK_DOWN.search(message) or status.get("reason") in ("ServerTimeout", "Timeout")):
+        return backoff
+    if code == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)):
+        return backoff
+    return None
+
+
+def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: int) -> ClusterError:
+    """The error for a refusal. ``status`` is the API's Status object, ``what`` names the object ("Kind ns/name")."""
+    reason = str(status.get("reason") or f"HTTP {code}")
+    message = str(status.get("message") or reason)
+    facts: dict[str, Any] = {"cluster": cluster, "reason": reason, "code": code}
+    head = f"{cluster}: {what}: " if what else f"{cluster}: "
+    if code == 401:
+        return Forbidden(
+            f"{head}{server} does not accept the credentials of this context (401 Unauthorized). "
+            "The client certificate or token has expired or belongs to another cluster: renew the kubeconfig",
+            **facts,
+        )
+    if code == 403 and reason == "Forbidden" and "is forbidden: User" in message:
+        return Forbidden(f"{head}{message}. Give this user the right or use another context", **facts)
+    if code == 404:
+        return NotFound(f"{head}{message}", **facts)
+    if code == 409:
+        return _conflict(head, status, message, facts)
+    # Server-side apply reports an unknown field of a built-in kind as a plain 500.
+    if code in (400, 422) or (code == 403 and "denied" in message) or "failed to create typed patch object" in message:
+        return Invalid(f"{head}{_invalid(status, message)} ({reason})", **facts)
+    if code == 403:
+        return Forbidden(f"{head}{message} ({reason})", **facts)
+    if code in (429, 503, 504):
+        return Unreachable(f"{head}{server} is not able to answer: {message} ({reason})", **facts)
+    if "failed calling webhook" in message:
+        return ClusterError(f"{head}{message}. The admission webhook's server has to run before this can be written", **facts)
+    return ClusterError(f"{head}{message} ({reason})", **facts)
+
+
+def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
+    causes = (status.get("details") or {}).get("causes") or []
+    return [cause for cause in causes if isinstance(cause, dict)]
+
+
+def _conflict(head: str, status: dict[str, Any], message: str, facts: dict[str, Any]) -> Conflict:
+    fields: dict[str, list[str]] = {}
+    for cause in _causes(status):
+        if cause.get("reason") != "FieldManagerConflict":
+            continue
+        found = _MANAGER.search(str(cause.get("message", "")))
+        managers = fields.setdefault(str(cause.get("field", "")), [])
+        if found and found.group(1) not in managers:
+            managers.append(found.group(1))
+    if not fields:
+        return Conflict(f"{head}{message}", **facts)
+    listed = "; ".join(f"{field} ({', '.join(managers) or 'unknown manager'})" for field, managers in sorted(fields.items()))
+    return Conflict(
+        f"{head}other field managers own fields with other values: {listed}. "
+        "Leave these fields out, or take them over with on_conflict: force",
+        fields,
+        **facts,
+    )
+
+
+def _invalid(status: dict[str, Any], message: str) -> str:
+    causes = [
+        f"{cause.get('field')}: {cause.get('message')}" for cause in _causes(status) if cause.get("field") and cause.get("message")
+    ]
+    # The message repeats the causes; where there are many they read better as a list of fields.
+    return message if len(causes) < 2 else "; ".join(causes)

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, multicluster.gloo contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Base of all action plugins: runs the engine inside the controller where that is the same, else the module."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from ansible import constants as C
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils.errors import ClusterError
+from ..module_utils.outcome import Engine, failed, finished, plain
+
+display = Display()
+
+
+class EngineAction(ActionBase):
+    """An action plugin in a few lines: a subclass names ENGINE (as staticmethod), ARGUMENT_SPEC and perhaps RULES.
+
+    In-process when the connection is local, the task neither async nor become: heavy imports are then paid once per
+    play, and waits can show progress. Both ways return the same result.
+    """
+
+    ENGINE: ClassVar[Engine]
+    ARGUMENT_SPEC: ClassVar[dict[str, Any]]
+    # Further rules of ArgumentSpecValidator: required_if, mutually_exclusive, ...
+    RULES: ClassVar[dict[str, Any]] = {}
+
+    _supports_async = True
+    _supports_check_mode = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        if not self._in_process():
+            wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+            result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
+            return result
+        validation, args = self.validate_argument_spec(argument_spec=self.ARGUMENT_SPEC, **self.RULES)
+        result.update(self._run_engine(plain({name: args.get(name) for name in self.ARGUMENT_SPEC})))
+        secret = validation._no_log_values
+        return remove_values(result, secret) if secret else result
+
+    def _in_process(self) -> bool:
+        return self._connection.transport == "local" and not self._task.async_val and not self._play_context.become
+
+    def _run_engine(self, params: dict[str, Any]) -> dict[str, Any]:
+        diff = bool(self._task.diff)
+        try:
+            with self._environment():
+                return finished(type(self).ENGINE(params, bool(self._task.check_mode), self._progress), diff)
+        except ClusterError as exc:
+            return {"failed": True, **failed(exc, diff)}
+        except Exception as exc:
+            # A fault of ours: one sentence for the user, the trace where -vvv looks for it.
+            display.vvv(traceback.format_exc())
+            return {"failed": True, "changed": False, "msg": f"{self._task.action}: unexpected {type(exc).__name__}: {exc}"}
+
+    def _progress(self, line: str) -> None:
+        display.display(f"    {line}", color=C.COLOR_VERBOSE)
+
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """The task's ``environment:`` for the time of the run, as a module would see it (credential plugins read it)."""
+        wanted: dict[str, Any] = {}
+        self._compute_environment_string(wanted)
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update({name: str(value) for name, value in wanted.items()})
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
