@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """What an API server's refusal means: worth another try, or which error with which hint (pure)."""
@@ -65,7 +65,9 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
     if code in (429, 503, 504):
         return Unreachable(f"{head}{server} is not able to answer: {message} ({reason})", **facts)
     if "failed calling webhook" in message:
-        return ClusterError(f"{head}{message}. The admission webhook's server has to run before this can be written", **facts)
+        return ClusterError(
+            f"{head}{message}. The admission webhook's server has to run before this can be written", **facts
+        )
     return ClusterError(f"{head}{message} ({reason})", **facts)
 
 
@@ -85,7 +87,9 @@ def _conflict(head: str, status: dict[str, Any], message: str, facts: dict[str, 
             managers.append(found.group(1))
     if not fields:
         return Conflict(f"{head}{message}", **facts)
-    listed = "; ".join(f"{field} ({', '.join(managers) or 'unknown manager'})" for field, managers in sorted(fields.items()))
+    listed = "; ".join(
+        f"{field} ({', '.join(managers) or 'unknown manager'})" for field, managers in sorted(fields.items())
+    )
     return Conflict(
         f"{head}other field managers own fields with other values: {listed}. "
         "Leave these fields out, or take them over with on_conflict: force",
@@ -96,7 +100,9 @@ def _conflict(head: str, status: dict[str, Any], message: str, facts: dict[str, 
 
 def _invalid(status: dict[str, Any], message: str) -> str:
     causes = [
-        f"{cause.get('field')}: {cause.get('message')}" for cause in _causes(status) if cause.get("field") and cause.get("message")
+        f"{cause.get('field')}: {cause.get('message')}"
+        for cause in _causes(status)
+        if cause.get("field") and cause.get("message")
     ]
     # The message repeats the causes; where there are many they read better as a list of fields.
     return message if len(causes) < 2 else "; ".join(causes)

@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """One connection to one cluster: an explicit kubeconfig and context, plain dicts in and out.
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+Jsons = list[Json]
 
 FIELD_MANAGER = "multicluster.gloo"
 
@@ -149,6 +150,10 @@ class Cluster:
             raise self._not_served(api_version, kind)
         return found
 
+    def learn(self, kind: Kind) -> None:
+        """Tell where a kind will live whose CRD is not served yet."""
+        self._discovered.setdefault(kind.api_version, {})[kind.kind] = kind
+
     def served(self, api_version: str, kind: str) -> bool:
         """True when the API server serves the kind; asks it even for kinds of the table."""
         try:
@@ -187,17 +192,27 @@ class Cluster:
             return None
 
     def list(
-        self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None, fields: str | None = None
-    ) -> list[Json]:
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> Jsons:
         """All objects of a kind, of one namespace or (None) of all. ``labels``, ``fields``: selectors as text."""
         return self.list_at(api_version, kind, namespace, labels, fields)[0]
 
     def list_at(
-        self, api_version: str, kind: str, namespace: str | None = None, labels: str | None = None, fields: str | None = None
-    ) -> tuple[list[Json], str]:
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> tuple[Jsons, str]:
         """Like list(), with the resourceVersion a watch can start from."""
         where = self.kind(api_version, kind)
-        items: list[Json] = []
+        items: Jsons = []
         query: dict[str, str] = {"limit": "500"}
         if labels:
             query["labelSelector"] = labels
@@ -224,12 +239,12 @@ class Cluster:
         resource_version: str = "",
         timeout: float = 60.0,
         fields: str | None = None,
-        opened: list[Any] | None = None,
+        opened: Callable[[Any], None] | None = None,
     ) -> Iterator[tuple[str, Json]]:
         """Yield (ADDED | MODIFIED | DELETED | BOOKMARK, object) until ``timeout`` or the server ends the stream.
 
-        Raises Timeout with reason Expired when ``resource_version`` is too old: list again. ``opened`` receives the
-        response, whose ``shutdown()`` ends the stream from another thread.
+        Raises Timeout with reason Expired when ``resource_version`` is too old: list again. ``opened`` is given
+        the response, whose ``shutdown()`` ends the stream from another thread.
         """
         where = self.kind(api_version, kind)
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, int(timeout)))}
@@ -241,7 +256,7 @@ class Cluster:
             query["fieldSelector"] = fields
         response = self._open("GET", where.url(namespace), query, _title(kind, namespace), where, read=timeout + 5)
         if opened is not None:
-            opened.append(response)
+            opened(response)
         rest = b""
         try:
             for chunk in response.stream(None, decode_content=True):
@@ -276,9 +291,15 @@ class Cluster:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def apply(
-        self, obj: Json, *, force: bool = False, dry_run: bool = False, manager: str = FIELD_MANAGER, strict: bool = True
+        self,
+        obj: Json,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
+        strict: bool = True,
     ) -> Json:
-        """Server-side apply; returns the object as stored (or as it would be). Raises Conflict, Invalid, NotServed, ..."""
+        """Server-side apply; the object as stored (or as it would be). Raises Conflict, Invalid, NotServed, ..."""
         where, name, namespace = self._address(obj)
         query = {
             "fieldManager": manager,
@@ -359,7 +380,9 @@ class Cluster:
 
     # -- pods --------------------------------------------------------------------------------------------------------
 
-    def pod_exec(self, namespace: str, pod: str, command: list[str], container: str | None = None, timeout: float = 30) -> str:
+    def pod_exec(
+        self, namespace: str, pod: str, command: Sequence[str], container: str | None = None, timeout: float = 30
+    ) -> str:
         """Run a command in a Pod and return its standard output. Raises ClusterError with stderr when it fails."""
         what = _title("Pod", namespace, pod)
         api = _load(self.name, self.kubeconfig, self.context)
@@ -369,7 +392,7 @@ class Cluster:
                 kube_client.CoreV1Api(api).connect_get_namespaced_pod_exec,
                 pod,
                 namespace,
-                command=command,
+                command=[*command],
                 stdout=True,
                 stderr=True,
                 stdin=False,
@@ -548,7 +571,8 @@ def _load(name: str, kubeconfig: str, context: str) -> Any:
     if context not in contexts:
         have = ", ".join(sorted(contexts)) or "none"
         raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} has no context {context!r}; it has: {have}. Correct 'context' (kube_context)",
+            f"{name}: the kubeconfig {kubeconfig} has no context {context!r}; it has: {have}. "
+            "Correct 'context' (kube_context)",
             cluster=name,
             contexts=sorted(contexts),
         )
@@ -578,10 +602,10 @@ def _status(data: bytes) -> Json:
 
 def _hopeless(exc: Exception) -> bool:
     """No second try will help: the name is unknown, the certificate wrong, or nobody answered in five seconds."""
-    hopeless = (urllib3.exceptions.SSLError, urllib3.exceptions.NameResolutionError, urllib3.exceptions.ConnectTimeoutError)
-    if isinstance(exc, urllib3.exceptions.NewConnectionError):
-        return isinstance(exc, urllib3.exceptions.NameResolutionError)
-    return isinstance(exc, (*hopeless, urllib3.exceptions.ReadTimeoutError))
+    kinds = urllib3.exceptions
+    if isinstance(exc, kinds.NewConnectionError):  # a ConnectTimeoutError too, but mostly a refused connection
+        return isinstance(exc, kinds.NameResolutionError)
+    return isinstance(exc, (kinds.SSLError, kinds.TimeoutError))
 
 
 def _network_reason(exc: Exception) -> str:

@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Engine of the module cluster_info: is this the cluster that is meant, and does it answer?"""
@@ -27,8 +27,9 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         expected = (params.get("expected_uid") or "").strip()
         if expected and expected != uid:
             raise ClusterError(
-                f"{cluster.name}: context {cluster.context} leads to another cluster: the UID of its namespace kube-system is "
-                f"{uid}, expected is {expected} (server {cluster.server}). Correct kube_context or the expected UID",
+                f"{cluster.name}: context {cluster.context} leads to another cluster: "
+                f"the UID of its namespace kube-system is {uid}, expected is {expected} "
+                f"(server {cluster.server}). Correct kube_context or the expected UID",
                 cluster=cluster.name,
                 uid=uid,
                 expected_uid=expected,
@@ -49,7 +50,7 @@ def _split(text: str) -> tuple[str, str]:
     """("gateway.networking.k8s.io", "Gateway") of "gateway.networking.k8s.io/Gateway"."""
     group, slash, kind = text.partition("/")
     if not slash or not kind or "/" in kind:
-        raise ClusterError(f"kinds: {text!r} is not of the form <API group>/<Kind>, such as gateway.networking.k8s.io/Gateway")
+        raise ClusterError(f"kinds: {text!r} is no <API group>/<Kind>, such as gateway.networking.k8s.io/Gateway")
     return group, kind
 
 

@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Where kinds live in the API: known ones from a table, so that a task needs no discovery request for them."""
@@ -34,12 +34,12 @@ class Kind:
 
 
 def api_path(api_version: str) -> str:
-    """"/api/v1" for the core group, "/apis/<group>/<version>" for the others."""
+    """ "/api/v1" for the core group, "/apis/<group>/<version>" for the others."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 def group_of(api_version: str) -> str:
-    """"apps" of "apps/v1", "" of "v1"."""
+    """ "apps" of "apps/v1", "" of "v1"."""
     return api_version.split("/", 1)[0] if "/" in api_version else ""
 
 

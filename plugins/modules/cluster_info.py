@@ -1,7 +1,6 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Module cluster_info."""
@@ -17,7 +16,7 @@ description:
   - Fails with the reason and what to do when the context is unknown, the API server does not answer, the credentials
     have expired, or the cluster is not the one expected.
 author:
-  - multicluster.gloo contributors (!UNKNOWN)
+  - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes

@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Base of all action plugins: runs the engine inside the controller where that is the same, else the module."""
@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils.errors import ClusterError
-from ..module_utils.outcome import Engine, failed, finished, plain
+from ..module_utils.outcome import failed, finished, plain
 
 display = Display()
 
@@ -30,7 +30,8 @@ class EngineAction(ActionBase):
     play, and waits can show progress. Both ways return the same result.
     """
 
-    ENGINE: ClassVar[Engine]
+    # An Engine; typed Any because a class attribute that is a function looks like a method to type checkers.
+    ENGINE: ClassVar[Any]
     ARGUMENT_SPEC: ClassVar[dict[str, Any]]
     # Further rules of ArgumentSpecValidator: required_if, mutually_exclusive, ...
     RULES: ClassVar[dict[str, Any]] = {}
@@ -63,14 +64,15 @@ class EngineAction(ActionBase):
         except Exception as exc:
             # A fault of ours: one sentence for the user, the trace where -vvv looks for it.
             display.vvv(traceback.format_exc())
-            return {"failed": True, "changed": False, "msg": f"{self._task.action}: unexpected {type(exc).__name__}: {exc}"}
+            msg = f"{self._task.action}: unexpected {type(exc).__name__}: {exc}"
+            return {"failed": True, "changed": False, "msg": msg}
 
     def _progress(self, line: str) -> None:
         display.display(f"    {line}", color=C.COLOR_VERBOSE)
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
-        """The task's ``environment:`` for the time of the run, as a module would see it (credential plugins read it)."""
+        """The task's ``environment:``, as a module would see it; credential plugins read it."""
         wanted: dict[str, Any] = {}
         self._compute_environment_string(wanted)
         before = {name: os.environ.get(name) for name in wanted}
