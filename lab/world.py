@@ -6,13 +6,15 @@ change), and is woken when a kind it named changes in any cluster.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -380,7 +382,7 @@ class World:
         self.charts = charts
         self._lock = threading.Lock()
         self._given: set[int] = set()
-        self._places = _Places(home / "places.json")
+        self._places = Places(home / "places.json")
 
     @classmethod
     def load(cls, home: Path) -> World:
@@ -425,42 +427,54 @@ class World:
 
         For LoadBalancer Services: key = "<namespace>/<name>". The place is kept over restarts.
         """
-        seed = f"{self.home}|{cluster}|{key}"
-        with self._lock:
-            return str(self._places.keep(f"address {cluster} {key}", lambda taken: _free_address(seed, ports, taken)))
+        return self._places.address(f"{cluster} {key}", ports)
 
     def release_address(self, cluster: str, key: str) -> None:
         """Give an address back when its Service is gone."""
-        with self._lock:
-            self._places.drop(f"address {cluster} {key}")
+        self._places.drop(f"address {cluster} {key}")
 
     def port(self, key: str) -> int:
         """A port of 127.0.0.1 that stays the same over restarts of everything (below the ephemeral range)."""
-        with self._lock:
-            return int(self._places.keep(f"port {key}", lambda taken: _free_port(f"{self.home}|{key}", taken)))
+        return self._places.port(key)
 
     def istiod_port(self, cluster: str) -> int:
         """Where the cluster's istiod serves its webhooks (https://localhost:<port>)."""
         return self.port(f"istiod {cluster}")
 
 
-class _Places:
-    """Names and the addresses or ports they keep, in one JSON file."""
+class Places:
+    """Names and the addresses or ports they keep, in one JSON file that several processes may use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def keep(self, key: str, choose: Callable[[set[Any]], Any]) -> Any:
-        known = self._read()
-        if key not in known:
-            known[key] = choose(set(known.values()))
-            self._write(known)
-        return known[key]
+    def address(self, key: str, ports: list[int]) -> str:
+        return str(self._keep(f"address {key}", lambda seed, taken: _free_address(seed, ports, taken)))
+
+    def port(self, key: str) -> int:
+        return int(self._keep(f"port {key}", _free_port))
 
     def drop(self, key: str) -> None:
+        with self._locked():
+            known = self._read()
+            if known.pop(key, None) is not None:
+                self._write(known)
+
+    def _keep(self, key: str, choose: Callable[[str, set[Any]], Any]) -> Any:
         known = self._read()
-        if known.pop(key, None) is not None:
-            self._write(known)
+        if key not in known:
+            with self._locked():
+                known = self._read()
+                if key not in known:
+                    known[key] = choose(f"{self.path}|{key}", set(known.values()))
+                    self._write(known)
+        return known[key]
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> dict[str, Any]:
         try:

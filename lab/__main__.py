@@ -1,0 +1,263 @@
+"""`python -m lab up | down | status | logs NAME | exec -- COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lab import inventory, paths, processes, programs, supervisor
+from lab.api import Api, ApiError
+from lab.clusters import ControlPlane, write_kubeconfig
+from lab.errors import LabError
+from lab.progress import Progress
+
+MANAGEMENT = "mgmt"
+HONEST = (
+    "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts and"
+    " istiod, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller, cloud load"
+    " balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    home = paths.home()
+    try:
+        return int(arguments.run(home, arguments))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except ApiError as error:
+        print(f"lab: {error}\nlab: `python -m lab up` starts what does not run", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; `python -m lab up` goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab", description="Real control planes on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("up", help="start the lab, or heal it")
+    command.add_argument("--workloads", type=_count, default=None, metavar="N", help="workload clusters (default 2)")
+    command.set_defaults(run=_up)
+    command = commands.add_parser("down", help="end all processes and remove the lab's folder (the cache stays)")
+    command.set_defaults(run=_down)
+    command = commands.add_parser("status", help="clusters, components, played parts, addresses")
+    command.set_defaults(run=_status)
+    command = commands.add_parser("logs", help="log of a component or played part")
+    command.add_argument("name", nargs="?", help="for example kubelet, supervisor, cluster1/kube-apiserver")
+    command.add_argument("-n", "--lines", type=int, default=200)
+    command.add_argument("-f", "--follow", action="store_true")
+    command.set_defaults(run=_logs)
+    command = commands.add_parser("exec", help="run a command with the lab's kubectl, helm and kubeconfig")
+    command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    command.set_defaults(run=_exec)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 9:
+        raise argparse.ArgumentTypeError("between 1 and 9 workload clusters")
+    return number
+
+
+def _up(home: Path, arguments: argparse.Namespace) -> int:
+    home.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(home):
+        names = _wanted(home, arguments.workloads)
+        planes = [ControlPlane(home, name, number) for number, name in enumerate(names)]
+        progress = Progress(steps=3)
+        supplies = programs.supplies(progress)
+        programs.link(home / "bin", supplies.programs)
+        new = [plane for plane in planes if not plane.exists]
+        if new:
+            supervisor.stop(home)  # it must learn of the new clusters
+        (home / "lab.json").unlink(missing_ok=bool(new))
+        verb = f"creating {len(new)} and starting" if new else "starting"
+        with progress.step(f"{verb} {len(planes)} control planes: {', '.join(names)}"):
+            _all(planes, lambda plane: plane.start() if plane.exists else plane.create(supplies.programs))
+        with progress.step("waiting for API servers and nodes"):
+            write_kubeconfig(home / "kubeconfig", planes)
+            _all(planes, lambda plane: plane.wait_ready(home / "kubeconfig"))
+        _write_state(home, names, supplies)
+        with progress.step("starting the played parts"):
+            supervisor.start(home)
+            failing = supervisor.wait_started(home)
+        for part, error in failing.items():
+            progress.say(f"  {part} fails: {error} (python -m lab logs {part})")
+        progress.say(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
+        progress.say(HONEST)
+    return 0
+
+
+def _wanted(home: Path, workloads: int | None) -> list[str]:
+    """Names of the clusters; a lab that exists keeps at least what it has."""
+    have = _clusters(home)
+    count = workloads or max(len(have) - 1, 0) or 2
+    if have and count < len(have) - 1:
+        raise LabError(
+            f"the lab in {home} has {len(have) - 1} workload clusters, {count} were asked for;"
+            " fewer need a new lab: python -m lab down"
+        )
+    return [MANAGEMENT, *(f"cluster{number}" for number in range(1, count + 1))]
+
+
+def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> None:
+    state = {
+        "management": MANAGEMENT,
+        "clusters": names,
+        "programs": {name: str(path) for name, path in supplies.programs.items()},
+        "sources": supplies.sources,
+        "istio_charts": str(supplies.istio_charts),
+        "gateway_api_crds": str(supplies.gateway_api_crds),
+    }
+    fresh = home / "lab.json.new"
+    fresh.write_text(json.dumps(state, indent=1))
+    fresh.replace(home / "lab.json")
+    charts = Path(__file__).parent / "charts"
+    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies, charts))
+
+
+def _down(home: Path, arguments: argparse.Namespace) -> int:
+    if not home.exists():
+        print(f"no lab in {home}")
+        return 0
+    if not any((home / name).exists() for name in ("places.json", "clusters", "lab.json", "up.lock")):
+        raise LabError(f"{home} does not look like a lab: nothing is removed")
+    with _one_at_a_time(home):
+        supervisor.stop(home)
+        # Components first by their pid files (the last started first), then whatever else carries this lab's mark.
+        for folder in sorted((home / "clusters" / "clusters").glob("*")):
+            ControlPlane(home, folder.name, 0).stop()
+        processes.end(processes.of_lab(home))
+        left = processes.of_lab(home)
+        if left:
+            raise LabError(f"these processes do not end: {[processes.command(pid)[:100] for pid in left]}")
+        shutil.rmtree(home)
+    print(f"lab is down; {home} removed, the cache {paths.cache()} stays")
+    return 0
+
+
+def _status(home: Path, arguments: argparse.Namespace) -> int:
+    names = _clusters(home)
+    if not names:
+        print(f"no lab in {home}; start one: python -m lab up")
+        return 1
+    healthy = True
+    console = Console(highlight=False)
+    table = Table("cluster", "API server", "version", "node", "components", "load balancers")
+    for number, name in enumerate(names):
+        row, fine = _cluster_row(home, ControlPlane(home, name, number))
+        table.add_row(name, *row)
+        healthy = healthy and fine
+    console.print(table)
+    told = supervisor.status(home)
+    if told is None:
+        console.print("supervisor: not running (python -m lab up)")
+        return 1
+    parts = Table("played part", "state")
+    for part, error in told["parts"].items():
+        parts.add_row(part, "starting" if error is None else error or "healthy")
+        healthy = healthy and error == ""
+    console.print(parts)
+    console.print(HONEST)
+    return 0 if healthy else 1
+
+
+def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
+    dead = [name for name in plane.component_names() if not plane.component_pid(name)]
+    components = f"dead: {', '.join(dead)}" if dead else f"{len(plane.component_names())} running"
+    try:
+        api = Api(home / "kubeconfig", plane.name, user_agent="lab")
+        version = api.request("GET", "/version")["gitVersion"]
+        nodes = api.request("GET", "/api/v1/nodes")["items"]
+        services = api.request("GET", "/api/v1/services")["items"]
+    except (ApiError, OSError) as error:
+        return [plane.server(), "-", "-", components, str(error)[:120]], False
+    ready = sum(
+        condition["type"] == "Ready" and condition["status"] == "True"
+        for node in nodes
+        for condition in (node.get("status") or {}).get("conditions") or []
+    )
+    balancers = [
+        f"{service['metadata']['namespace']}/{service['metadata']['name']} {ingress.get('ip', ingress.get('hostname'))}"
+        for service in services
+        for ingress in (service["status"].get("loadBalancer") or {}).get("ingress") or []
+    ]
+    fine = not dead and ready > 0
+    return [plane.server(), version, f"{ready}/{len(nodes)} Ready", components, "\n".join(balancers) or "-"], fine
+
+
+def _logs(home: Path, arguments: argparse.Namespace) -> int:
+    logs = {path.stem: path for path in sorted((home / "logs").glob("*.log"))}
+    for name in _clusters(home):
+        folder = ControlPlane(home, name, 0).component_log("any").parent
+        logs.update({f"{name}/{file.stem}": file for file in sorted(folder.glob("*.log"))})
+    chosen = logs.get(arguments.name or "")
+    if chosen is None:
+        if arguments.name:
+            print(f"lab: no log {arguments.name}", file=sys.stderr)
+        print("\n".join(logs) if logs else f"no logs in {home}")
+        return 1 if arguments.name else 0
+    tail = ["tail", "-n", str(arguments.lines), *(["-f"] if arguments.follow else []), str(chosen)]
+    return subprocess.run(tail, check=False).returncode
+
+
+def _exec(home: Path, arguments: argparse.Namespace) -> int:
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise LabError("exec needs a command: python -m lab exec -- kubectl get pods -A")
+    if not _clusters(home):
+        raise LabError(f"no lab in {home}; start one: python -m lab up")
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(home / "kubeconfig"),
+        "PATH": f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise LabError(f"no program {command[0]} in {home / 'bin'} or on PATH")
+    os.execve(program, command, environment)
+
+
+def _clusters(home: Path) -> list[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return list(json.loads((home / "lab.json").read_text())["clusters"])
+    return []
+
+
+def _all(planes: list[ControlPlane], work: object) -> None:
+    """The same for all clusters at once; the first error wins."""
+    assert callable(work)
+    with ThreadPoolExecutor(len(planes)) as pool:
+        for done in [pool.submit(work, plane) for plane in planes]:
+            done.result()
+
+
+@contextlib.contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another `lab up` or `lab down` works on {home}: waiting", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())
