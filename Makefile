@@ -96,7 +96,11 @@ lab-down: venv ## stop the lab and remove what it kept, but not its cache of pro
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test lint unit acceptance sanity molecule bench
-test: lint unit acceptance ## everything
+test: venv ## everything: lint, unit and acceptance tests; a failed check does not hide the others
+	@code=0; \
+	.ci/lint || code=1; \
+	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS) || code=1; \
+	exit $$code
 
 lint: venv ## ruff, mypy, ansible-lint, ansible-test sanity, collection build
 	@.ci/lint

@@ -1,0 +1,164 @@
+"""On empty clusters: check mode tells everything and writes nothing; bad input ends before the first write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from acceptance import snapshot
+from acceptance.audit import Mark
+from acceptance.site import Inventory, Site, edited, missing
+
+
+def test_check_mode_says_what_would_be_created(empty: Site, before: dict[str, snapshot.Snapshot]) -> None:
+    mark = Mark(empty)
+
+    run = empty.play("site", "--check", "--diff").ok()
+    empty.note("site.yml --check --diff on empty clusters", run.seconds)
+
+    assert [str(write) for write in mark.writes()] == []
+    assert snapshot.all_differences(before, snapshot.take(empty)) == []
+    assert set(run.recap) >= set(empty.clusters)
+    assert all(counts["failed"] == counts["unreachable"] == 0 for counts in run.recap.values())
+    assert all(run.recap[cluster]["changed"] > 0 for cluster in empty.clusters), run.recap
+    told = (
+        "gloo-platform",
+        "gloo-operator",
+        "managed-istio",
+        "istio-eastwestgateway",
+        "root-trust",
+        "productpage-v1",
+        "reviews-v3",
+        "reviews-vd",
+        "bookinfo-east-west",
+        "gloo-gateway",
+        "custom-gw-params",
+        "gloo-system/http",
+    )
+    assert missing([re.escape(name) for name in told], run.text) == []
+
+
+@dataclass(frozen=True)
+class BadInput:
+    """What is wrong, how, and what the error says: the cluster (or the inventory), the field, the hint."""
+
+    name: str
+    says: tuple[str, ...]
+    inventory: Callable[[Site, Inventory], None] | None = None
+    kubeconfig: Callable[[Site, dict[str, Any]], None] | None = None
+    variables: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _hosts(inventory: Inventory, group: str) -> dict[str, Any]:
+    hosts: dict[str, Any] = inventory["all"]["children"][group]["hosts"]
+    return hosts
+
+
+def _host(site: Site, inventory: Inventory, **variables: str) -> None:
+    _hosts(inventory, "workload")[site.remote_cluster].update(variables)
+
+
+def _renamed(site: Site, inventory: Inventory) -> None:
+    hosts = _hosts(inventory, "workload")
+    hosts["cluster_two"] = hosts.pop(site.remote_cluster)
+
+
+def _without_context(site: Site, config: dict[str, Any]) -> None:
+    config["contexts"] = [entry for entry in config["contexts"] if entry["name"] != site.remote_cluster]
+
+
+def _nobody_listens(site: Site, config: dict[str, Any]) -> None:
+    used = next(entry["context"]["cluster"] for entry in config["contexts"] if entry["name"] == site.remote_cluster)
+    server = next(entry["cluster"] for entry in config["clusters"] if entry["name"] == used)
+    server["server"] = "https://127.0.0.1:1"
+
+
+def _destination(**spec: Any) -> dict[str, Any]:
+    sound = {"hosts": ["a.mesh.internal.com"], "ports": [{"number": 80, "protocol": "HTTP"}]}
+    whole = {**sound, "services": [{"labels": {"app": "a"}}], **spec}
+    return {"routing_virtual_destinations": [{"name": "a", "namespace": "bookinfo", "spec": whole}]}
+
+
+BAD_INPUT = (
+    BadInput(
+        "unknown context",
+        (r"{remote}", r"kube_context|context", r"nowhere", r"{gateway}"),
+        inventory=lambda site, hosts: _host(site, hosts, kube_context="nowhere"),
+    ),
+    BadInput(
+        "context missing in the kubeconfig",
+        (r"{remote}", r"context", r"(?i)it has|contexts"),
+        kubeconfig=_without_context,
+    ),
+    BadInput("API server unreachable", (r"{remote}", r"127\.0\.0\.1:1\b"), kubeconfig=_nobody_listens),
+    BadInput(
+        "two hosts with the same cluster",
+        (r"{remote}", r"{gateway}", r"(?i)same cluster"),
+        inventory=lambda site, hosts: _host(site, hosts, kube_context=site.gateway_cluster),
+    ),
+    BadInput("name with underscore", (r"cluster_two", r"(?i)underscore|lower ?case|DNS"), inventory=_renamed),
+    BadInput(
+        "no workload cluster",
+        (r"workload",),
+        inventory=lambda site, hosts: hosts["all"]["children"]["workload"].update(hosts={}),
+    ),
+    BadInput(
+        "no gateway cluster",
+        (r"gateway",),
+        inventory=lambda site, hosts: hosts["all"]["children"]["gateway"].update(hosts={}),
+    ),
+    BadInput(
+        "licence of Gloo Mesh missing",
+        (r"GLOO_MESH_LICENSE_KEY", r"mesh_license_key", r"{management}"),
+        environment={"GLOO_MESH_LICENSE_KEY": ""},
+    ),
+    BadInput(
+        "licence of Gloo Gateway missing",
+        (r"GLOO_GATEWAY_LICENSE_KEY", r"gateway_license_key", r"{gateway}"),
+        environment={"GLOO_GATEWAY_LICENSE_KEY": ""},
+    ),
+    BadInput(
+        "malformed host", (r"reviews_mesh", r"hosts"), variables=_destination(hosts=["reviews_mesh..internal.com"])
+    ),
+    BadInput(
+        "malformed port", (r"99999", r"port"), variables=_destination(ports=[{"number": 99999, "protocol": "HTTP"}])
+    ),
+    BadInput("empty list", (r"hosts", r"bookinfo/a\b"), variables=_destination(hosts=[])),
+)
+
+
+@pytest.fixture
+def unchanged(empty: Site) -> Iterator[Site]:
+    """The empty lab; fails the test when a write was asked for."""
+    mark = Mark(empty)
+    yield empty
+    assert [str(write) for write in mark.writes()] == []
+
+
+@pytest.mark.parametrize("bad", BAD_INPUT, ids=str)
+def test_bad_input_ends_before_the_first_write(unchanged: Site, bad: BadInput) -> None:
+    site = unchanged
+    names = {"management": site.management, "gateway": site.gateway_cluster, "remote": site.remote_cluster}
+    inventory = site.inventory
+    if bad.inventory:
+        bad.inventory(site, inventory)
+    with ExitStack() as files:
+        if bad.kubeconfig:
+            change = bad.kubeconfig
+            copy = files.enter_context(edited(site.kubeconfig, lambda config: change(site, config)))
+            inventory["all"]["vars"]["kubeconfig"] = str(copy)
+        run = site.play("site", inventory=inventory, variables=bad.variables, environment=bad.environment)
+
+    assert run.code != 0, run.output
+    assert "Traceback" not in run.output
+    assert missing([pattern.format(**names) for pattern in bad.says], run.text) == []
+    assert all(counts["changed"] == 0 for counts in run.recap.values()), run.recap
