@@ -134,21 +134,25 @@ def _external_target(service: Object) -> tuple[str, str] | None:
     return (match["namespace"], match["name"]) if match else None
 
 
-def _split_host_port(address: str) -> tuple[str, int | None]:
+def split_host_port(address: str) -> tuple[str, int | None]:
+    """(host, port); the port is None when the address has none that is a number."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit() and "]" not in port:
         return host.strip("[]"), int(port)
     return address.strip("[]"), None
 
 
-def _service_of_address(address: str | None, namespace: str) -> tuple[str, str] | None:
-    """(namespace, name) of the Service an in-cluster address means, else None."""
-    host = _split_host_port(address)[0] if address else ""
+def service_of_address(address: str | None, namespace: str = "") -> tuple[str, str] | None:
+    """(namespace, name) of the Service an in-cluster address means, else None.
+
+    Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given.
+    """
+    host = split_host_port(address)[0] if address else ""
     match = _SERVICE_HOST.match(host)
     if match:
         return match["namespace"], match["name"]
     parts = host.split(".")
-    if not host or len(parts) > 2:
+    if not host or not namespace or len(parts) > 2:
         return None
     return (parts[1], parts[0]) if len(parts) == 2 and parts[1] == namespace else (namespace, parts[0])
 
@@ -364,7 +368,7 @@ def _pick_service(
 ) -> tuple[Object | None, str, str]:
     """The Service proxies must use, where that is known from, and how sure it is."""
     address = _discovery_address(plane)
-    named = _service_of_address(address, plane.namespace)
+    named = service_of_address(address, plane.namespace)
 
     def is_named(service: Object) -> bool:
         return named == (_meta(service, "namespace"), _meta(service, "name"))
@@ -406,7 +410,8 @@ def discover(objects: Mapping[str, list[Object] | None]) -> dict[str, Any]:
     `namespaces`. A key that is absent or None could not be read; what depends on it becomes null, not wrong.
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
-    `problems` (sentences), `default_injectors` (places in `istiods` that serve istio-injection=enabled).
+    `problems` (sentences), `default_injectors` (places in `istiods` that serve istio-injection=enabled), `serving` (place
+    in `istiods` by "namespace/name" of every Service that leads to it, aliases too).
     """
     services = [s for s in objects.get("services") or [] if _has_xds_port(s)]
     deployments = [d for d in objects.get("deployments") or [] if _discovery_container(d)]
@@ -432,8 +437,22 @@ def discover(objects: Mapping[str, list[Object] | None]) -> dict[str, Any]:
             for source in p.sources
         ],
         "problems": list(dict.fromkeys(problems)),
+        "serving": _serving(planes, objects),
         "default_injectors": [place for place, plane in enumerate(planes) if _serves_default(plane, objects)],
     }
+
+
+def _serving(planes: list[_Plane], objects: Mapping[str, list[Object] | None]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for place, plane in enumerate(planes):
+        only_injects = plane.service is not None and plane.service in plane.remotes
+        for service in plane.remotes if only_injects else [*plane.services, *plane.dead]:
+            found[_where(service)] = place
+    for service in objects.get("services") or []:
+        target = _external_target(service)
+        if target and "/".join(target) in found:
+            found.setdefault(_where(service), found["/".join(target)])
+    return found
 
 
 def _group(
@@ -451,7 +470,7 @@ def _group(
         for c in configmaps
         if "mesh" in (c.get("data") or {})
         for target in [
-            _service_of_address(
+            service_of_address(
                 str(((_parse_mesh(c) or {}).get("defaultConfig") or {}).get("discoveryAddress") or ""),
                 _meta(c, "namespace"),
             )
@@ -527,8 +546,8 @@ def _external_planes(
         _attach_config(plane, configmaps)
         address = _discovery_address(plane)
         url = urlsplit(str(next((c["url"] for c in _client_configs(webhook) if c.get("url")), "")))
-        if address and _service_of_address(address, namespace) is None:
-            host, port = _split_host_port(address)
+        if address and service_of_address(address, namespace) is None:
+            host, port = split_host_port(address)
             plane.external = f"{host}:{port or XDS_PORT}"
         elif address:
             problems.append(
@@ -763,8 +782,8 @@ def _plane_problems(plane: _Plane, objects: Mapping[str, list[Object] | None], d
         found.append(f"Service {_where(service)} has no ready endpoint" if service else f"{plane.label} has no Service")
     elif service is not None and service in plane.remotes and plane.record["ready"] is False:
         found.append(f"Service {_where(service)} stands for a remote istiod and has no ready endpoint")
-    if service is not None and _service_of_address(_discovery_address(plane), plane.namespace):
-        target = _service_of_address(_discovery_address(plane), plane.namespace)
+    if service is not None and service_of_address(_discovery_address(plane), plane.namespace):
+        target = service_of_address(_discovery_address(plane), plane.namespace)
         exists = {(_meta(s, "namespace"), _meta(s, "name")) for s in objects.get("services") or []}
         if target not in exists:
             found.append(
