@@ -1,0 +1,178 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Decisions about Deployments and their Pods: who has to answer, what cannot, what must start again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+RESTARTED_FOR = "multicluster.gloo/restarted-for"
+
+Record = Mapping[str, Any]
+
+
+def workload_queries(selections: Iterable[Record]) -> list[dict[str, str]]:
+    """Questions for objects_info that find Deployments and Pods of all *selections* (namespace, label_selector)."""
+    unique = {(each["namespace"], each["label_selector"]) for each in selections}
+    return [
+        {"api_version": api_version, "kind": kind, "namespace": namespace, "label_selector": selector}
+        for namespace, selector in sorted(unique)
+        for api_version, kind in (("apps/v1", "Deployment"), ("v1", "Pod"))
+    ]
+
+
+def ready_pods(found: Iterable[Record], selection: Record) -> list[str]:
+    """Names of the ready Pods of *selection*."""
+    return [pod["metadata"]["name"] for pod in _objects(list(found), "Pod", selection) if _ready(pod)]
+
+
+def expected_instances(found: Iterable[Record], selection: Record) -> list[dict[str, str]]:
+    """Ready Pods of the Deployments of *selection* in all clusters of *found*: ``{instance, cluster, workload}``."""
+    return [
+        {"instance": pod["metadata"]["name"], "cluster": cluster, "workload": deployment["metadata"]["name"]}
+        for cluster, records in _by_cluster(found)
+        for deployment in _objects(records, "Deployment", selection)
+        for pod in _pods(records, deployment)
+        if _ready(pod)
+    ]
+
+
+def silent_workloads(found: Iterable[Record], selections: Iterable[Record]) -> list[str]:
+    """A sentence for every Deployment of *selections* none of whose Pods can answer."""
+    wanted = list(selections)
+    deployments = {
+        (cluster, each["metadata"]["namespace"], each["metadata"]["name"]): (each, _pods(records, each))
+        for cluster, records in _by_cluster(found)
+        for selection in wanted
+        for each in _objects(records, "Deployment", selection)
+    }
+    result = []
+    for (cluster, namespace, name), (deployment, pods) in deployments.items():
+        title = f"{cluster}: Deployment {namespace}/{name}"
+        if any(_ready(pod) for pod in pods):
+            continue
+        if not (deployment.get("spec") or {}).get("replicas", 1):
+            result.append(f"{title} is scaled to 0 replicas: nothing of it can answer. Scale it up")
+        else:
+            result.append(f"{title} has no ready Pod{_why(pods)}")
+    return result
+
+
+def stale_workloads(found: Iterable[Record], secret: Record, sidecar: bool = False) -> list[dict[str, Any]]:
+    """Deployments with a Pod older than *secret* (a record of objects_info), as definitions that make them start again.
+
+    With *sidecar* also those with a Pod that has none. The definition is one annotation of the Pod template that names
+    the reason, so applying it twice restarts once.
+    """
+    records = list(found)
+    meta = (secret.get("object") or {}).get("metadata")
+    result = []
+    for deployment in _objects(records, "Deployment", {}):
+        pods = _pods(records, deployment)
+        reason = ""
+        # RFC 3339 in UTC: text order is time order.
+        if meta and any(pod["metadata"]["creationTimestamp"] < meta["creationTimestamp"] for pod in pods):
+            reason = f"{meta['name']}.{meta['uid']}"
+        elif sidecar and not all(_has_sidecar(pod) for pod in pods):
+            reason = "sidecar"
+        if reason:
+            result.append(
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "metadata": {name: deployment["metadata"][name] for name in ("name", "namespace")},
+                    "spec": {"template": {"metadata": {"annotations": {RESTARTED_FOR: reason}}}},
+                }
+            )
+    return result
+
+
+def without_sidecar(found: Iterable[Record], selection: Record) -> list[str]:
+    """A sentence for every living Pod of *selection* that has no istio-proxy."""
+    return [
+        f"{cluster}: Pod {pod['metadata']['namespace']}/{pod['metadata']['name']} has no istio-proxy: "
+        "it started before injection was on, or its namespace is not labelled for it"
+        for cluster, records in _by_cluster(found)
+        for pod in _objects(records, "Pod", selection)
+        if not pod["metadata"].get("deletionTimestamp") and not _has_sidecar(pod)
+    ]
+
+
+def _has_sidecar(pod: Mapping[str, Any]) -> bool:
+    """Whether istio-proxy is there, as a container or, from Istio 1.27 on, as a native sidecar."""
+    spec = pod.get("spec") or {}
+    return any(
+        each["name"] == "istio-proxy" for part in ("containers", "initContainers") for each in spec.get(part) or ()
+    )
+
+
+def _by_cluster(found: Iterable[Record]) -> list[tuple[str, list[Record]]]:
+    clusters: dict[str, list[Record]] = {}
+    for record in found:
+        clusters.setdefault(record["cluster"], []).append(record)
+    return list(clusters.items())
+
+
+def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[dict[str, Any]]:
+    wanted = labels_of(selection.get("label_selector") or "")
+    namespace = selection.get("namespace")
+    result = []
+    for record in records:
+        found = record.get("object")
+        if record.get("kind") != kind or not found:
+            continue
+        meta = found["metadata"]
+        has = meta.get("labels") or {}
+        if (not namespace or meta.get("namespace") == namespace) and wanted.items() <= has.items():
+            result.append(found)
+    return result
+
+
+def labels_of(selector: str) -> dict[str, str]:
+    """Labels of an equality selector such as ``app=reviews,version=v1``."""
+    pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _pods(records: Iterable[Record], deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Living Pods that the Deployment's selector takes in."""
+    labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    namespace = deployment["metadata"]["namespace"]
+    return [
+        pod
+        for pod in _objects(records, "Pod", {"namespace": namespace})
+        if labels.items() <= (pod["metadata"].get("labels") or {}).items()
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def _ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
+def _why(pods: Iterable[Mapping[str, Any]]) -> str:
+    """Why Pods are not ready, by their waiting containers."""
+    reasons = []
+    for pod in pods:
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason"):
+                reasons.append(f"{container['name']}: {waiting['reason']}")
+    return f" ({', '.join(dict.fromkeys(reasons))})" if reasons else ""
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {
+            "workload_queries": workload_queries,
+            "ready_pods": ready_pods,
+            "expected_instances": expected_instances,
+            "silent_workloads": silent_workloads,
+            "stale_workloads": stale_workloads,
+            "without_sidecar": without_sidecar,
+        }
