@@ -198,7 +198,7 @@ def _stateful_set(obj: Json) -> Verdict:
         _wanted(obj),
         updated=updated,
         total=status.get("replicas", 0),
-        available=int(status.get("availableReplicas", status.get("readyReplicas", 0))),
+        available=int(status.get("availableReplicas") or status.get("readyReplicas") or 0),
     )
 
 

@@ -1,0 +1,111 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Objects that existed before: what they said in the fields we take over, and giving it back (pure)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from typing import Any
+
+from .field_ownership import MISSING, Path, applied_fields, drop, find, holds, leaves, owners, put
+from .objects import FORMER_ANNOTATION, MANAGER
+
+Json = dict[str, Any]
+
+_ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}")
+
+
+def former_values(live: Json, after: Json) -> list[Json]:
+    """[{path, value, manager}] of the live object's values that differ after our (dry-run) apply.
+
+    ``path`` is a list of fieldsV1 tokens. Values remembered by an earlier run come first: they are the older truth.
+    """
+    remembered = read(live)
+    known = {tuple(row["path"]) for row in remembered}
+    others = owners(live, MANAGER)
+    mine_before = applied_fields(live, MANAGER) or {}
+    for path in leaves(applied_fields(after, MANAGER) or {}):
+        if path in known or path == _ANNOTATION_PATH:
+            continue
+        was = find(live, path)
+        if was is MISSING or was == find(after, path):
+            continue
+        manager = next((name for name, fields in others if holds(fields, path)), "")
+        if not manager and holds(mine_before, path):
+            continue  # ours alone already: what stood there before us is known or was nothing
+        remembered.append({"path": list(path), "value": was, "manager": manager})
+    return remembered
+
+
+def read(live: Json) -> list[Json]:
+    """The remembered values of an adopted object; [] when there are none."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(FORMER_ANNOTATION)
+    if not text:
+        return []
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        return []
+    return [row for row in rows if isinstance(row, dict) and row.get("path")] if isinstance(rows, list) else []
+
+
+def with_former(wanted: Json, rows: list[Json]) -> Json:
+    """The desired object carrying the remembered values, as it is applied to an adopted object."""
+    if not rows:
+        return wanted
+    carrying = copy.deepcopy(wanted)
+    text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    carrying["metadata"].setdefault("annotations", {})[FORMER_ANNOTATION] = text
+    return carrying
+
+
+def restored(live: Json) -> tuple[Json, str] | None:
+    """(object to PUT, manager to PUT it as) that gives the former values back, None when there are none.
+
+    Fields that only we own go at the same time, so that no state in between lacks a required field.
+    """
+    rows = read(live)
+    if not rows:
+        return None
+    obj = copy.deepcopy(live)
+    mine = applied_fields(live, MANAGER) or {}
+    others = [fields for _manager, fields in owners(live, MANAGER)]
+    former = {tuple(row["path"]) for row in rows}
+    # Deepest first; a list item that is all ours goes as a whole, before its key fields could go alone.
+    for path in sorted(_only_ours(mine, others), key=lambda path: (not path[-1].startswith("k:"), -len(path))):
+        if not any(kept[: len(path)] == path for kept in former):
+            drop(obj, path)
+    for row in rows:
+        put(obj, tuple(row["path"]), row["value"])
+    annotations = obj["metadata"].get("annotations") or {}
+    annotations.pop(FORMER_ANNOTATION, None)
+    if not annotations:
+        obj["metadata"].pop("annotations", None)
+    managers = Counter(row["manager"] for row in rows if row.get("manager"))
+    return obj, managers.most_common(1)[0][0] if managers else f"before-{MANAGER}"
+
+
+def nothing_of_ours(live: Json) -> Json:
+    """The apply that makes us own nothing: fields only we owned disappear."""
+    meta = {key: live["metadata"][key] for key in ("name", "namespace") if live["metadata"].get(key)}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": meta}
+
+
+def _only_ours(mine: Json, others: list[Json], prefix: Path = ()) -> list[Path]:
+    found: list[Path] = []
+    for token, below in mine.items():
+        if token == ".":
+            continue
+        path = (*prefix, token)
+        shared = any(holds(fields, path) for fields in others)
+        whole_item = token.startswith("k:") and "." in below
+        children = [name for name in below if name != "."]
+        if not shared and (whole_item or not children):
+            found.append(path)
+        elif children:
+            found.extend(_only_ours(below, others, path))
+    return found

@@ -1,0 +1,165 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module objects_info: read objects with their verdicts, or wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .cluster import CLUSTER_SPEC, Cluster, Json, connect
+from .errors import Invalid, Timeout
+from .object_waits import blockers, settled
+from .objects import redact, ref_of
+from .readiness import Verdict, judge, load_balancer_address, settle_seconds
+from .watching import Collection, View, Watcher
+
+_QUERY_SPEC: dict[str, Any] = {
+    "api_version": {"type": "str", "required": True},
+    "kind": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "name": {"type": "str"},
+    "label_selector": {"type": "str"},
+}
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **CLUSTER_SPEC,
+    "objects": {"type": "list", "elements": "dict", "required": True, "options": _QUERY_SPEC},
+    "wait_for": {"type": "str", "choices": ["none", "present", "ready", "absent"], "default": "none"},
+    "wait_timeout": {"type": "int", "default": 300},
+}
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: objects [record], msg, requests. With wait_for, Timeout names what is missing and what blocks it."""
+    name = params.get("cluster") or params["context"]
+    if not params["objects"]:
+        raise Invalid(f"{name}: objects is empty: name at least one kind to read", cluster=name)
+    queries = [_collection(row) for row in params["objects"]]
+    wanted = params.get("wait_for") or "none"
+    timeout = float(params.get("wait_timeout") or 0)
+    with connect(params) as cluster, Watcher(cluster, queries) as watcher:
+        verdict = Verdict("ready")
+        if wanted != "none":
+
+            def look(view: View) -> Verdict:
+                return _first_not(wanted, view, queries)
+
+            settle = _settle(cluster, watcher.view, queries) if wanted == "ready" else 0.0
+            verdict = watcher.until(look, timeout, lambda line: progress(f"{cluster.name}: waiting for {line}"), settle)
+        found = _found(watcher.view, queries)
+        records = [_record(cluster, obj) for obj in found]
+        if not verdict.ready:
+            raise Timeout(_late(cluster, wanted, verdict, found, timeout), cluster=cluster.name, objects=records)
+        return {
+            "changed": False,
+            "msg": f"{cluster.name}: {len(records)} object{'' if len(records) == 1 else 's'} found",
+            "objects": records,
+            "requests": cluster.requests,
+        }
+
+
+def _collection(row: dict[str, Any]) -> Collection:
+    return Collection(
+        row["api_version"],
+        row["kind"],
+        row.get("namespace") or None,
+        row.get("label_selector") or None,
+        row.get("name") or None,
+    )
+
+
+def _settle(cluster: Cluster, view: View, queries: list[Collection]) -> float:
+    """Seconds a ready verdict has to hold: none when every status has been as it is for a while."""
+    objects = [obj for query in queries for obj in view.items(query)]
+    if objects and all(view.items(query) for query in queries) and all(settled(cluster, obj) for obj in objects):
+        return 0.0
+    return max(settle_seconds({"apiVersion": query.api_version, "kind": query.kind}) for query in queries)
+
+
+def _title(query: Collection) -> str:
+    place = f"{query.namespace}/" if query.namespace else ""
+    if query.name:
+        return f"{query.kind} {place}{query.name}"
+    where = f" in {query.namespace}" if query.namespace else ""
+    return f"{query.kind}{where}" + (f" with labels {query.labels}" if query.labels else "")
+
+
+def _first_not(wanted: str, view: View, queries: list[Collection]) -> Verdict:
+    """Ready when every query has what is wanted, else the first that has not."""
+    for query in queries:
+        items = view.items(query)
+        if wanted == "absent":
+            if items:
+                return Verdict(
+                    "waiting", f"{_title(query)}: {len(items)} still there: {judge(items[0]).reason}".rstrip(": ")
+                )
+            continue
+        if not items:
+            served = "" if view.served(query) else f"; the API server does not serve {query.api_version} {query.kind}"
+            return Verdict("waiting", f"{_title(query)}: it does not exist{served}")
+        if wanted == "ready":
+            for obj in items:
+                verdict = judge(obj)
+                if not verdict.ready:
+                    return Verdict(verdict.state, f"{ref_of(obj).title}: {verdict.reason}")
+    return Verdict("ready")
+
+
+def _found(view: View, queries: list[Collection]) -> list[Json]:
+    """Every object once, in the order of the queries."""
+    found = {ref_of(obj): obj for query in queries for obj in view.items(query)}
+    return list(found.values())
+
+
+def _late(cluster: Cluster, wanted: str, verdict: Verdict, found: list[Json], timeout: float) -> str:
+    text = f"{cluster.name}: {verdict.reason}"
+    if verdict.state != "failed":
+        text += f" (waited {timeout:g} s for {wanted})"
+    if wanted == "ready":
+        blocked = next((obj for obj in found if not judge(obj).ready), None)
+        more = blockers(cluster, ref_of(blocked)) if blocked else ""
+        text += f"; {more}" if more else ""
+    return text
+
+
+def _record(cluster: Cluster, obj: Json) -> Json:
+    ref = ref_of(obj)
+    verdict = judge(obj)
+    shown = redact(obj, config_maps=True)
+    shown["metadata"].pop("managedFields", None)
+    return {
+        "cluster": cluster.name,
+        "api_version": ref.api_version,
+        "kind": ref.kind,
+        "namespace": ref.namespace,
+        "name": ref.name,
+        "generation": obj["metadata"].get("generation", 0),
+        "ready": verdict.state,
+        "reason": verdict.reason,
+        "address": _address(obj),
+        "ports": _ports(obj),
+        "object": shown,
+    }
+
+
+def _address(obj: Json) -> str:
+    """Where the object can be reached from outside: a LoadBalancer Service's or a Gateway's first address."""
+    if obj.get("kind") == "Service":
+        return load_balancer_address(obj)
+    if obj.get("kind") == "Gateway":
+        for address in (obj.get("status") or {}).get("addresses") or ():
+            if address.get("value"):
+                return str(address["value"])
+    return ""
+
+
+def _ports(obj: Json) -> list[Json]:
+    spec = obj.get("spec") or {}
+    if obj.get("kind") == "Service":
+        return [{"name": port.get("name", ""), "port": port.get("port")} for port in spec.get("ports") or ()]
+    if obj.get("kind") == "Gateway":
+        return [{"name": port.get("name", ""), "port": port.get("port")} for port in spec.get("listeners") or ()]
+    return []
