@@ -282,7 +282,9 @@ def route_status(cluster: Reader, route: Object, gateways: list[Object]) -> Obje
     ours = []
     for attachment in sorted(found, key=lambda a: order[id(a.parent_ref)]):
         refused = {"Accepted": ("False", attachment.reason, "")} if attachment.reason else {}
-        had: Object = next((p for p in before if p["controllerName"] == CONTROLLER and p["parentRef"] == attachment[0]), {})
+        had: Object = next(
+            (p for p in before if p["controllerName"] == CONTROLLER and p["parentRef"] == attachment[0]), {}
+        )
         ours.append(
             {
                 "controllerName": CONTROLLER,

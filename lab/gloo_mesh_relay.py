@@ -1,0 +1,203 @@
+"""Relay and trust of the played Gloo Mesh: who may connect and why not, certificates that are real.
+
+`problem` is pure. The functions that make certificates return Secret data (bytes by key).
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+Object = dict[str, Any]
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+SERVER = "gloo-mesh-mgmt-server"
+ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET = (
+    "relay-root-tls-secret",
+    "relay-identity-token-secret",
+    "relay-client-tls-secret",
+)
+SERVER_SECRET, SIGNING_SECRET = "relay-server-tls-secret", "relay-tls-signing-secret"
+
+
+class Server(NamedTuple):
+    """The management server as an agent may find it. addresses: host:port of its relay; name: its certificate's."""
+
+    ready: bool
+    addresses: list[str]
+    name: str
+    root: bytes
+    token: bytes
+    registered: frozenset[str]
+
+
+class Agent(NamedTuple):
+    """An agent's settings and what it finds in its namespace; None where the Secret or its key is missing."""
+
+    namespace: str
+    cluster: str
+    address: str
+    authority: str
+    root: bytes | None
+    token: bytes | None
+    root_secret: str = ROOT_SECRET
+    token_secret: str = TOKEN_SECRET
+    token_key: str = "token"
+
+
+class Problem(NamedTuple):
+    """Why an agent is not connected, in its own words; fatal ones end the process again and again."""
+
+    message: str
+    fatal: bool = False
+
+
+def problem(agent: Agent, server: Server) -> Problem | None:
+    """None when the agent connects."""
+    if agent.root is None:
+        where = f"{agent.namespace}/{agent.root_secret}"
+        return Problem(f"no root certificate found in secret {where} with key ca.crt", fatal=True)
+    if agent.token is None:
+        where = f"{agent.namespace}/{agent.token_secret}"
+        return Problem(f"no token data found in secret {where} with key {agent.token_key}", fatal=True)
+    dialing = f'connection error: desc = "transport: Error while dialing: dial tcp {agent.address}:'
+    hosts = {address.rpartition(":")[0] for address in server.addresses}
+    if agent.address.rpartition(":")[0] not in hosts:
+        return Problem(f'{dialing} i/o timeout"')
+    if agent.address not in server.addresses or not server.ready:
+        return Problem(f'{dialing} connect: connection refused"')
+    handshake = (
+        'connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate:'
+    )
+    if agent.authority != server.name:
+        return Problem(f'{handshake} x509: certificate is valid for {server.name}, not {agent.authority}"')
+    if agent.root.strip() != server.root.strip():
+        return Problem(f'{handshake} x509: certificate signed by unknown authority"')
+    if agent.token != server.token:
+        return Problem("rpc error: code = Unauthenticated desc = the relay identity token does not match")
+    if agent.cluster not in server.registered:
+        return Problem(
+            f'rpc error: code = PermissionDenied desc = cluster "{agent.cluster}" is not registered: '
+            "no KubernetesCluster of this name"
+        )
+    return None
+
+
+def relay_secrets(namespace: str) -> dict[str, dict[str, bytes]]:
+    """Everything the management server makes at its first start, by Secret name."""
+    root, signing, leaf = ec_key(), ec_key(), ec_key()
+    name = f"{SERVER}.{namespace}"
+    root_cert = certificate("gloo-mesh relay root", root, None, authority=True)
+    signing_cert = certificate("gloo-mesh relay signing", signing, (root_cert, root), authority=True)
+    leaf_cert = certificate(name, leaf, (root_cert, root), names=[name, f"*.{namespace}", SERVER])
+    ca = pem(root_cert)
+    return {
+        ROOT_SECRET: {"ca.crt": ca, "tls.crt": ca, "tls.key": key_pem(root)},
+        SIGNING_SECRET: {"ca.crt": ca, "tls.crt": pem(signing_cert), "tls.key": key_pem(signing)},
+        SERVER_SECRET: {"ca.crt": ca, "tls.crt": pem(leaf_cert), "tls.key": key_pem(leaf)},
+        TOKEN_SECRET: {"token": secrets.token_urlsafe(48).encode()},
+    }
+
+
+def client_secret(cluster: str, signing: dict[str, bytes]) -> dict[str, bytes]:
+    """What an agent stores when its certificate request was signed."""
+    key = ec_key()
+    issuer = x509.load_pem_x509_certificate(signing["tls.crt"]), load_key(signing["tls.key"])
+    cert = certificate(cluster, key, issuer, names=[cluster])
+    return {"ca.crt": signing["ca.crt"], "tls.crt": pem(cert) + signing["tls.crt"], "tls.key": key_pem(key)}
+
+
+def mesh_root(organisation: str, days: int) -> dict[str, bytes]:
+    """A root for the meshes: keys tls.crt, tls.key."""
+    key = rsa_key()
+    cert = certificate("gloo-mesh root", key, None, authority=True, days=days, organisation=organisation)
+    return {"tls.crt": pem(cert), "tls.key": key_pem(key)}
+
+
+def cacerts(cluster: str, root: dict[str, bytes], days: int = 365) -> dict[str, bytes]:
+    """istiod's Secret cacerts: an intermediate certificate of this cluster signed by the shared root."""
+    key = rsa_key()
+    issuer = x509.load_pem_x509_certificate(root["tls.crt"]), load_key(root["tls.key"])
+    cert = certificate(f"{cluster} intermediate", key, issuer, authority=True, days=days, organisation="gloo-mesh")
+    return {
+        "ca-cert.pem": pem(cert),
+        "ca-key.pem": key_pem(key),
+        "root-cert.pem": root["tls.crt"],
+        "cert-chain.pem": pem(cert) + root["tls.crt"],
+    }
+
+
+def certificate(
+    name: str,
+    key: Key,
+    issuer: tuple[x509.Certificate, Key] | None,
+    authority: bool = False,
+    names: list[str] | None = None,
+    days: int = 365,
+    organisation: str = "gloo-mesh",
+) -> x509.Certificate:
+    """A certificate; without issuer it signs itself."""
+    told = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    subject, now = x509.Name(told), datetime.now(UTC)
+    signer = issuer[1] if issuer else key
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(_usage(authority), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def ec_key() -> Key:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def rsa_key() -> Key:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(cert: x509.Certificate) -> bytes:
+    return cert.public_bytes(serialization.Encoding.PEM)
+
+
+def key_pem(key: Key) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def load_key(text: bytes) -> Key:
+    key = serialization.load_pem_private_key(text, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise ValueError("only EC and RSA keys sign here")
+    return key
+
+
+def _usage(authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=not authority,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
