@@ -17,8 +17,8 @@ LINK := .cache/collections/ansible_collections/multicluster/gloo
 LAB_HOME ?= $(ROOT)/.lab
 INVENTORY ?=
 ARGS ?=
-# Options of `lab up`, for example WORKLOADS=3.
-WORKLOADS ?= 2
+# Workload clusters of the lab; without it as many as it has, or two.
+WORKLOADS ?=
 
 export LAB_HOME
 export PATH := $(BIN):$(PATH)
@@ -88,7 +88,7 @@ cleanup: venv $(NEEDS) ## take all of it away
 
 .PHONY: lab-up lab-down
 lab-up: venv ## start the lab: three control planes on this machine
-	@$(BIN)/python -m lab up --workloads $(WORKLOADS)
+	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS))
 
 lab-down: venv ## stop the lab and remove what it kept, but not its cache of programs
 	@$(BIN)/python -m lab down

@@ -7,7 +7,6 @@ built among other people's objects. The last one brings a lab of four clusters u
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,9 +30,7 @@ def _end_labs() -> None:
 def _started(name: str, workloads: int, config: pytest.Config) -> Site:
     site = Site(LABS / name, workloads)
     site.figures = FIGURES
-    if site.home.exists():  # an interrupted run left it
-        site.down()
-        shutil.rmtree(site.home)
+    site.down().ok()  # an interrupted run may have left it
     capture = config.pluginmanager.getplugin("capturemanager")
     assert isinstance(capture, CaptureManager)
     _ENDS.append(site.end)

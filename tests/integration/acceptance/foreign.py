@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from acceptance.site import Site
+from acceptance.site import Site, wait_until
 from acceptance.snapshot import OWNERS, normalised
 
 OURS = "multicluster.gloo"
@@ -277,6 +277,7 @@ def pull_up(site: Site) -> None:
     site.lab("exec", "--", *_helm(site, "uninstall", "house", "--ignore-not-found")).ok()
     for foreign in reversed((*BEFORE, *LATER)):
         site.delete(foreign.where(site), foreign.path)
+    wait_until(lambda: not any(look(site, (*BEFORE, *LATER)).values()), "everything planted gone")
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for crd in (site.get(site.gateway_cluster, crds) or {}).get("items", []):
         if crd["spec"]["group"] == "gateway.networking.k8s.io":

@@ -227,13 +227,18 @@ class Site:
     # --- objects --------------------------------------------------------------------------------------------------
 
     def get(self, cluster: str, path: str) -> dict[str, Any] | None:
-        """The object or list at an API path; None where there is none."""
-        try:
-            return self.api(cluster).request("GET", path)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        """The object or list at an API path; None where there is none or the kind cannot be listed."""
+        end = time.monotonic() + 15
+        while True:
+            try:
+                return self.api(cluster).request("GET", path)
+            except ApiError as error:
+                if error.status in (404, 405):
+                    return None
+                # 429: a kind whose CRD has just come is not served yet ("storage is (re)initializing").
+                if error.status != 429 or time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
 
     def patch(self, cluster: str, path: str, body: Any) -> dict[str, Any]:
         """Merge patch (a dict) or JSON patch (a list)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from acceptance.site import Site
-from lab.api import ApiError
 
 Snapshot = dict[str, dict[str, Any]]  # "apps/Deployment bookinfo/reviews-v1" -> normalised object
 
@@ -40,12 +39,7 @@ def take_cluster(site: Site, cluster: str) -> Snapshot:
         if (group, resource["kind"]) in LEFT_OUT_KINDS:
             continue
         prefix = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        try:
-            items = site.api(cluster).request("GET", f"{prefix}/{resource['name']}").get("items") or []
-        except ApiError as error:
-            if error.status in (404, 405):  # the CRD went while we were listing
-                continue
-            raise
+        items = (site.get(cluster, f"{prefix}/{resource['name']}") or {}).get("items") or []
         for item in items:
             metadata = item["metadata"]
             where = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
@@ -80,21 +74,15 @@ def all_differences(before: dict[str, Snapshot], after: dict[str, Snapshot]) -> 
 
 def _listable(site: Site, cluster: str) -> list[tuple[str, str, dict[str, Any]]]:
     """(group, version, resource) of everything that can be listed, each kind of a group once."""
-    api = site.api(cluster)
     versions = [("", "v1", "/api/v1")]
-    for group in api.request("GET", "/apis")["groups"]:
+    for group in (site.get(cluster, "/apis") or {})["groups"]:
         preferred = group["preferredVersion"]["version"]
         others = [entry["version"] for entry in group["versions"] if entry["version"] != preferred]
         versions += [(group["name"], version, f"/apis/{group['name']}/{version}") for version in (preferred, *others)]
     seen: set[tuple[str, str]] = set()
     found = []
     for group_name, version, path in versions:
-        try:
-            resources = api.request("GET", path).get("resources") or []
-        except ApiError as error:
-            if error.status == 404:
-                continue
-            raise
+        resources = (site.get(cluster, path) or {}).get("resources") or []
         for resource in resources:
             key = (group_name, resource["kind"])
             if "/" not in resource["name"] and "list" in resource["verbs"] and key not in seen:
@@ -107,7 +95,10 @@ def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_times(inner) for key, inner in value.items() if key not in LEFT_OUT_TIMES}
     if isinstance(value, list):
-        return [_without_times(inner) for inner in value]
+        items = [_without_times(inner) for inner in value]
+        if all(isinstance(item, dict) and "type" in item and "status" in item for item in items):
+            items.sort(key=lambda condition: str(condition["type"]))  # conditions come in any order
+        return items
     return value
 
 
