@@ -18,6 +18,7 @@ from aiohttp import web
 
 from lab import bookinfo, envoy
 from lab.board import BOARD, SIDECAR, Board
+from lab.doors import doors
 from lab.endpoints import EAST_WEST, Endpoint, Object, Objects, for_gateway, labels_of, pods_behind, ready, uid_of
 from lab.gloo_gateway import routes
 from lab.kubelet import envoy_folder, has_certificate, is_gateway_proxy
@@ -27,6 +28,7 @@ from lab.world import Cluster, World
 
 log = logging.getLogger("lab.dataplane")
 
+MANAGER = "lab-dataplane"
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
@@ -63,6 +65,8 @@ class Dataplane:
         if changed:
             for cluster in world.clusters.values():
                 self._configure_gateways(world, cluster)
+        for cluster in world.clusters.values():
+            self._open_doors(cluster)
 
     def stop(self) -> None:
         if self._loopback is not None:
@@ -107,7 +111,7 @@ class Dataplane:
 
     async def _proxy(self, cluster: Objects, pod: Object, request: web.BaseRequest) -> web.StreamResponse:
         """An HTTP proxy that sees the world as the Pod does; localhost is the Pod itself."""
-        url = request.rel_url
+        url = request.url  # of an absolute-form request line: the URL that is meant
         if request.method == "CONNECT" or not url.host:
             return web.Response(status=501, text="plain HTTP through the sidecar only\n")
         call = await as_call(request, url.host, url.port or 80)
@@ -116,6 +120,15 @@ class Dataplane:
                 return web.Response(status=502, text=f"connection refused: {url.host}:{call.port}\n")
             return await self._answer(cluster, pod, request)
         return (await self._sidecar.send(cluster, _current(cluster, pod), call)).response()
+
+    def _open_doors(self, cluster: Cluster) -> None:
+        """Let port-forward and exec into every Pod that is served here."""
+        for pod in cluster.list("Pod"):
+            ports = self._board.ports(cluster.name, uid_of(pod))
+            if ports and not _leaving(pod):
+                for obj in doors(pod, ports):
+                    if cluster.served(obj["kind"]):
+                        cluster.apply(obj, MANAGER)
 
     def _balancers(self, cluster: Cluster) -> Iterator[tuple[Hashable, Http | Tcp]]:
         """Listeners at the addresses of LoadBalancer Services, gateway proxies excepted (Envoy binds those)."""

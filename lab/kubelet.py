@@ -1,10 +1,8 @@
-"""The kubelet for what kwok's stages cannot play.
+"""The kubelet of gateway proxy Pods, which kwok's stages cannot play.
 
-- A Pod with a container `kgateway-proxy` runs a real Envoy here and gets its status from it. Its `sds` and
-  `istio-proxy` are judged: is there a living istiod behind CA_ADDR, does it accept the cluster ID, is the trust root in
-  the namespace. Outcomes are those seen in production (recorded with real istiod and sds); pauses are shorter.
-- Pods that are served on this machine get kwok's PortForward and Exec objects, so that `kubectl port-forward` and
-  `kubectl exec` reach them. The objects belong to the Pod and go with it.
+A Pod with a container `kgateway-proxy` runs a real Envoy here and gets its status from it. Its `sds` and `istio-proxy`
+are judged: is there a living istiod behind CA_ADDR, does it accept the cluster ID, is the trust root in the namespace.
+Outcomes are those seen with real istiod and sds; pauses are shorter.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lab import envoy, istiod
-from lab.board import ADMIN, BOARD, SIDECAR, Board
+from lab.board import ADMIN, BOARD, Board
 from lab.children import Child
 from lab.endpoints import Object, Objects, uid_of
 from lab.world import Cluster, World
@@ -61,7 +59,6 @@ class Kubelet:
                 if is_gateway_proxy(pod) and pod["spec"].get("nodeName") and not leaving:
                     alive.add((cluster.name, uid_of(pod)))
                     self._proxy(world, cluster, pod)
-                self._doors(cluster, pod)
         for gone in self._envoys.keys() - alive:
             self._end(world, *gone)
 
@@ -115,15 +112,6 @@ class Kubelet:
         self._board.drop(cluster, uid)
         self._said.pop(uid, None)
         shutil.rmtree(world.home / "envoy" / cluster / uid, ignore_errors=True)
-
-    def _doors(self, cluster: Cluster, pod: Object) -> None:
-        """PortForward and Exec of a Pod that is served here."""
-        ports = self._board.ports(cluster.name, uid_of(pod))
-        if not ports or pod["metadata"].get("deletionTimestamp"):
-            return
-        for obj in doors(pod, ports):
-            if cluster.served(obj["kind"]):
-                cluster.apply(obj, MANAGER)
 
 
 def is_gateway_proxy(pod: Object) -> bool:
@@ -288,34 +276,6 @@ def _container(
     ready = verdict.outcome == "ok" or (name == "istio-proxy" and verdict.outcome == "refused")
     state = {"running": {"startedAt": _stamp(start, turn.started)}}
     return {**counted, "ready": ready, "started": True, "state": state}
-
-
-def doors(pod: Object, ports: dict[int, int]) -> list[Object]:
-    """kwok's objects that let kubectl port-forward and exec into a Pod. `ports`: Pod port -> port of 127.0.0.1."""
-    metadata = {
-        "name": pod["metadata"]["name"],
-        "namespace": pod["metadata"]["namespace"],
-        "ownerReferences": [
-            {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
-        ],
-    }
-    forwards = [
-        {"ports": [port], "target": {"address": "127.0.0.1", "port": local}}
-        for port, local in sorted(ports.items())
-        if port != SIDECAR
-    ]
-    found: list[Object] = [_kwok("PortForward", metadata, {"forwards": forwards})] if forwards else []
-    if SIDECAR in ports:
-        # Commands run on this machine; the proxy makes names resolve as they do in the Pod.
-        proxy = f"http://127.0.0.1:{ports[SIDECAR]}"
-        env = {"http_proxy": proxy, "no_proxy": "", "HOSTNAME": pod["metadata"]["name"]}
-        local = {"envs": [{"name": key, "value": value} for key, value in env.items()]}
-        found.append(_kwok("Exec", metadata, {"execs": [{"local": local}]}))
-    return found
-
-
-def _kwok(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Object:
-    return {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _condition(old: dict[str, Any], kind: str, holds: bool, why: dict[str, str], now: datetime) -> dict[str, Any]:
