@@ -1,0 +1,81 @@
+"""How long the guide takes on the lab, and how much memory: figures with their ratio to the budget, not assertions.
+
+make bench                  lab from stopped, site, second run, verify, cleanup
+make bench ARGS=--cold      the lab's programs too, built or downloaded into an empty cache
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPO), str(REPO / "tests" / "integration")]
+
+from acceptance.site import Site  # noqa: E402
+
+# Budgets on two cores: seconds, but MiB for memory.
+BUDGET = {"lab up, programs built": 480.0, "lab up": 15.0, "site.yml": 60.0, "memory of the lab, MiB": 3072.0}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cold", action="store_true", help="with an empty cache of programs")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        if arguments.cold:
+            os.environ["LAB_CACHE"] = f"{folder}/cache"
+        site = Site(Path(folder, "lab"))
+        try:
+            figures = measure(site, arguments.cold)
+        finally:
+            site.down()
+    for what, number in figures.items():
+        budget = BUDGET.get(what)
+        ratio = f"   {number / budget:5.2f} of {budget:.0f}" if budget else ""
+        print(f"{number:8.1f}  {what}{ratio}")
+    print(f"{figures['site.yml'] / figures['site.yml again']:8.1f}  first run : second run")
+    return 0
+
+
+def measure(site: Site, cold: bool) -> dict[str, float]:
+    figures = {}
+    if cold:
+        figures["lab up, programs built"] = seconds(site.up)
+        site.end()
+    figures["lab up"] = seconds(site.up)
+    figures["site.yml"] = site.play("site").ok().seconds
+    figures["memory of the lab, MiB"] = memory(site.home)
+    figures["site.yml again"] = site.play("site").ok().seconds
+    figures["verify.yml"] = site.play("verify").ok().seconds
+    figures["cleanup.yml"] = site.play("cleanup", "--extra-vars", "cleanup_vendor_crds=true").ok().seconds
+    return figures
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.monotonic()
+    work()
+    return time.monotonic() - start
+
+
+def memory(home: Path) -> float:
+    """Proportional set size in MiB of all processes that carry this lab's folder in their command or environment."""
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            mark = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if os.fsencode(home) in mark and int(process.name) != os.getpid():
+                rollup = (process / "smaps_rollup").read_text()
+                total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        except (OSError, StopIteration):
+            continue  # ended meanwhile, or not ours
+    return total / 1024
+
+
+if __name__ == "__main__":
+    sys.exit(main())
