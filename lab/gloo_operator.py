@@ -16,7 +16,7 @@ import re
 import subprocess
 import tempfile
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,15 +78,36 @@ class GlooOperator:
 
     def __init__(self) -> None:
         self._installed: dict[str, str] = {}  # cluster -> fingerprint of the values at work
+        self._pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="gloo-operator")
+        self._running: dict[str, Future[None]] = {}
 
     def reconcile(self, world: World) -> None:
-        """One round over the workload clusters, side by side: Helm takes seconds."""
-        with ThreadPoolExecutor(max_workers=len(world.workloads) or 1) as pool:
-            for done in [pool.submit(self._cluster, world, cluster) for cluster in world.workloads]:
-                done.result()
+        """One round over the workload clusters. Helm takes seconds, so no cluster waits for another.
+
+        A cluster that is still busy is looked at again after the next change or in two seconds; what went wrong in a
+        cluster's last round is raised in this one.
+        """
+        failed: list[BaseException] = []
+        for cluster in world.workloads:
+            last = self._running.get(cluster.name)
+            if last is not None and not last.done():
+                continue
+            error = last.exception() if last is not None else None
+            if error is not None:
+                failed.append(error)
+            self._running[cluster.name] = self._pool.submit(self._rounds, world, cluster)
+        if failed:
+            raise failed[0]
 
     def stop(self) -> None:
-        pass
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _rounds(self, world: World, cluster: Cluster) -> None:
+        """A second round at once when Helm ran: changes of that time woke nobody."""
+        before = self._installed.get(cluster.name)
+        self._cluster(world, cluster)
+        if self._installed.get(cluster.name) != before:
+            self._cluster(world, cluster)
 
     def _cluster(self, world: World, cluster: Cluster) -> None:
         pod = operator_pod(cluster.list("Pod"))
