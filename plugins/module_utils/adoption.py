@@ -11,33 +11,43 @@ import json
 from collections import Counter
 from typing import Any
 
-from .field_ownership import MISSING, Path, applied_fields, drop, find, holds, leaves, owners, put
+from .field_ownership import MISSING, Path, applied_fields, drop, fields_of, find, holds, leaves, owners, put
 from .objects import FORMER_ANNOTATION, MANAGER
 
 Json = dict[str, Any]
+
+# The owner of fields that had none; an entry of managedFields needs a name.
+_NOBODY = f"before-{MANAGER}"
 
 _ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}")
 
 
 def former_values(live: Json, after: Json) -> list[Json]:
-    """[{path, value, manager}] of the live object's values that differ after our (dry-run) apply.
+    """[{path, value, manager, operation}] of what our (dry-run) apply takes from others.
 
-    ``path`` is a list of fieldsV1 tokens. Values remembered by an earlier run come first: they are the older truth.
+    That is a value that changes, and a value of which its owner would lose the ownership although it stays the same
+    (1000m for 1). ``path`` is a list of fieldsV1 tokens. Values remembered by an earlier run come first: they are the
+    older truth.
     """
     remembered = read(live)
     known = {tuple(row["path"]) for row in remembered}
-    others = owners(live, MANAGER)
+    others, others_after = owners(live, MANAGER), owners(after, MANAGER)
     mine_before = applied_fields(live, MANAGER) or {}
     for path in leaves(applied_fields(after, MANAGER) or {}):
         if path in known or path == _ANNOTATION_PATH:
             continue
         was = find(live, path)
-        if was is MISSING or was == find(after, path):
+        if was is MISSING:
             continue
-        manager = next((name for name, fields in others if holds(fields, path)), "")
-        if not manager and holds(mine_before, path):
+        owner = next((entry for entry in others if holds(fields_of(entry), path)), None)
+        if owner is None and holds(mine_before, path):
             continue  # ours alone already: what stood there before us is known or was nothing
-        remembered.append({"path": list(path), "value": was, "manager": manager})
+        lost = owner is not None and not any(holds(fields_of(entry), path) for entry in others_after)
+        if lost or was != find(after, path):
+            row: Json = {"path": list(path), "value": was}
+            if owner is not None:
+                row.update(manager=owner.get("manager", ""), operation=owner.get("operation", "Update"))
+            remembered.append(row)
     return remembered
 
 
@@ -66,16 +76,18 @@ def with_former(wanted: Json, rows: list[Json]) -> Json:
 def restored(live: Json) -> tuple[Json, str] | None:
     """(object to PUT, manager to PUT it as) that gives the former values back, None when there are none.
 
-    Fields that only we own go at the same time, so that no state in between lacks a required field.
+    Fields that only we own go at the same time, so that no state in between lacks a required field. Our own entry goes
+    from managedFields; the API server gives every value that changes to the manager of the PUT, and values that stay
+    are entered for their former owner here.
     """
     rows = read(live)
     if not rows:
         return None
     obj = copy.deepcopy(live)
     mine = applied_fields(live, MANAGER) or {}
-    others = [fields for _manager, fields in owners(live, MANAGER)]
+    others = [fields_of(entry) for entry in owners(live, MANAGER)]
     former = {tuple(row["path"]) for row in rows}
-    # Deepest first; a list item that is all ours goes as a whole, before its key fields could go alone.
+    # A list item that is all ours goes as a whole, before its key fields could go alone; then deepest first.
     for path in sorted(_only_ours(mine, others), key=lambda path: (not path[-1].startswith("k:"), -len(path))):
         if not any(kept[: len(path)] == path for kept in former):
             drop(obj, path)
@@ -85,8 +97,27 @@ def restored(live: Json) -> tuple[Json, str] | None:
     annotations.pop(FORMER_ANNOTATION, None)
     if not annotations:
         obj["metadata"].pop("annotations", None)
+    entries = owners(obj, MANAGER, subresources=True)
+    for row in rows:
+        if find(live, tuple(row["path"])) == row["value"]:
+            _enter(entries, row, live["apiVersion"])
+    obj["metadata"]["managedFields"] = entries
     managers = Counter(row["manager"] for row in rows if row.get("manager"))
-    return obj, managers.most_common(1)[0][0] if managers else f"before-{MANAGER}"
+    return obj, managers.most_common(1)[0][0] if managers else _NOBODY
+
+
+def _enter(entries: list[Json], row: Json, api_version: str) -> None:
+    """Make the row's path belong to its former owner."""
+    manager, operation = row.get("manager") or _NOBODY, row.get("operation") or "Update"
+    for entry in entries:
+        if entry.get("manager") == manager and entry.get("operation") == operation and not entry.get("subresource"):
+            break
+    else:
+        entry = {"manager": manager, "operation": operation, "apiVersion": api_version, "fieldsType": "FieldsV1"}
+        entries.append(entry)
+    here = entry.setdefault("fieldsV1", {})
+    for token in row["path"]:
+        here = here.setdefault(token, {})
 
 
 def nothing_of_ours(live: Json) -> Json:

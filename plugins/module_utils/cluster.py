@@ -352,7 +352,7 @@ class Cluster:
         *,
         uid: str | None = None,
         dry_run: bool = False,
-        propagation: str = "Foreground",
+        propagation: str = "Background",
     ) -> bool:
         """Delete; False when it was not there (or its kind is not served). ``uid`` protects a namesake made since."""
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}

@@ -45,6 +45,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 _CHANGES = ("created", "changed", "deleted", "released")
+_WITH_PODS = ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob")
 # How long a CRD may take to be served after it was written or installed by somebody else.
 _CRD_PATIENCE = 30.0
 
@@ -192,7 +193,15 @@ class Converge:
         item.action, item.result = "unchanged", live
         if is_right(live, wanted):
             return
-        after = self.cluster.apply(wanted, force=self.force, dry_run=True)
+        force = self.force
+        try:
+            after = self.cluster.apply(wanted, force=force, dry_run=True)
+        except Conflict as exc:
+            # Only with ourselves: another write of this collection that was no apply (a restart annotation).
+            if not exc.fields or any(managers != [MANAGER] for managers in exc.fields.values()):
+                raise
+            force = True
+            after = self.cluster.apply(wanted, force=force, dry_run=True)
         if same_content(live, after):
             return
         item.action = "changed"
@@ -200,7 +209,7 @@ class Converge:
             wanted = adoption.with_former(wanted, adoption.former_values(live, after))
             item.reason = "it existed before: only these fields are ours"
         if not self.check:
-            item.result = after = self.cluster.apply(wanted, force=self.force)
+            item.result = after = self.cluster.apply(wanted, force=force)
         item.diff = self._diff(item, live, after)
 
     def _apply_when_served(self, item: Item, wanted: Json) -> Json:
@@ -312,8 +321,12 @@ class Converge:
         elif is_adopted(live):
             item.action = "released"
             item.reason = "it existed before; our fields are given back"
-            after = live if self.check else self._release(live)
-            item.diff = self._diff(item, live, adoption.nothing_of_ours(live) if self.check else after)
+            if self.check:
+                back = adoption.restored(live)
+                after = back[0] if back else adoption.nothing_of_ours(live)
+            else:
+                after = self._release(live)
+            item.diff = self._diff(item, live, after)
         else:
             item.action = "kept"
             item.reason = "not made by this collection"
@@ -330,7 +343,11 @@ class Converge:
         if not self.check:
             ref = item.ref
             uid = live["metadata"]["uid"]
-            self.cluster.delete(ref.api_version, ref.kind, ref.name, ref.namespace or None, uid=uid)
+            # Foreground, so that "gone" includes the Pods. Not for custom resources: the garbage collector learns of a new
+            # kind only every 30 s, and holds objects of it until then.
+            propagation = "Foreground" if ref.kind in _WITH_PODS else "Background"
+            place = ref.namespace or None
+            self.cluster.delete(ref.api_version, ref.kind, ref.name, place, uid=uid, propagation=propagation)
 
     def _release(self, live: Json) -> Json:
         """Former values back (as the manager they belonged to), then own nothing; again when somebody else writes."""

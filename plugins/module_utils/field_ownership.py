@@ -34,12 +34,18 @@ def applied_fields(obj: Json, manager: str) -> Json | None:
     return None
 
 
-def owners(obj: Json, except_manager: str) -> list[tuple[str, Json]]:
-    """(manager, fieldsV1) of everybody else, subresources aside."""
+def fields_of(entry: Json) -> Json:
+    """The fieldsV1 of an entry of managedFields."""
+    return entry.get("fieldsV1") or {}
+
+
+def owners(obj: Json, manager: str, *, subresources: bool = False) -> list[Json]:
+    """The entries of managedFields that a manager did not apply; those of subresources only when wanted."""
     return [
-        (str(entry.get("manager", "")), entry.get("fieldsV1") or {})
+        entry
         for entry in (obj.get("metadata") or {}).get("managedFields") or ()
-        if entry.get("manager") != except_manager and not entry.get("subresource")
+        if (subresources or not entry.get("subresource"))
+        and (entry.get("subresource") or entry.get("manager") != manager or entry.get("operation") != "Apply")
     ]
 
 

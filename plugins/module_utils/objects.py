@@ -239,7 +239,11 @@ def _content(obj: Json) -> Json:
 
 def _body(obj: Json) -> Json:
     body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
-    meta = {key: value for key, value in (obj.get("metadata") or {}).items() if key not in ("name", "namespace")}
+    meta = {
+        key: value
+        for key, value in (obj.get("metadata") or {}).items()
+        if key not in ("name", "namespace") and not (key in ("labels", "annotations") and value == {})
+    }
     if meta:
         body["metadata"] = meta
     return body

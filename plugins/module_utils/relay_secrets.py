@@ -52,7 +52,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             if missing and not check:
                 raise Timeout(
                     f"{management.name}: Secret {namespace}/{missing[0]}: "
-                    f"no key {TRAVELS[missing[0]]} after {timeout:g} s: the management server makes it; is Deployment gloo-mesh-mgmt-server running there?",
+                    f"no key {TRAVELS[missing[0]]} after {timeout:g} s: the management server "
+                    "makes it; is Deployment gloo-mesh-mgmt-server running there?",
                     cluster=management.name,
                     kind="Secret",
                     namespace=namespace,
