@@ -170,6 +170,9 @@ def _istio_charts(go: _Go, target: Path) -> None:
             shutil.copytree(source / chart, fresh / chart)
         for path in [fresh, *fresh.rglob("*")]:  # the module cache is read-only
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
+        # Helm from 3.18.5 on reads this chart's schema as refusing every value; later Istio releases dropped the line.
+        schema = fresh / "gateway" / "values.schema.json"
+        schema.write_text(schema.read_text().replace('  "additionalProperties": false,\n', "", 1))
         fresh.replace(target)
 
 
