@@ -42,7 +42,7 @@ class Release:
 
 
 def checksums(releases: Mapping[str, Release]) -> dict[str, str]:
-    """SHA-256 by name, for the releases whose checksum file answers in time; a hanging name lookup is not waited for."""
+    """SHA-256 by name, for the releases whose checksum file answers in time (a hanging name lookup does not count)."""
     answers: queue.Queue[tuple[str, str]] = queue.Queue()
     pool = urllib3.PoolManager()
 

@@ -208,7 +208,10 @@ def wait_started(home: Path, timeout: float = 30.0) -> dict[str, str]:
 
 
 def status(home: Path) -> dict[str, Any] | None:
-    """What the supervisor reports: {pid, parts: {name: error}}, "" = healthy, None = not run yet; None = not running."""
+    """What the supervisor reports: {pid, parts: {name: error}}, "" = healthy, None = not run yet.
+
+    None when no supervisor runs.
+    """
     if not is_running(home):
         return None
     with contextlib.suppress(FileNotFoundError, ValueError):
