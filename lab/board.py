@@ -16,17 +16,23 @@ ADMIN = 19000  # Envoy's admin port in a gateway proxy Pod
 
 class Board:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._ports: dict[Place, int] = {}
 
     def put(self, cluster: str, uid: str, port: int, local: int) -> None:
         with self._lock:
             self._ports[cluster, uid, port] = local
+            self._lock.notify_all()
 
     def local(self, cluster: str, uid: str, port: int) -> int | None:
         """The port of 127.0.0.1, None when nobody serves this port of the Pod."""
         with self._lock:
             return self._ports.get((cluster, uid, port))
+
+    def wait(self, place: Place, timeout: float) -> bool:
+        """Wait until somebody serves this port of the Pod."""
+        with self._lock:
+            return self._lock.wait_for(lambda: place in self._ports, timeout)
 
     def ports(self, cluster: str, uid: str) -> dict[int, int]:
         """All served ports of a Pod."""

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from lab import bookinfo, envoy
-from lab.board import BOARD, SIDECAR, Board
+from lab.board import ADMIN, BOARD, SIDECAR, Board
 from lab.doors import doors
 from lab.endpoints import EAST_WEST, Endpoint, Object, Objects, for_gateway, labels_of, pods_behind, ready, uid_of
 from lab.gloo_gateway import routes
@@ -29,6 +29,7 @@ from lab.world import Cluster, World
 log = logging.getLogger("lab.dataplane")
 
 MANAGER = "lab-dataplane"
+ENVOY_PATIENCE = 2.0
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 
@@ -162,9 +163,10 @@ class Dataplane:
 
     def _configure(self, world: World, cluster: Cluster, pod: Object, gateway: Object) -> None:
         """Write one Envoy's files: clusters, then routes, then the listeners that use them."""
+        # No Envoy yet: its start changes the Pod's status, which wakes us; after a restart of the lab nothing changes.
+        if not self._board.wait((cluster.name, uid_of(pod), ADMIN), ENVOY_PATIENCE if ready(pod) else 0.0):
+            return
         folder = envoy_folder(world, cluster, pod)
-        if not folder.exists():
-            return  # its Envoy is about to be started; that wakes us again
         rules = routes(cluster, gateway)
         root = trust_root(cluster, pod["metadata"]["namespace"]) if has_certificate(pod) else None
         backends = {

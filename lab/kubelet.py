@@ -28,11 +28,15 @@ log = logging.getLogger("lab.kubelet")
 
 MANAGER = "lab-kubelet"
 CA_PORT = 15012
-SDS_PATIENCE = 3.0  # seconds sds waits for a certificate; 12.8 in production
+SDS_PATIENCE = 2.0  # seconds sds waits for a certificate; 12.8 in production
 PAUSES = (0, 10, 20)  # before each restart of a failing container, the last one repeated; up to 300 in production
 SDS_DIED = "secrets check failed: could not find file '/etc/istio-certs/key.pem'"
 AGENT_DIED = "Error: failed to get proxy config: invalid discovery address: missing port in address"
 ENVOY_PATIENCE = 2.0
+DRAIN = 1.0  # seconds an Envoy without listeners may finish what it has
+
+
+NOTHING: envoy.Config = {"resources": []}
 
 
 class Verdict(NamedTuple):
@@ -50,6 +54,7 @@ class Kubelet:
         self._board = board
         self._envoys: dict[tuple[str, str], Child] = {}
         self._said: dict[str, str] = {}
+        self._draining: dict[tuple[str, str], float] = {}
 
     def reconcile(self, world: World) -> None:
         alive = set()
@@ -98,7 +103,7 @@ class Kubelet:
         envoy.write(folder / "bootstrap.json", envoy.bootstrap(folder, admin, pod["metadata"]["name"]))
         for name in ("lds.json", "cds.json"):
             if not (folder / name).exists():
-                envoy.write(folder / name, {"resources": []})
+                envoy.write(folder / name, NOTHING)
         child.start([str(envoy_program(world)), *_flags(folder)], {}, folder)
         log.info("%s: Envoy of Pod %s: %s", cluster.name, pod["metadata"]["name"], child.pid)
         self._board.put(*key, ADMIN, admin)
@@ -108,10 +113,17 @@ class Kubelet:
         return child
 
     def _end(self, world: World, cluster: str, uid: str) -> None:
-        self._envoys.pop((cluster, uid)).stop()
+        """A Pod that is gone: its Envoy closes its listeners at once and ends a moment later."""
+        folder = world.home / "envoy" / cluster / uid
+        since = self._draining.setdefault((cluster, uid), time.monotonic())
         self._board.drop(cluster, uid)
+        envoy.write(folder / "lds.json", NOTHING)
+        if time.monotonic() - since < DRAIN:
+            return
+        del self._draining[cluster, uid]
+        self._envoys.pop((cluster, uid)).stop()
         self._said.pop(uid, None)
-        shutil.rmtree(world.home / "envoy" / cluster / uid, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_gateway_proxy(pod: Object) -> bool:
@@ -304,6 +316,7 @@ def _flags(folder: Path) -> list[str]:
         *("--concurrency", "1"),
         *("--log-level", "warning"),
         *("--drain-time-s", "1"),
+        *("--drain-strategy", "immediate"),
         "--disable-hot-restart",
     ]
 
