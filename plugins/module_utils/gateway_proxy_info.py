@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Engine of the module gateway_proxy_info: read what concerns the Gateways, judge, wait."""

@@ -1,5 +1,5 @@
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Find the Istio control planes (istiods) of a cluster and what a proxy has to know of them.

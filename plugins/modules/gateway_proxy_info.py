@@ -1,6 +1,6 @@
 #!/usr/bin/python
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Module gateway_proxy_info."""
@@ -17,7 +17,7 @@ description:
   - The Gateway's conditions alone are not believed, because the controller says True where it knows nothing bad.
   - In check mode it reports, but neither waits nor fails on what earlier tasks would have made.
 author:
-  - multicluster.gloo contributors (!UNKNOWN)
+  - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes

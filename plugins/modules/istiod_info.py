@@ -1,6 +1,6 @@
 #!/usr/bin/python
-# Copyright: (c) 2026, multicluster.gloo contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Module istiod_info."""
@@ -17,7 +17,7 @@ description:
   - Chooses the one that is meant. It never picks one of several by their order.
   - Makes at most six requests, needs no right to read Secrets, and says what it could not read.
 author:
-  - multicluster.gloo contributors (!UNKNOWN)
+  - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes

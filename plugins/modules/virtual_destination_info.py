@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Module virtual_destination_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: virtual_destination_info
+short_description: What a VirtualDestination became in a workload cluster
+version_added: 0.1.0
+description:
+  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host, never by name.
+  - Compares what gateways take silently the wrong way - ports of C(Hostname) backendRefs, labels and addresses of
+    WorkloadEntries, resolution - and says what to do.
+  - In check mode it reports, but neither waits nor fails.
+author:
+  - The multicluster.gloo authors (!UNKNOWN)
+extends_documentation_fragment:
+  - multicluster.gloo.cluster
+  - multicluster.gloo.attributes
+  - multicluster.gloo.attributes.info
+options:
+  host:
+    description: A host of the VirtualDestination. Needed unless O(name) is given.
+    type: str
+  port:
+    description: The port number clients use. Without it only HTTPRoutes are compared with the ports there are.
+    type: int
+  name:
+    description: Name of the VirtualDestination in the management cluster.
+    type: str
+  namespace:
+    description: Its namespace.
+    type: str
+  wait:
+    description:
+      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not pass by itself.
+    type: bool
+    default: false
+  wait_for:
+    description:
+      - V(translated) - the ServiceEntry is there with its port, has a usable endpoint, and no route names it wrongly.
+      - V(absent) - nothing translated from it is left.
+    type: str
+    choices: [translated, absent]
+    default: translated
+  wait_timeout:
+    description: Seconds to wait at most.
+    type: int
+    default: 300
+  agent_namespace:
+    description: Namespace of the agent, whose state is told when nothing was translated.
+    type: str
+    default: gloo-mesh
+seealso:
+  - module: multicluster.gloo.traffic_check
+"""
+
+EXAMPLES = r"""
+- name: Wait until the destination is usable here
+  multicluster.gloo.virtual_destination_info:
+    kubeconfig: ~/.kube/config
+    context: cluster1
+    name: reviews-vd
+    namespace: bookinfo
+    host: reviews.mesh.internal.com
+    port: 9080
+    wait: true
+"""
+
+RETURN = r"""
+msg:
+  description: One sentence for a person.
+  returned: always
+  type: str
+  sample: "cluster1: host reviews.mesh.internal.com of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote endpoints"
+destinations:
+  description: One record for this cluster.
+  returned: always, once the cluster was read
+  type: list
+  elements: dict
+  contains:
+    cluster:
+      description: Name of the cluster.
+      type: str
+      returned: success
+    host:
+      description: The host.
+      type: str
+      returned: success
+    port:
+      description: The port asked for.
+      type: int
+      returned: success
+    translated:
+      description: Whether there is a ServiceEntry.
+      type: bool
+      returned: success
+    namespace:
+      description: Namespace of the ServiceEntry.
+      type: str
+      returned: success
+    service_entry:
+      description: Name of the ServiceEntry, or null.
+      type: str
+      returned: success
+    ports:
+      description: Its ports with C(name), C(number), C(protocol).
+      type: list
+      elements: dict
+      returned: success
+    resolution:
+      description: Its resolution.
+      type: str
+      returned: success
+    location:
+      description: Its location.
+      type: str
+      returned: success
+    endpoints_local:
+      description: Pods it selects, with C(pod), C(ip), C(ready), C(workload), C(version).
+      type: list
+      elements: dict
+      returned: success
+    endpoints_remote:
+      description: WorkloadEntries it selects, with C(name), C(address), C(port), C(tls), C(network), C(locality).
+      type: list
+      elements: dict
+      returned: success
+    http_routes:
+      description: HTTPRoutes of this cluster that lead to the host.
+      type: list
+      elements: str
+      returned: success
+    problems:
+      description: What is wrong and what to do.
+      type: list
+      elements: str
+      returned: success
+  sample:
+    - cluster: cluster1
+      host: reviews.mesh.internal.com
+      port: 9080
+      translated: true
+      namespace: bookinfo
+      service_entry: vd-reviews-mesh-internal-com-mgmt
+      ports:
+        - name: http-9080
+          number: 9080
+          protocol: HTTP
+      resolution: STATIC
+      location: MESH_INTERNAL
+      endpoints_local:
+        - pod: reviews-v1-5d8f6b-abcde
+          ip: 10.0.0.7
+          ready: true
+          workload: reviews-v1
+          version: v1
+      endpoints_remote:
+        - name: vd-reviews-mesh-internal-com-mgmt-0a1b2c
+          address: 192.0.2.50
+          port: 15443
+          tls: istio
+          network: ""
+          locality: ""
+      http_routes: [gloo-system/reviews]
+      problems: []
+requests:
+  description: Number of HTTP requests made.
+  returned: success
+  type: int
+  sample: 4
+"""
+
+from ..module_utils.module import run_module
+from ..module_utils.virtual_destination_info import ARGUMENT_SPEC, run
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(run, ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()
