@@ -124,9 +124,13 @@ def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[di
             continue
         meta = found["metadata"]
         has = meta.get("labels") or {}
-        if (not namespace or meta.get("namespace") == namespace) and wanted.items() <= has.items():
+        if (not namespace or meta.get("namespace") == namespace) and _within(wanted, has):
             result.append(found)
     return result
+
+
+def _within(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def labels_of(selector: str) -> dict[str, str]:
@@ -142,8 +146,7 @@ def _pods(records: Iterable[Record], deployment: Mapping[str, Any]) -> list[dict
     return [
         pod
         for pod in _objects(records, "Pod", {"namespace": namespace})
-        if labels.items() <= (pod["metadata"].get("labels") or {}).items()
-        and not pod["metadata"].get("deletionTimestamp")
+        if _within(labels, pod["metadata"].get("labels") or {}) and not pod["metadata"].get("deletionTimestamp")
     ]
 
 

@@ -1,0 +1,96 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run ends with: a few lines a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+def proof_records(result: Record) -> list[dict[str, Any]]:
+    """``{proof, path, sent, answers}`` of a looped traffic_check, without those that `when` left out."""
+    return [
+        {
+            "proof": each["item"]["name"],
+            "path": each["item"]["path"],
+            "sent": each.get("requests_sent", 0),
+            "answers": list(each["answers"]),
+        }
+        for each in result.get("results") or ()
+        if each.get("answers")
+    ]
+
+
+def run_summary(hosts: Mapping[str, Record], groups: Mapping[str, Iterable[str]], check: bool = False) -> list[str]:
+    """Lines on clusters, addresses, istiod, containers and answers, as far as the run came by them.
+
+    *hosts*: hostvars, with what playbooks and roles registered. *check*: nothing was written or asked.
+    """
+    management, workloads, gateways = (list(groups.get(name) or ()) for name in ("management", "workload", "gateway"))
+    lines = []
+    for host in management + workloads:
+        info = _first(hosts[host], "preflight_cluster", "info")
+        parts = [f"Kubernetes {info['version']} at {info['server']}"] if info else []
+        if host in management:
+            parts += [f"{title} {address}" for title, address in _management_addresses(hosts[host])]
+        else:
+            parts += _istiod(hosts[host]) + _east_west(hosts[host])
+        lines.append(f"{host}: {', '.join(parts) or 'not looked at'}")
+    for host in gateways:
+        proxy = _first(hosts[host], "__gateway_proxy", "proxies")
+        if proxy:
+            name = f"{host}: Gateway {proxy['namespace']}/{proxy['gateway']} at {proxy.get('url') or 'no address'}"
+            lines.append(f"{name}, containers {', '.join(proxy['containers'])}")
+    for host in workloads:
+        for proof in hosts[host].get("routing_answers") or ():
+            lines.append(f"{host}: {proof['proof']}: GET {proof['path']}, {proof['sent']} requests, answered by")
+            lines += [
+                f"  {each['instance']} in {each['cluster'] or 'a cluster not told'}: {each['count']} times"
+                for each in sorted(proof["answers"], key=lambda each: (each["cluster"], each["instance"]))
+            ]
+    if check:
+        lines.append("check mode: nothing was written, no request was sent, nothing is proven")
+    return lines
+
+
+def _first(host: Record, register: str, key: str) -> Any:
+    found = (host.get(register) or {}).get(key) or ()
+    return next(iter(found), None)
+
+
+def _management_addresses(host: Record) -> list[tuple[str, str]]:
+    titles = {"gloo-mesh-mgmt-server": "relay", "gloo-telemetry-gateway": "telemetry"}
+    records = (host.get("__mesh_management") or {}).get("objects") or ()
+    return [
+        (titles[each["name"]], each["address"])
+        for each in records
+        if each["kind"] == "Service" and each["name"] in titles and each.get("address")
+    ]
+
+
+def _istiod(host: Record) -> list[str]:
+    for register in ("__gateway_istiod", "__bookinfo_istiod"):
+        found = (host.get(register) or {}).get("istiod")
+        if found:
+            version = f" {found['version']}" if found.get("version") else ""
+            return [f"istiod{version} at {found['address']} with cluster ID {found['cluster_id']}"]
+    return []
+
+
+def _east_west(host: Record) -> list[str]:
+    for register in ("__mesh_eastwest", "__mesh_state"):
+        for each in (host.get(register) or {}).get("objects") or ():
+            if each["kind"] == "Service" and each.get("address"):
+                return [f"east-west gateway {each['address']}"]
+    return []
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {"proof_records": proof_records, "run_summary": run_summary}
