@@ -98,10 +98,11 @@ async def _later(close: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _http(place: Http) -> tuple[int, Callable[[], Awaitable[None]]]:
-    runner = web.ServerRunner(web.Server(place.handler, keepalive_timeout=KEEP_ALIVE, access_log=None))
+    server = web.Server(place.handler, keepalive_timeout=KEEP_ALIVE, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, place.address, place.port, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, place.address, place.port)
         await site.start()
     except OSError:
         await runner.cleanup()

@@ -1,0 +1,54 @@
+"""What an istiod process takes from its Pod."""
+
+from __future__ import annotations
+
+from lab import istiod
+
+
+def pod(made, name="istiod-1", args=None, env=None, created="2026-01-01T00:00:00Z"):
+    container = {"name": "discovery", "args": args or ["discovery", "--domain", "cluster.local"], "env": env or []}
+    made_pod = made.pod(name, {"app": "istiod"}, "istio-system", sidecar=False, containers=[container])
+    made_pod["spec"]["serviceAccountName"] = "istiod-gloo"
+    made_pod["metadata"]["creationTimestamp"] = created
+    return made_pod
+
+
+def variable(name, value):
+    return {"name": name, "value": value}
+
+
+def test_environment_comes_from_the_container(made):
+    env = [
+        variable("CLUSTER_ID", "first"),
+        variable("CLUSTER_ID", "cluster1"),
+        variable("KUBECONFIG", "/var/run/secrets/remote/config"),
+        {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "SERVICE_ACCOUNT", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
+        {"name": "GOMEMLIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
+    ]
+    told = istiod.environment(pod(made, env=env))
+    assert told == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
+
+
+def test_cluster_id_argument_then_env_then_default(made):
+    env = [variable("CLUSTER_ID", "from-env")]
+    assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID=from-arg"], env=env)) == "from-arg"
+    assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID", "from-arg"], env=env)) == "from-arg"
+    assert istiod.cluster_id(pod(made, env=env)) == "from-env"
+    assert istiod.cluster_id(pod(made)) == "Kubernetes"
+
+
+def test_the_newest_pod_counts_and_leaving_ones_do_not(made):
+    old, new = pod(made, "a"), pod(made, "b", created="2026-02-01T00:00:00Z")
+    assert istiod.chosen([new, old]) is new
+    new["metadata"]["deletionTimestamp"] = "2026-02-02T00:00:00Z"
+    assert istiod.chosen([new, old]) is old
+    alias = made.pod("other", {"app": "istiod"}, "istio-system")
+    assert istiod.chosen([alias]) is None
+
+
+def test_every_listener_is_on_loopback():
+    names = ("http", "https", "grpc", "secure", "monitoring", "ctrlz")
+    told = istiod.listeners({name: 1000 + number for number, name in enumerate(names)})
+    assert len({argument.rpartition("=")[2] for argument in told if "Addr=" in argument}) == 5
+    assert all("=127.0.0.1" in argument for argument in told if "port" not in argument)
