@@ -343,8 +343,8 @@ class Converge:
         if not self.check:
             ref = item.ref
             uid = live["metadata"]["uid"]
-            # Foreground, so that "gone" includes the Pods. Not for custom resources: the garbage collector learns of a new
-            # kind only every 30 s, and holds objects of it until then.
+            # Foreground, so that "gone" includes the Pods. Not for custom resources: the garbage collector learns of a
+            # new kind only every 30 s, and holds objects of it until then.
             propagation = "Foreground" if ref.kind in _WITH_PODS else "Background"
             place = ref.namespace or None
             self.cluster.delete(ref.api_version, ref.kind, ref.name, place, uid=uid, propagation=propagation)
