@@ -24,6 +24,7 @@ from lab.errors import LabError
 from lab.progress import Progress
 
 MANAGEMENT = "mgmt"
+LOCK = "up.lock"  # also marks a folder as a lab
 HONEST = (
     "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts and"
     " istiod, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller, cloud load"
@@ -76,6 +77,8 @@ def _count(text: str) -> int:
 
 
 def _up(home: Path, arguments: argparse.Namespace) -> int:
+    if home.exists() and any(home.iterdir()) and not (home / LOCK).exists():
+        raise LabError(f"{home} is neither empty nor a lab: choose another LAB_HOME")  # `lab down` would remove it
     home.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(home):
         names = _wanted(home, arguments.workloads)
@@ -86,7 +89,6 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
         new = [plane for plane in planes if not plane.exists]
         if new:
             supervisor.stop(home)  # it must learn of the new clusters
-        (home / "lab.json").unlink(missing_ok=bool(new))
         verb = f"creating {len(new)} and starting" if new else "starting"
         with progress.step(f"{verb} {len(planes)} control planes: {', '.join(names)}"):
             _all(planes, lambda plane: plane.start() if plane.exists else plane.create(supplies.programs))
@@ -136,7 +138,7 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
     if not home.exists():
         print(f"no lab in {home}")
         return 0
-    if not any((home / name).exists() for name in ("places.json", "clusters", "lab.json", "up.lock")):
+    if not (home / LOCK).exists():
         raise LabError(f"{home} does not look like a lab: nothing is removed")
     with _one_at_a_time(home):
         supervisor.stop(home)
@@ -159,6 +161,8 @@ def _status(home: Path, arguments: argparse.Namespace) -> int:
         return 1
     healthy = True
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
     table = Table("cluster", "API server", "version", "node", "components", "load balancers")
     for number, name in enumerate(names):
         row, fine = _cluster_row(home, ControlPlane(home, name, number))
@@ -174,7 +178,7 @@ def _status(home: Path, arguments: argparse.Namespace) -> int:
         parts.add_row(part, "starting" if error is None else error or "healthy")
         healthy = healthy and error == ""
     console.print(parts)
-    console.print(HONEST)
+    console.print(HONEST, soft_wrap=True)
     return 0 if healthy else 1
 
 
@@ -187,7 +191,7 @@ def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
         nodes = api.request("GET", "/api/v1/nodes")["items"]
         services = api.request("GET", "/api/v1/services")["items"]
     except (ApiError, OSError) as error:
-        return [plane.server(), "-", "-", components, str(error)[:120]], False
+        return [plane.server(), "-", "-", components, str(error)], False
     ready = sum(
         condition["type"] == "Ready" and condition["status"] == "True"
         for node in nodes
@@ -250,7 +254,7 @@ def _all(planes: list[ControlPlane], work: object) -> None:
 
 @contextlib.contextmanager
 def _one_at_a_time(home: Path) -> Iterator[None]:
-    with (home / "up.lock").open("w") as lock:
+    with (home / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

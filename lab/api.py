@@ -70,7 +70,7 @@ class Api:
                 method, self._url(path, query), body=data, headers=headers, timeout=urllib3.Timeout(timeout)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(self.context, 0, "Unreachable", f"{method} {path}: {error}") from error
+            raise ApiError(self.context, 0, "Unreachable", f"{method} {path}: {_short(error)}") from error
         if answer.status >= 400:
             raise _refusal(self.context, answer.status, answer.data)
         try:
@@ -84,7 +84,7 @@ class Api:
         try:
             answer = self._pool.request("GET", self._url(path, None), timeout=urllib3.Timeout(timeout), retries=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(self.context, 0, "Unreachable", f"GET {path}: {error}") from error
+            raise ApiError(self.context, 0, "Unreachable", f"GET {path}: {_short(error)}") from error
         if answer.status >= 400:
             raise ApiError(self.context, answer.status, "NotReady", answer.data.decode(errors="replace").strip())
         return str(answer.data.decode(errors="replace"))
@@ -102,7 +102,7 @@ class Api:
             if answer.status >= 400:
                 raise _refusal(self.context, answer.status, answer.read())
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ApiError(self.context, 0, "Unreachable", f"WATCH {path}: {error}") from error
+            raise ApiError(self.context, 0, "Unreachable", f"WATCH {path}: {_short(error)}") from error
         return Stream(self.context, path, answer)
 
     def close(self) -> None:
@@ -142,6 +142,14 @@ class Stream:
         """End the watch from another thread."""
         with contextlib.suppress(ValueError, OSError, RuntimeError):  # it may have ended already
             self._answer.shutdown()
+
+
+def _short(error: BaseException) -> str:
+    """The innermost reason, such as "Connection refused", without urllib3's wrapping."""
+    while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        error = error.reason
+    text = str(error)
+    return text.rpartition("] ")[2] if isinstance(error, urllib3.exceptions.NewConnectionError) else text
 
 
 def _refusal(context: str, status: int, body: bytes) -> ApiError:

@@ -6,6 +6,8 @@ are renamed into place when complete, and Go's build cache lets the next run con
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +73,23 @@ def build(cache: Path, batches: dict[str, list[Target]], assets: dict[str, Path]
     go.clean()
 
 
+@contextlib.contextmanager
+def alone(cache: Path, progress: Progress) -> Iterator[None]:
+    """Several labs share a cache: one fills it, the others wait. Sweeps out what a killed one left half done."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"another lab is filling {cache}: waiting")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for place in (cache, cache / "programs", *(cache / "programs").glob("*/")):
+            for pattern in (".build-*", ".download-*", ".charts-*", ".go-*"):
+                for left in place.glob(pattern):
+                    shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
 def _build_batch(go: _Go, cache: Path, batch: str, targets: list[Target], progress: Progress) -> None:
     where = go.module(ISTIO_MODULE, ISTIO_VERSION, ISTIO_SUM) if batch == ISTIO else MODULE
     packages = [target.package for target in targets]
@@ -84,21 +104,31 @@ def _build_batch(go: _Go, cache: Path, batch: str, targets: list[Target], progre
         # -v names each package when it is compiled: that is the progress. etcd's package is named `server`.
         out = str(Path(folder, "etcd")) if batch == ETCD else f"{folder}/"
         arguments = ["build", "-v", "-trimpath", "-ldflags", flags, "-o", out, *packages]
-        process = go.open(*arguments, folder=where)
         said: list[str] = []
         spoke = time.monotonic()
-        assert process.stderr is not None
-        for compiled, line in enumerate(process.stderr, start=1):
-            said = [*said[-20:], line.rstrip()]
-            progress.detail(f"{min(compiled, total)} of {total} packages")
-            if not progress.moving and time.monotonic() - spoke > 30:
-                spoke = time.monotonic()
-                progress.say(f"    {batch}: {min(compiled, total)} of {total} packages, {progress.elapsed:.0f} s")
-        if process.wait():
+        with go.open(*arguments, folder=where) as process, _ended(process):
+            assert process.stderr is not None
+            for compiled, line in enumerate(process.stderr, start=1):
+                said = [*said[-20:], line.rstrip()]
+                progress.detail(f"{min(compiled, total)} of {total} packages")
+                if not progress.moving and time.monotonic() - spoke > 30:
+                    spoke = time.monotonic()
+                    progress.say(f"    {batch}: {min(compiled, total)} of {total} packages, {progress.elapsed:.0f} s")
+        if process.returncode:
             raise LabError(f"go {' '.join(arguments[:1])} of {batch} failed:\n" + "\n".join(said))
         for target in targets:
             target.path.parent.mkdir(parents=True, exist_ok=True)
             Path(folder, target.name).replace(target.path)
+
+
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """An interrupted build must not go on writing behind our back."""
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        raise
 
 
 class _Go:

@@ -118,6 +118,17 @@ def supplies(progress: Progress) -> Supplies:
     """Find, download or build what is missing; raises LabError with what to do."""
     found: dict[str, Path] = {}
     sources: dict[str, str] = {}
+    assets = {name: paths.cache() / name for name in (gobuild.ISTIO_CHARTS, gobuild.GATEWAY_API_CRDS)}
+    if _look(found, sources) or not all(path.exists() for path in assets.values()):
+        with gobuild.alone(paths.cache(), progress):
+            _provide(found, sources, assets, progress)
+    found["envoy"] = _envoy()
+    sources["envoy"] = "Python package"
+    return Supplies(found, sources, assets[gobuild.ISTIO_CHARTS], assets[gobuild.GATEWAY_API_CRDS])
+
+
+def _look(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:
+    """Fill in what is on this machine; returns what is missing."""
     missing = []
     for program in PROGRAMS:
         place = _named(program) or _on_path(program) or _cached(program)
@@ -125,7 +136,12 @@ def supplies(progress: Progress) -> Supplies:
             missing.append(program)
         else:
             sources[program.name], found[program.name] = place
-    assets = {name: paths.cache() / name for name in (gobuild.ISTIO_CHARTS, gobuild.GATEWAY_API_CRDS)}
+    return missing
+
+
+def _provide(found: dict[str, Path], sources: dict[str, str], assets: dict[str, Path], progress: Progress) -> None:
+    """Download or build what is missing still."""
+    missing = _look(found, sources)
     without = [name for name, path in assets.items() if not path.exists()]
     if missing:
         missing = _download(missing, found, sources, progress)
@@ -138,9 +154,6 @@ def supplies(progress: Progress) -> Supplies:
         gobuild.build(paths.cache(), batches, assets={name: assets[name] for name in without}, progress=progress)
         for program in missing:
             sources[program.name], found[program.name] = "built", cached_path(program)
-    found["envoy"] = _envoy()
-    sources["envoy"] = "Python package"
-    return Supplies(found, sources, assets[gobuild.ISTIO_CHARTS], assets[gobuild.GATEWAY_API_CRDS])
 
 
 def cached_path(program: Program) -> Path:

@@ -50,7 +50,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line in between."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     @property
     def elapsed(self) -> float:

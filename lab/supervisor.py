@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import importlib
 import json
 import logging
@@ -103,6 +104,7 @@ class Report:
         self._path = path
         self._lock = threading.Lock()
         self._parts: dict[str, str | None] = {**dict.fromkeys(names), **missing}
+        self._code = code()
         self._write()
 
     def part(self, name: str, error: str) -> None:
@@ -113,8 +115,14 @@ class Report:
 
     def _write(self) -> None:
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"pid": os.getpid(), "parts": self._parts}, indent=1))
+        fresh.write_text(json.dumps({"code": self._code, "parts": self._parts}, indent=1))
         fresh.replace(self._path)
+
+
+def code() -> str:
+    """Fingerprint of the lab's code: a supervisor that runs older code is started anew by `lab up`."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def load_parts() -> tuple[list[Part], dict[str, str]]:
@@ -177,9 +185,12 @@ def run(home: Path) -> int:
 
 
 def start(home: Path) -> None:
-    """Start the supervisor detached, unless one runs."""
+    """Start the supervisor detached, unless one runs this code already."""
     if is_running(home):
-        return
+        told = status(home)
+        if told is None or told.get("code") == code():
+            return
+        stop(home)
     (home / "logs").mkdir(parents=True, exist_ok=True)
     (home / "status.json").unlink(missing_ok=True)
     environment = processes.marked(home)
@@ -208,7 +219,7 @@ def wait_started(home: Path, timeout: float = 30.0) -> dict[str, str]:
 
 
 def status(home: Path) -> dict[str, Any] | None:
-    """What the supervisor reports: {pid, parts: {name: error}}, "" = healthy, None = not run yet.
+    """What the supervisor reports: {code, parts: {name: error}}, "" = healthy, None = not run yet.
 
     None when no supervisor runs.
     """
