@@ -216,7 +216,8 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
     if accepted and cluster_id != accepted:
         found.append(
-            f"meta_cluster_id is {cluster_id}, but istiod issues certificates to cluster ID {accepted} only: set {accepted}"
+            f"meta_cluster_id is {cluster_id}, but istiod issues certificates to cluster ID {accepted} only: set "
+            f"{accepted}"
         )
     return found
 

@@ -6,8 +6,8 @@
 
 Pure: plain dicts in, plain dicts out. Reading the cluster is istiod_info.py's part.
 
-One fact often stands in several places that disagree. Each place is asked in the order in which it binds: what the running
-process was told (its container) before what the installer noted (ConfigMaps, webhooks) before names and labels.
+One fact often stands in several places that disagree. Each place is asked in the order in which it binds: what the
+running process was told (its container) before what the installer noted (ConfigMaps, webhooks) before names and labels.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Plane:
         self.sources.append({"key": key, "source": source, "certainty": certainty})
 
 
-# --- small readers -----------------------------------------------------------------------------------------------------
+# --- small readers ------------------------------------------------------------
 
 
 def _meta(obj: Object, key: str) -> str:
@@ -165,7 +165,7 @@ def _suffixed(name: str, revision: str) -> str:
     return name if revision == "default" else f"{name}-{revision}"
 
 
-# --- facts of the container --------------------------------------------------------------------------------------------
+# --- facts of the container ------------------------------------------------------------
 
 
 def _flag(container: Object, name: str) -> str | None:
@@ -238,7 +238,7 @@ def _cluster_id(plane: _Plane) -> tuple[str | None, str, str]:
     return None, "neither Deployment nor injector tell", UNKNOWN
 
 
-# --- ConfigMaps and webhooks ---------------------------------------------------------------------------------------------
+# --- ConfigMaps and webhooks ------------------------------------------------------------
 
 
 def _parse_mesh(configmap: Object) -> Object | None:
@@ -331,7 +331,7 @@ def _is_default_injector(webhook: Object) -> bool:
     return False
 
 
-# --- discovery -----------------------------------------------------------------------------------------------------------
+# --- discovery ------------------------------------------------------------
 
 
 def _deployment_revision(deployment: Object) -> str:
@@ -376,9 +376,9 @@ def _pick_service(
     remotes = sorted(plane.remotes, key=lambda s: (not is_named(s), not _meta(s, "name").endswith("-remote")))
     if remotes and not plane.services:
         return remotes[0], "Service without selector, made for a remote istiod", CERTAIN
-    if remotes and not any(is_named(s) for s in plane.services):
-        if is_named(remotes[0]) or _meta(remotes[0], "name").endswith("-remote"):
-            return remotes[0], "Service for the remote istiod; the one here only injects", CERTAIN
+    only_injects = remotes and not any(is_named(s) for s in plane.services)
+    if only_injects and (is_named(remotes[0]) or _meta(remotes[0], "name").endswith("-remote")):
+        return remotes[0], "Service for the remote istiod; the one here only injects", CERTAIN
     if plane.services:
 
         def rank(service: Object) -> tuple[bool, bool, bool, bool, str]:
@@ -410,8 +410,8 @@ def discover(objects: Mapping[str, list[Object] | None]) -> dict[str, Any]:
     `namespaces`. A key that is absent or None could not be read; what depends on it becomes null, not wrong.
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
-    `problems` (sentences), `default_injectors` (places in `istiods` that serve istio-injection=enabled), `serving` (place
-    in `istiods` by "namespace/name" of every Service that leads to it, aliases too).
+    `problems` (sentences), `default_injectors` (places in `istiods` that serve istio-injection=enabled), `serving`
+    (place in `istiods` by "namespace/name" of every Service that leads to it, aliases too).
     """
     services = [s for s in objects.get("services") or [] if _has_xds_port(s)]
     deployments = [d for d in objects.get("deployments") or [] if _discovery_container(d)]
@@ -538,8 +538,10 @@ def _external_planes(
         if services:
             if not any((p.namespace, _meta(s, "name")) in services for p in planes for s in _all_services(p)):
                 problems.append(
-                    f"webhook {_meta(webhook, 'name')} calls Service {'/'.join(sorted(services)[0])}, which serves no istiod: "
-                    f"new Pods in namespaces of revision {revision} are refused; remove the webhook or install the istiod"
+                    f"webhook {_meta(webhook, 'name')} calls Service {'/'.join(sorted(services)[0])}, which "
+                    "serves no istiod: "
+                    f"new Pods in namespaces of revision {revision} are refused; remove the webhook or install "
+                    "the istiod"
                 )
             continue
         plane = _Plane(namespace, revision)
@@ -551,7 +553,8 @@ def _external_planes(
             plane.external = f"{host}:{port or XDS_PORT}"
         elif address:
             problems.append(
-                f"webhook {_meta(webhook, 'name')} calls {url.hostname} and mesh config {plane.mesh_name} names {address}, "
+                f"webhook {_meta(webhook, 'name')} calls {url.hostname} and mesh config {plane.mesh_name} names "
+                f"{address}, "
                 "but no such Service exists"
             )
             continue
@@ -742,7 +745,7 @@ def _serves_default(plane: _Plane, objects: Mapping[str, list[Object] | None]) -
     return any(_is_default_injector(w) for w in plane.webhooks)
 
 
-# --- problems --------------------------------------------------------------------------------------------------------------
+# --- problems ------------------------------------------------------------
 
 
 def _plane_problems(plane: _Plane, objects: Mapping[str, list[Object] | None], deployments_read: bool) -> list[str]:
@@ -787,7 +790,8 @@ def _plane_problems(plane: _Plane, objects: Mapping[str, list[Object] | None], d
         exists = {(_meta(s, "namespace"), _meta(s, "name")) for s in objects.get("services") or []}
         if target not in exists:
             found.append(
-                f"ConfigMap {plane.mesh_name}: discoveryAddress {_discovery_address(plane)} names a Service that does not "
+                f"ConfigMap {plane.mesh_name}: discoveryAddress {_discovery_address(plane)} names a Service that "
+                "does not "
                 f"exist; use {plane.record['address']}"
             )
     given = str(((plane.values or {}).get("global") or {}).get("network") or "")
@@ -795,7 +799,8 @@ def _plane_problems(plane: _Plane, objects: Mapping[str, list[Object] | None], d
         label = _labels(namespace).get("topology.istio.io/network")
         if _meta(namespace, "name") == plane.namespace and label and given and label != given:
             found.append(
-                f"Namespace {plane.namespace} is labelled network {label}, but the injector of {plane.label} says {given}"
+                f"Namespace {plane.namespace} is labelled network {label}, but the injector of {plane.label} says "
+                f"{given}"
             )
     return found
 
@@ -808,14 +813,16 @@ def _cluster_problems(
         if not any(_serves_default(p, objects) for p in planes):
             revisions = ", ".join(sorted({p.revision for p in planes}))
             found.append(
-                f"no default injector: label istio-injection=enabled does nothing here, use istio.io/rev (revisions: {revisions})"
+                "no default injector: label istio-injection=enabled does nothing here, use istio.io/rev "
+                f"(revisions: {revisions})"
             )
         known = {p.revision for p in planes}
         for webhook in webhooks:
             labels = _labels(webhook)
             if "istio.io/tag" in labels and labels.get("istio.io/rev") not in known:
                 found.append(
-                    f"tag {labels['istio.io/tag']} points to revision {labels.get('istio.io/rev')}, which no istiod serves"
+                    f"tag {labels['istio.io/tag']} points to revision {labels.get('istio.io/rev')}, which no "
+                    "istiod serves"
                 )
         served = known | {tag for p in planes for tag in p.record["tags"]}
         for namespace in objects.get("namespaces") or []:
@@ -825,7 +832,7 @@ def _cluster_problems(
     return found
 
 
-# --- choice ----------------------------------------------------------------------------------------------------------------
+# --- choice ------------------------------------------------------------
 
 
 class ChoiceError(ValueError):
@@ -849,8 +856,8 @@ def choose(
 ) -> Object:
     """The one control plane that fits, or ChoiceError.
 
-    found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`. `revision` takes a revision or
-    a tag. Where a namespace carries both labels, istio-injection wins, as it does in the webhooks.
+    found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`. `revision` takes a
+    revision or a tag. Where a namespace carries both labels, istio-injection wins, as it does in the webhooks.
     """
     istiods: list[Object] = list(found["istiods"])
     if not istiods:

@@ -28,7 +28,8 @@ Objects = dict[str, list[dict[str, Any]] | None]
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: istiods, istiod, sources, problems, msg, requests. Raises ClusterError when `strict` and no single one fits."""
+    """Result: istiods, istiod, sources, problems, msg, requests. Raises ClusterError when `strict` and no "
+    "single one fits."""
     with connect(params) as cluster:
         objects, unread = read(cluster, params.get("namespace"), params.get("for_namespace"))
         found = istiod.discover(objects)
@@ -55,7 +56,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         assert chosen is not None
         return {
             "changed": False,
-            "msg": f"{cluster.name}: istiod {istiod.describe(chosen)} at {chosen['address']}, cluster ID {chosen['cluster_id']}",
+            "msg": f"{cluster.name}: istiod {istiod.describe(chosen)} at {chosen['address']}, cluster ID "
+            "{chosen['cluster_id']}",
             "istiod": {"cluster": cluster.name, **chosen},
             "requests": cluster.requests,
             **facts,
@@ -63,10 +65,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> tuple[Objects, list[str]]:
-    """The lists `istiod.discover()` wants and sentences on those that may not be read. Six requests unless lists are long.
+    """The lists `istiod.discover()` wants and sentences on those that may not be read; six requests.
 
-    Without the right to list Services of the whole cluster it falls back to one namespace, and leaves the Namespaces out
-    to stay within six.
+    Without the right to list Services of the whole cluster it falls back to one namespace, and leaves the Namespaces
+    out to stay within six.
     """
     unread: list[str] = []
     scope: str | None = None

@@ -138,7 +138,7 @@ class Situation:
         return {env: str(istio_proxy.get(option) or default) for option, (env, default) in SETTINGS.items()}
 
 
-# -- small readers -------------------------------------------------------------------------------------------------------
+# -- small readers ---------------------------------------------------------------------------------------------------
 
 
 def _meta(obj: Json | None) -> Json:
@@ -240,7 +240,7 @@ def yaml_changes(text: str) -> bool:
     return bool(re.fullmatch(f"({number})|({sexagesimal})|({date})", word))
 
 
-# -- checks, from cause to symptom ---------------------------------------------------------------------------------------
+# -- checks, from cause to symptom -----------------------------------------------------------------------------------
 
 
 def _check_gateway(s: Situation) -> Verdict | None:
@@ -411,7 +411,8 @@ def _check_istiod(s: Situation) -> Verdict | None:
         return waiting(f"istiod {plane['namespace']}/{plane['name']} is not ready, nobody issues certificates: {why}")
     if s.root_cert is False:
         return waiting(
-            f"ConfigMap {s.namespace}/{ROOT_CERT} is missing, the proxy's Pods cannot start: istiod writes it into every "
+            f"ConfigMap {s.namespace}/{ROOT_CERT} is missing, the proxy's Pods cannot start: istiod writes it "
+            "into every "
             "namespace it serves (does it run, do its discoverySelectors leave this namespace out?)"
         )
     return None
@@ -420,7 +421,8 @@ def _check_istiod(s: Situation) -> Verdict | None:
 def _check_deployment(s: Situation) -> Verdict | None:
     if s.deployment is None:
         return waiting(
-            f"Deployment {s.namespace}/{s.name} does not exist although {s.title} is accepted; the log of the controller "
+            f"Deployment {s.namespace}/{s.name} does not exist although {s.title} is accepted; the log of the "
+            "controller "
             f"{_title(s.controller) if s.controller else ''} tells why".replace("  ", " ")
         )
     have = _container_names(s.deployment)
@@ -483,7 +485,8 @@ def _pod_verdict(s: Situation, pod: Json) -> Verdict | None:
     for container, status in statuses.items():
         state = (status.get("state") or {}).get("waiting") or {}
         if state.get("reason") in _IMAGE_TROUBLE:
-            text = f"{name}: image {status.get('image')} of container {container}: {state['reason']}: {state.get('message', '')}"
+            image = f"image {status.get('image')} of container {container}"
+            text = f"{name}: {image}: {state['reason']}: {state.get('message', '')}"
             return (waiting if state["reason"] == "ErrImagePull" else failed)(text.rstrip(": "))
     sds = statuses.get("sds")
     if sds is not None and not sds.get("ready") and _has_ended(sds):
@@ -508,7 +511,8 @@ def _no_certificate(s: Situation, statuses: Mapping[str, Json]) -> str:
     if ended:
         return f"istio-proxy itself ended with code {ended.get('exitCode')}; read its log"
     return (
-        f"it asks {settings['CA_ADDR']} as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the logs of "
+        f"it asks {settings['CA_ADDR']} as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the "
+        "logs of "
         "istiod and of the container istio-proxy"
     )
 
@@ -526,7 +530,8 @@ def _check_address(s: Situation) -> Verdict | None:
         return waiting(f"Service {s.namespace}/{s.name} does not exist yet")
     if _spec(s.service).get("type") == "LoadBalancer" and not _service_addresses(s.service):
         return waiting(
-            f"{_title(s.service)} of type LoadBalancer has no address: the cluster's load balancer provider has given none"
+            f"{_title(s.service)} of type LoadBalancer has no address: the cluster's load balancer provider has "
+            "given none"
         )
     if not addresses(s):
         return waiting(f"{s.title} has no address yet")
@@ -560,7 +565,7 @@ def judge(situation: Situation) -> Verdict:
     return readiness.ready(f"{names} ready in {len(current_pods(situation))} Pod(s)")
 
 
-# -- the record ----------------------------------------------------------------------------------------------------------
+# -- the record ------------------------------------------------------------------------------------------------------
 
 
 def _service_addresses(service: Json | None) -> list[str]:
@@ -634,7 +639,8 @@ def problems(s: Situation) -> list[str]:
         right, have = s.want.istiod.get("mesh_id"), s.settings()["ISTIO_META_MESH_ID"]
         if right and right != have:
             found.append(
-                f"istioMetaMeshId of {_parameters_title(s)} is {have}, istiod's mesh ID is {right}; nothing checks it, but "
+                f"istioMetaMeshId of {_parameters_title(s)} is {have}, istiod's mesh ID is {right}; nothing "
+                "checks it, but "
                 "telemetry will carry the wrong one"
             )
     if s.in_mesh and _switch(s.controller, INTEGRATION) is False:

@@ -7,8 +7,8 @@
 Sampling can miss a live instance. With n instances (those seen and those still missing), each gets at least the share
 s = 1 / (n * k) of the requests, where k is the number of expected instances in its own cluster: an instance behind an
 east-west gateway shares the one place its cluster has among n. The chance that N answers missed it is at most
-(1 - s)^N, that any of the missing ones was missed at most the sum of these. Below 1e-6 the missing are taken for silent.
-With three instances in two clusters this takes 35 answers when the remote one is missing.
+(1 - s)^N, that any of the missing ones was missed at most the sum of these. Below 1e-6 the missing are taken for
+silent. With three instances in two clusters this takes 35 answers when the remote one is missing.
 """
 
 from __future__ import annotations

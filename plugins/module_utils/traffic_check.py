@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module traffic_check: HTTP requests to a URL or through a port-forward to a Pod, one after the other."""
+"""Engine of the module traffic_check: HTTP requests to a URL or through a port-forward to a Pod, one after the "
+"other."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@
 
 """What a VirtualDestination became in one workload cluster, and whether a gateway there can use it (pure).
 
-Gloo Mesh writes a ServiceEntry and a WorkloadEntry per remote gateway; their names are its own, so labels and hosts find
-them. kgateway takes from them what Istio would not, and the other way round, without a word: it ignores the port of a
-Hostname backendRef, and it picks WorkloadEntries by metadata labels. Hence the comparisons here.
+Gloo Mesh writes a ServiceEntry and a WorkloadEntry per remote gateway; their names are its own, so labels and hosts
+find them. kgateway takes from them what Istio would not, and the other way round, without a word: it ignores the port
+of a Hostname backendRef, and it picks WorkloadEntries by metadata labels. Hence the comparisons here.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Problem:
     passing: bool = False
 
 
-# -- small readers -------------------------------------------------------------------------------------------------------
+# -- small readers ---------------------------------------------------------------------------------------------------
 
 
 def _meta(obj: Json) -> Json:
@@ -104,7 +104,7 @@ def is_translated_from(obj: Json, target: Target) -> bool:
         target.name is not None
         and labels.get(f"{PARENT}name") == target.name
         and labels.get(f"{PARENT}kind", "VirtualDestination") == "VirtualDestination"
-        and labels.get(f"{PARENT}namespace", target.namespace) in (target.namespace, None)
+        and (target.namespace is None or labels.get(f"{PARENT}namespace", target.namespace) == target.namespace)
     )
 
 
@@ -112,7 +112,7 @@ def _is_translated(obj: Json) -> bool:
     return f"{PARENT}name" in _labels(obj) or _labels(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
 
 
-# -- the ServiceEntry ----------------------------------------------------------------------------------------------------
+# -- the ServiceEntry ------------------------------------------------------------------------------------------------
 
 
 def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Problem]]:
@@ -134,7 +134,8 @@ def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Prob
     if target.name and target.host and chosen not in ours:
         problems.append(
             Problem(
-                f"ServiceEntry {_where(chosen)} lists {target.host} but does not come from {target.title.split(' of ')[-1]}: "
+                f"ServiceEntry {_where(chosen)} lists {target.host} but does not come from "
+                f"{target.title.split(' of ')[-1]}: "
                 "delete it or choose another host",
                 passing=bool(ours),
             )
@@ -178,7 +179,8 @@ def _entry_problems(entry: Json, target: Target) -> list[Problem]:
     elif resolution.startswith("DNS") and not spec.get("endpoints"):
         found.append(
             Problem(
-                f"{where} has resolution {resolution} and no endpoints of its own: a gateway asks DNS for the host, which "
+                f"{where} has resolution {resolution} and no endpoints of its own: a gateway asks DNS for the "
+                "host, which "
                 "nobody serves. East-west gateways need an IP address, not a host name"
             )
         )
@@ -187,7 +189,7 @@ def _entry_problems(entry: Json, target: Target) -> list[Problem]:
     return found
 
 
-# -- endpoints -----------------------------------------------------------------------------------------------------------
+# -- endpoints -------------------------------------------------------------------------------------------------------
 
 
 def _workload(pod: Json) -> str:
@@ -223,7 +225,8 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
 
 
 def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tuple[list[Json], list[Problem]]:
-    """WorkloadEntries the ServiceEntry selects by their metadata labels, inline endpoints, and what is wrong with them."""
+    """WorkloadEntries the ServiceEntry selects by their metadata labels, inline endpoints, and what is wrong "
+    "with them."""
     rows: list[Json] = []
     problems: list[Problem] = []
     selector, namespace = _selector(entry), _meta(entry).get("namespace")
@@ -236,7 +239,8 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
                     Problem(
-                        f"{where} lacks the labels {wanted} in its metadata: a gateway leaves it out, all answers are local"
+                        f"{where} lacks the labels {wanted} in its metadata: a gateway leaves it out, all answers "
+                        "are local"
                     )
                 )
             continue
@@ -289,7 +293,7 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
     return found
 
 
-# -- routes --------------------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------------------------
 
 
 def route_problems(
@@ -327,14 +331,15 @@ def route_problems(
                     has = f"port {ref['port']}" if ref.get("port") else "no port"
                     problems.append(
                         Problem(
-                            f"{at} has {has}, the ServiceEntry offers {right}: the controller says all is well, versions "
+                            f"{at} has {has}, the ServiceEntry offers {right}: the controller says all is well, "
+                            "versions "
                             f"differ in what they do with it. Set port {right}"
                         )
                     )
     return list(dict.fromkeys(users)), problems
 
 
-# -- verdicts ------------------------------------------------------------------------------------------------------------
+# -- verdicts --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ options:
         description: C(host:port) of istiod, such as V(istiod-gloo.istio-system.svc:15012).
         type: str
       meta_cluster_id:
-        description: The cluster ID that istiod accepts. The controller's default V(Kubernetes) does not fit a mesh of several clusters.
+        description: The cluster ID that istiod accepts. The controller's default V(Kubernetes) does not fit a mesh
+          of several clusters.
         type: str
       meta_mesh_id:
         description: The mesh ID.
@@ -115,7 +116,8 @@ options:
     default: {}
   istiod:
     description:
-      - What M(multicluster.gloo.istiod_info) returned in C(istiod). Settings that contradict it are an error that shows both.
+      - What M(multicluster.gloo.istiod_info) returned in C(istiod). Settings that contradict it are an error that
+        shows both.
     type: dict
   strict:
     description: With V(false) a contradiction to O(istiod) is a warning.

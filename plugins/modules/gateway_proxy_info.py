@@ -34,7 +34,8 @@ options:
   expect:
     description:
       - Names of the containers that every Pod of the proxy must have, no more and no less.
-      - Fails with the first cause unless they are there and ready. V(sds) and V(istio-proxy) stand for the Istio integration.
+      - Fails with the first cause unless they are there and ready. V(sds) and V(istio-proxy) stand for the Istio
+        integration.
       - Without it, what the controller's switch C(KGW_ENABLE_ISTIO_AUTO_MTLS) means is expected, and nothing fails.
     type: list
     elements: str
@@ -184,7 +185,8 @@ proxies:
       type: str
       returned: success
     controller:
-      description: C(namespace) and C(name) of the controller's Deployment and its switches C(auto_mtls), C(integration).
+      description: C(namespace) and C(name) of the controller's Deployment and its switches C(auto_mtls),
+        C(integration).
       type: dict
       returned: success
     problems:

@@ -26,7 +26,8 @@ options:
   for_namespace:
     description:
       - Choose the istiod that injects this namespace.
-      - Its label C(istio.io/rev) is followed as a revision or a tag, C(istio-injection=enabled) leads to the default injector.
+      - Its label C(istio.io/rev) is followed as a revision or a tag, C(istio-injection=enabled) leads to the default
+        injector.
       - A namespace without such a label narrows nothing.
     type: str
   revision:
@@ -69,7 +70,8 @@ msg:
   description: One sentence for a person.
   returned: always
   type: str
-  sample: "cluster1: istiod istio-system/istiod-gloo (revision gloo, ready) at istiod-gloo.istio-system.svc:15012, cluster ID cluster1"
+  sample: "cluster1: istiod istio-system/istiod-gloo (revision gloo, ready) at istiod-gloo.istio-system.svc:15012,
+    cluster ID cluster1"
 istiod:
   description: The chosen one, a record as in RV(istiods), or null.
   returned: success
@@ -102,7 +104,8 @@ istiods:
       type: str
       returned: success
     name:
-      description: Name of its Service, or of its Deployment when no Service has port 15012. Null for one outside the cluster.
+      description: Name of its Service, or of its Deployment when no Service has port 15012. Null for one outside the
+        cluster.
       type: str
       returned: success
     revision:

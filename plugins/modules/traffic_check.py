@@ -12,14 +12,19 @@ module: traffic_check
 short_description: Ask until every expected instance has answered, or surely does not
 version_added: 0.1.0
 description:
-  - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL, or through a port-forward to a Pod.
-  - Ends as soon as every instance of O(expect) has answered. Fails naming who is missing once the chance of having missed
+  - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL, or through a port-forward
+    to a Pod.
+  - Ends as soon as every instance of O(expect) has answered. Fails naming who is missing once the chance of having
+    missed
     a live one is below one in a million.
-  - With n instances an instance is taken to get at least the share 1/(n*k) of the requests, where k is the number of expected
+  - With n instances an instance is taken to get at least the share 1/(n*k) of the requests, where k is the number of
+    expected
     instances of its own cluster. With three instances in two clusters this means 35 answers without the remote one.
-  - While nobody has answered well, failures are waited out, since what was just written takes time to arrive. Later ones
+  - While nobody has answered well, failures are waited out, since what was just written takes time to arrive. Later
+    ones
     are counted, and everybody has to answer again after them.
-  - Redirects are not followed, they count as failures. Only status 200 with an instance in the body counts as an answer.
+  - Redirects are not followed, they count as failures. Only status 200 with an instance in the body counts as an
+    answer.
   - In check mode nothing is sent.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -180,7 +185,8 @@ missing:
   type: list
   elements: dict
 failures:
-  description: Failed requests by C(status) with C(count), a C(body_excerpt), and whether they came C(early), before any good answer.
+  description: Failed requests by C(status) with C(count), a C(body_excerpt), and whether they came C(early), before
+    any good answer.
   returned: always, once requests were sent
   type: list
   elements: dict

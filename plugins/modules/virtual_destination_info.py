@@ -12,7 +12,8 @@ module: virtual_destination_info
 short_description: What a VirtualDestination became in a workload cluster
 version_added: 0.1.0
 description:
-  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host, never by name.
+  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host,
+    never by name.
   - Compares what gateways take silently the wrong way - ports of C(Hostname) backendRefs, labels and addresses of
     WorkloadEntries, resolution - and says what to do.
   - In check mode it reports, but neither waits nor fails.
@@ -37,7 +38,8 @@ options:
     type: str
   wait:
     description:
-      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not pass by itself.
+      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not
+        pass by itself.
     type: bool
     default: false
   wait_for:
@@ -76,7 +78,8 @@ msg:
   description: One sentence for a person.
   returned: always
   type: str
-  sample: "cluster1: host reviews.mesh.internal.com of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote endpoints"
+  sample: "cluster1: host reviews.mesh.internal.com of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote
+    endpoints"
 destinations:
   description: One record for this cluster.
   returned: always, once the cluster was read

@@ -39,7 +39,7 @@ def row(
     }
 
 
-UNREADABLE = {"mesh_id": None, "trust_domain": None, "version": None}
+UNREADABLE: dict[str, Any] = {"mesh_id": None, "trust_domain": None, "version": None}
 
 TABLE: dict[str, list[dict[str, Any]]] = {
     "defaults-1.25": [row(version="1.25.0")],
