@@ -54,22 +54,27 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
 
 
 def marked_releases(found: Iterable[Record]) -> list[dict[str, Any]]:
-    """Releases that have a marker, each ``{name, namespace, former_revision, former_groups, revision}``.
+    """Releases that have a marker, each ``{name, namespace, former_revision, former_groups, revision, upgraded}``.
 
-    ``former_revision`` 0: the release is ours. ``revision`` 0: it is not installed (any more).
+    ``former_revision`` 0: the release is ours. ``revision`` 0: it is not installed (any more). ``upgraded``: it is
+    somebody else's and has a newer revision than before us.
     """
     records = list(found)
     revisions = _revisions(records)
-    return [
-        {
-            "name": name,
-            "namespace": namespace,
-            "former_revision": int(note[FORMER_REVISION] or 0),
-            "former_groups": [group for group in note[FORMER_GROUPS].split(",") if group],
-            "revision": revisions.get((namespace, name), 0),
-        }
-        for (namespace, name), note in _markers(records).items()
-    ]
+    result = []
+    for (namespace, name), note in _markers(records).items():
+        former, revision = int(note[FORMER_REVISION] or 0), revisions.get((namespace, name), 0)
+        result.append(
+            {
+                "name": name,
+                "namespace": namespace,
+                "former_revision": former,
+                "former_groups": [group for group in note[FORMER_GROUPS].split(",") if group],
+                "revision": revision,
+                "upgraded": 0 < former < revision,
+            }
+        )
+    return result
 
 
 def helm_error(result: Mapping[str, Any], secrets: Iterable[str] = ()) -> str:

@@ -1,0 +1,154 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What may go, in which order, and what is told about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = "multicluster.gloo"
+
+# What a gone istiod leaves beside itself, apart from the root certificate it writes into every namespace.
+ISTIO_CONFIG_MAPS = re.compile(
+    r"istio-(leader|namespace-controller-election|gateway-status-leader|gateway-deployment-.*|ip-autoallocate|gateway-class-.*)"
+)
+ROOT_CERTIFICATE = "istio-ca-root-cert"
+
+Record = Mapping[str, Any]
+Definition = dict[str, Any]
+
+
+def definitions(found: Iterable[Record]) -> list[Definition]:
+    """Records of objects_info as definitions that name the objects and nothing else."""
+    return [_definition(each["api_version"], each["kind"], each.get("namespace") or "", each["name"]) for each in found]
+
+
+def removals(found: Iterable[Record], named: Iterable[Record], kinds: Iterable[str]) -> list[Definition]:
+    """Definitions of all objects of *kinds* that are ours (by label) or *named* (api_version, kind, namespace, name).
+
+    Named ones may have been adopted; what becomes of them is decided by the module objects.
+    """
+    wanted = list(kinds)
+    records = [*(each for each in found if is_ours(each)), *named]
+    result = {str(each): each for each in definitions(each for each in records if each["kind"] in wanted)}
+    return list(result.values())
+
+
+def is_ours(record: Record) -> bool:
+    """Whether the object of a record carries our label."""
+    return _labels(record).get(MANAGED_BY) == OURS
+
+
+def not_ours(found: Iterable[Record]) -> list[Record]:
+    """The records whose objects were there before us."""
+    return [each for each in found if not is_ours(each)]
+
+
+def istio_leftovers(found: Iterable[Record], namespace: str) -> list[Definition]:
+    """What a gone istiod left: root certificates everywhere, notes and keys in its *namespace*, its GatewayClasses.
+
+    Secret ``cacerts`` only when Gloo Mesh issued it: people put their own CA there by hand.
+    """
+    return definitions(each for each in found if _left_by_istio(each, namespace))
+
+
+def _left_by_istio(record: Record, namespace: str) -> bool:
+    kind, name, beside = record["kind"], record["name"], record.get("namespace") == namespace
+    if kind == "ConfigMap":
+        return name == ROOT_CERTIFICATE or (beside and ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
+    if kind == "Secret":
+        return beside and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(record)))
+    if kind == "GatewayClass":
+        return str((record["object"].get("spec") or {}).get("controllerName", "")).startswith("istio.io/")
+    return False
+
+
+def _issued_by_gloo(record: Record) -> bool:
+    found = record["object"]
+    meta = found["metadata"]
+    notes = [str(found.get("type", "")), *(meta.get("annotations") or {}), *(meta.get("labels") or {})]
+    return any("gloo.solo.io" in note for note in notes)
+
+
+def controller_leftovers(found: Iterable[Record], controller_names: Iterable[str]) -> list[Definition]:
+    """What a gone gateway controller left: its GatewayClasses, and the proxies of Gateways that stay."""
+    names = list(controller_names)
+    records = list(found)
+    classes = [
+        each
+        for each in records
+        if each["kind"] == "GatewayClass" and (each["object"].get("spec") or {}).get("controllerName") in names
+    ]
+    class_names = {each["name"] for each in classes}
+    proxies = [
+        each
+        for each in records
+        if _labels(each).get("gateway.networking.k8s.io/gateway-class-name") in class_names
+        and each["kind"] in ("Deployment", "Service", "ServiceAccount", "ConfigMap")
+        and any(owner.get("kind") == "Gateway" for owner in each["object"]["metadata"].get("ownerReferences") or ())
+    ]
+    return definitions([*proxies, *classes])
+
+
+def vendor_crds(found: Iterable[Record], groups: Iterable[str], former_groups: Iterable[str]) -> list[Record]:
+    """Records of the CRDs of *groups* without *former_groups*, which were served before us; ours by label always."""
+    wanted = set(groups) - set(former_groups)
+    return [
+        each
+        for each in found
+        if each["kind"] == "CustomResourceDefinition" and (is_ours(each) or each["object"]["spec"]["group"] in wanted)
+    ]
+
+
+def cleanup_lines(records: Iterable[Record], releases: Iterable[Record], remaining: Iterable[Record]) -> list[str]:
+    """The summary of one cluster.
+
+    *records*: what objects returned (with ``action``). *releases*: ``{name, namespace, action}`` of Helm releases.
+    *remaining*: records of objects_info that stay although they are due to us, each with the reason.
+    """
+    lines: dict[str, list[str]] = {"removed": [], "given back": [], "kept": []}
+    titles = {"deleted": "removed", "released": "given back", "kept": "kept"}
+    for record in records:
+        title = titles.get(record.get("action", ""))
+        if title:
+            lines[title].append(_title(record))
+    for release in releases:
+        lines[release["action"]].append(f"Helm release {release['namespace']}/{release['name']}")
+    result = [f"{title}: {', '.join(dict.fromkeys(names))}" for title, names in lines.items() if names]
+    left = list(dict.fromkeys(_title(each) for each in remaining))
+    if left:
+        result.append(f"still there without cleanup_vendor_crds=true: {', '.join(left)}")
+    return result or ["nothing to remove"]
+
+
+def _title(record: Record) -> str:
+    place = f"{record['namespace']}/" if record.get("namespace") else ""
+    return f"{record['kind']} {place}{record['name']}"
+
+
+def _labels(record: Record) -> Mapping[str, str]:
+    return ((record.get("object") or {}).get("metadata") or {}).get("labels") or {}
+
+
+def _definition(api_version: str, kind: str, namespace: str, name: str) -> Definition:
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Filters by name."""
+        return {
+            "definitions": definitions,
+            "removals": removals,
+            "not_ours": not_ours,
+            "istio_leftovers": istio_leftovers,
+            "controller_leftovers": controller_leftovers,
+            "vendor_crds": vendor_crds,
+            "cleanup_lines": cleanup_lines,
+        }
