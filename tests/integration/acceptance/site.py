@@ -48,6 +48,11 @@ class Run:
         rows = re.findall(r"^(\S+)\s+:\s+((?:\w+=\d+\s*)+)$", self.output, re.MULTILINE)
         return {host: {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in rows}
 
+    @property
+    def changed(self) -> dict[str, int]:
+        """Host -> number of changes, of the hosts that had any."""
+        return {host: counts["changed"] for host, counts in self.recap.items() if counts["changed"]}
+
     def ok(self) -> Run:
         """This run; fails the test with the whole output unless the program ended 0."""
         assert self.code == 0, f"{' '.join(self.argv)} ended {self.code}:\n{self.output}"
@@ -185,7 +190,8 @@ class Site:
                 options = (*options, "--extra-vars", f"@{folder}/variables.json")
             command = [str(BIN / "ansible-playbook"), f"playbooks/{playbook}.yml", "--inventory", str(hosts), *options]
             run = self.run(*command, environment=environment, timeout=timeout)
-        if playbook == "site" and "--check" not in options:
+        # A run refused before its first write leaves the clusters as empty as they were.
+        if playbook == "site" and "--check" not in options and (run.code == 0 or run.changed):
             self.deployed = True
         if playbook == "cleanup" and run.code == 0:
             self.deployed = False
