@@ -6,8 +6,11 @@ import json
 import socket
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from lab.board import SIDECAR, Board
 from lab.dataplane import Dataplane, balanced
@@ -15,13 +18,13 @@ from lab.doors import doors
 from lab.loopback import Http, Loopback, Tcp
 
 
-def free_port(address="127.0.0.1"):
+def free_port(address: Any = "127.0.0.1") -> Any:
     with socket.socket() as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
 
 
-def get(url, proxy=None):
+def get(url: Any, proxy: Any = None) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy} if proxy else {}))
     try:
         with opener.open(url, timeout=5) as answer:
@@ -30,28 +33,32 @@ def get(url, proxy=None):
         return error.code, error.read().decode()
 
 
+async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(status=404)
+
+
 class Plane:
     """A Dataplane over stand-in clusters, without the gateway proxies (those need Envoy and a lab)."""
 
-    def __init__(self, *clusters):
+    def __init__(self, *clusters: Any) -> None:
         self.clusters = clusters
         self.board = Board()
         self.dataplane = Dataplane(self.board)
-        self.dataplane._loopback = Loopback()
+        self.loopback = self.dataplane._loopback = Loopback()
 
-    def pass_once(self):
-        wanted = {}
+    def pass_once(self) -> None:
+        wanted: dict[Any, Any] = {}
         for cluster in self.clusters:
             wanted.update(self.dataplane._programs(cluster))
             wanted.update(self.dataplane._balancers(cluster))
-        self.dataplane._note(wanted, self.dataplane._loopback.keep(wanted))
+        self.dataplane._note(wanted, self.loopback.keep(wanted))
 
-    def through(self, cluster, pod, url):
+    def through(self, cluster: Any, pod: Any, url: Any) -> Any:
         return get(url, f"http://127.0.0.1:{self.board.local(cluster, f'uid-{pod}', SIDECAR)}")
 
 
 @pytest.fixture
-def plane(made):
+def plane(made: Any) -> Iterator[Any]:
     """cluster1 with productpage and reviews-v1, cluster2 with reviews-v3, joined as Gloo joins them."""
     port = free_port("127.3.3.3")
     one = [
@@ -91,35 +98,35 @@ def plane(made):
 HOST = "http://reviews.mesh.internal.com:9080/reviews/0"
 
 
-def seen(plane, times=6):
+def seen(plane: Any, times: Any = 6) -> Any:
     return Counter(
         json.loads(text)["podname"] if status == 200 else status
         for status, text in (plane.through("cluster1", "productpage-v1", HOST) for _ in range(times))
     )
 
 
-def test_the_sidecar_spreads_over_both_clusters(plane):
+def test_the_sidecar_spreads_over_both_clusters(plane: Any) -> None:
     assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
 
 
-def test_a_foreign_root_is_cut_off(plane):
+def test_a_foreign_root_is_cut_off(plane: Any) -> None:
     given = plane.clusters[1].get("ConfigMap", "istio-ca-root-cert")
     given["data"] = {"root-cert.pem": "ANOTHER"}
     assert seen(plane) == {"reviews-v1": 3, 503: 3}
 
 
-def test_no_root_no_tls(plane):
+def test_no_root_no_tls(plane: Any) -> None:
     plane.clusters[0].objects = [obj for obj in plane.clusters[0].objects if obj["kind"] != "ConfigMap"]
     assert seen(plane) == {"reviews-v1": 3, 503: 3}
 
 
-def test_no_pods_behind_the_east_west_gateway(plane):
+def test_no_pods_behind_the_east_west_gateway(plane: Any) -> None:
     plane.clusters[1].objects = [obj for obj in plane.clusters[1].objects if obj["metadata"]["name"] != "reviews-v3"]
     plane.pass_once()
     assert seen(plane) == {"reviews-v1": 3, 503: 3}
 
 
-def test_plain_names_and_unknown_names(plane):
+def test_plain_names_and_unknown_names(plane: Any) -> None:
     status, text = plane.through("cluster1", "productpage-v1", "http://reviews:9080/reviews/0")
     assert (status, json.loads(text)["podname"]) == (200, "reviews-v1")
     assert plane.through("cluster1", "productpage-v1", "http://nobody:9080/")[0] == 502
@@ -127,32 +134,32 @@ def test_plain_names_and_unknown_names(plane):
     assert plane.through("cluster1", "productpage-v1", "http://localhost:1/health")[0] == 502
 
 
-def test_the_page_is_served_at_the_pods_port(plane):
+def test_the_page_is_served_at_the_pods_port(plane: Any) -> None:
     status, page = get(f"http://127.0.0.1:{plane.board.local('cluster1', 'uid-productpage-v1', 9080)}/productpage")
     assert status == 200
     assert page.count("reviews-v1") == 2
 
 
-def test_a_pod_that_is_gone_leaves_the_board(plane):
+def test_a_pod_that_is_gone_leaves_the_board(plane: Any) -> None:
     plane.clusters[0].objects = []
     plane.pass_once()
     assert plane.board.ports("cluster1", "uid-reviews-v1") == {}
 
 
-def test_the_other_clusters_gateway_asks_for_tls(plane):
+def test_the_other_clusters_gateway_asks_for_tls(plane: Any) -> None:
     ((_, address, port),) = balanced(plane.clusters[1])
     with pytest.raises(OSError):
         get(f"http://{address}:{port}/reviews/0")
 
 
-def test_only_loopback_addresses_are_served(made):
+def test_only_loopback_addresses_are_served(made: Any) -> None:
     service = made.obj("Service", "s", spec={"type": "LoadBalancer", "ports": [{"port": 80}]})
     for ingress in ([{"ip": "10.0.0.1"}], [{"hostname": "x.example"}], []):
         service["status"] = {"loadBalancer": {"ingress": ingress}}
         assert list(balanced(made.Cluster("c", service))) == []
     loopback = Loopback()
     try:
-        assert loopback.keep({"outside": Http("0.0.0.0", 0, None)}) == {}
+        assert loopback.keep({"outside": Http("0.0.0.0", 0, refuse)}) == {}
         taken = loopback.keep({"a": Tcp("127.0.0.1", 0, lambda: None)})["a"]
         both = loopback.keep({"a": Tcp("127.0.0.1", 0, lambda: None), "b": Tcp("127.0.0.1", taken, lambda: None)})
         assert both == {"a": taken}  # a place that is taken is left out, the rest works
@@ -160,7 +167,7 @@ def test_only_loopback_addresses_are_served(made):
         loopback.stop()
 
 
-def test_doors_of_a_pod(made):
+def test_doors_of_a_pod(made: Any) -> None:
     forward, inside = doors(made.pod("productpage-v1"), {9080: 41000, SIDECAR: 42000})
     assert forward["spec"] == {"forwards": [{"ports": [9080], "target": {"address": "127.0.0.1", "port": 41000}}]}
     assert forward["metadata"]["ownerReferences"][0]["uid"] == "uid-productpage-v1"

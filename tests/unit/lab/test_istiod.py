@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lab import istiod
 
 
-def pod(made, name="istiod-1", args=None, env=None, created="2026-01-01T00:00:00Z"):
+def pod(
+    made: Any, name: Any = "istiod-1", args: Any = None, env: Any = None, created: Any = "2026-01-01T00:00:00Z"
+) -> Any:
     container = {"name": "discovery", "args": args or ["discovery", "--domain", "cluster.local"], "env": env or []}
     made_pod = made.pod(name, {"app": "istiod"}, "istio-system", sidecar=False, containers=[container])
     made_pod["spec"]["serviceAccountName"] = "istiod-gloo"
@@ -13,11 +17,11 @@ def pod(made, name="istiod-1", args=None, env=None, created="2026-01-01T00:00:00
     return made_pod
 
 
-def variable(name, value):
+def variable(name: Any, value: Any) -> Any:
     return {"name": name, "value": value}
 
 
-def test_environment_comes_from_the_container(made):
+def test_environment_comes_from_the_container(made: Any) -> None:
     env = [
         variable("CLUSTER_ID", "first"),
         variable("CLUSTER_ID", "cluster1"),
@@ -30,7 +34,7 @@ def test_environment_comes_from_the_container(made):
     assert told == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
 
 
-def test_cluster_id_argument_then_env_then_default(made):
+def test_cluster_id_argument_then_env_then_default(made: Any) -> None:
     env = [variable("CLUSTER_ID", "from-env")]
     assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID=from-arg"], env=env)) == "from-arg"
     assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID", "from-arg"], env=env)) == "from-arg"
@@ -38,16 +42,16 @@ def test_cluster_id_argument_then_env_then_default(made):
     assert istiod.cluster_id(pod(made)) == "Kubernetes"
 
 
-def test_the_newest_pod_counts_and_leaving_ones_do_not(made):
+def test_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
     old, new = pod(made, "a"), pod(made, "b", created="2026-02-01T00:00:00Z")
-    assert istiod.chosen([new, old]) is new
+    assert istiod.chosen([new, old]) == new
     new["metadata"]["deletionTimestamp"] = "2026-02-02T00:00:00Z"
-    assert istiod.chosen([new, old]) is old
+    assert istiod.chosen([new, old]) == old
     alias = made.pod("other", {"app": "istiod"}, "istio-system")
     assert istiod.chosen([alias]) is None
 
 
-def test_every_listener_is_on_loopback():
+def test_every_listener_is_on_loopback() -> None:
     names = ("http", "https", "grpc", "secure", "monitoring", "ctrlz")
     told = istiod.listeners({name: 1000 + number for number, name in enumerate(names)})
     assert len({argument.rpartition("=")[2] for argument in told if "Addr=" in argument}) == 5
