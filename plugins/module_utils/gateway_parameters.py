@@ -291,15 +291,15 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             timeout=float(params.get("wait_timeout") or 0),
         )
         row = result.pop("objects")[0]
-        values = effective(spec)
+        values = effective(spec) if not absent else {}
         result["gateway_parameters"] = [
             {
                 **{
                     key: row[key] for key in ("cluster", "api_version", "kind", "namespace", "name", "action", "reason")
                 },
-                "discovery_address": values["istioDiscoveryAddress"],
-                "meta_cluster_id": values["istioMetaClusterId"],
-                "meta_mesh_id": values["istioMetaMeshId"],
+                "discovery_address": values.get("istioDiscoveryAddress"),
+                "meta_cluster_id": values.get("istioMetaClusterId"),
+                "meta_mesh_id": values.get("istioMetaMeshId"),
             }
         ]
         if warnings:

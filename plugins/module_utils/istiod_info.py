@@ -57,7 +57,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         return {
             "changed": False,
             "msg": f"{cluster.name}: istiod {istiod.describe(chosen)} at {chosen['address']}, cluster ID "
-            "{chosen['cluster_id']}",
+            f"{chosen['cluster_id']}",
             "istiod": {"cluster": cluster.name, **chosen},
             "requests": cluster.requests,
             **facts,
