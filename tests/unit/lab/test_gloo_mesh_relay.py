@@ -1,0 +1,98 @@
+"""Who connects to the played management server, and certificates that verify."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+
+from lab.gloo_mesh_relay import Agent, Server, cacerts, client_secret, mesh_root, problem, relay_secrets
+
+SERVER = Server(
+    ready=True,
+    addresses=["127.1.2.3:9900"],
+    name="gloo-mesh-mgmt-server.gloo-mesh",
+    root=b"root",
+    token=b"token",
+    registered=frozenset({"cluster1"}),
+)
+AGENT = Agent(
+    namespace="gloo-mesh",
+    cluster="cluster1",
+    address="127.1.2.3:9900",
+    authority="gloo-mesh-mgmt-server.gloo-mesh",
+    root=b"root\n",
+    token=b"token",
+)
+
+
+def test_all_right_connects():
+    assert problem(AGENT, SERVER) is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "server", "text", "fatal"),
+    [
+        ({"root": None}, {}, "no root certificate found in secret gloo-mesh/relay-root-tls-secret", True),
+        (
+            {"token": None},
+            {},
+            "no token data found in secret gloo-mesh/relay-identity-token-secret with key token",
+            True,
+        ),
+        ({"address": "127.1.2.3:9901"}, {}, "connect: connection refused", False),
+        ({"address": "127.9.9.9:9900"}, {}, "i/o timeout", False),
+        ({}, {"ready": False}, "connect: connection refused", False),
+        ({}, {"addresses": []}, "i/o timeout", False),
+        ({"root": b"other"}, {}, "x509: certificate signed by unknown authority", False),
+        (
+            {"authority": "x.y"},
+            {},
+            "x509: certificate is valid for gloo-mesh-mgmt-server.gloo-mesh, not x.y",
+            False,
+        ),
+        ({"token": b"other"}, {}, "Unauthenticated", False),
+        ({}, {"registered": frozenset({"cluster2"})}, 'cluster "cluster1" is not registered', False),
+    ],
+)
+def test_what_keeps_an_agent_out(agent, server, text, fatal):
+    told = problem(AGENT._replace(**agent), SERVER._replace(**server))
+    assert told is not None
+    assert text in told.message
+    assert told.fatal is fatal
+
+
+def load(text):
+    return x509.load_pem_x509_certificates(text)
+
+
+def test_relay_secrets_hold_a_chain_and_a_server_name():
+    made = relay_secrets("gloo-mesh")
+    assert {name: set(data) for name, data in made.items()} == {
+        "relay-root-tls-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-tls-signing-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-server-tls-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-identity-token-secret": {"token"},
+    }
+    (root,) = load(made["relay-root-tls-secret"]["ca.crt"])
+    (leaf,) = load(made["relay-server-tls-secret"]["tls.crt"])
+    leaf.verify_directly_issued_by(root)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "gloo-mesh-mgmt-server.gloo-mesh" in names.get_values_for_type(x509.DNSName)
+    client = client_secret("cluster1", made["relay-tls-signing-secret"])
+    leaf, signing = load(client["tls.crt"])
+    leaf.verify_directly_issued_by(signing)
+    signing.verify_directly_issued_by(root)
+
+
+def test_cacerts_of_two_clusters_share_the_root():
+    root = mesh_root("org", 10)
+    one, two = cacerts("cluster1", root), cacerts("cluster2", root)
+    assert set(one) == {"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem"}
+    assert one["root-cert.pem"] == two["root-cert.pem"]
+    assert one["ca-cert.pem"] != two["ca-cert.pem"]
+    (top,) = load(root["tls.crt"])
+    for told in (one, two):
+        (intermediate,) = load(told["ca-cert.pem"])
+        intermediate.verify_directly_issued_by(top)
+        assert intermediate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        assert load(told["cert-chain.pem"])[0] == intermediate
