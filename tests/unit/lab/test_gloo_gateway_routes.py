@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lab.gloo_gateway_routes import attachments, resolve, routes, service_entry
@@ -10,7 +12,7 @@ HOST = "reviews.mesh.internal.com"
 
 
 @pytest.fixture
-def gateway(made):
+def gateway(made: Any) -> Any:
     listener = {
         "name": "http",
         "port": 8080,
@@ -20,7 +22,7 @@ def gateway(made):
     return made.obj("Gateway", "http", "gloo-system", spec={"gatewayClassName": "c", "listeners": [listener]})
 
 
-def a_route(made, *backends, namespace="bookinfo", parent=None, **spec):
+def a_route(made: Any, *backends: Any, namespace: Any = "bookinfo", parent: Any = None, **spec: Any) -> Any:
     told = {
         "parentRefs": [{"name": "http", "namespace": "gloo-system", **(parent or {})}],
         "rules": [{"backendRefs": list(backends), "matches": [{"path": {"type": "Exact", "value": "/x"}}]}],
@@ -29,17 +31,17 @@ def a_route(made, *backends, namespace="bookinfo", parent=None, **spec):
     return made.obj("HTTPRoute", "r", namespace, spec=told)
 
 
-def hostname(**ref):
+def hostname(**ref: Any) -> Any:
     return {"group": "networking.istio.io", "kind": "Hostname", "name": HOST, "port": 9080, **ref}
 
 
-def verdict(cluster, route):
+def verdict(cluster: Any, route: Any) -> Any:
     backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
     return backend.reason, backend.message
 
 
 @pytest.mark.parametrize("asked", [{}, {"port": 9999}, {"port": None}])
-def test_a_hostname_resolves_whatever_port_is_asked_for(made, asked):
+def test_a_hostname_resolves_whatever_port_is_asked_for(made: Any, asked: Any) -> None:
     cluster = made.Cluster("c", made.entry(HOST))
     route = a_route(made, {k: v for k, v in hostname(**asked).items() if v is not None}, namespace="gloo-system")
     backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
@@ -57,13 +59,13 @@ def test_a_hostname_resolves_whatever_port_is_asked_for(made, asked):
         (["entry"], {"kind": "VirtualDestination"}, ("InvalidKind", "unknown backend kind")),
     ],
 )
-def test_a_hostname_that_does_not_resolve_says_why(made, objects, ref, expected):
+def test_a_hostname_that_does_not_resolve_says_why(made: Any, objects: Any, ref: Any, expected: Any) -> None:
     known = {"entry": made.entry(HOST), "none": made.entry(HOST, resolution="NONE")}
     cluster = made.Cluster("c", *(known[name] for name in objects))
     assert verdict(cluster, a_route(made, hostname(**ref))) == expected
 
 
-def test_the_oldest_service_entry_wins(made):
+def test_the_oldest_service_entry_wins(made: Any) -> None:
     older, newer = made.entry(HOST), made.entry(HOST)
     older["metadata"] |= {"name": "z", "creationTimestamp": "2025-01-01T00:00:00Z"}
     assert service_entry(made.Cluster("c", newer, older), HOST) is older
@@ -77,13 +79,13 @@ def test_the_oldest_service_entry_wins(made):
         ({"name": "reviews", "port": 9081}, ("BackendNotFound", 'Service "reviews" not found')),
     ],
 )
-def test_a_service_needs_its_port(made, ref, expected):
+def test_a_service_needs_its_port(made: Any, ref: Any, expected: Any) -> None:
     cluster = made.Cluster("c", *made.service("reviews", 9080, [made.pod("p")]))
     assert verdict(cluster, a_route(made, ref)) == expected
 
 
 @pytest.mark.parametrize(("kind", "name", "allowed"), [("Service", None, True), ("Service", "x", False)])
-def test_another_namespace_needs_a_grant(made, kind, name, allowed):
+def test_another_namespace_needs_a_grant(made: Any, kind: Any, name: Any, allowed: Any) -> None:
     objects = made.service("reviews", 9080, [made.pod("p")])
     to = {"group": "", "kind": kind, **({"name": name} if name else {})}
     source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "gloo-system"}
@@ -109,14 +111,14 @@ def test_another_namespace_needs_a_grant(made, kind, name, allowed):
         ({"hostname": "*.example.com"}, {}, {"hostnames": ["example.org"]}, "NoMatchingListenerHostname"),
     ],
 )
-def test_listeners_take_routes(made, gateway, listener, parent, spec, reason):
+def test_listeners_take_routes(made: Any, gateway: Any, listener: Any, parent: Any, spec: Any, reason: Any) -> None:
     gateway["spec"]["listeners"][0] |= listener
     told = attachments(made.Cluster("c"), gateway, a_route(made, parent=parent, **spec))
     assert [(a.reason, len(a.listeners)) for a in told] == [(reason, 0 if reason else 1)]
 
 
 @pytest.mark.parametrize(("labels", "reason"), [({"team": "a"}, ""), ({"team": "b"}, "NotAllowedByListeners")])
-def test_listeners_select_namespaces(made, gateway, labels, reason):
+def test_listeners_select_namespaces(made: Any, gateway: Any, labels: Any, reason: Any) -> None:
     chosen = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}
     gateway["spec"]["listeners"][0]["allowedRoutes"] = chosen
     namespace = made.obj("Namespace", "bookinfo", "", labels)
@@ -124,12 +126,12 @@ def test_listeners_select_namespaces(made, gateway, labels, reason):
     assert told.reason == reason
 
 
-def test_another_gateway_is_nobodys_business(made, gateway):
+def test_another_gateway_is_nobodys_business(made: Any, gateway: Any) -> None:
     assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"name": "other"})) == []
     assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"kind": "Service"})) == []
 
 
-def test_traffic_rules_say_which_share_is_broken(made, gateway):
+def test_traffic_rules_say_which_share_is_broken(made: Any, gateway: Any) -> None:
     route = a_route(made, hostname(weight=3), {"name": "nosuch", "port": 1})
     (rule,) = routes(made.Cluster("c", made.entry(HOST), route), gateway)
     assert (rule["listener"], rule["port"], rule["hostnames"]) == ("http", 8080, ["*"])
@@ -138,7 +140,7 @@ def test_traffic_rules_say_which_share_is_broken(made, gateway):
     assert shares == [("Hostname", 9080, 3, True, ""), ("Service", 1, 1, False, "BackendNotFound")]
 
 
-def test_a_rule_without_matches_takes_everything(made, gateway):
+def test_a_rule_without_matches_takes_everything(made: Any, gateway: Any) -> None:
     route = a_route(made, rules=[{}])
     (rule,) = routes(made.Cluster("c", route), gateway)
     assert rule["matches"] == [{"type": "PathPrefix", "value": "/", "method": None, "headers": {}}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from lab.gloo_mesh_translation import Mesh, Outcome
 CHARTS = Path(__file__).parents[3] / "lab" / "charts"
 
 
-def pod(made, *, waiting=False):
+def pod(made: Any, *, waiting: Any = False) -> Any:
     told = made.pod("agent", {"app": "gloo-mesh-agent"}, "gloo-mesh")
     state = {"waiting": {"reason": "CrashLoopBackOff"}} if waiting else {"running": {}}
     told["status"]["containerStatuses"] = [{"name": "agent", "image": "i", "imageID": "", "restartCount": 2}]
@@ -24,7 +25,7 @@ def pod(made, *, waiting=False):
     return told
 
 
-def test_a_fatal_agent_crash_loops_and_says_why(made):
+def test_a_fatal_agent_crash_loops_and_says_why(made: Any) -> None:
     status = crashed(pod(made), Problem("no token", fatal=True))
     assert status is not None
     (container,) = status["containerStatuses"]
@@ -34,7 +35,7 @@ def test_a_fatal_agent_crash_loops_and_says_why(made):
     assert {c["type"]: c["status"] for c in status["conditions"]} == {"Ready": "False", "ContainersReady": "False"}
 
 
-def test_it_recovers_once_the_secret_is_there(made):
+def test_it_recovers_once_the_secret_is_there(made: Any) -> None:
     status = crashed(pod(made, waiting=True), None)
     assert status is not None
     assert status["containerStatuses"][0]["ready"] is True
@@ -42,15 +43,15 @@ def test_it_recovers_once_the_secret_is_there(made):
 
 
 @pytest.mark.parametrize("why", [None, Problem("connection refused")])
-def test_what_is_not_fatal_leaves_the_pod_alone(made, why):
+def test_what_is_not_fatal_leaves_the_pod_alone(made: Any, why: Any) -> None:
     assert crashed(pod(made), why) is None
 
 
-def test_a_crashed_pod_is_not_crashed_twice(made):
+def test_a_crashed_pod_is_not_crashed_twice(made: Any) -> None:
     assert crashed(pod(made, waiting=True), Problem("no token", fatal=True)) is None
 
 
-def rooted(made, name, root):
+def rooted(made: Any, name: Any, root: Any) -> Any:
     data = {"root-cert.pem": base64.b64encode(root).decode()} if root else {}
     secrets = [made.obj("Secret", "cacerts", "istio-system", data=data)] if root else []
     return made.Cluster(name, made.obj("Namespace", "istio-system", ""), *secrets)
@@ -64,14 +65,14 @@ def rooted(made, name, root):
         (b"root", b"other", "have different roots"),
     ],
 )
-def test_roots_must_be_shared(made, one, two, text):
+def test_roots_must_be_shared(made: Any, one: Any, two: Any, text: Any) -> None:
     told = roots_differ({"one": rooted(made, "one", one), "two": rooted(made, "two", two)})
     assert text in told
     assert bool(told) is bool(text)
 
 
 @pytest.fixture
-def mesh(made):
+def mesh(made: Any) -> Any:
     workspace = made.obj("Workspace", "w", "gloo-mesh")
     workspace["spec"] = {"workloadClusters": [{"name": "*", "namespaces": [{"name": "*"}]}]}
     settings = made.obj("WorkspaceSettings", "w", "gloo-mesh-config", spec={"options": {}})
@@ -81,7 +82,7 @@ def mesh(made):
     return Mesh("mgmt", made.Cluster("mgmt", workspace, settings), {"c1": made.Cluster("c1", gateway, *namespaces)})
 
 
-def test_workspace_counts_connected_clusters(mesh):
+def test_workspace_counts_connected_clusters(mesh: Any) -> None:
     (workspace,) = mesh.config.list("Workspace")
     outcome = workspace_outcome(mesh, workspace)
     assert (outcome.extra["numSelectedClusters"], outcome.extra["numSelectedNamespaces"]) == (1, 2)
@@ -92,13 +93,13 @@ def test_workspace_counts_connected_clusters(mesh):
 @pytest.mark.parametrize(
     ("port", "state", "count"), [("tls", "ACCEPTED", 1), ("https", "ACCEPTED", 1), ("x", "WARNING", 0)]
 )
-def test_settings_count_gateways_with_a_port_named_tls(mesh, port, state, count):
+def test_settings_count_gateways_with_a_port_named_tls(mesh: Any, port: Any, state: Any, count: Any) -> None:
     mesh.clusters["c1"].list("Service")[0]["spec"]["ports"][0]["name"] = port
     outcome = settings_outcome(mesh, mesh.config.list("WorkspaceSettings")[0])
     assert (outcome.state, outcome.extra["numSelectedEastWestGateways"]) == (state, count)
 
 
-def test_trust_policy_status_is_flat(made):
+def test_trust_policy_status_is_flat(made: Any) -> None:
     policy = made.obj("RootTrustPolicy", "root-trust", "gloo-mesh")
     policy["metadata"]["generation"] = 2
     assert trust_status(Outcome("ACCEPTED", "", {}, {}), policy) == {"state": "ACCEPTED", "observedGeneration": 2}
@@ -112,7 +113,7 @@ def test_trust_policy_status_is_flat(made):
         ({"type": "LoadBalancer", "loadBalancerClass": "x/y"}, False),
     ],
 )
-def test_only_load_balancers_get_addresses(made, spec, wanted):
+def test_only_load_balancers_get_addresses(made: Any, spec: Any, wanted: Any) -> None:
     assert cloud.wants_address(made.obj("Service", "s", spec=spec)) is wanted
 
 
@@ -120,7 +121,7 @@ CRDS = sorted(file for file in CHARTS.glob("*/templates/*.yaml") if "CustomResou
 
 
 @pytest.mark.parametrize("file", CRDS, ids=lambda path: f"{path.parts[-3]}/{path.name}")
-def test_crds_are_structural_and_named_right(file):
+def test_crds_are_structural_and_named_right(file: Any) -> None:
     crd = yaml.safe_load(file.read_text())
     spec = crd["spec"]
     assert crd["metadata"]["name"] == f"{spec['names']['plural']}.{spec['group']}"
@@ -128,7 +129,7 @@ def test_crds_are_structural_and_named_right(file):
         _structural(version["schema"]["openAPIV3Schema"], crd["metadata"]["name"])
 
 
-def _structural(schema, where):
+def _structural(schema: Any, where: Any) -> None:
     assert "type" in schema, f"{where}: a schema without type is not structural"
     if schema["type"] == "array":
         _structural(schema["items"], f"{where}[]")
@@ -136,7 +137,7 @@ def _structural(schema, where):
         _structural(inner, f"{where}.{name}")
 
 
-def test_statuses_spell_the_state_as_the_vendor_does():
+def test_statuses_spell_the_state_as_the_vendor_does() -> None:
     for kind in ("virtualdestination", "routetable", "workspace", "workspacesettings", "kubernetescluster"):
         crd = yaml.safe_load((CHARTS / "gloo-platform-crds" / "templates" / f"{kind}.yaml").read_text())
         status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cryptography import x509
 
@@ -25,7 +27,7 @@ AGENT = Agent(
 )
 
 
-def test_all_right_connects():
+def test_all_right_connects() -> None:
     assert problem(AGENT, SERVER) is None
 
 
@@ -54,18 +56,18 @@ def test_all_right_connects():
         ({}, {"registered": frozenset({"cluster2"})}, 'cluster "cluster1" is not registered', False),
     ],
 )
-def test_what_keeps_an_agent_out(agent, server, text, fatal):
+def test_what_keeps_an_agent_out(agent: Any, server: Any, text: Any, fatal: Any) -> None:
     told = problem(AGENT._replace(**agent), SERVER._replace(**server))
     assert told is not None
     assert text in told.message
     assert told.fatal is fatal
 
 
-def load(text):
+def load(text: Any) -> Any:
     return x509.load_pem_x509_certificates(text)
 
 
-def test_relay_secrets_hold_a_chain_and_a_server_name():
+def test_relay_secrets_hold_a_chain_and_a_server_name() -> None:
     made = relay_secrets("gloo-mesh")
     assert {name: set(data) for name, data in made.items()} == {
         "relay-root-tls-secret": {"ca.crt", "tls.crt", "tls.key"},
@@ -84,7 +86,7 @@ def test_relay_secrets_hold_a_chain_and_a_server_name():
     signing.verify_directly_issued_by(root)
 
 
-def test_cacerts_of_two_clusters_share_the_root():
+def test_cacerts_of_two_clusters_share_the_root() -> None:
     root = mesh_root("org", 10)
     one, two = cacerts("cluster1", root), cacerts("cluster2", root)
     assert set(one) == {"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem"}

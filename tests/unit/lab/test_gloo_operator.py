@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ SPEC = {"cluster": "cluster1", "dataplaneMode": "Sidecar", "installNamespace": "
 DONE = Seen(SPEC, licensed=True, deployed=True, available=True, answers=True, injects=True)
 
 
-def test_values_name_cluster_revision_and_webhooks():
+def test_values_name_cluster_revision_and_webhooks() -> None:
     base, istiod = values({**SPEC, "network": "net1", "trustDomain": "td"}, 20001)
     assert base["base"]["validationURL"] == "https://localhost:20001/validate"
     assert istiod["istiodRemote"]["injectionURL"] == "https://localhost:20001/inject"
@@ -24,7 +25,7 @@ def test_values_name_cluster_revision_and_webhooks():
     assert istiod["env"]["PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"] == "false"
 
 
-def test_values_leave_out_what_is_not_told():
+def test_values_leave_out_what_is_not_told() -> None:
     _, istiod = values({"version": "1.27.0"}, 1)
     assert "network" not in istiod["global"]
     assert "meshConfig" not in istiod
@@ -48,19 +49,19 @@ def test_values_leave_out_what_is_not_told():
         (DONE._replace(injects=False), "INSTALLED", {"WebhookDeployed": "CA bundle", "Ready": "CA bundle"}),
     ],
 )
-def test_verdicts(seen, phase, wrong):
+def test_verdicts(seen: Any, phase: Any, wrong: Any) -> None:
     told_phase, told = verdict(seen)
     assert (told_phase, told.keys()) == (phase, wrong.keys())
     assert all(text in told[kind] for kind, text in wrong.items())
 
 
-def test_charts_not_installed_yet():
+def test_charts_not_installed_yet() -> None:
     phase, wrong = verdict(DONE._replace(deployed=False))
     assert phase == "INSTALLING"
     assert set(wrong) == set(CONDITIONS) - {"Initialized"}
 
 
-def test_conditions_are_complete_and_keep_their_times():
+def test_conditions_are_complete_and_keep_their_times() -> None:
     before = [{"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}]
     told = {c["type"]: c for c in conditions({}, "SUCCEEDED", 4, before)}
     assert list(told) == list(CONDITIONS)
@@ -73,7 +74,7 @@ def test_conditions_are_complete_and_keep_their_times():
 
 @pytest.mark.parametrize("text", ["key", ""])
 @pytest.mark.parametrize("by_secret", [True, False])
-def test_licence_from_text_or_secret(made, text, by_secret):
+def test_licence_from_text_or_secret(made: Any, text: Any, by_secret: Any) -> None:
     ref = {"secretKeyRef": {"name": "s", "key": "k"}}
     entry = {"name": "SOLO_ISTIO_LICENSE_KEY", **({"valueFrom": ref} if by_secret else {"value": text})}
     pod = made.pod("op", namespace="gloo-mesh", sidecar=False, containers=[{"name": "manager", "env": [entry]}])
@@ -81,14 +82,14 @@ def test_licence_from_text_or_secret(made, text, by_secret):
     assert licensed(made.Cluster("c", secret), pod) is bool(text)
 
 
-def test_only_a_ready_operator_acts(made):
+def test_only_a_ready_operator_acts(made: Any) -> None:
     labels = {"app.kubernetes.io/name": "gloo-operator"}
     assert operator_pod([made.pod("p", labels, ready=False), made.pod("q")]) is None
     ready = made.pod("p", labels)
     assert operator_pod([ready]) is ready
 
 
-def test_leftovers_are_istiods_own(made):
+def test_leftovers_are_istiods_own(made: Any) -> None:
     objects = [
         made.obj("ConfigMap", "istio-ca-root-cert", "bookinfo"),
         made.obj("ConfigMap", "istio-leader", "istio-system"),
@@ -104,6 +105,6 @@ def test_leftovers_are_istiods_own(made):
     ]
 
 
-def test_injector_of_another_namespace_has_it_in_its_name():
+def test_injector_of_another_namespace_has_it_in_its_name() -> None:
     assert injector("istio-system") == "istio-sidecar-injector-gloo"
     assert injector("mesh") == "istio-sidecar-injector-gloo-mesh"
