@@ -103,10 +103,10 @@ class GlooOperator:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _rounds(self, world: World, cluster: Cluster) -> None:
-        """A second round at once when Helm ran: changes of that time woke nobody."""
+        """A second round at once when Helm installed something: changes of that time woke nobody."""
         before = self._installed.get(cluster.name)
         self._cluster(world, cluster)
-        if self._installed.get(cluster.name) != before:
+        if self._installed.get(cluster.name) not in (None, before):
             self._cluster(world, cluster)
 
     def _cluster(self, world: World, cluster: Cluster) -> None:
@@ -179,7 +179,11 @@ class GlooOperator:
         for kind, name, where in leftovers(cluster.list("ConfigMap") + cluster.list("Secret", namespace), namespace):
             cluster.delete(kind, name, where)
         self._installed.pop(cluster.name, None)
-        cluster.apply(_finalizers(smc, []), MANAGER)
+        try:
+            cluster.apply(_finalizers(smc, []), MANAGER)
+        except ApiError as error:
+            if error.status not in (404, 409):  # gone already, the cache lags
+                raise
 
 
 def operator_pod(pods: list[Object]) -> Object | None:
