@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ HONEST = (
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing half done stays
     home = paths.home()
     try:
         return int(arguments.run(home, arguments))
@@ -91,19 +93,26 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
             supervisor.stop(home)  # it must learn of the new clusters
         verb = f"creating {len(new)} and starting" if new else "starting"
         with progress.step(f"{verb} {len(planes)} control planes: {', '.join(names)}"):
-            _all(planes, lambda plane: plane.start() if plane.exists else plane.create(supplies.programs))
+            _all(planes, lambda plane: _start(plane, supplies.programs))
         with progress.step("waiting for API servers and nodes"):
             write_kubeconfig(home / "kubeconfig", planes)
             _all(planes, lambda plane: plane.wait_ready(home / "kubeconfig"))
         _write_state(home, names, supplies)
         with progress.step("starting the played parts"):
-            supervisor.start(home)
-            failing = supervisor.wait_started(home)
+            failing = supervisor.wait_started(home, supervisor.start(home))
         for part, error in failing.items():
             progress.say(f"  {part} fails: {error} (python -m lab logs {part})")
         progress.say(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
         progress.say(HONEST)
     return 0
+
+
+def _start(plane: ControlPlane, found: dict[str, Path]) -> None:
+    if plane.exists:
+        plane.use(found)
+        plane.start()
+    else:
+        plane.create(found)
 
 
 def _wanted(home: Path, workloads: int | None) -> list[str]:
@@ -143,8 +152,9 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
     with _one_at_a_time(home):
         supervisor.stop(home)
         # Components first by their pid files (the last started first), then whatever else carries this lab's mark.
-        for folder in sorted((home / "clusters" / "clusters").glob("*")):
-            ControlPlane(home, folder.name, 0).stop()
+        folders = sorted((home / "clusters" / "clusters").glob("*"))
+        if folders:
+            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop())
         processes.end(processes.of_lab(home))
         left = processes.of_lab(home)
         if left:
@@ -187,9 +197,9 @@ def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
     components = f"dead: {', '.join(dead)}" if dead else f"{len(plane.component_names())} running"
     try:
         api = Api(home / "kubeconfig", plane.name, user_agent="lab")
-        version = api.request("GET", "/version")["gitVersion"]
-        nodes = api.request("GET", "/api/v1/nodes")["items"]
-        services = api.request("GET", "/api/v1/services")["items"]
+        version = api.request("GET", "/version", timeout=4)["gitVersion"]
+        nodes = api.request("GET", "/api/v1/nodes", timeout=4)["items"]
+        services = api.request("GET", "/api/v1/services", timeout=4)["items"]
     except (ApiError, OSError) as error:
         return [plane.server(), "-", "-", components, str(error)], False
     ready = sum(

@@ -148,7 +148,7 @@ def _short(error: BaseException) -> str:
     """The innermost reason, such as "Connection refused", without urllib3's wrapping."""
     while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
         error = error.reason
-    text = str(error)
+    text = str(error).rpartition("): ")[2]
     return text.rpartition("] ")[2] if isinstance(error, urllib3.exceptions.NewConnectionError) else text
 
 

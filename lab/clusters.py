@@ -71,7 +71,7 @@ class ControlPlane:
 
     def create(self, programs: dict[str, Path]) -> None:
         """Lay the cluster out and start it; what an interrupted attempt left is removed first."""
-        self.stop()
+        self._end_leftovers()
         shutil.rmtree(self.folder, ignore_errors=True)
         recipe = self.home / "clusters" / f"{self.name}.yaml"
         recipe.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +96,17 @@ class ControlPlane:
         link = audit / f"{self.name}.log"
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.relpath(self.folder / "logs" / "audit.log", audit))
+
+    def use(self, programs: dict[str, Path]) -> None:
+        """Point the cluster at programs that may have moved since it was laid out."""
+        for name in COMPONENTS:
+            link = self.folder / "bin" / name
+            program = programs[name.removesuffix("-controller") if name == "kwok-controller" else name]
+            if not link.is_symlink() or link.readlink() != program:
+                fresh = link.with_suffix(".new")
+                fresh.unlink(missing_ok=True)
+                fresh.symlink_to(program)
+                fresh.replace(link)
 
     def start(self) -> list[str]:
         """Start the components that do not run; returns their names. `lab up` and the supervisor may both call."""
@@ -148,6 +159,7 @@ class ControlPlane:
         """Wait until the API server is ready and the one node (made here when missing) is Ready."""
         deadline = time.monotonic() + timeout
         last = "not asked yet"
+        look = 0.0
         while time.monotonic() < deadline:
             try:
                 api = Api(kubeconfig, self.name, user_agent="lab")
@@ -160,7 +172,9 @@ class ControlPlane:
                     return
             except ApiError as error:
                 last = str(error)
-            self.start()
+            if time.monotonic() > look:
+                look = time.monotonic() + 1.0
+                self.start()
             time.sleep(0.05)
         raise LabError(f"cluster {self.name} is not ready after {timeout:.0f} s: {last}; see: lab logs {self.name}")
 
@@ -196,6 +210,14 @@ class ControlPlane:
             # kwok gives Pods addresses of this range; each cluster its own, so that none is met twice.
             "spec": {"podCIDR": f"10.{self.number}.0.0/16", "podCIDRs": [f"10.{self.number}.0.0/16"]},
         }
+
+    def _end_leftovers(self) -> None:
+        """What an interrupted attempt to create this cluster left running: kwokctl itself, components."""
+        words = (f"--name {self.name}", f"{self.folder}/")
+        left = [
+            pid for pid in processes.of_lab(self.home) if any(word in f"{processes.command(pid)} " for word in words)
+        ]
+        processes.end(left)
 
     def _recipe(self, programs: dict[str, Path], policy: Path) -> dict[str, Any]:
         return {
@@ -263,15 +285,18 @@ class ControlPlane:
         environment = processes.marked(self.home)
         environment.update({env["name"]: env.get("value", "") for env in component.get("envs") or []})
         with self.component_log(name).open("ab") as out:
-            child = subprocess.Popen(
-                [component["binary"], *component["args"]],
-                cwd=component["workDir"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            try:
+                child = subprocess.Popen(
+                    [component["binary"], *component["args"]],
+                    cwd=component["workDir"],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LabError(f"{self.name}: {name} cannot be started: {error}; run: python -m lab up") from error
         fresh = self.folder / "pids" / f"{name}.new"
         fresh.write_text(str(child.pid))
         fresh.replace(fresh.with_suffix(".pid"))
@@ -300,19 +325,24 @@ def write_kubeconfig(path: Path, planes: list[ControlPlane]) -> None:
 
 def watchdog(planes: list[ControlPlane], wait: Callable[[float], bool]) -> None:
     """Start again what died, until `wait(seconds)` says stop. A component that keeps dying is tried ever slower."""
-    pause: dict[str, float] = {}
+    due = {plane.name: 0.0 for plane in planes}
+    pause = {plane.name: 1.0 for plane in planes}
     while not wait(0.5):
         for plane in planes:
-            if time.monotonic() < pause.get(plane.name, 0.0):
+            if time.monotonic() < due[plane.name]:
                 continue
             try:
                 started = plane.start()
+                if started:
+                    log.warning("%s: started again: %s", plane.name, ", ".join(started))
             except (OSError, LabError) as error:
-                log.error("%s: %s", plane.name, error)
-                started = ["?"]
+                log.error("%s", error)
+                started = list(COMPONENTS)
             if started:
-                log.warning("%s: started again: %s", plane.name, ", ".join(started))
-                pause[plane.name] = time.monotonic() + 2.0
+                pause[plane.name] = min(pause[plane.name] * 2, 30.0)
+                due[plane.name] = time.monotonic() + pause[plane.name]
+            elif time.monotonic() > due[plane.name] + 60.0:  # has been well for a while
+                pause[plane.name] = 1.0
 
 
 def _last_words(text: str) -> str:

@@ -184,19 +184,19 @@ def run(home: Path) -> int:
     return 0
 
 
-def start(home: Path) -> None:
-    """Start the supervisor detached, unless one runs this code already."""
+def start(home: Path) -> subprocess.Popen[bytes] | None:
+    """Start the supervisor detached; None when one runs this code already."""
     if is_running(home):
         told = status(home)
         if told is None or told.get("code") == code():
-            return
+            return None
         stop(home)
     (home / "logs").mkdir(parents=True, exist_ok=True)
     (home / "status.json").unlink(missing_ok=True)
     environment = processes.marked(home)
     environment.update({"LAB_HOME": str(home), "PYTHONPATH": str(paths.REPOSITORY), "PYTHONUNBUFFERED": "1"})
     with (home / "logs" / "supervisor.out").open("ab") as out:
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "lab.supervisor"],
             cwd=paths.REPOSITORY,
             env=environment,
@@ -207,13 +207,16 @@ def start(home: Path) -> None:
         )
 
 
-def wait_started(home: Path, timeout: float = 30.0) -> dict[str, str]:
+def wait_started(home: Path, child: subprocess.Popen[bytes] | None, timeout: float = 60.0) -> dict[str, str]:
     """Wait until every part has looked at the world once; returns the parts that fail and why."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         told = status(home)
         if told is not None and None not in told["parts"].values():
             return {name: error for name, error in told["parts"].items() if error}
+        if child is not None and child.poll() is not None:
+            words = (home / "logs" / "supervisor.out").read_text(errors="replace").strip().splitlines()[-1:]
+            raise LabError(f"the supervisor ended with code {child.returncode}: {' '.join(words)}")
         time.sleep(0.05)
     raise LabError(f"the supervisor is not ready after {timeout:.0f} s; see {home / 'logs' / 'supervisor.log'}")
 
