@@ -152,9 +152,10 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
     with _one_at_a_time(home):
         supervisor.stop(home)
         # Components first by their pid files (the last started first), then whatever else carries this lab's mark.
+        # All data goes anyway: nobody needs time to save it.
         folders = sorted((home / "clusters" / "clusters").glob("*"))
         if folders:
-            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop())
+            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop(patience=0.5))
         processes.end(processes.of_lab(home))
         left = processes.of_lab(home)
         if left:

@@ -121,12 +121,12 @@ class ControlPlane:
                     started.append(component["name"])
         return started
 
-    def stop(self) -> None:
-        """End the components, the last started first."""
+    def stop(self, patience: float = 10.0) -> None:
+        """End the components, the last started first; what has not ended after `patience` is killed."""
         for name in reversed(COMPONENTS):
             pid = self.component_pid(name)
             if pid:
-                processes.end([pid])
+                processes.end([pid], patience)
 
     def component_pid(self, name: str) -> int:
         """Process id of a living component, else 0."""
