@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from lab.world import World
+from lab.world import ApiError, World
 
 Object = dict[str, Any]
 
@@ -33,7 +33,12 @@ class Cloud:
                 key = f"{metadata['namespace']}/{metadata['name']}"
                 seen.add((cluster.name, key))
                 address = world.address(cluster.name, key, [port["port"] for port in service["spec"]["ports"]])
-                cluster.set_status(service, status(address), MANAGER)
+                try:
+                    cluster.set_status(service, status(address), MANAGER)
+                except ApiError as error:
+                    if error.status != 422:  # what the API server says when the Service is gone meanwhile
+                        raise
+                    continue
                 if self._given.get((cluster.name, key)) != address:
                     self._given[cluster.name, key] = address
                     log.info("%s: Service %s has address %s", cluster.name, key, address)

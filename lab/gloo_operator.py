@@ -41,6 +41,7 @@ LEFTOVERS = {
         r"|gateway-deployment-.*|ip-autoallocate|gateway-class-.*)"
     ),
     "Secret": re.compile(r"istio-ca-secret"),
+    "GatewayClass": re.compile(r"istio|istio-remote|istio-waypoint"),
 }
 
 log = logging.getLogger("lab.gloo-operator")
@@ -73,6 +74,7 @@ class GlooOperator:
         "Deployment",
         "ServiceMeshController",
         "MutatingWebhookConfiguration",
+        "GatewayClass",
         "CustomResourceDefinition",
     )
 
@@ -176,8 +178,9 @@ class GlooOperator:
             return  # an istiod that still runs would write its leftovers anew
         if (world.home / "istiod" / f"{cluster.name}.json").exists():
             return
-        for kind, name, where in leftovers(cluster.list("ConfigMap") + cluster.list("Secret", namespace), namespace):
-            cluster.delete(kind, name, where)
+        found = cluster.list("ConfigMap") + cluster.list("Secret", namespace) + cluster.list("GatewayClass")
+        for kind, name, where in leftovers(found, namespace):
+            cluster.delete(kind, name, where or None)
         self._installed.pop(cluster.name, None)
         try:
             cluster.apply(_finalizers(smc, []), MANAGER)
@@ -295,11 +298,16 @@ def verdict(seen: Seen) -> tuple[str, dict[str, str]]:
 
 
 def leftovers(objects: list[Object], namespace: str) -> list[tuple[str, str, str]]:
-    """(kind, name, namespace) of what a gone istiod left: the root certificate everywhere, the rest beside it."""
+    """(kind, name, namespace) of what a gone istiod left: the root certificate everywhere, the rest beside it.
+
+    Its GatewayClasses belong to a controller of its own; one of the same name for another controller is not touched.
+    """
     found = []
     for obj in objects:
-        kind, name, where = obj["kind"], obj["metadata"]["name"], obj["metadata"]["namespace"]
-        everywhere = kind == "ConfigMap" and name == "istio-ca-root-cert"
+        kind, name, where = obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace") or ""
+        if kind == "GatewayClass" and not obj["spec"].get("controllerName", "").startswith("istio.io/"):
+            continue
+        everywhere = kind == "GatewayClass" or (kind == "ConfigMap" and name == "istio-ca-root-cert")
         if LEFTOVERS[kind].fullmatch(name) and (everywhere or where == namespace):
             found.append((kind, name, where))
     return found

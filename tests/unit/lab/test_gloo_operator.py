@@ -97,11 +97,15 @@ def test_leftovers_are_istiods_own(made: Any) -> None:
         made.obj("ConfigMap", "mine", "istio-system"),
         made.obj("Secret", "istio-ca-secret", "istio-system"),
         made.obj("Secret", "cacerts", "istio-system"),
+        made.obj("GatewayClass", "istio", "", spec={"controllerName": "istio.io/gateway-controller"}),
+        made.obj("GatewayClass", "istio-remote", "", spec={"controllerName": "example.com/mine"}),
+        made.obj("GatewayClass", "mine", "", spec={"controllerName": "istio.io/gateway-controller"}),
     ]
     assert leftovers(objects, "istio-system") == [
         ("ConfigMap", "istio-ca-root-cert", "bookinfo"),
         ("ConfigMap", "istio-leader", "istio-system"),
         ("Secret", "istio-ca-secret", "istio-system"),
+        ("GatewayClass", "istio", ""),
     ]
 
 
