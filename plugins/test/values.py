@@ -1,6 +1,6 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tests of values before anything is written: names, ports and addresses that Kubernetes, Gloo or Envoy would refuse later."""
+"""Tests of values before anything is written: names, ports and addresses that would be refused later."""
 
 from __future__ import annotations
 
