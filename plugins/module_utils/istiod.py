@@ -757,9 +757,7 @@ def _plane_problems(plane: _Plane, objects: Mapping[str, list[Object] | None], d
         if _meta(deployment, "deletionTimestamp"):
             found.append(f"{where} is being deleted")
         elif spec.get("replicas", 1) == 0:
-            found.append(
-                f"{where} has 0 replicas (its condition Available still says True): nobody issues certificates"
-            )
+            found.append(f"{where} has 0 replicas (its condition Available still says True)")
         elif not status.get("readyReplicas"):
             conditions = {c.get("type"): c for c in status.get("conditions") or []}
             failure = conditions.get("ReplicaFailure") or {}

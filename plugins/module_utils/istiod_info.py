@@ -24,6 +24,12 @@ ARGUMENT_SPEC: dict[str, Any] = {
 #: The namespace to look into when the whole cluster may not be listed and no other is given.
 USUAL_NAMESPACE = "istio-system"
 
+NEEDED_RIGHTS = (
+    "neither Services nor Deployments may be listed: give this user the right to list Services, Deployments, "
+    "ConfigMaps, EndpointSlices, Namespaces and MutatingWebhookConfigurations, in all namespaces or in the one that "
+    "'namespace' names"
+)
+
 Objects = dict[str, list[dict[str, Any]] | None]
 
 
@@ -49,7 +55,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 namespace=params.get("namespace"),
             )
         except istiod.ChoiceError as exc:
-            text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
+            if objects["services"] is None and objects["deployments"] is None:
+                text = f"{cluster.name}: istiod cannot be looked for, {NEEDED_RIGHTS}"
+            else:
+                text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
             if params.get("strict", True):
                 raise ClusterError(text, cluster=cluster.name, requests=cluster.requests, **facts) from None
             return {"changed": False, "msg": text, "istiod": None, "requests": cluster.requests, **facts}
@@ -102,11 +111,13 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
         ),
     }
     names = _slices_of(services or [])
-    objects["endpointslices"] = (
-        fetch("discovery.k8s.io/v1", "EndpointSlice", f"kubernetes.io/service-name in ({','.join(names)})")
-        if names
-        else []
-    )
+    if fallen_back and for_namespace:
+        objects["endpointslices"] = None  # the namespace's labels matter more, and six requests are enough
+    elif names:
+        selector = f"kubernetes.io/service-name in ({','.join(names)})"
+        objects["endpointslices"] = fetch("discovery.k8s.io/v1", "EndpointSlice", selector)
+    else:
+        objects["endpointslices"] = []
     if not fallen_back:
         objects["namespaces"] = fetch("v1", "Namespace", everywhere=True)
     elif for_namespace:

@@ -405,10 +405,11 @@ def _check_istiod(s: Situation) -> Verdict | None:
             f"set istioMetaClusterId to {right}"
         )
     if plane and plane["ready"] is False:
-        why = next(
-            (p for p in s.istiods["problems"] if f"{plane['namespace']}/{plane['name']}" in p), "it has no ready Pod"
-        )
-        return waiting(f"istiod {plane['namespace']}/{plane['name']} is not ready, nobody issues certificates: {why}")
+        where = f"{plane['namespace']}/{plane['name']}"
+        why = next((p for p in s.istiods["problems"] if where in p), "it has no ready Pod")
+        deployment = _by_name(s.deployments, plane["namespace"], plane["name"])
+        asleep = deployment is not None and _spec(deployment).get("replicas") == 0
+        return (failed if asleep else waiting)(f"istiod {where} is not ready, nobody issues certificates: {why}")
     if s.root_cert is False:
         return waiting(
             f"ConfigMap {s.namespace}/{ROOT_CERT} is missing, the proxy's Pods cannot start: istiod writes it "

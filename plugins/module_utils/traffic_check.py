@@ -19,6 +19,7 @@ from . import traffic
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
 from .readiness import judge
+from .watching import Progress
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -90,9 +91,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     tally = traffic.Tally(expected)
     limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
     if params.get("url"):
-        return _judge(origin, tally, _UrlClient(origin, params, pattern), limits, progress, 0)
+        return _judge(origin, tally, _UrlClient(origin, params, pattern), limits, progress, lambda: 0)
     with connect(params) as cluster:
-        return _judge(origin, tally, _PodClient(cluster, params, pattern), limits, progress, cluster.requests)
+        client = _PodClient(cluster, params, pattern)
+        return _judge(origin, tally, client, limits, progress, lambda: cluster.requests)
 
 
 def _validate(origin: str, params: dict[str, Any], expected: list[traffic.Expected]) -> re.Pattern[str]:
@@ -116,12 +118,11 @@ def _judge(
     client: Client,
     limits: traffic.Limits,
     progress: Callable[[str], None],
-    requests: int,
+    requests: Callable[[], int],
 ) -> dict[str, Any]:
+    report = Progress(lambda line: progress(f"{origin}: {line}"))
     try:
-        outcome = traffic.sample(
-            tally, client.ask, limits, time.monotonic, time.sleep, lambda line: progress(f"{origin}: {line}")
-        )
+        outcome = traffic.sample(tally, client.ask, limits, time.monotonic, time.sleep, report)
     finally:
         client.close()
     silent = traffic.missing(tally.expected, tally.seen) if outcome != "missing" else tally.missing
@@ -130,7 +131,7 @@ def _judge(
         "missing": [{"instance": e.instance, "cluster": e.cluster, "workload": e.workload} for e in silent],
         "failures": tally.failure_records(),
         "requests_sent": tally.sent,
-        "requests": requests,
+        "requests": requests(),
     }
     text = traffic.verdict_text(outcome, tally, client.target, origin)
     if outcome != "complete":

@@ -172,7 +172,7 @@ def _entry_problems(entry: Json, target: Target) -> list[Problem]:
     numbers = _port_numbers(entry)
     if target.port and target.port not in numbers:
         ports = ", ".join(str(n) for n in numbers) or "none"
-        found.append(Problem(f"{where} has no port {target.port}, it has: {ports}", passing=True))
+        found.append(Problem(f"{where} has no port {target.port}, it has: {ports}"))
     resolution = str(spec.get("resolution") or "NONE")
     if resolution == "NONE":
         found.append(Problem(f"{where} has resolution NONE: gateways skip it"))

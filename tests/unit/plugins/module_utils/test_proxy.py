@@ -260,6 +260,11 @@ def istiod_down(stage: Stage) -> None:
     stage.istiod["spec"]["replicas"], stage.istiod["status"] = 0, {}
 
 
+def istiod_starting(stage: Stage) -> None:
+    assert stage.istiod
+    stage.istiod["status"] = {}
+
+
 def stale(stage: Stage) -> None:
     stage.gateway["metadata"]["generation"] = 2
 
@@ -361,10 +366,11 @@ def setting(option: str, value: str) -> Callable[[Stage], None]:
         ),
         (
             istiod_down,
-            "waiting",
+            "failed",
             "istiod istio-system/istiod-gloo is not ready, nobody issues certificates: Deployment "
             "istio-system/istiod-gloo has 0 replicas",
         ),
+        (istiod_starting, "waiting", "Deployment istio-system/istiod-gloo has no ready Pod"),
         (lambda s: s.__setattr__("root_cert", False), "waiting", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
         (lambda s: s.__setattr__("proxy", None), "waiting", "Deployment gloo-system/http does not exist although"),
         (lambda s: s.containers.remove("sds"), "waiting", "lacks sds"),

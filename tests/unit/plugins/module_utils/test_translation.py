@@ -130,7 +130,7 @@ TWIN = changed(service_entry, lambda e: e["metadata"].update(name="younger", cre
             "failed",
             "the oldest, bookinfo/vd-x, is used; also bookinfo/younger",
         ),
-        (objects(entries=[OTHER_PORT], routes=[]), "waiting", "has no port 9080, it has: 9081"),
+        (objects(entries=[OTHER_PORT], routes=[]), "failed", "has no port 9080, it has: 9081"),
         (objects(entries=[service_entry(resolution="NONE")]), "failed", "resolution NONE"),
         (objects(entries=[service_entry(resolution="DNS")]), "failed", "a gateway asks DNS"),
         (objects(entries=[service_entry(location="MESH_EXTERNAL")]), "failed", "without mTLS"),
