@@ -45,7 +45,7 @@ class Run:
     @property
     def recap(self) -> dict[str, dict[str, int]]:
         """PLAY RECAP per host: {"cluster1": {"ok": 12, "changed": 0, …}}."""
-        rows = re.findall(r"^(\S+)\s+:\s+((?:\w+=\d+\s*)+)$", self.output, re.MULTILINE)
+        rows = re.findall(r"^(\S+)\s+:\s+(ok=\d+\s(?:\s*\w+=\d+)+)\s*$", self.output, re.MULTILINE)
         return {host: {key: int(number) for key, number in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in rows}
 
     @property

@@ -82,6 +82,7 @@ def test_conditions_in_another_order_and_at_another_time_are_the_same() -> None:
 
 def test_recap_is_read_from_the_output() -> None:
     output = "PLAY RECAP ****\ncluster1  : ok=5    changed=1    unreachable=0    failed=0\nmgmt : ok=2 changed=0\n"
+    output += "SCENARIO RECAP\ndefault                   : actions=1  successful=1  failed=0\n"  # molecule's own
     assert Run((), 0, output, 0).recap == {
         "cluster1": {"ok": 5, "changed": 1, "unreachable": 0, "failed": 0},
         "mgmt": {"ok": 2, "changed": 0},
