@@ -563,11 +563,8 @@ def _load(name: str, kubeconfig: str, context: str) -> Any:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         text = " ".join(str(exc).split())[:200]
         raise BadKubeconfig(f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}", cluster=name) from None
-    contexts = [
-        str(row.get("name"))
-        for row in (content.get("contexts") if isinstance(content, dict) else None) or ()
-        if isinstance(row, dict)
-    ]
+    rows = content.get("contexts") if isinstance(content, dict) else None
+    contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
     if context not in contexts:
         have = ", ".join(sorted(contexts)) or "none"
         raise BadKubeconfig(

@@ -505,7 +505,9 @@ class Converge:
         would = "would be " if self.check else ""
         parts = [f"{number} {would if action in _CHANGES else ''}{action}" for action, number in sorted(count.items())]
         result: dict[str, Any] = {
-            "changed": any(item.action in _CHANGES for item in self.items),
+            # A deletion that was taken but does not end has changed something, too.
+            "changed": any(item.action in _CHANGES for item in self.items)
+            or (self._removing and any(isinstance(item.error, Timeout) for item in self.items)),
             "msg": f"{self.cluster.name}: {', '.join(parts)}",
             "objects": records,
             "diff": [item.diff for item in self.items if item.diff],

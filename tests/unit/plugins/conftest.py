@@ -25,7 +25,13 @@ def _load(name: str) -> ModuleType:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> Iterator[Any]:
+def serving() -> Any:
+    """``serving(folder, *contexts)``: a context manager that yields (FakeApi, kubeconfig path)."""
+    return _load("fake_api").serving
+
+
+@pytest.fixture
+def fake(serving: Any, tmp_path: Path) -> Iterator[Any]:
     """(FakeApi, kubeconfig path): an API server on loopback with a context ``fake`` and one ``other``."""
-    with _load("fake_api").serving(tmp_path, "fake", "other") as served:
+    with serving(tmp_path, "fake", "other") as served:
         yield served

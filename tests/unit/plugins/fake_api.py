@@ -120,7 +120,10 @@ def fields_of(obj: Json) -> Json:
     """fieldsV1 of everything a client sets in an object."""
     body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "status")}
     server_side = ("name", "namespace", "managedFields", "resourceVersion", "uid", "generation")
-    body["metadata"] = {key: value for key, value in obj["metadata"].items() if key not in server_side}
+    meta = {key: value for key, value in obj["metadata"].items() if key not in server_side}
+    body.pop("metadata", None)
+    if meta:
+        body["metadata"] = meta
     return _fields(body)
 
 
@@ -166,12 +169,8 @@ def apply(live: Json | None, wanted: Json, manager: str, force: bool) -> Json | 
     for path in leaves((mine or {}).get("fieldsV1", {})):
         if not holds(fields, path) and not any(holds(other["fieldsV1"], path) for other in others):
             drop(obj, path)
-    obj["metadata"]["managedFields"] = others + ([_entry(manager, wanted, fields)] if _any(fields) else [])
+    obj["metadata"]["managedFields"] = others + ([_entry(manager, wanted, fields)] if fields else [])
     return obj
-
-
-def _any(fields: Json) -> bool:
-    return any(below or token != "f:metadata" for token, below in fields.items())
 
 
 def drop_field(fields: Json, path: tuple[str, ...]) -> None:
@@ -302,9 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(404, {"message": "404 page not found"})
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.close_connection = True
         since = int(query.get("resourceVersion") or 0)
         deadline = time.monotonic() + float(query["timeoutSeconds"])
         while time.monotonic() < deadline:
@@ -315,8 +313,13 @@ class _Handler(BaseHTTPRequestHandler):
             for version, _place, kind, obj in news:
                 since = version
                 if (not place[2] or obj["metadata"].get("namespace") == place[2]) and _selected(obj, query):
-                    self.wfile.write(json.dumps({"type": kind, "object": obj}).encode() + b"\n")
-                    self.wfile.flush()
+                    line = json.dumps({"type": kind, "object": obj}).encode() + b"\n"
+                    try:
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                    except OSError:
+                        self.close_connection = True
+                        return None
+        self.wfile.write(b"0\r\n\r\n")
         return None
 
 

@@ -30,7 +30,7 @@ def gateway(spec: Json, *entries: Json, former: list[Json] | None = None) -> Jso
     return obj
 
 
-CLASS = {"f:spec": {"f:gatewayClassName": {}}}
+CLASS: Json = {"f:spec": {"f:gatewayClassName": {}}}
 CLASS_PATH = ["f:spec", "f:gatewayClassName"]
 
 
@@ -76,7 +76,7 @@ def test_an_annotation_somebody_spoiled_is_no_memory(text: str) -> None:
 
 
 def test_giving_back_restores_values_drops_ours_and_leaves_the_rest() -> None:
-    mine = {
+    mine: Json = {
         "f:spec": {
             "f:gatewayClassName": {},
             "f:infrastructure": {"f:parametersRef": {"f:name": {}}},
@@ -86,9 +86,11 @@ def test_giving_back_restores_values_drops_ours_and_leaves_the_rest() -> None:
             },
         }
     }
-    theirs = {"f:spec": {"f:listeners": {".": {}, 'k:{"name":"http"}': {".": {}, "f:name": {}, "f:protocol": {}}}}}
+    theirs: Json = {
+        "f:spec": {"f:listeners": {".": {}, 'k:{"name":"http"}': {".": {}, "f:name": {}, "f:protocol": {}}}}
+    }
     port = ["f:spec", "f:listeners", 'k:{"name":"http"}', "f:port"]
-    former = [
+    former: list[Json] = [
         {"path": CLASS_PATH, "value": "old", "manager": "kubectl", "operation": "Update"},
         {"path": port, "value": 80, "manager": "kubectl", "operation": "Update"},
     ]

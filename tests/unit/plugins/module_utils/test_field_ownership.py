@@ -87,7 +87,7 @@ def test_union_holds_both(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 def test_items_of_keyed_lists_are_matched_by_all_keys() -> None:
     ports = [{"port": 80, "protocol": "TCP", "name": "a"}, {"port": 80, "protocol": "UDP", "name": "b"}]
-    fields = {"f:ports": {'k:{"port":80,"protocol":"UDP"}': {".": {}, "f:name": {}, "f:port": {}}}}
+    fields: dict[str, Any] = {"f:ports": {'k:{"port":80,"protocol":"UDP"}': {".": {}, "f:name": {}, "f:port": {}}}}
     assert project({"ports": ports}, fields) == {"ports": [{"port": 80, "name": "b"}]}
 
 

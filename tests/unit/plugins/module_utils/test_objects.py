@@ -100,7 +100,7 @@ def live(fields: dict[str, Any] | None, labels: dict[str, str] | None = None, **
 
 
 def test_ours_adopted_foreign() -> None:
-    fields = {"f:data": {"f:a": {}}}
+    fields: dict[str, Any] = {"f:data": {"f:a": {}}}
     ours = live(fields, {objects.OWNER_LABEL: objects.MANAGER}, data={"a": "1"})
     adopted, foreign = live(fields, data={"a": "1"}), live(None, data={"a": "1"})
     helm = live(None, {objects.OWNER_LABEL: "Helm"})

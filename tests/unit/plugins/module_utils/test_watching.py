@@ -1,0 +1,129 @@
+"""Waiting on watches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.cluster import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.readiness import Verdict
+from ansible_collections.multicluster.gloo.plugins.module_utils.watching import Collection, Progress, View, Watcher
+
+MAPS = Collection("v1", "ConfigMap", "default")
+THINGS = Collection("x.example/v1", "Thing")
+
+
+@pytest.fixture
+def cluster(fake: Any) -> Iterator[Cluster]:
+    with Cluster(fake[1], "fake", "cluster1") as connection:
+        yield connection
+
+
+def there(view: View) -> Verdict:
+    return Verdict("ready") if view.get(MAPS, "a") else Verdict("waiting", "a is not there")
+
+
+def write(fake: Any, **data: str) -> None:
+    fake[0].write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": data})
+
+
+def after(seconds: float, action: Any, *args: Any, **options: Any) -> None:
+    threading.Timer(seconds, action, args, options).start()
+
+
+def test_what_holds_already_costs_one_list(fake: Any, cluster: Cluster) -> None:
+    write(fake)
+    with Watcher(cluster, [MAPS, MAPS]) as watcher:
+        assert watcher.until(there, 5).ready
+    assert cluster.requests == 1
+    assert threading.active_count() < 10
+
+
+def test_a_change_ends_the_wait_at_once(fake: Any, cluster: Cluster) -> None:
+    with Watcher(cluster, [MAPS]) as watcher:
+        after(0.3, write, fake)
+        started = time.monotonic()
+        assert watcher.until(there, 10).ready
+    assert 0.2 < time.monotonic() - started < 2
+
+
+def test_a_deletion_is_seen(fake: Any, cluster: Cluster) -> None:
+    write(fake)
+    with Watcher(cluster, [MAPS]) as watcher:
+        after(0.2, fake[0].remove, ("v1", "configmaps", "default", "a"))
+        gone = watcher.until(lambda view: Verdict("waiting", "there") if view.items(MAPS) else Verdict("ready"), 10)
+    assert gone.ready
+
+
+def test_the_last_verdict_comes_back_after_the_timeout(cluster: Cluster) -> None:
+    with Watcher(cluster, [MAPS]) as watcher:
+        assert watcher.until(there, 0.5) == Verdict("waiting", "a is not there")
+
+
+def test_a_failure_ends_the_wait_only_when_it_stays(cluster: Cluster) -> None:
+    with Watcher(cluster, [MAPS]) as watcher:
+        started = time.monotonic()
+        assert watcher.until(lambda view: Verdict("failed", "no"), 30, failed_after=0.5).state == "failed"
+        assert 0.4 < time.monotonic() - started < 5
+
+
+def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster: Cluster) -> None:
+    def right(view: View) -> Verdict:
+        found = view.get(MAPS, "a") or {}
+        return Verdict("ready") if found.get("data") == {"state": "True"} else Verdict("waiting", "not True")
+
+    write(fake, state="True")
+    after(0.3, write, fake, state="False")
+    after(0.5, write, fake, state="True")
+    with Watcher(cluster, [MAPS]) as watcher:
+        started = time.monotonic()
+        assert watcher.until(right, 20, settle=1.0).ready
+    assert time.monotonic() - started > 1.3
+
+
+def test_a_kind_served_only_later_is_followed(fake: Any, cluster: Cluster) -> None:
+    api, _kubeconfig = fake
+
+    def arrive() -> None:
+        api.kinds["x.example/v1"] = {"things": ("Thing", True)}
+        api.write("x.example/v1", "things", "default", {"metadata": {"name": "t"}})
+
+    with Watcher(cluster, [THINGS]) as watcher:
+        assert not watcher.view.served(THINGS)
+        after(0.2, arrive)
+        verdict = watcher.until(lambda view: Verdict("ready" if view.items(THINGS) else "waiting", "none"), 10)
+    assert verdict.ready
+
+
+def test_a_server_that_goes_away_is_told_at_the_end(fake: Any, cluster: Cluster) -> None:
+    with Watcher(cluster, [MAPS]) as watcher:
+        fake[0].refuse("GET", "configmaps", 403, {"reason": "Forbidden", "message": "is forbidden: User x"}, times=99)
+        verdict = watcher.until(there, 1.5)
+    assert "a is not there; watching failed: cluster1: ConfigMap in default" in verdict.reason
+
+
+def test_no_thread_outlives_its_wait(fake: Any, cluster: Cluster) -> None:
+    before = threading.active_count()
+    with Watcher(cluster, [MAPS, Collection("v1", "Secret")]) as watcher:
+        watcher.until(there, 0.5)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("watch ")] == []
+    assert threading.active_count() <= before + 2  # the server's own
+
+
+def test_progress_speaks_seldom_and_only_of_news() -> None:
+    lines: list[str] = []
+    progress = Progress(lines.append, every=0.2)
+    progress("at once")
+    assert lines == []
+    time.sleep(0.25)
+    progress("one")
+    progress("two")
+    assert lines == ["one"]
+    time.sleep(0.25)
+    progress("one")
+    progress("two")
+    assert lines == ["one", "two"]
