@@ -1,0 +1,52 @@
+"""The lines a run ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.multicluster.gloo.plugins.filter import summary
+
+GROUPS = {"management": ["mgmt"], "workload": ["east", "west"], "gateway": ["east"]}
+ISTIOD = {"version": "1.27.0", "address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "east"}
+
+
+def test_everything_a_person_wants_to_know() -> None:
+    relay = {"kind": "Service", "name": "gloo-mesh-mgmt-server", "address": "192.0.2.1"}
+    answer = {"instance": "reviews-v3-x", "cluster": "west", "workload": "reviews-v3", "count": 4}
+    proof = {"proof": "reviews", "path": "/reviews/0", "sent": 9, "answers": [answer]}
+    proxy = {"namespace": "gloo-system", "gateway": "http", "url": "http://192.0.2.2:8080", "containers": ["a", "b"]}
+    info = {"info": [{"version": "v1.34.0", "server": "https://k"}]}
+    hosts: dict[str, dict[str, Any]] = {
+        "mgmt": {"preflight_cluster": info, "__mesh_management": {"objects": [relay]}},
+        "east": {
+            "preflight_cluster": info,
+            "__gateway_istiod": {"istiod": ISTIOD},
+            "__gateway_proxy": {"proxies": [proxy]},
+            "routing_answers": [proof],
+        },
+        "west": {},
+    }
+    assert summary.run_summary(hosts, GROUPS) == [
+        "mgmt: Kubernetes v1.34.0 at https://k, relay 192.0.2.1",
+        "east: Kubernetes v1.34.0 at https://k, istiod 1.27.0 at istiod-gloo.istio-system.svc:15012 with cluster ID east",
+        "west: not looked at",
+        "east: Gateway gloo-system/http at http://192.0.2.2:8080, containers a, b",
+        "east: reviews: GET /reviews/0, 9 requests, answered by",
+        "  reviews-v3-x in west: 4 times",
+    ]
+
+
+def test_check_mode_proves_nothing_and_says_so() -> None:
+    assert "nothing is proven" in summary.run_summary({"mgmt": {}, "east": {}, "west": {}}, GROUPS, True)[-1]
+
+
+def test_proofs_that_were_left_out_are_no_answers() -> None:
+    item = {"name": "page", "path": "/productpage"}
+    results = [
+        {"item": item, "answers": [{"instance": "x"}], "requests_sent": 2},
+        {"item": item, "skipped": True},
+    ]
+    assert summary.proof_records({"results": results}) == [
+        {"proof": "page", "path": "/productpage", "sent": 2, "answers": [{"instance": "x"}]}
+    ]
+    assert summary.proof_records({"skipped": True}) == []
