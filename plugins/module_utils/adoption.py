@@ -91,6 +91,7 @@ def restored(live: Json) -> tuple[Json, str] | None:
     for path in sorted(_only_ours(mine, others), key=lambda path: (not path[-1].startswith("k:"), -len(path))):
         if not any(kept[: len(path)] == path for kept in former):
             drop(obj, path)
+            _drop_empty_parents(obj, path, others, former)
     for row in rows:
         put(obj, tuple(row["path"]), row["value"])
     annotations = obj["metadata"].get("annotations") or {}
@@ -104,6 +105,17 @@ def restored(live: Json) -> tuple[Json, str] | None:
     obj["metadata"]["managedFields"] = entries
     managers = Counter(row["manager"] for row in rows if row.get("manager"))
     return obj, managers.most_common(1)[0][0] if managers else _NOBODY
+
+
+def _drop_empty_parents(obj: Json, path: Path, others: list[Json], former: set[Path]) -> None:
+    """A container that was there for our field only goes with it: half a reference may not be valid."""
+    for length in range(len(path) - 1, 0, -1):
+        parent = path[:length]
+        if find(obj, parent) not in ({}, []) or any(holds(fields, parent) for fields in others):
+            return
+        if any(kept[:length] == parent for kept in former):
+            return
+        drop(obj, parent)
 
 
 def _enter(entries: list[Json], row: Json, api_version: str) -> None:
