@@ -136,7 +136,7 @@ def _within(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 def labels_of(selector: str) -> dict[str, str]:
     """Labels of an equality selector such as ``app=reviews,version=v1``."""
     pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {key.strip(): value.strip() for key, _equals, value in pairs}
 
 
 def _pods(records: Iterable[Record], deployment: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from ansible_collections.multicluster.gloo.plugins.filter import summary
 
 GROUPS = {"management": ["mgmt"], "workload": ["east", "west"], "gateway": ["east"]}
-ISTIOD = {"version": "1.27.0", "address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "east"}
+ISTIOD = {"version": "1.27.0", "address": "istiod.istio-system.svc:15012", "cluster_id": "east"}
 
 
 def test_everything_a_person_wants_to_know() -> None:
@@ -28,7 +28,7 @@ def test_everything_a_person_wants_to_know() -> None:
     }
     assert summary.run_summary(hosts, GROUPS) == [
         "mgmt: Kubernetes v1.34.0 at https://k, relay 192.0.2.1",
-        "east: Kubernetes v1.34.0 at https://k, istiod 1.27.0 at istiod-gloo.istio-system.svc:15012 with cluster ID east",
+        "east: Kubernetes v1.34.0 at https://k, istiod 1.27.0 at istiod.istio-system.svc:15012 with cluster ID east",
         "west: not looked at",
         "east: Gateway gloo-system/http at http://192.0.2.2:8080, containers a, b",
         "east: reviews: GET /reviews/0, 9 requests, answered by",

@@ -9,7 +9,12 @@ from ansible.errors import AnsibleError
 
 from ansible_collections.multicluster.gloo.plugins.lookup import manifests
 
-TWO = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: b}\n"
+TWO = """
+{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
+---
+---
+{apiVersion: v1, kind: Secret, metadata: {name: b}}
+"""
 
 
 def kinds(term: Path) -> list[str]:
