@@ -56,7 +56,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _served(cluster: Cluster, wanted: list[tuple[str, str]]) -> list[str]:
     """ "group/version/Kind" of every wanted kind in every version it is served in, the preferred version first."""
-    versions = {group: cluster.served_versions(group) for group in dict.fromkeys(group for group, _ in wanted)}
+    versions = {group: cluster.served_versions(group) for group in dict.fromkeys(group for group, _version in wanted)}
     return [
         f"{group}/{version}/{kind}"
         for group, kind in wanted
