@@ -4,18 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import yaml
-from ansible.errors import AnsibleError
-from ansible.module_utils.urls import open_url
-from ansible.plugins.lookup import LookupBase
-
 DOCUMENTATION = r"""
 name: manifests
-author: The multicluster.gloo authors
+author: The multicluster.gloo authors (!UNKNOWN)
 version_added: 0.1.0
 short_description: Kubernetes objects of a manifest file, directory or URL
 description:
@@ -46,6 +37,15 @@ _raw:
   type: list
   elements: dict
 """
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.urls import open_url
+from ansible.plugins.lookup import LookupBase
 
 # The C loader is ten times faster on bundles of CRDs; some builds of PyYAML lack it.
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -97,7 +97,7 @@ def _discovery_container(deployment: Object) -> Object | None:
     containers: list[Object] = (_template(deployment).get("spec") or {}).get("containers") or []
     for container in containers:
         words = [*(container.get("command") or []), *(container.get("args") or [])]
-        image = str(container.get("image") or "").split("@")[0].rsplit("/", 1)[-1].split(":")[0]
+        image = str(container.get("image") or "").split("@", maxsplit=1)[0].rsplit("/", 1)[-1].split(":")[0]
         if container.get("name") == "discovery" or image == "pilot" or words[:1] == ["discovery"]:
             return container
     if _template_labels(deployment).get("app") == "istiod" and len(containers) == 1:

@@ -30,7 +30,7 @@ NEEDED_RIGHTS = (
     "'namespace' names"
 )
 
-Objects = dict[str, list[dict[str, Any]] | None]
+Objects = dict[str, Any]  # what was read, by kind: a list of objects, or None where reading was refused
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         }
         try:
             labels = _labels_of(objects, params.get("for_namespace"), cluster.name)
-            chosen: dict[str, Any] | None = istiod.choose(
+            chosen = istiod.choose(
                 found,
                 namespace_labels=labels,
                 for_namespace=params.get("for_namespace"),
@@ -62,7 +62,6 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             if params.get("strict", True):
                 raise ClusterError(text, cluster=cluster.name, requests=cluster.requests, **facts) from None
             return {"changed": False, "msg": text, "istiod": None, "requests": cluster.requests, **facts}
-        assert chosen is not None
         return {
             "changed": False,
             "msg": f"{cluster.name}: istiod {istiod.describe(chosen)} at {chosen['address']}, cluster ID "

@@ -458,7 +458,8 @@ def current_pods(s: Situation) -> list[Json]:
 
 
 def _check_rollout(s: Situation) -> Verdict | None:
-    assert s.deployment is not None
+    if s.deployment is None:  # _check_deployment said so already
+        return None
     if _spec(s.deployment).get("replicas") == 0:
         return failed(f"{_title(s.deployment)} is scaled to 0: no proxy runs")
     current = current_pods(s)
@@ -519,7 +520,8 @@ def _no_certificate(s: Situation, statuses: Mapping[str, Json]) -> str:
 
 
 def _check_listeners(s: Situation) -> Verdict | None:
-    assert s.gateway is not None
+    if s.gateway is None:  # _check_gateway said so already
+        return None
     verdict = readiness.judge(s.gateway)
     if verdict.ready or verdict.reason.endswith("no address yet"):
         return None

@@ -234,15 +234,23 @@ class Site:
 
     def get(self, cluster: str, path: str) -> dict[str, Any] | None:
         """The object or list at an API path; None where there is none or the kind cannot be listed."""
+        try:
+            return self._patiently(cluster, "GET", path)
+        except ApiError as error:
+            if error.status in (404, 405):
+                return None
+            raise
+
+    def _patiently(self, cluster: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """One request; sent again while the server is still learning to serve a kind whose CRD has just come."""
         end = time.monotonic() + 15
         while True:
             try:
-                return self.api(cluster).request("GET", path)
+                return self.api(cluster).request(method, path, body)
             except ApiError as error:
-                if error.status in (404, 405):
-                    return None
-                # 429: a kind whose CRD has just come is not served yet ("storage is (re)initializing").
-                if error.status != 429 or time.monotonic() > end:
+                # 429 "storage is (re)initializing"; a POST to a collection is 404 only while the kind is not served.
+                learning = error.status == 429 or (method == "POST" and "page not found" in error.message)
+                if not learning or time.monotonic() > end:
                     raise
             time.sleep(0.2)
 
@@ -252,7 +260,7 @@ class Site:
         return self.api(cluster).request("PATCH", path, body, content_type=kind)
 
     def create(self, cluster: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self.api(cluster).request("POST", path, body)
+        return self._patiently(cluster, "POST", path, body)
 
     def delete(self, cluster: str, path: str) -> None:
         try:
