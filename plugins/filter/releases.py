@@ -26,6 +26,8 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
 
     An existing marker stays as it is. A release that was there without one is somebody else's: its revision is noted,
     so that it can be given back. Groups that were served before are noted, so that their CRDs are never deleted.
+    A release with ``only_crds`` whose groups are served by CRDs that no release brought gets no marker: it must not be
+    installed, Helm would refuse those CRDs.
     """
     records = list(found)
     served_groups = {text.split("/")[0] for text in served}
@@ -37,6 +39,8 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
         note = markers.get(key)
         if note is None:
             former = sorted(served_groups.intersection(release.get("groups") or ()))
+            if release.get("only_crds") and former and key not in revisions:
+                continue
             note = {FORMER_REVISION: str(revisions.get(key, "")), FORMER_GROUPS: ",".join(former)}
         result.append(
             {

@@ -33,22 +33,18 @@ def run_summary(hosts: Mapping[str, Record], groups: Mapping[str, Iterable[str]]
     lines = []
     for host in management + workloads:
         info = _first(hosts[host], "preflight_cluster", "info")
-        parts = [f"Kubernetes {info['version']} at {info['server']}"] if info else []
+        lines.append(f"{host}: Kubernetes {info['version']}, {info['server']}" if info else f"{host}: not looked at")
         if host in management:
-            parts += [f"{title} {address}" for title, address in _management_addresses(hosts[host])]
+            lines += [f"  {title} {address}" for title, address in _management_addresses(hosts[host])]
         else:
-            parts += _istiod(hosts[host]) + _east_west(hosts[host])
-        lines.append(f"{host}: {', '.join(parts) or 'not looked at'}")
-    for host in gateways:
-        proxy = _first(hosts[host], "__gateway_proxy", "proxies")
-        if proxy:
-            name = f"{host}: Gateway {proxy['namespace']}/{proxy['gateway']} at {proxy.get('url') or 'no address'}"
-            lines.append(f"{name}, containers {', '.join(proxy['containers'])}")
+            lines += [f"  {text}" for text in _istiod(hosts[host]) + _east_west(hosts[host])]
+        if host in gateways:
+            lines += [f"  {text}" for text in _proxy(hosts[host])]
     for host in workloads:
         for proof in hosts[host].get("routing_answers") or ():
-            lines.append(f"{host}: {proof['proof']}: GET {proof['path']}, {proof['sent']} requests, answered by")
+            lines.append(f"{proof['proof']} ({host}): {proof['sent']} x GET {proof['path']}")
             lines += [
-                f"  {each['instance']} in {each['cluster'] or 'a cluster not told'}: {each['count']} times"
+                f"  {each['instance']} in {each['cluster'] or 'a cluster not told'}: {each['count']}"
                 for each in sorted(proof["answers"], key=lambda each: (each["cluster"], each["instance"]))
             ]
     if check:
@@ -76,8 +72,18 @@ def _istiod(host: Record) -> list[str]:
         found = (host.get(register) or {}).get("istiod")
         if found:
             version = f" {found['version']}" if found.get("version") else ""
-            return [f"istiod{version} at {found['address']} with cluster ID {found['cluster_id']}"]
+            return [f"istiod{version}, {found['address']}", f"cluster ID {found['cluster_id']}"]
     return []
+
+
+def _proxy(host: Record) -> list[str]:
+    proxy = _first(host, "__gateway_proxy", "proxies")
+    if not proxy:
+        return []
+    return [
+        f"Gateway {proxy['namespace']}/{proxy['gateway']}, {proxy.get('url') or 'no address'}",
+        f"containers {', '.join(proxy['containers'])}",
+    ]
 
 
 def _east_west(host: Record) -> list[str]:

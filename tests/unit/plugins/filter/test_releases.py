@@ -46,6 +46,15 @@ def test_groups_served_before_are_remembered_for_good() -> None:
     assert again == [first]
 
 
+def test_crds_that_no_release_brought_are_left_to_their_owner() -> None:
+    crds = {**CRDS, "only_crds": True}
+    assert releases.release_markers([], [crds], SERVED) == []
+    assert len(releases.release_markers([], [crds], ["apps/v1/Deployment"])) == 1
+    assert len(releases.release_markers([helm_secret("gloo-platform-crds", 2)], [crds], SERVED)) == 1
+    [ours] = releases.release_markers([], [crds], [])
+    assert releases.release_markers([record(ours)], [crds], SERVED) == [ours]
+
+
 def test_a_marker_belongs_to_one_namespace() -> None:
     [marker] = releases.release_markers([], [PLATFORM], [])
     moved = {**PLATFORM, "namespace": "elsewhere"}

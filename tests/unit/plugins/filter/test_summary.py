@@ -27,12 +27,16 @@ def test_everything_a_person_wants_to_know() -> None:
         "west": {},
     }
     assert summary.run_summary(hosts, GROUPS) == [
-        "mgmt: Kubernetes v1.34.0 at https://k, relay 192.0.2.1",
-        "east: Kubernetes v1.34.0 at https://k, istiod 1.27.0 at istiod.istio-system.svc:15012 with cluster ID east",
+        "mgmt: Kubernetes v1.34.0, https://k",
+        "  relay 192.0.2.1",
+        "east: Kubernetes v1.34.0, https://k",
+        "  istiod 1.27.0, istiod.istio-system.svc:15012",
+        "  cluster ID east",
+        "  Gateway gloo-system/http, http://192.0.2.2:8080",
+        "  containers a, b",
         "west: not looked at",
-        "east: Gateway gloo-system/http at http://192.0.2.2:8080, containers a, b",
-        "east: reviews: GET /reviews/0, 9 requests, answered by",
-        "  reviews-v3-x in west: 4 times",
+        "reviews (east): 9 x GET /reviews/0",
+        "  reviews-v3-x in west: 4",
     ]
 
 
