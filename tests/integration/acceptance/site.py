@@ -278,6 +278,17 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
         time.sleep(0.2)
 
 
+def nothing_left(look: Callable[[], list[str]], seconds: float = 20) -> None:
+    """Look until nothing is found; fails the test with what is still there at the end.
+
+    For what a garbage collector may still be taking away when a playbook ends.
+    """
+    end = time.monotonic() + seconds
+    while (left := look()) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert not left, "\n".join(left)
+
+
 @contextmanager
 def edited(path: Path, change: Callable[[dict[str, Any]], None]) -> Iterator[Path]:
     """A changed copy of a YAML file, gone afterwards."""
