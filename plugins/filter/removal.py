@@ -106,7 +106,8 @@ def vendor_crds(found: Iterable[Record], groups: Iterable[str], former_groups: I
 def cleanup_lines(records: Iterable[Record], releases: Iterable[Record], remaining: Iterable[Record]) -> list[str]:
     """The summary of one cluster.
 
-    *records*: what objects returned (with ``action``). *releases*: ``{name, namespace, action}`` of Helm releases.
+    *records*: what objects returned (with ``action``, and ``reason`` where something was kept).
+    *releases*: ``{name, namespace, action}`` of Helm releases.
     *remaining*: records of objects_info that stay although they are due to us, each with the reason.
     """
     lines: dict[str, list[str]] = {"removed": [], "given back": [], "kept": []}
@@ -114,7 +115,9 @@ def cleanup_lines(records: Iterable[Record], releases: Iterable[Record], remaini
     for record in records:
         title = titles.get(record.get("action", ""))
         if title:
-            lines[title].append(_title(record))
+            lines[title].append(
+                _title(record) + (f" ({record['reason']})" if title == "kept" and record.get("reason") else "")
+            )
     for release in releases:
         lines[release["action"]].append(f"Helm release {release['namespace']}/{release['name']}")
     result = [f"{title}: {', '.join(dict.fromkeys(names))}" for title, names in lines.items() if names]

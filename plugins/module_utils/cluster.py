@@ -68,6 +68,7 @@ __all__ = [
 
 Json = dict[str, Any]
 Jsons = list[Json]
+Names = list[str]
 
 FIELD_MANAGER = "multicluster.gloo"
 
@@ -171,6 +172,23 @@ class Cluster:
         preferred = answer.get("preferredVersion", {}).get("version")
         versions = [row["version"] for row in answer.get("versions", ())]
         return sorted(versions, key=lambda version: version != preferred)
+
+    def api_versions(self) -> Names:
+        """Every API group in its preferred version, and "v1"."""
+        groups = self.request("GET", "/apis", what="API groups").get("groups", ())
+        return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+
+    def resources(self, api_version: str) -> Iterator[tuple[Kind, set[str]]]:
+        """The kinds of an API version with their verbs; none when its API server does not answer."""
+        try:
+            answer = self.request("GET", api_path(api_version), what=api_version)
+        except (NotFound, NotServed):
+            return
+        for row in answer.get("resources", ()):
+            if "/" not in row["name"]:
+                kind = Kind(api_version, row["kind"], row["name"], bool(row["namespaced"]))
+                self.learn(kind)
+                yield kind, set(row.get("verbs", ()))
 
     def _not_served(self, api_version: str, kind: str) -> NotServed:
         return NotServed(

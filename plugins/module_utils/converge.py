@@ -32,6 +32,7 @@ from .objects import (
     ref_of,
     same_content,
 )
+from .occupants import occupants
 from .readiness import judge
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -317,7 +318,8 @@ class Converge:
             item.action = "absent"
             item.reason = "" if item.where else f"{item.ref.api_version} {item.ref.kind} is not served"
         elif is_ours(live):
-            self._delete(item, live)
+            if not self._occupied(item):
+                self._delete(item, live)
         elif is_adopted(live):
             item.action = "released"
             item.reason = "it existed before; our fields are given back"
@@ -330,6 +332,23 @@ class Converge:
         else:
             item.action = "kept"
             item.reason = "not made by this collection"
+
+    def _occupied(self, item: Item) -> bool:
+        """A namespace of ours in which others have put something stays, and says why."""
+        if item.ref.kind != "Namespace":
+            return False
+        if self.check:
+            # What controllers still hold in it now is no sign of what will be left.
+            item.reason = "it stays if anything of others is left in it by then"
+            return False
+        going = [each.ref for each in self.items if each.action == "deleted"]
+        held = occupants(self.cluster, item.ref.name, going)
+        if held:
+            item.action = "kept"
+            item.reason = f"holds what others put there: {', '.join(ref.title for ref in held[:5])}"
+            if len(held) > 5:
+                item.reason += f" and {len(held) - 5} more"
+        return bool(held)
 
     def _remove_any(self, item: Item) -> None:
         if item.live is None:

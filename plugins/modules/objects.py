@@ -38,7 +38,7 @@ options:
       - V(present) creates or changes.
       - V(absent) deletes what this collection made, gives adopted objects back (former values restored, own fields
         dropped) and keeps all others. A kind that is not served counts as absent.
-      - Deleting a namespace that this collection made deletes everything in it.
+      - A namespace that this collection made is kept while something of others is in it; the reason of its record names what.
     type: str
     choices: [present, absent]
     default: present

@@ -239,10 +239,14 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.api
         if path == "/version":
             return 200, {"gitVersion": "v1.36.3"}
+        if path == "/apis":
+            versions = [version for version in api.kinds if "/" in version]
+            return 200, {"groups": [{"preferredVersion": {"groupVersion": version}} for version in versions]}
         group = re.fullmatch(r"/(?:api|apis)/(.+)", path)
         if group and group.group(1) in api.kinds:
+            verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
             rows = [
-                {"name": plural, "kind": kind, "namespaced": namespaced}
+                {"name": plural, "kind": kind, "namespaced": namespaced, "verbs": verbs}
                 for plural, (kind, namespaced) in api.kinds[group.group(1)].items()
             ]
             return 200, {"resources": rows}

@@ -162,9 +162,28 @@ def test_absent_deletes_ours_backwards_and_keeps_the_rest(fake: Any) -> None:
     expected = ["deleted", "deleted", "deleted", "kept", "absent", "absent"]
     assert actions(go(fake, *every, state="absent", check=True)) == expected
     del api.log[:]
-    assert actions(go(fake, *every, state="absent")) == expected
-    assert [path.rsplit("/", 2)[-2] for _method, path in api.writes()] == ["things", "configmaps", "namespaces"]
+    result = go(fake, *every, state="absent")
+    assert actions(result) == ["kept", *expected[1:]]
+    assert result["objects"][0]["reason"] == "holds what others put there: ConfigMap bookinfo/foreign"
+    assert [path.rsplit("/", 2)[-2] for _method, path in api.writes()] == ["things", "configmaps"]
     assert api.get("v1", "configmaps", "bookinfo", "foreign")
+
+    api.remove(("v1", "configmaps", "bookinfo", "foreign"))
+    assert actions(go(fake, BOOKINFO, state="absent")) == ["deleted"]
+
+
+def test_a_namespace_goes_with_what_kubernetes_and_controllers_put_there(fake: Any) -> None:
+    api, _kubeconfig = fake
+    go(fake, BOOKINFO)
+    for name, more in (
+        ("kube-root-ca.crt", {}),
+        ("istio-ca-root-cert", {}),
+        ("derived", {"ownerReferences": [{"kind": "Deployment", "name": "x", "uid": "1"}]}),
+        ("leaving", {"deletionTimestamp": "2026-01-01T00:00:00Z"}),
+    ):
+        api.write("v1", "configmaps", "bookinfo", {"metadata": {"name": name, **more}, "data": {}})
+    api.write("v1", "events", "bookinfo", {"metadata": {"name": "happened"}})
+    assert actions(go(fake, BOOKINFO, state="absent")) == ["deleted"]
 
 
 def test_foreign_objects_go_only_when_told_so(fake: Any) -> None:
