@@ -21,6 +21,9 @@ LEFT_OUT_METADATA = {
     "generation": "the same, for the spec",
     "managedFields": "times and order; owners are compared by name, see OWNERS",
 }
+LEFT_OUT_ANNOTATIONS = {
+    "control-plane.alpha.kubernetes.io/leader": "heartbeat of istiod's leader elections, kept in ConfigMaps",
+}
 # Heartbeat fields, wherever they stand in a status.
 LEFT_OUT_TIMES = {"lastHeartbeatTime", "lastTransitionTime", "lastProbeTime", "lastUpdateTime", "renewTime"}
 # Stands in a normalised object for managedFields: who owns anything in it.
@@ -50,20 +53,20 @@ def take_cluster(site: Site, cluster: str) -> Snapshot:
 def normalised(obj: dict[str, Any]) -> dict[str, Any]:
     """The object without what LEFT_OUT_* names; with the names of its field managers instead of managedFields."""
     metadata = {key: value for key, value in obj["metadata"].items() if key not in LEFT_OUT_METADATA}
+    if "annotations" in metadata:
+        annotations = {k: v for k, v in metadata["annotations"].items() if k not in LEFT_OUT_ANNOTATIONS}
+        metadata["annotations"] = annotations
     owners = sorted({entry.get("manager", "") for entry in obj["metadata"].get("managedFields") or []})
     rest = {key: _without_times(value) for key, value in obj.items() if key not in ("metadata", "apiVersion", "kind")}
     return {"metadata": metadata, OWNERS: owners, **rest}
 
 
-def differences(before: Snapshot, after: Snapshot, *, ignore_status: bool = False) -> list[str]:
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """One line per object that came, went or changed; a changed one with the paths that differ."""
     lines = [f"+ {key}" for key in sorted(after.keys() - before.keys())]
     lines += [f"- {key}" for key in sorted(before.keys() - after.keys())]
     for key in sorted(before.keys() & after.keys()):
-        old, new = before[key], after[key]
-        if ignore_status:
-            old, new = ({k: v for k, v in side.items() if k != "status"} for side in (old, new))
-        lines += [f"~ {key} {path}" for path in _differing(old, new, "")]
+        lines += [f"~ {key} {path}" for path in _differing(before[key], after[key], "")]
     return lines
 
 

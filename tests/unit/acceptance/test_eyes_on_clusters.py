@@ -95,3 +95,13 @@ def test_missing_tells_the_patterns_that_are_not_there() -> None:
 
 def test_every_fault_of_the_running_site_has_its_own_message() -> None:
     assert len({breakage.says for breakage in BREAKAGES}) == len(BREAKAGES) == 7
+
+
+def test_a_leader_election_in_an_annotation_is_a_heartbeat() -> None:
+    def elected(leader: str) -> dict[str, Any]:
+        obj = _object()
+        obj["metadata"]["annotations"] = {"control-plane.alpha.kubernetes.io/leader": leader, "mine": "kept"}
+        return normalised(obj)
+
+    assert elected("a") == elected("b")
+    assert elected("a")["metadata"]["annotations"] == {"mine": "kept"}
