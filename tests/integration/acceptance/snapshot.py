@@ -24,9 +24,12 @@ LEFT_OUT_METADATA = {
 LEFT_OUT_ANNOTATIONS = {
     "control-plane.alpha.kubernetes.io/leader": "heartbeat of istiod's leader elections, kept in ConfigMaps",
 }
+LEFT_OUT_STATUS = {
+    ("autoscaling", "HorizontalPodAutoscaler"): "measured anew every few seconds",
+}
 # Heartbeat fields, wherever they stand in a status.
 LEFT_OUT_TIMES = {"lastHeartbeatTime", "lastTransitionTime", "lastProbeTime", "lastUpdateTime", "renewTime"}
-# Stands in a normalised object for managedFields: who owns anything in it.
+# Stands in a normalised object for managedFields: who owns anything in it but its status.
 OWNERS = "field managers"
 
 
@@ -44,6 +47,8 @@ def take_cluster(site: Site, cluster: str) -> Snapshot:
         prefix = f"/apis/{group}/{version}" if group else f"/api/{version}"
         items = (site.get(cluster, f"{prefix}/{resource['name']}") or {}).get("items") or []
         for item in items:
+            if (group, resource["kind"]) in LEFT_OUT_STATUS:
+                item.pop("status", None)
             metadata = item["metadata"]
             where = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
             found[f"{group or 'core'}/{resource['kind']} {where}"] = normalised(item)
@@ -56,7 +61,8 @@ def normalised(obj: dict[str, Any]) -> dict[str, Any]:
     if "annotations" in metadata:
         annotations = {k: v for k, v in metadata["annotations"].items() if k not in LEFT_OUT_ANNOTATIONS}
         metadata["annotations"] = annotations
-    owners = sorted({entry.get("manager", "") for entry in obj["metadata"].get("managedFields") or []})
+    entries = obj["metadata"].get("managedFields") or []
+    owners = sorted({entry.get("manager", "") for entry in entries if entry.get("subresource") != "status"})
     rest = {key: _without_times(value) for key, value in obj.items() if key not in ("metadata", "apiVersion", "kind")}
     return {"metadata": metadata, OWNERS: owners, **rest}
 
