@@ -132,10 +132,16 @@ class Situation:
             merged = deep_merge(merged, _spec(found))
         return merged
 
-    def settings(self) -> dict[str, str]:
-        """The env of the container istio-proxy that parameters and kgateway's defaults amount to."""
+    def told(self) -> dict[str, str]:
+        """The env of the container istio-proxy that the parameters set."""
         istio_proxy = ((self.spec.get("kube") or {}).get("istio") or {}).get("istioProxyContainer") or {}
-        return {env: str(istio_proxy.get(option) or default) for option, (env, default) in SETTINGS.items()}
+        return {
+            env: str(istio_proxy[option]) for option, (env, _default) in SETTINGS.items() if istio_proxy.get(option)
+        }
+
+    def settings(self) -> dict[str, str]:
+        """The same with kgateway's defaults."""
+        return {**dict(SETTINGS.values()), **self.told()}
 
 
 # -- small readers ---------------------------------------------------------------------------------------------------
@@ -435,9 +441,12 @@ def _check_deployment(s: Situation) -> Verdict | None:
         return waiting(f"{_title(s.deployment)} {' and '.join(parts)}: the controller has not rendered it anew")
     if s.in_mesh:
         env = _mesh_env(_containers(s.deployment))
+        told = s.told()
         for name, value in s.settings().items():
-            if name in env and env[name] != value:
-                return waiting(f"{_title(s.deployment)} has {name} {env[name]}, {_parameters_title(s)} says {value}")
+            # kgateway's defaults are not looked for: another version may leave them out.
+            if env.get(name, None if name in told else value) != value:
+                shown = f"has {name} {env[name]}" if name in env else f"has no {name} in container istio-proxy"
+                return waiting(f"{_title(s.deployment)} {shown}, {_parameters_title(s)} says {value}")
     return None
 
 

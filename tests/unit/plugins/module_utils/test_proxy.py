@@ -379,6 +379,15 @@ def setting(option: str, value: str) -> Callable[[Stage], None]:
             "waiting",
             "has CA_ADDR old:15012, GatewayParameters gloo-system/params says istiod-gloo",
         ),
+        *(
+            (
+                lambda s, name=name: s.env.pop(name),
+                "waiting",
+                f"Deployment gloo-system/http has no {name} in container istio-proxy, "
+                f"GatewayParameters gloo-system/params says {SETTINGS[option]}",
+            )
+            for option, (name, _default) in proxy.SETTINGS.items()
+        ),
         (lambda s: s.proxy["spec"].update(replicas=0), "failed", "is scaled to 0: no proxy runs"),
         (crash, "waiting", "sds ends again and again because istio-proxy gets no certificate: it asks istiod-gloo"),
         (agent_ended, "waiting", "istio-proxy itself ended with code 255"),
@@ -437,6 +446,14 @@ def test_an_alias_of_istiod_is_no_contradiction() -> None:
     s = stage.situation()
     s = proxy.Situation(**{**{f: getattr(s, f) for f in s.__dataclass_fields__}, "services": [*s.services, alias]})
     assert proxy.judge(s).ready
+
+
+def test_a_default_that_nobody_set_may_be_missing() -> None:
+    stage = Stage()
+    del stage.settings["istioMetaMeshId"], stage.env["ISTIO_META_MESH_ID"]
+    assert proxy.judge(stage.situation()).ready
+    stage.env["ISTIO_META_MESH_ID"] = "other"
+    assert "has ISTIO_META_MESH_ID other" in proxy.judge(stage.situation()).reason
 
 
 def test_mesh_id_is_a_remark() -> None:
