@@ -11,11 +11,12 @@ themselves are plain HTTP on its connection pool, so no model classes and no dis
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ from .kinds import Kind, api_path, group_of, known
 try:
     import urllib3
     import yaml
-    from kubernetes import client as kube_client
     from kubernetes import config as kube_config
-    from kubernetes import stream as kube_stream
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.stream import ws_client
 
     IMPORT_ERROR: str | None = None
 except ImportError:
@@ -80,7 +81,6 @@ CLUSTER_SPEC: dict[str, Any] = {
 }
 
 _APPLY = "application/apply-patch+yaml"
-_MERGE = "application/merge-patch+json"
 
 
 def connect(params: dict[str, Any]) -> Cluster:
@@ -348,19 +348,6 @@ class Cluster:
             kind=where,
         )
 
-    def merge(self, api_version: str, kind: str, name: str, patch: Json, namespace: str | None = None) -> Json:
-        """JSON merge patch, for the rare write that is no apply (a restart annotation)."""
-        where = self.kind(api_version, kind)
-        return self.request(
-            "PATCH",
-            where.url(namespace, name),
-            {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"},
-            patch,
-            content_type=_MERGE,
-            what=_title(kind, namespace, name),
-            kind=where,
-        )
-
     def delete(
         self,
         api_version: str,
@@ -398,64 +385,25 @@ class Cluster:
 
     # -- pods --------------------------------------------------------------------------------------------------------
 
-    def pod_exec(
-        self, namespace: str, pod: str, command: Sequence[str], container: str | None = None, timeout: float = 30
-    ) -> str:
-        """Run a command in a Pod and return its standard output. Raises ClusterError with stderr when it fails."""
-        what = _title("Pod", namespace, pod)
-        api = _load(self.name, self.kubeconfig, self.context)
-        try:
-            options: dict[str, Any] = {"container": container} if container else {}
-            running = kube_stream.stream(
-                kube_client.CoreV1Api(api).connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                command=[*command],
-                stdout=True,
-                stderr=True,
-                stdin=False,
-                tty=False,
-                _preload_content=False,
-                **options,
-            )
-            self._count("GET", False)
-            running.run_forever(timeout=timeout)
-            out, err = running.read_stdout(timeout=0) or "", running.read_stderr(timeout=0) or ""
-            open_still = running.is_open()
-            code = None if open_still else running.returncode
-            running.close()
-        except kube_client.ApiException as exc:
-            raise self._stream_error(what, exc) from exc
-        except Exception as exc:  # the websocket package raises its own family, and OSError
-            raise ClusterError(f"{self.name}: {what}: exec failed: {exc}", cluster=self.name) from exc
-        finally:
-            api.close()
-        if code is None:
-            raise Timeout(f"{self.name}: {what}: '{command[0]}' did not end within {timeout:g} s", cluster=self.name)
-        if code != 0:
-            raise ClusterError(
-                f"{self.name}: {what}: '{command[0]}' ended with code {code}: {(err or out).strip()[-400:]}",
-                cluster=self.name,
-                code=code,
-            )
-        return out
-
     def pod_socket(self, namespace: str, pod: str, port: int) -> Any:
         """A connected socket to a Pod's port through the API server (port-forward). Close it after use."""
         what = _title("Pod", namespace, pod)
-        api = _load(self.name, self.kubeconfig, self.context)
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
         try:
-            forward = kube_stream.portforward(
-                kube_client.CoreV1Api(api).connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
-            )
+            # Without CoreV1Api: that imports every model class, about a second in each new process.
             self._count("GET", False)
+            forward = ws_client.portforward_call(
+                self._api.configuration,
+                "GET",
+                self.server + path,
+                query_params=[("ports", str(port))],
+                headers={key.lower(): value for key, value in self._credentials().items()},
+            )
             sock = forward.socket(port)
-        except kube_client.ApiException as exc:
+        except ApiException as exc:
             raise self._stream_error(what, exc) from exc
         except Exception as exc:
             raise ClusterError(f"{self.name}: {what}: port-forward to {port} failed: {exc}", cluster=self.name) from exc
-        finally:
-            api.close()
         sock.setblocking(True)
         return sock
 
@@ -510,9 +458,7 @@ class Cluster:
             if payload is not None:
                 headers["Content-Type"] = content_type
             try:
-                for setting in self._api.configuration.auth_settings().values():
-                    if setting.get("value"):
-                        headers[setting["key"]] = setting["value"]
+                headers.update(self._credentials())
                 self._count(method, write)
                 response = self._pool.request(
                     method,
@@ -544,6 +490,11 @@ class Cluster:
                 # No Status of an object: the path itself does not exist, or its namespace (then details name that).
                 raise self._not_served(kind.api_version, kind.kind)
             raise explain(self.name, self.server, what, status, response.status)
+
+    def _credentials(self) -> dict[str, str]:
+        """Headers that say who asks; made anew for each request, as tokens may be renewed."""
+        settings = self._api.configuration.auth_settings().values()
+        return {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
 
     def _count(self, method: str, write: bool) -> None:
         with self._lock:
@@ -579,7 +530,7 @@ def _load(name: str, kubeconfig: str, context: str) -> Any:
             cluster=name,
         ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        text = " ".join(str(exc).split())[:200]
+        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
         raise BadKubeconfig(f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}", cluster=name) from None
     rows = content.get("contexts") if isinstance(content, dict) else None
     contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
@@ -599,6 +550,19 @@ def _load(name: str, kubeconfig: str, context: str) -> Any:
             f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}", cluster=name
         ) from None
     return api
+
+
+def _yaml_fault(exc: Exception) -> str:
+    """What is wrong and in which line; nothing of the line itself, which may hold a credential."""
+    mark = getattr(exc, "problem_mark", None)
+    # The problem itself names aliases, anchors and tags; parts of the grammar ('<block end>') may stay.
+    problem = str(getattr(exc, "problem", None) or "a character not allowed")
+    problem = re.sub(r"""(?<!\S)(['"])(?!<)((?!\1).){3,}\1""", "...", problem)
+    return f"it is no YAML{f', line {mark.line + 1}' if mark else ''}: {problem}"
+
+
+def _read_fault(exc: Exception) -> str:
+    return "it is no text in UTF-8" if isinstance(exc, UnicodeDecodeError) else str(getattr(exc, "strerror", exc))
 
 
 def _title(kind: str, namespace: str | None = None, name: str | None = None) -> str:

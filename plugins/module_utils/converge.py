@@ -198,7 +198,7 @@ class Converge:
         try:
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         except Conflict as exc:
-            # Only with ourselves: another write of this collection that was no apply (a restart annotation).
+            # Only with ourselves: a write under our name that was no apply (the API server keeps it apart).
             if not exc.fields or any(managers != [MANAGER] for managers in exc.fields.values()):
                 raise
             force = True

@@ -52,6 +52,32 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, text: str | None) -> None:
     assert str(path) in error.value.msg and "Traceback" not in error.value.msg
 
 
+CANARY = "eyJhbGciOiJSUzI1NiJ9"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"users:\n- user:\n    token: 'x {CANARY}\n", "line 4: found unexpected end of stream"),
+        (f"users:\n- user:\n    token: {CANARY}: {CANARY}\n", "line 3: mapping values are not allowed here"),
+        (f"users:\n- token: !{CANARY} x\n", "line 2: could not determine a constructor for the tag ..."),
+        (f"users:\n- token: *{CANARY}\n", "line 2: found undefined alias ..."),
+        (f"users: [{CANARY}: a, b\n", "line 2: expected ',' or ']', but got '<stream end>'"),
+        (f"users: !{CANARY}!x y\n", "line 1: found undefined tag handle ..."),
+        (f"users: {CANARY}\x07\n", "a character not allowed"),
+        (f'users: "{CANARY}\\q"\n', "line 1: found unknown escape character 'q'"),
+    ],
+)
+def test_a_broken_kubeconfig_is_not_quoted(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadKubeconfig) as error:
+        Cluster(str(path), "c", "cluster1")
+    assert f"{path} cannot be read: it is no YAML" in error.value.msg and says in error.value.msg
+    assert CANARY not in error.value.msg and CANARY not in str(error.value.facts)
+    assert error.value.__suppress_context__
+
+
 def test_an_unreachable_server_is_named_with_the_reason_soon(tmp_path: Path, fake: Any) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
