@@ -13,7 +13,6 @@ silent. With three instances in two clusters this takes 35 answers when the remo
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -145,14 +144,6 @@ def miss_chance(expected: Sequence[Expected], seen: Iterable[str], answers: int)
         share = 1.0 / (total * max(1, per_cluster.get(entry.cluster, 1)))
         chance += (1.0 - share) ** answers
     return chance
-
-
-def answers_needed(share: float, chance: float = MISS_CHANCE) -> int:
-    """Smallest number of answers after which one live instance with this share was missed with less than `chance`."""
-    if share >= 1.0:
-        return 1
-    count = max(1, math.ceil(math.log(chance) / math.log1p(-share)))
-    return count if (1.0 - share) ** count < chance else count + 1
 
 
 def excerpt(body: str) -> str:

@@ -121,13 +121,6 @@ def test_one_expected_instance_and_strangers() -> None:
     assert outcome == "missing" and tally.records()[0]["expected"] is False
 
 
-@given(st.floats(min_value=0.01, max_value=1.0), st.floats(min_value=1e-9, max_value=0.5))
-def test_answers_needed_is_the_smallest_number(share: float, chance: float) -> None:
-    count = traffic.answers_needed(share, chance)
-    assert (1 - share) ** count < chance
-    assert count == 1 or (1 - share) ** (count - 1) >= chance * (1 - 1e-9)
-
-
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 400))
 def test_more_answers_never_raise_the_chance(seen: int, absent: int, answers: int) -> None:
     expected = [traffic.Expected(f"i{n}") for n in range(seen + absent)]
