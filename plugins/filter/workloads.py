@@ -59,6 +59,17 @@ def silent_workloads(found: Iterable[Record], selections: Iterable[Record]) -> l
     return result
 
 
+def of_workloads(found: Iterable[Record], names: Iterable[str]) -> list[Record]:
+    """Records of the Deployments *names* and of their Pods; what others run beside them is left out."""
+    wanted = set(names)
+    result = []
+    for _cluster, records in _by_cluster(found):
+        mine = [each for each in records if each.get("kind") == "Deployment" and each.get("name") in wanted]
+        taken = [pod for each in _objects(mine, "Deployment", {}) for pod in _pods(records, each)]
+        result += mine + [each for each in records if each.get("object") in taken]
+    return result
+
+
 def stale_workloads(found: Iterable[Record], secret: Record, sidecar: bool = False) -> list[dict[str, Any]]:
     """Deployments with a Pod older than *secret* (a record of objects_info), as definitions that make them start again.
 
@@ -173,6 +184,7 @@ class FilterModule:
         """Filters by name."""
         return {
             "workload_queries": workload_queries,
+            "of_workloads": of_workloads,
             "ready_pods": ready_pods,
             "expected_instances": expected_instances,
             "silent_workloads": silent_workloads,

@@ -17,7 +17,7 @@ def deployment(name: str, cluster: str = "east", replicas: int = 1) -> dict[str,
     labels = {"app": name.rsplit("-", 1)[0], "version": name.rsplit("-", 1)[1]}
     meta = {"name": name, "namespace": "bookinfo", "labels": labels}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}}
-    return {"cluster": cluster, "kind": "Deployment", "object": {"metadata": meta, "spec": spec}}
+    return {"cluster": cluster, "kind": "Deployment", "name": name, "object": {"metadata": meta, "spec": spec}}
 
 
 def pod(name: str, cluster: str = "east", ready: bool = True, **more: Any) -> dict[str, Any]:
@@ -34,7 +34,12 @@ def pod(name: str, cluster: str = "east", ready: bool = True, **more: Any) -> di
         "containerStatuses": more.get("containers", []),
     }
     spec = more.get("spec", {"containers": [{"name": app}, {"name": "istio-proxy"}]})
-    return {"cluster": cluster, "kind": "Pod", "object": {"metadata": meta, "spec": spec, "status": status}}
+    return {
+        "cluster": cluster,
+        "kind": "Pod",
+        "name": name,
+        "object": {"metadata": meta, "spec": spec, "status": status},
+    }
 
 
 def test_ready_pods_of_all_clusters_have_to_answer() -> None:
@@ -95,6 +100,25 @@ def test_a_sidecar_is_a_container_or_a_native_one(spec: dict[str, Any], stale: b
     found = [deployment("reviews-v1"), pod("reviews-v1-aa", spec=spec)]
     assert bool(workloads.stale_workloads(found, ROOT, sidecar=True)) is stale
     assert bool(workloads.without_sidecar(found, REVIEWS)) is stale
+
+
+def test_what_others_run_beside_ours_is_left_alone() -> None:
+    bare = {"containers": [{"name": "batch"}]}
+    ours = [deployment("reviews-v1"), pod("reviews-v1-aa", spec=bare)]
+    theirs = [
+        deployment("batch-v1"),
+        pod("batch-v1-bb", spec=bare, ready=False, metadata={"creationTimestamp": EARLY}),
+        pod("loose-v1-cc", spec=bare),
+        {"cluster": "east", "kind": "Secret", "name": "reviews-v1", "object": ROOT["object"]},
+        {"cluster": "east", "kind": "Deployment", "name": "reviews-v2", "object": None},
+        pod("reviews-v1-dd", "west", spec=bare),
+    ]
+    found = workloads.of_workloads([*theirs, *ours], ["reviews-v1", "reviews-v3"])
+    assert found == ours
+    [stale] = workloads.stale_workloads(found, ROOT, sidecar=True)
+    assert stale["metadata"]["name"] == "reviews-v1"
+    assert len(workloads.without_sidecar(found, {"namespace": "bookinfo"})) == 1
+    assert workloads.silent_workloads(found, [{"namespace": "bookinfo"}]) == []
 
 
 def test_selectors_and_questions() -> None:
