@@ -13,10 +13,10 @@ short_description: A whole set of Kubernetes objects in one cluster
 version_added: 0.1.0
 description:
   - Brings a set of objects into a cluster with server-side apply, or takes it away.
-  - The state before is read with one request per kind and namespace. An object whose owned fields are already right is
-    not written.
-  - Objects are written in the order in which they need each other (namespaces, CRDs, configuration, workloads, routes)
-    and waited for after all of them are written.
+  - What is there is listed once for each kind in a namespace, and compared by the fields this collection owns. A PATCH
+    is sent only for objects that differ in them.
+  - Namespaces and CRDs are written first and routes last, with configuration and workloads between. Waiting begins when
+    all are written.
   - What this module creates carries the label C(app.kubernetes.io/managed-by=multicluster.gloo). What existed before is
     adopted field by field and given back with O(state=absent); it is never deleted.
 author:
@@ -38,7 +38,8 @@ options:
       - V(present) creates or changes.
       - V(absent) deletes what this collection made, gives adopted objects back (former values restored, own fields
         dropped) and keeps all others. A kind that is not served counts as absent.
-      - A namespace that this collection made is kept while something of others is in it; the reason of its record names what.
+      - A namespace that this collection made is kept while something of others is in it; the reason of its record names
+        what.
     type: str
     choices: [present, absent]
     default: present
