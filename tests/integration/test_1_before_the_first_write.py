@@ -91,12 +91,12 @@ def _destination(**spec: Any) -> dict[str, Any]:
 BAD_INPUT = (
     BadInput(
         "unknown context",
-        (r"{remote}", r"kube_context|context", r"nowhere", r"{gateway}"),
+        (r"{remote}: ", r"kube_context", r"nowhere", r"it has: .*{gateway}"),
         inventory=lambda site, hosts: _host(site, hosts, kube_context="nowhere"),
     ),
     BadInput(
         "context missing in the kubeconfig",
-        (r"{remote}", r"context", r"(?i)it has|contexts"),
+        (r"{remote}: ", r"no context '{remote}'", r"it has: .*{gateway}"),
         kubeconfig=_without_context,
     ),
     BadInput("API server unreachable", (r"{remote}", r"127\.0\.0\.1:1\b"), kubeconfig=_nobody_listens),
@@ -108,12 +108,12 @@ BAD_INPUT = (
     BadInput("name with underscore", (r"cluster_two", r"(?i)underscore|lower ?case|DNS"), inventory=_renamed),
     BadInput(
         "no workload cluster",
-        (r"workload",),
+        (r"group workload\b.*\bempty",),
         inventory=lambda site, hosts: hosts["all"]["children"]["workload"].update(hosts={}),
     ),
     BadInput(
         "no gateway cluster",
-        (r"gateway",),
+        (r"group gateway\b.*\bempty",),
         inventory=lambda site, hosts: hosts["all"]["children"]["gateway"].update(hosts={}),
     ),
     BadInput(
@@ -160,5 +160,5 @@ def test_bad_input_ends_before_the_first_write(unchanged: Site, bad: BadInput) -
 
     assert run.code != 0, run.output
     assert "Traceback" not in run.output
-    assert missing([pattern.format(**names) for pattern in bad.says], run.text) == []
+    assert missing([pattern.format(**names) for pattern in bad.says], run.errors) == []
     assert run.changed == {}

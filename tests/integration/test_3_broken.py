@@ -29,7 +29,7 @@ def test_verify_names_cluster_object_and_cause(deployed: Site, breakage: Breakag
     deployed.note(f"verify.yml finds: {breakage}", run.seconds)
     assert run.code != 0, run.output
     assert "Traceback" not in run.output
-    assert missing(breakage.patterns(deployed), run.text) == []
+    assert missing(breakage.patterns(deployed), run.errors) == []
     assert written == []
 
 

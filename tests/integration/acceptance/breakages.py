@@ -23,7 +23,7 @@ SERVER_MADE = ("resourceVersion", "uid", "creationTimestamp", "managedFields", "
 class Breakage:
     """One fault.
 
-    `break_it` breaks and returns the way back. The failing run's output must match every pattern of `says`, in which
+    `break_it` breaks and returns the way back. The errors of the failing run must match every pattern of `says`, in which
     {management}, {gateway} and {remote} stand for cluster names.
     """
 
@@ -129,7 +129,11 @@ BREAKAGES = (
     Breakage(
         "VirtualDestination selects nothing",
         destination_selects_nothing,
-        (r"bookinfo/reviews-vd|reviews\.mesh\.internal\.com", r"(?i)selects? no|no (service|endpoint|backend)"),
+        (
+            r"{management}",
+            r"bookinfo/reviews-vd|reviews\.mesh\.internal\.com",
+            r"(?i)selects? no|no (service|endpoint|backend)",
+        ),
     ),
     Breakage(
         "relay token not copied",

@@ -43,6 +43,11 @@ class Run:
         return re.sub(r"\s+", " ", self.output)
 
     @property
+    def errors(self) -> str:
+        """On one line, what Ansible's errors say: neither whose result they are, nor the excerpt of the playbook."""
+        return re.sub(r"\s+", " ", "\n".join(_error_lines(self.output)))
+
+    @property
     def recap(self) -> dict[str, dict[str, int]]:
         """PLAY RECAP per host: {"cluster1": {"ok": 12, "changed": 0, …}}."""
         rows = re.findall(r"^(\S+)\s+:\s+(ok=\d+\s(?:\s*\w+=\d+)+)\s*$", self.output, re.MULTILINE)
@@ -57,6 +62,26 @@ class Run:
         """This run; fails the test with the whole output unless the program ended 0."""
         assert self.code == 0, f"{' '.join(self.argv)} ended {self.code}:\n{self.output}"
         return self
+
+
+_ERROR = re.compile(r"^(\[ERROR\]:|(fatal|failed): \[[^]]*\](: [A-Z]+! =>)?)")
+_NO_ERROR = re.compile(r"^((ok|changed|skipping|included): |\[(DEPRECATION )?WARNING\]|[A-Z][A-Z ]+( \[.*)? \*{3,}$)")
+_EXCERPT = re.compile(r"^(\s*$|\d+(\s|$)|\s*\^ column \d+|\s*\.\.\.\s*$)")
+
+
+def _error_lines(output: str) -> Iterator[str]:
+    inside = origin = False
+    for line in output.splitlines():
+        if _ERROR.match(line):
+            inside, origin = True, False
+            yield _ERROR.sub("", line)
+        elif _NO_ERROR.match(line):
+            inside = False
+        elif line.startswith("Origin: "):
+            origin = True
+        elif inside and not (origin and _EXCERPT.match(line)):
+            origin = False
+            yield line
 
 
 class Site:

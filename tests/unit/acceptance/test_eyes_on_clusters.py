@@ -89,6 +89,46 @@ def test_recap_is_read_from_the_output() -> None:
     }
 
 
+FAILING = """
+TASK [mesh : Look at cluster1] *************************************************
+ok: [cluster1]
+[ERROR]: Task failed: Action failed: mgmt: key is empty, set it
+Origin: /roles/gateway/tasks/validate.yml:2:3
+
+1 ---
+2 - name: Refuse reviews
+    ^ column 3
+
+fatal: [cluster2]: FAILED! =>
+    msg: 'mgmt: key is empty, set
+        it'
+ok: [cluster1] =>
+    msg: workload
+failed: [cluster2 -> localhost] (item=a) =>
+    msg: second
+
+TASK [rescue : Tell] ***********************************************************
+ok: [mgmt] =>
+    msg: told
+
+PLAY RECAP *********************************************************************
+cluster1  : ok=5    changed=1    unreachable=0    failed=0
+"""
+
+
+def test_errors_are_what_errors_say() -> None:
+    errors = Run((), 2, FAILING, 0).errors
+    assert "msg: 'mgmt: key is empty, set it'" in errors
+    assert "Action failed: mgmt: key is empty" in errors
+    assert "msg: second" in errors
+    elsewhere = ["cluster1", "cluster2", "gateway", "reviews", "workload", "rescue", "told", "RECAP"]
+    assert missing(elsewhere, errors) == elsewhere
+
+
+def test_no_errors_no_text() -> None:
+    assert Run((), 0, "TASK [a] ****\nok: [cluster1]\n\nPLAY RECAP ****\ncluster1 : ok=1 changed=0\n", 0).errors == ""
+
+
 def test_missing_tells_the_patterns_that_are_not_there() -> None:
     assert missing(["cluster1", r"\b9081\b"], "cluster1: port 90810") == [r"\b9081\b"]
 
