@@ -7,9 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..test.values import dns_name
-from ..test.values import port as port_number
-
 Record = Mapping[str, Any]
 
 
@@ -21,30 +18,6 @@ def destination_hosts(destinations: Iterable[Record]) -> list[dict[str, Any]]:
         for host in each["spec"].get("hosts") or ()
         for port in each["spec"].get("ports") or ()
     ]
-
-
-def destination_problems(destinations: Iterable[Record]) -> list[str]:
-    """A sentence for every VirtualDestination without hosts or ports, and for every host and port that cannot be."""
-    result = []
-    for each in destinations:
-        title = f"VirtualDestination {each['namespace']}/{each['name']}"
-        hosts, ports = (each["spec"].get(field) or [] for field in ("hosts", "ports"))
-        result += [
-            f"{title} has no {field}: give spec.{field} at least one entry"
-            for field, entries in (("hosts", hosts), ("ports", ports))
-            if not entries
-        ]
-        result += [
-            f"{title} has '{host}' in spec.hosts: give DNS names in lower case, without wildcards"
-            for host in hosts
-            if not dns_name(host)
-        ]
-        result += [
-            f"{title} has port number {entry.get('number')} in spec.ports: give a number from 1 to 65535"
-            for entry in ports
-            if not port_number(entry.get("number"))
-        ]
-    return result
 
 
 def idle_destinations(found: Iterable[Record], cluster: str) -> list[str]:
@@ -91,7 +64,6 @@ class FilterModule:
         """Filters by name."""
         return {
             "destination_hosts": destination_hosts,
-            "destination_problems": destination_problems,
             "idle_destinations": idle_destinations,
             "translation_queries": translation_queries,
         }

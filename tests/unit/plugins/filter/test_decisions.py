@@ -108,18 +108,3 @@ def test_the_first_broken_link_comes_first() -> None:
         "c: Deployment n/waits is not ready: why",
         "c: Deployment n/zero is scaled to 0 replicas",
     ]
-
-
-@pytest.mark.parametrize(
-    ("spec", "told"),
-    [
-        ({"hosts": ["a.internal"], "ports": [{"number": 80}]}, []),
-        ({"hosts": [], "ports": [{"number": 80}]}, ["b/a has no hosts"]),
-        ({"hosts": ["a_b..c"], "ports": [{"number": 99999}]}, ["'a_b..c' in spec.hosts", "port number 99999"]),
-        ({}, ["has no hosts", "has no ports"]),
-    ],
-)
-def test_destinations_that_cannot_be(spec: dict[str, Any], told: list[str]) -> None:
-    problems = destinations.destination_problems([{"name": "a", "namespace": "b", "spec": spec}])
-    assert len(problems) == len(told)
-    assert all(text in problem for text, problem in zip(told, problems, strict=True))
