@@ -3,17 +3,25 @@
 """Whose Helm release is it? A marker beside the release tells, written before Helm first runs.
 
 Helm keeps no room for such a note in a release, so a ConfigMap ``multicluster.gloo.<release>`` in its namespace holds
-it: in annotations, because values of ConfigMaps are never shown.
+it: in annotations, because values of ConfigMaps are never shown. What is older than the marker was there before us.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 RELEASE = "multicluster.gloo/release"
 FORMER_REVISION = "multicluster.gloo/former-revision"
-FORMER_GROUPS = "multicluster.gloo/former-groups"
+GROUPS = "multicluster.gloo/groups"
+ONLY_CRDS = "multicluster.gloo/only-crds"
+
+# Keys of Helm values under which a text is a secret.
+SECRET_KEY = re.compile(r"licen[cs]e|key|token|passw|secret|credential", re.IGNORECASE)
+HIDDEN = "********"
 
 Record = Mapping[str, Any]
 
@@ -21,27 +29,27 @@ Record = Mapping[str, Any]
 def release_markers(found: Iterable[Record], releases: Iterable[Record], served: Iterable[str]) -> list[dict[str, Any]]:
     """Markers (ConfigMaps) to apply before the releases are installed.
 
-    *found*: records of objects_info with Helm's Secrets and existing markers. *releases*: {name, namespace, groups},
-    where groups are the API groups whose CRDs the release brings. *served*: ``group/version/Kind`` served now.
+    *found*: records of objects_info with Helm's Secrets and existing markers. *releases*: {name, namespace, groups,
+    only_crds}, where groups are the API groups whose CRDs the release brings. *served*: ``group/version/Kind`` served
+    now.
 
-    An existing marker stays as it is. A release that was there without one is somebody else's: its revision is noted,
-    so that it can be given back. Groups that were served before are noted, so that their CRDs are never deleted.
-    A release with ``only_crds`` whose groups are served by CRDs that no release brought gets no marker: it must not be
-    installed, Helm would refuse those CRDs.
+    A release that was there without a marker is somebody else's: its revision is noted, so that it can be given back.
+    An existing marker keeps its revision. A release with ``only_crds`` whose groups are served by CRDs that no release
+    brought gets no marker: it must not be installed, Helm would refuse those CRDs.
     """
     records = list(found)
     served_groups = {text.split("/")[0] for text in served}
-    markers = _markers(records)
+    notes = {key: note for key, note, _created in _markers(records)}
     revisions = _revisions(records)
     result = []
     for release in releases:
         key = (release["namespace"], release["name"])
-        note = markers.get(key)
-        if note is None:
-            former = sorted(served_groups.intersection(release.get("groups") or ()))
-            if release.get("only_crds") and former and key not in revisions:
-                continue
-            note = {FORMER_REVISION: str(revisions.get(key, "")), FORMER_GROUPS: ",".join(former)}
+        groups = sorted(release.get("groups") or ())
+        only_crds = bool(release.get("only_crds"))
+        former = notes[key].get(FORMER_REVISION, "") if key in notes else str(revisions.get(key, ""))
+        if only_crds and served_groups.intersection(groups) and key not in notes and key not in revisions:
+            continue
+        annotations = {FORMER_REVISION: former, GROUPS: ",".join(groups), ONLY_CRDS: str(only_crds).lower()}
         result.append(
             {
                 "apiVersion": "v1",
@@ -50,7 +58,7 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
                     "name": f"multicluster.gloo.{release['name']}",
                     "namespace": release["namespace"],
                     "labels": {RELEASE: release["name"]},
-                    "annotations": note,
+                    "annotations": annotations,
                 },
             }
         )
@@ -58,22 +66,25 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
 
 
 def marked_releases(found: Iterable[Record]) -> list[dict[str, Any]]:
-    """Releases that have a marker, each ``{name, namespace, former_revision, former_groups, revision, upgraded}``.
+    """Releases with a marker: ``{name, namespace, created, former_revision, groups, only_crds, revision, upgraded}``.
 
-    ``former_revision`` 0: the release is ours. ``revision`` 0: it is not installed (any more). ``upgraded``: it is
-    somebody else's and has a newer revision than before us.
+    ``created``: when the marker was written, before the release was first touched. ``former_revision`` 0: the release
+    is ours. ``groups``: API groups whose CRDs it brings, ``only_crds``: and nothing else. ``revision`` 0: it is not
+    installed (any more). ``upgraded``: it is somebody else's and has a newer revision than before us.
     """
     records = list(found)
     revisions = _revisions(records)
     result = []
-    for (namespace, name), note in _markers(records).items():
-        former, revision = int(note[FORMER_REVISION] or 0), revisions.get((namespace, name), 0)
+    for (namespace, name), note, created in _markers(records):
+        former, revision = int(note.get(FORMER_REVISION) or 0), revisions.get((namespace, name), 0)
         result.append(
             {
                 "name": name,
                 "namespace": namespace,
+                "created": created,
                 "former_revision": former,
-                "former_groups": [group for group in note[FORMER_GROUPS].split(",") if group],
+                "groups": [group for group in note.get(GROUPS, "").split(",") if group],
+                "only_crds": note.get(ONLY_CRDS) == "true",
                 "revision": revision,
                 "upgraded": 0 < former < revision,
             }
@@ -81,23 +92,48 @@ def marked_releases(found: Iterable[Record]) -> list[dict[str, Any]]:
     return result
 
 
-def helm_error(result: Mapping[str, Any], secrets: Iterable[str] = ()) -> str:
-    """What Helm said in the failed *result* of kubernetes.core.helm, without the *secrets* its values hold."""
+def helm_error(result: Mapping[str, Any], secrets: Iterable[Any] = ()) -> str:
+    """What Helm said in the failed *result* of kubernetes.core.helm, without the *secrets* its values hold.
+
+    *secrets*: texts, and Helm values, of which texts under keys that sound secret are hidden. Hidden as they are, and
+    as Helm may quote them: in base64 and as JSON.
+    """
     text = str(result.get("stderr") or result.get("msg") or "Helm gave no reason").strip()
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "********")
+    forms = {form for secret in _secrets(secrets, True) for form in _forms(secret)}
+    # The longest first: one secret may be part of another.
+    for form in sorted(forms, key=lambda each: (-len(each), each)):
+        text = text.replace(form, HIDDEN)
     return text.removeprefix("Error: ")
 
 
-def _markers(records: Iterable[Record]) -> dict[tuple[str, str], dict[str, str]]:
-    """Annotations of the markers by (namespace, release)."""
-    result = {}
+def _secrets(node: Any, secret: bool) -> Iterator[str]:
+    """Texts of *node* that are secret: all of them, or those under keys that sound secret."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _secrets(value, SECRET_KEY.search(str(key)) is not None)
+    elif isinstance(node, str):
+        if secret and node.strip():
+            yield node
+    elif isinstance(node, Iterable):
+        for each in node:
+            yield from _secrets(each, secret)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    for text in {secret, secret.strip()}:
+        yield text
+        yield base64.b64encode(text.encode()).decode()
+        yield json.dumps(text)[1:-1]
+
+
+def _markers(records: Iterable[Record]) -> list[tuple[tuple[str, str], Record, str]]:
+    """Each marker's (namespace, release), its annotations and when it was written."""
+    result = []
     for meta in _metadata(records, "ConfigMap"):
         release = (meta.get("labels") or {}).get(RELEASE)
         if release:
-            note = meta.get("annotations") or {}
-            result[(meta["namespace"], release)] = {key: note.get(key, "") for key in (FORMER_REVISION, FORMER_GROUPS)}
+            key = (str(meta["namespace"]), str(release))
+            result.append((key, meta.get("annotations") or {}, str(meta.get("creationTimestamp") or "")))
     return result
 
 

@@ -1,6 +1,10 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What may go, in which order, and what is told about it."""
+"""What may go, in which order, and what is told about it.
+
+Programs leave things without our label. One rule tells whose those are: the marker of a release that we installed anew
+is written before Helm first runs, so what is older than the marker was there before us and stays (``since``).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ ISTIO_CONFIG_MAPS = re.compile(
     r"istio-(leader|namespace-controller-election|gateway-status-leader|gateway-deployment-.*|ip-autoallocate|gateway-class-.*)"
 )
 ROOT_CERTIFICATE = "istio-ca-root-cert"
+REVISION = "istio.io/rev"
 
 Record = Mapping[str, Any]
 Definition = dict[str, Any]
@@ -47,12 +52,35 @@ def not_ours(found: Iterable[Record]) -> list[Record]:
     return [each for each in found if not is_ours(each)]
 
 
-def istio_leftovers(found: Iterable[Record], namespace: str) -> list[Definition]:
-    """What a gone istiod left: root certificates everywhere, notes and keys in its *namespace*, its GatewayClasses.
+def since(found: Iterable[Record], releases: Iterable[Record]) -> list[Record]:
+    """The records whose objects are not older than the earliest marker of *releases* (see ``marked_releases``).
 
+    Releases of others do not count: with none of ours nothing is returned. Both times are the API server's, in seconds.
+    """
+    start = min((each["created"] for each in releases if each["created"] and each["former_revision"] == 0), default="")
+    return [each for each in found if start and _created(each) >= start]
+
+
+def istio_leftovers(
+    found: Iterable[Record], releases: Iterable[Record], namespace: str, leaving: str = ""
+) -> list[Definition]:
+    """What istiod left since our *releases*: root certificates everywhere, notes and keys in its *namespace*, classes.
+
+    *found* has the Pods of every istiod. One that stays in the namespace keeps everything, one elsewhere keeps what
+    all share. *leaving*: the revision in the namespace that would be gone by now (check mode).
     Secret ``cacerts`` only when Gloo Mesh issued it: people put their own CA there by hand.
     """
-    return definitions(each for each in found if _left_by_istio(each, namespace))
+    records = list(found)
+    istiods = {
+        each["namespace"]
+        for each in records
+        if each["kind"] == "Pod"
+        and not (leaving and each["namespace"] == namespace and _labels(each).get(REVISION) == leaving)
+    }
+    if namespace in istiods:
+        return []
+    left = [each for each in since(records, releases) if _left_by_istio(each, namespace)]
+    return definitions(each for each in left if not istiods or each.get("namespace") == namespace)
 
 
 def _left_by_istio(record: Record, namespace: str) -> bool:
@@ -61,9 +89,7 @@ def _left_by_istio(record: Record, namespace: str) -> bool:
         return name == ROOT_CERTIFICATE or (beside and ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
     if kind == "Secret":
         return beside and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(record)))
-    if kind == "GatewayClass":
-        return str((record["object"].get("spec") or {}).get("controllerName", "")).startswith("istio.io/")
-    return False
+    return kind == "GatewayClass" and _controller(record).startswith("istio.io/")
 
 
 def _issued_by_gloo(record: Record) -> bool:
@@ -73,34 +99,41 @@ def _issued_by_gloo(record: Record) -> bool:
     return any("gloo.solo.io" in note for note in notes)
 
 
-def controller_leftovers(found: Iterable[Record], controller_names: Iterable[str]) -> list[Definition]:
-    """What a gone gateway controller left: its GatewayClasses, and the proxies of Gateways that stay."""
+def controller_leftovers(
+    found: Iterable[Record], releases: Iterable[Record], controller_names: Iterable[str], class_name: str = ""
+) -> list[Definition]:
+    """What our gateway controller left since our *releases*: its GatewayClasses, and the proxies of Gateways that stay.
+
+    Ours is the controller of class *class_name*; when no class is named, the first of *controller_names* that has one.
+    """
+    young = since(found, releases)
     names = list(controller_names)
-    records = list(found)
-    classes = [
-        each
-        for each in records
-        if each["kind"] == "GatewayClass" and (each["object"].get("spec") or {}).get("controllerName") in names
-    ]
-    class_names = {each["name"] for each in classes}
+    classes = [each for each in young if each["kind"] == "GatewayClass" and _controller(each) in names]
+    candidates = [each for each in classes if class_name in ("", each["name"])]
+    controller = min(map(_controller, candidates), key=names.index, default="")
+    ours = [each for each in classes if _controller(each) == controller]
+    class_names = {each["name"] for each in ours}
     proxies = [
         each
-        for each in records
+        for each in young
         if _labels(each).get("gateway.networking.k8s.io/gateway-class-name") in class_names
         and each["kind"] in ("Deployment", "Service", "ServiceAccount", "ConfigMap")
         and any(owner.get("kind") == "Gateway" for owner in each["object"]["metadata"].get("ownerReferences") or ())
     ]
-    return definitions([*proxies, *classes])
+    return definitions([*proxies, *ours])
 
 
-def vendor_crds(found: Iterable[Record], groups: Iterable[str], former_groups: Iterable[str]) -> list[Record]:
-    """Records of the CRDs of *groups* without *former_groups*, which were served before us; ours by label always."""
-    wanted = set(groups) - set(former_groups)
-    return [
-        each
-        for each in found
-        if each["kind"] == "CustomResourceDefinition" and (is_ours(each) or each["object"]["spec"]["group"] in wanted)
-    ]
+def vendor_crds(found: Iterable[Record], releases: Iterable[Record]) -> list[Record]:
+    """Records of the CRDs that came with us: of a group that one of our *releases* brings, and since its marker.
+
+    Those with our label (Gateway API) always.
+    """
+    brought: dict[str, list[Record]] = {}
+    for release in releases:
+        for group in release["groups"]:
+            brought.setdefault(group, []).append(release)
+    crds = [each for each in found if each["kind"] == "CustomResourceDefinition"]
+    return [each for each in crds if is_ours(each) or since([each], brought.get(each["object"]["spec"]["group"], ()))]
 
 
 def cleanup_lines(records: Iterable[Record], releases: Iterable[Record], remaining: Iterable[Record]) -> list[str]:
@@ -132,6 +165,14 @@ def _title(record: Record) -> str:
     return f"{record['kind']} {place}{record['name']}"
 
 
+def _controller(gateway_class: Record) -> str:
+    return str((gateway_class["object"].get("spec") or {}).get("controllerName", ""))
+
+
+def _created(record: Record) -> str:
+    return str(((record.get("object") or {}).get("metadata") or {}).get("creationTimestamp") or "")
+
+
 def _labels(record: Record) -> Mapping[str, str]:
     return ((record.get("object") or {}).get("metadata") or {}).get("labels") or {}
 
@@ -150,6 +191,7 @@ class FilterModule:
             "definitions": definitions,
             "removals": removals,
             "not_ours": not_ours,
+            "since": since,
             "istio_leftovers": istio_leftovers,
             "controller_leftovers": controller_leftovers,
             "vendor_crds": vendor_crds,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.multicluster.gloo.plugins.filter import releases
 
 PLATFORM = {"name": "gloo-platform", "namespace": "gloo-mesh"}
@@ -37,13 +39,30 @@ def test_a_release_of_others_is_remembered_with_its_newest_revision() -> None:
     assert (upgraded["former_revision"], upgraded["upgraded"]) == (10, True)
 
 
-def test_groups_served_before_are_remembered_for_good() -> None:
-    [marker] = releases.release_markers([], [CRDS], SERVED)
-    assert releases.marked_releases([record(marker)])[0]["former_groups"] == ["admin.gloo.solo.io"]
+def test_a_marker_tells_what_the_release_brings_and_when_it_was_written() -> None:
+    [marker] = releases.release_markers([], [{**CRDS, "only_crds": True}], [])
+    live = {**marker, "metadata": {**marker["metadata"], "creationTimestamp": "2026-01-01T00:00:00Z"}}
+    [release] = releases.marked_releases([record(live)])
+    assert (release["groups"], release["only_crds"]) == (["admin.gloo.solo.io"], True)
+    assert release["created"] == "2026-01-01T00:00:00Z"
     # Served by our own CRDs now: the marker of the first run stays.
-    [first] = releases.release_markers([], [CRDS], [])
-    again = releases.release_markers([record(first), helm_secret("gloo-platform-crds", 1)], [CRDS], SERVED)
-    assert again == [first]
+    again = releases.release_markers(
+        [record(live), helm_secret("gloo-platform-crds", 1)], [{**CRDS, "only_crds": True}], SERVED
+    )
+    assert again == [marker]
+
+
+def test_a_marker_written_without_groups_gets_them_and_keeps_whose_the_release_is() -> None:
+    former = {releases.FORMER_REVISION: "7", "multicluster.gloo/other": "x"}
+    meta = {"namespace": "gloo-mesh", "labels": {releases.RELEASE: "gloo-platform-crds"}, "annotations": former}
+    old = {"kind": "ConfigMap", "object": {"metadata": meta}}
+    [marker] = releases.release_markers([old, helm_secret("gloo-platform-crds", 9)], [CRDS], SERVED)
+    assert marker["metadata"]["annotations"] == {
+        releases.FORMER_REVISION: "7",
+        releases.GROUPS: "admin.gloo.solo.io",
+        releases.ONLY_CRDS: "false",
+    }
+    assert releases.marked_releases([old])[0]["groups"] == []
 
 
 def test_crds_that_no_release_brought_are_left_to_their_owner() -> None:
@@ -63,8 +82,24 @@ def test_a_marker_belongs_to_one_namespace() -> None:
     assert other["metadata"]["annotations"][releases.FORMER_REVISION] == ""
 
 
-def test_helms_words_come_without_secrets() -> None:
-    result = {"msg": "Failure", "stderr": "Error: values.licence: 'abc123' is too short\n"}
-    assert releases.helm_error(result, ["abc123", ""]) == "values.licence: '********' is too short"
+@pytest.mark.parametrize(
+    ("said", "secrets", "told"),
+    [
+        ("Error: values.licence: 'abc123' is too short\n", ["abc123", ""], "values.licence: '********' is too short"),
+        ("abc and abcdef", ["abc", "abcdef"], "******** and ********"),
+        ("data: YWJjMTIz", ["abc123"], "data: ********"),
+        ("data: YWJjMTIz", ["abc123\n"], "data: ********"),
+        ('{"key": "line one\\nline two"}', ["line one\nline two"], '{"key": "********"}'),
+        ("k1 and debug", [{"licensing": {"glooMeshLicenseKey": "k1"}, "log": "debug"}], "******** and debug"),
+        ("k1 k2", [{"redis": {"passwords": ["k1", {"at": "k2"}]}}], "******** k2"),
+        ("port 9900, null", [{"tokenPort": 9900, "key": None, "token": " "}], "port 9900, null"),
+        ("as it is", [], "as it is"),
+    ],
+)
+def test_helms_words_come_without_secrets(said: str, secrets: list[Any], told: str) -> None:
+    assert releases.helm_error({"msg": "Failure", "stderr": said}, secrets) == told
+
+
+def test_helms_words_are_looked_for_where_they_may_be() -> None:
     assert releases.helm_error({"msg": "no helm"}) == "no helm"
     assert releases.helm_error({}) == "Helm gave no reason"

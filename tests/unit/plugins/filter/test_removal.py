@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.multicluster.gloo.plugins.filter import removal
 
 OURS = {"app.kubernetes.io/managed-by": "multicluster.gloo"}
+EARLIER, MARKED, LATER = "2026-01-01T09:59:59Z", "2026-01-01T10:00:00Z", "2026-01-01T10:00:01Z"
+OPERATOR: dict[str, Any] = {"name": "gloo-operator", "former_revision": 0, "created": MARKED, "groups": []}
 
 
 def record(
-    kind: str, name: str, namespace: str = "", labels: dict[str, str] | None = None, **more: Any
+    kind: str, name: str, namespace: str = "", labels: dict[str, str] | None = None, created: str = "", **more: Any
 ) -> dict[str, Any]:
-    meta = {"name": name, "labels": labels or {}, **more.pop("metadata", {})}
+    meta = {"name": name, "labels": labels or {}, "creationTimestamp": created, **more.pop("metadata", {})}
     found = {"metadata": meta, **more}
     return {"api_version": "v1", "kind": kind, "namespace": namespace, "name": name, "object": found}
 
@@ -33,56 +37,153 @@ def test_ours_and_named_ones_once_each() -> None:
     assert [each["name"] for each in removal.not_ours(found)] == ["theirs"]
 
 
-def test_istiods_notes_go_and_nothing_else() -> None:
-    gloo = {"annotations": {"certificates.mesh.gloo.solo.io/issued_certificate": "x"}}
+@pytest.mark.parametrize(
+    ("releases", "kept"),
+    [
+        ([OPERATOR], ["same second", "later"]),
+        ([OPERATOR, {**OPERATOR, "created": LATER}], ["same second", "later"]),
+        ([{**OPERATOR, "created": LATER}], ["later"]),
+        ([{**OPERATOR, "former_revision": 3}], []),
+        ([{**OPERATOR, "former_revision": 3}, {**OPERATOR, "created": LATER}], ["later"]),
+        ([{**OPERATOR, "created": ""}], []),
+        ([], []),
+    ],
+    ids=["ours", "earliest", "later", "theirs", "theirs and ours", "check mode", "none"],
+)
+def test_only_what_is_not_older_than_a_marker_of_ours_came_with_us(
+    releases: list[dict[str, Any]], kept: list[str]
+) -> None:
     found = [
-        record("ConfigMap", "istio-ca-root-cert", "shop"),
-        record("ConfigMap", "istio-leader", "istio-system"),
-        record("ConfigMap", "istio-leader", "shop"),
-        record("ConfigMap", "istio-settings", "istio-system"),
-        record("Secret", "cacerts", "istio-system", metadata=gloo),
-        record("Secret", "cacerts", "istio-system"),
-        record("Secret", "istio-ca-secret", "istio-system"),
-        record("Secret", "istio-ca-secret", "shop"),
-        record("GatewayClass", "istio", spec={"controllerName": "istio.io/gateway-controller"}),
-        record("GatewayClass", "shop", spec={"controllerName": "example.com/istio.io"}),
+        record("Secret", "older", "n", created=EARLIER),
+        record("Secret", "same second", "n", created=MARKED),
+        record("Secret", "later", "n", created=LATER),
+        record("Secret", "nobody knows", "n", created=""),
     ]
-    left = [
-        (each["metadata"]["name"], each["metadata"].get("namespace"))
-        for each in removal.istio_leftovers(found, "istio-system")
-    ]
-    assert left == [
-        ("istio-ca-root-cert", "shop"),
-        ("istio-leader", "istio-system"),
-        ("cacerts", "istio-system"),
-        ("istio-ca-secret", "istio-system"),
-        ("istio", None),
+    assert [each["name"] for each in removal.since(found, releases)] == kept
+
+
+GLOO = {"annotations": {"certificates.mesh.gloo.solo.io/issued_certificate": "x"}}
+
+
+def left_by_istiod(created: str = LATER) -> list[dict[str, Any]]:
+    return [
+        record("ConfigMap", "istio-ca-root-cert", "shop", created=created),
+        record("ConfigMap", "istio-leader", "istio-system", created=created),
+        record("ConfigMap", "istio-leader", "shop", created=created),
+        record("ConfigMap", "istio-settings", "istio-system", created=created),
+        record("Secret", "cacerts", "istio-system", created=created, metadata=GLOO),
+        record("Secret", "cacerts", "istio-system", created=created),
+        record("Secret", "istio-ca-secret", "istio-system", created=created),
+        record("Secret", "istio-ca-secret", "shop", created=created),
+        record("GatewayClass", "istio", created=created, spec={"controllerName": "istio.io/gateway-controller"}),
+        record("GatewayClass", "shop", created=created, spec={"controllerName": "example.com/istio.io"}),
     ]
 
 
-def test_proxies_of_our_classes_go_with_the_controller() -> None:
-    def proxy(name: str, gateway_class: str, owner: str = "Gateway") -> dict[str, Any]:
-        labels = {"gateway.networking.k8s.io/gateway-class-name": gateway_class}
-        return record("Deployment", name, "n", labels, metadata={"ownerReferences": [{"kind": owner}]})
-
-    found = [
-        record("GatewayClass", "gloo", spec={"controllerName": "solo.io/gloo"}),
-        record("GatewayClass", "shop", spec={"controllerName": "example.com/shop"}),
-        proxy("ours", "gloo"),
-        proxy("theirs", "shop"),
-        proxy("hand-made", "gloo", owner="Team"),
-    ]
-    assert names(removal.controller_leftovers(found, ["solo.io/gloo"])) == ["ours", "gloo"]
+def istiod(namespace: str, revision: str) -> dict[str, Any]:
+    return record("Pod", "istiod", namespace, {"app": "istiod", "istio.io/rev": revision}, created=EARLIER)
 
 
-def test_crds_of_groups_that_were_served_before_stay() -> None:
-    found = [
-        record("CustomResourceDefinition", "a", spec={"group": "a.io"}),
-        record("CustomResourceDefinition", "b", spec={"group": "b.io"}),
-        record("CustomResourceDefinition", "c", spec={"group": "c.io"}),
-        record("CustomResourceDefinition", "d", labels=OURS, spec={"group": "d.io"}),
-    ]
-    assert [each["name"] for each in removal.vendor_crds(found, ["a.io", "b.io"], ["b.io"])] == ["a", "d"]
+SHARED = [("istio-ca-root-cert", "shop"), ("istio", None)]
+BESIDE = [("istio-leader", "istio-system"), ("cacerts", "istio-system"), ("istio-ca-secret", "istio-system")]
+
+
+@pytest.mark.parametrize(
+    ("istiods", "leaving", "expected"),
+    [
+        ([], "", [SHARED[0], *BESIDE, SHARED[1]]),
+        ([istiod("elsewhere", "gloo")], "", BESIDE),
+        ([istiod("istio-system", "other")], "", []),
+        ([istiod("istio-system", "gloo")], "", []),
+        ([istiod("istio-system", "gloo")], "gloo", [SHARED[0], *BESIDE, SHARED[1]]),
+        ([istiod("istio-system", "gloo"), istiod("elsewhere", "gloo")], "gloo", BESIDE),
+        ([istiod("istio-system", "gloo"), istiod("istio-system", "other")], "gloo", []),
+    ],
+    ids=["none", "elsewhere", "beside", "ours stays", "ours goes", "ours goes, elsewhere", "ours goes, beside"],
+)
+def test_istiods_notes_go_and_nothing_that_another_istiod_needs(
+    istiods: list[dict[str, Any]], leaving: str, expected: list[tuple[str, str | None]]
+) -> None:
+    left = removal.istio_leftovers([*left_by_istiod(), *istiods], [OPERATOR], "istio-system", leaving)
+    assert [(each["metadata"]["name"], each["metadata"].get("namespace")) for each in left] == expected
+
+
+def test_what_an_earlier_istiod_left_is_not_ours() -> None:
+    assert removal.istio_leftovers(left_by_istiod(EARLIER), [OPERATOR], "istio-system") == []
+
+
+def gateway_class(name: str, controller: str, created: str = LATER) -> dict[str, Any]:
+    return record("GatewayClass", name, created=created, spec={"controllerName": controller})
+
+
+def proxy(name: str, of_class: str, owner: str = "Gateway", created: str = LATER) -> dict[str, Any]:
+    labels = {"gateway.networking.k8s.io/gateway-class-name": of_class}
+    return record("Deployment", name, "n", labels, created=created, metadata={"ownerReferences": [{"kind": owner}]})
+
+
+CONTROLLERS = ["solo.io/gloo", "kgateway.dev/kgateway"]
+OUR_CLASS = [gateway_class("gloo", "solo.io/gloo"), proxy("ours", "gloo")]
+THEIR_CLASS = [gateway_class("kgateway", "kgateway.dev/kgateway"), proxy("theirs", "kgateway")]
+EARLIER_CLASS = [
+    gateway_class("kgateway", "kgateway.dev/kgateway", EARLIER),
+    proxy("old", "kgateway", created=EARLIER),
+    proxy("new", "kgateway"),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "class_name", "expected"),
+    [
+        (OUR_CLASS, "gloo", ["ours", "gloo"]),
+        (OUR_CLASS, "", ["ours", "gloo"]),
+        ([*OUR_CLASS, gateway_class("waypoint", "solo.io/gloo")], "gloo", ["ours", "gloo", "waypoint"]),
+        ([*OUR_CLASS, *EARLIER_CLASS], "", ["ours", "gloo"]),
+        ([*OUR_CLASS, *THEIR_CLASS], "gloo", ["ours", "gloo"]),
+        ([*OUR_CLASS, *THEIR_CLASS], "", ["ours", "gloo"]),
+        ([*OUR_CLASS, *THEIR_CLASS], "kgateway", ["theirs", "kgateway"]),
+        (EARLIER_CLASS, "kgateway", []),
+        ([*THEIR_CLASS, *EARLIER_CLASS[:1]], "elsewhere", []),
+        ([gateway_class("shop", "example.com/shop"), proxy("theirs", "shop")], "", []),
+        ([*OUR_CLASS, proxy("hand-made", "gloo", owner="Team")], "", ["ours", "gloo"]),
+        ([*OUR_CLASS, proxy("old", "gloo", created=EARLIER)], "", ["ours", "gloo"]),
+        ([], "gloo", []),
+    ],
+)
+def test_classes_and_proxies_of_our_controller_go_and_no_others(
+    found: list[dict[str, Any]], class_name: str, expected: list[str]
+) -> None:
+    assert names(removal.controller_leftovers(found, [OPERATOR], CONTROLLERS, class_name)) == expected
+    theirs = [{**OPERATOR, "former_revision": 2}]
+    assert removal.controller_leftovers(found, theirs, CONTROLLERS, class_name) == []
+
+
+BRINGS_A = {**OPERATOR, "groups": ["a.io"]}
+BRINGS_B_LATER = {**OPERATOR, "groups": ["b.io"], "created": LATER}
+
+
+@pytest.mark.parametrize(
+    ("group", "created", "releases", "goes"),
+    [
+        ("a.io", LATER, [BRINGS_A], True),
+        ("a.io", MARKED, [BRINGS_A], True),
+        ("a.io", EARLIER, [BRINGS_A], False),
+        ("b.io", LATER, [BRINGS_A], False),
+        ("b.io", LATER, [BRINGS_A, BRINGS_B_LATER], True),
+        ("b.io", MARKED, [BRINGS_A, BRINGS_B_LATER], False),
+        ("a.io", LATER, [{**BRINGS_A, "former_revision": 4}], False),
+        ("a.io", LATER, [], False),
+    ],
+)
+def test_crds_go_when_a_release_of_ours_brought_them(
+    group: str, created: str, releases: list[dict[str, Any]], goes: bool
+) -> None:
+    found = [record("CustomResourceDefinition", "x", created=created, spec={"group": group})]
+    assert bool(removal.vendor_crds(found, releases)) is goes
+
+
+def test_crds_with_our_label_go_in_any_case() -> None:
+    ours = record("CustomResourceDefinition", "x", labels=OURS, created=EARLIER, spec={"group": "a.io"})
+    assert removal.vendor_crds([ours, record("Secret", "y", "n", OURS)], []) == [ours]
 
 
 def test_the_summary_says_what_became_of_everything() -> None:
