@@ -407,9 +407,13 @@ class Cluster:
         sock.setblocking(True)
         return sock
 
-    def _stream_error(self, what: str, exc: Any) -> ClusterError:
-        status = exc.status if isinstance(exc.status, int) and exc.status else 500
-        return explain(self.name, self.server, what, {"message": str(exc.reason or exc)}, status)
+    def _stream_error(self, what: str, exc: Exception) -> ClusterError:
+        """The API server's answer, which the kubernetes package hides behind status 0 and a text with its headers."""
+        refusal = exc.__context__
+        code = getattr(refusal, "status_code", None)
+        if isinstance(code, int):
+            return explain(self.name, self.server, what, _status(getattr(refusal, "resp_body", None) or b""), code)
+        return ClusterError(f"{self.name}: {what}: port-forward failed: {refusal or exc}", cluster=self.name)
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.multicluster.gloo.plugins.module_utils import cluster as module
 from ansible_collections.multicluster.gloo.plugins.module_utils.api_errors import explain, transient_pause
@@ -244,6 +245,35 @@ def test_a_watch_tells_changes_and_can_be_ended_from_outside(fake: Any) -> None:
         started = time.monotonic()
         assert list(events) == []
         assert time.monotonic() - started < 5
+
+
+def test_a_refused_port_forward_says_what_the_api_server_said(fake: Any) -> None:
+    api, _kubeconfig = fake
+    with connect(fake) as cluster:
+        api.refuse(
+            "GET", "portforward", 403, {"reason": "Forbidden", "message": 'User "u" cannot get pods/portforward'}
+        )
+        with pytest.raises(Forbidden, match=r'cluster1: Pod ns/a: .*User "u" cannot get pods/portforward'):
+            cluster.pod_socket("ns", "a", 9080)
+    assert api.log[-1][1].startswith("/api/v1/namespaces/ns/pods/a/portforward")
+
+
+def test_a_port_forward_shows_the_token(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = yaml.safe_load(Path(fake[1]).read_text(encoding="utf-8"))
+    for entry in config["users"]:
+        entry["user"] = {"token": CANARY}
+    path = tmp_path / "with-token"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    shown: list[str] = []
+
+    def refuse(_configuration: Any, _url: str, headers: dict[str, str]) -> None:
+        shown.append(headers["authorization"])
+        raise OSError("enough seen")
+
+    monkeypatch.setattr(module.ws_client, "create_websocket", refuse)
+    with Cluster(str(path), "fake", "cluster1") as cluster, pytest.raises(ClusterError, match="enough seen") as error:
+        cluster.pod_socket("ns", "a", 9080)
+    assert shown == [f"Bearer {CANARY}"] and CANARY not in error.value.msg
 
 
 def test_addresses_of_kinds() -> None:
