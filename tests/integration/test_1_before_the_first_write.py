@@ -39,6 +39,8 @@ def test_check_mode_says_what_would_be_created(empty: Site, before: dict[str, sn
         "gloo-gateway",
         "custom-gw-params",
         "gloo-system/http",
+        "bookinfo/productpage",
+        "gloo-system/reviews",
     )
     assert missing([re.escape(name) for name in told], run.text) == []
 
@@ -88,6 +90,12 @@ def _destination(**spec: Any) -> dict[str, Any]:
     return {"routing_virtual_destinations": [{"name": "a", "namespace": "bookinfo", "spec": whole}]}
 
 
+def _route(port: int = 9080, **spec: Any) -> dict[str, Any]:
+    rules = [{"backendRefs": [{"name": "reviews", "port": port}]}]
+    whole = {"parentRefs": [{"name": "http", "namespace": "gloo-system"}], "rules": rules, **spec}
+    return {"step5_http_routes": [{"name": "reviews", "namespace": "bookinfo", "spec": whole}]}
+
+
 BAD_INPUT = (
     BadInput(
         "unknown context",
@@ -133,6 +141,17 @@ BAD_INPUT = (
         "malformed port", (r"99999", r"port"), variables=_destination(ports=[{"number": 99999, "protocol": "HTTP"}])
     ),
     BadInput("empty list", (r"{gateway}", r"routing_virtual_destinations", r"hosts"), variables=_destination(hosts=[])),
+    BadInput("no proof of step 5", (r"step5_proofs is empty",), variables={"step5_proofs": []}),
+    BadInput(
+        "malformed port of a route",
+        (r"step5_http_routes", r"bookinfo/reviews", r"backendRefs\[0\]\.port", r"99999"),
+        variables=_route(port=99999),
+    ),
+    BadInput(
+        "malformed hostname of a route",
+        (r"step5_http_routes", r"bookinfo/reviews", r"hostnames", r"reviews_mesh"),
+        variables=_route(hostnames=["reviews_mesh..internal.com"]),
+    ),
 )
 
 

@@ -13,7 +13,13 @@ import pytest
 from acceptance import snapshot
 from acceptance.audit import Mark
 from acceptance.eyes import GATEWAY_PODS, gateway_url, reviews_seen
-from acceptance.site import Run, Site, missing
+from acceptance.site import PLAYED_LICENCE, REPO, Run, Site, missing
+
+PROOFS = {
+    "product page inside the mesh": "/productpage",
+    "product page through the gateway": "/productpage",
+    "reviews through the gateway": "/reviews/0",
+}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +43,43 @@ def test_site_builds_and_proves_all_five_steps(built: Run, three_clusters: Site)
         re.escape(gateway_url(three_clusters)),
     ]
     assert missing(proof, built.text) == []
+    remote, local = three_clusters.remote_cluster, three_clusters.gateway_cluster
+    for title, path in PROOFS.items():
+        requests, answers = _answers(built.text, title, path)
+        assert {workload: cluster for workload, cluster, _ in answers} == {
+            "reviews-v1": local,
+            "reviews-v2": local,
+            "reviews-v3": remote,
+        }, title
+        assert all(count >= 1 for _, _, count in answers), title
+        assert requests >= sum(count for _, _, count in answers) >= 3, title
+
+
+def _answers(text: str, title: str, path: str) -> tuple[int, list[tuple[str, str, int]]]:
+    """What the summary says of one proof: requests sent, and (workload, cluster, count) of everybody who answered."""
+    told = re.search(rf"{re.escape(title)} \([^)]+\): (\d+) x GET {path}'((?: - ' [^']*')+)", text)
+    assert told, f"the summary does not tell: {title}"
+    lines = re.findall(r"(reviews-v\d)-\w+-\w+ in ([\w-]+): (\d+)'", told[2])
+    return int(told[1]), [(workload, cluster, int(count)) for workload, cluster, count in lines]
 
 
 def test_no_licence_is_shown(built: Run) -> None:
-    assert "lab-plays-the-licence" not in built.output
+    assert PLAYED_LICENCE not in built.output
+
+
+@pytest.mark.parametrize("played", [("site", "--diff"), ("cleanup", "--check")], ids="-".join)
+def test_no_licence_is_shown_to_the_curious(deployed: Site, played: tuple[str, str]) -> None:
+    run = deployed.play(*played, "-vvv").ok()
+    assert PLAYED_LICENCE not in run.output
+
+
+def test_no_licence_is_in_a_file_that_ansible_wrote(deployed: Site) -> None:
+    folders = (deployed.home, REPO / ".cache" / "ansible")
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    # Where the API servers keep the Secret that the licence belongs into, and programs.
+    read = [file for file in files if not {"etcd", "bin"}.intersection(file.parts[len(deployed.home.parts) :])]
+    assert read
+    assert [str(file) for file in read if PLAYED_LICENCE.encode() in file.read_bytes()] == []
 
 
 def test_reviews_of_both_clusters_answer_through_the_gateway(built: Run, three_clusters: Site) -> None:

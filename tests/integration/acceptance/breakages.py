@@ -23,8 +23,8 @@ SERVER_MADE = ("resourceVersion", "uid", "creationTimestamp", "managedFields", "
 class Breakage:
     """One fault.
 
-    `break_it` breaks and returns the way back. The errors of the failing run must match every pattern of `says`, in which
-    {management}, {gateway} and {remote} stand for cluster names.
+    `break_it` breaks and returns the way back. The errors of the failing run must match every pattern of `says`, in
+    which {management}, {gateway} and {remote} stand for cluster names.
     """
 
     name: str
