@@ -95,9 +95,10 @@ ok: [cluster1]
 [ERROR]: Task failed: Action failed: mgmt: key is empty, set it
 Origin: /roles/gateway/tasks/validate.yml:2:3
 
-1 ---
-2 - name: Refuse reviews
-    ^ column 3
+ 9   when: gateway
+10
+11 - name: Refuse reviews
+     ^ column 3
 
 fatal: [cluster2]: FAILED! =>
     msg: 'mgmt: key is empty, set
