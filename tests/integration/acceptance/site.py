@@ -66,7 +66,7 @@ class Run:
 
 _ERROR = re.compile(r"^(\[ERROR\]:|(fatal|failed): \[[^]]*\](: [A-Z]+! =>)?)")
 _NO_ERROR = re.compile(r"^((ok|changed|skipping|included): |\[(DEPRECATION )?WARNING\]|[A-Z][A-Z ]+( \[.*)? \*{3,}$)")
-_EXCERPT = re.compile(r"^(\s*$|\d+(\s|$)|\s*\^ column \d+|\s*\.\.\.\s*$)")
+_EXCERPT = re.compile(r"^(\s*$|\s*\d+(\s|$)|\s*\^ column \d+|\s*\.\.\.\s*$)")
 
 
 def _error_lines(output: str) -> Iterator[str]:
