@@ -66,11 +66,12 @@ def release_markers(found: Iterable[Record], releases: Iterable[Record], served:
 
 
 def marked_releases(found: Iterable[Record]) -> list[dict[str, Any]]:
-    """Releases with a marker: ``{name, namespace, created, former_revision, groups, only_crds, revision, upgraded}``.
+    """Releases with a marker: whose they are, what they bring, what became of them.
 
-    ``created``: when the marker was written, before the release was first touched. ``former_revision`` 0: the release
-    is ours. ``groups``: API groups whose CRDs it brings, ``only_crds``: and nothing else. ``revision`` 0: it is not
-    installed (any more). ``upgraded``: it is somebody else's and has a newer revision than before us.
+    ``{name, namespace, title, created, former_revision, groups, only_crds, revision, upgraded}``. ``title``:
+    namespace/name. ``created``: when the marker was written, before the release was first touched. ``former_revision``
+    0: the release is ours. ``groups``: API groups whose CRDs it brings, ``only_crds``: and nothing else. ``revision``
+    0: it is not installed (any more). ``upgraded``: it is somebody else's and has a newer revision than before us.
     """
     records = list(found)
     revisions = _revisions(records)
@@ -81,6 +82,7 @@ def marked_releases(found: Iterable[Record]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "namespace": namespace,
+                "title": f"{namespace}/{name}",
                 "created": created,
                 "former_revision": former,
                 "groups": [group for group in note.get(GROUPS, "").split(",") if group],
@@ -104,6 +106,15 @@ def helm_error(result: Mapping[str, Any], secrets: Iterable[Any] = ()) -> str:
     for form in sorted(forms, key=lambda each: (-len(each), each)):
         text = text.replace(form, HIDDEN)
     return text.removeprefix("Error: ")
+
+
+def helm_failed(result: Mapping[str, Any]) -> bool:
+    """Whether the *result* of Helm is a failure, also one that ``failed_when: false`` took for none.
+
+    Helm's module gives a message only when it fails, a command an empty one when it succeeds; Ansible 2.19 keeps the
+    suppressed error beside it.
+    """
+    return any(result.get(key) for key in ("failed", "failed_when_suppressed_exception", "rc", "msg"))
 
 
 def _secrets(node: Any, secret: bool) -> Iterator[str]:
@@ -158,4 +169,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"release_markers": release_markers, "marked_releases": marked_releases, "helm_error": helm_error}
+        return {
+            "release_markers": release_markers,
+            "marked_releases": marked_releases,
+            "helm_error": helm_error,
+            "helm_failed": helm_failed,
+        }

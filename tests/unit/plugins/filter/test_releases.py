@@ -103,3 +103,19 @@ def test_helms_words_come_without_secrets(said: str, secrets: list[Any], told: s
 def test_helms_words_are_looked_for_where_they_may_be() -> None:
     assert releases.helm_error({"msg": "no helm"}) == "no helm"
     assert releases.helm_error({}) == "Helm gave no reason"
+
+
+@pytest.mark.parametrize(
+    ("result", "failed"),
+    [
+        ({"changed": True, "status": {"values": {}}, "failed": False}, False),
+        ({"changed": False, "skipped": True, "skip_reason": "Conditional result was False"}, False),
+        ({"changed": True, "rc": 0, "msg": "", "failed": False}, False),
+        ({"changed": True, "rc": 1, "msg": "non-zero return code", "failed": False}, True),
+        ({"msg": "Failure when executing Helm command.", "failed": False, "failed_when_result": False}, True),
+        ({"failed_when_suppressed_exception": "x", "failed": False}, True),
+        ({"failed": True}, True),
+    ],
+)
+def test_a_failure_of_helm_is_one_also_when_ansible_was_told_otherwise(result: dict[str, Any], failed: bool) -> None:
+    assert releases.helm_failed(result) is failed
