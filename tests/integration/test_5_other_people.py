@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,45 +13,62 @@ import pytest
 from acceptance import foreign, snapshot
 from acceptance.site import Site, nothing_left, wait_until
 
-Theirs = dict[str, dict[str, Any] | None]
+
+@dataclass(frozen=True)
+class Planted:
+    """What other people have on the clusters of a site, and how it looked (see foreign.look)."""
+
+    site: Site
+    objects: tuple[foreign.Foreign, ...]
+    looks: dict[str, dict[str, Any] | None]
+
+    def changes(self, but: tuple[foreign.Foreign, ...] = ()) -> list[str]:
+        """One line for every field that is not as it was."""
+        now = foreign.look(self.site, tuple(other for other in self.objects if other not in but))
+        return [
+            f"{name} {line}" for name, live in now.items() for line in snapshot.differing(self.looks[name], live, "")
+        ]
 
 
 @pytest.fixture(scope="module")
-def planted(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Iterator[tuple[Site, Theirs]]:
-    """The empty lab with all but the LATER objects of other people, and how those looked."""
+def planted(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Iterator[Planted]:
+    """The empty lab with the objects of other people, their CRDs among them, and how those looked."""
     site = three_clusters
     site.ensure_empty()
-    foreign.plant_gateway_api(site)
-    wait_until(lambda: site.get(site.gateway_cluster, foreign.GATEWAY_HTTP.collection) is not None, "Gateway API")
-    foreign.plant(site, foreign.BEFORE)
+    objects = (*foreign.crds(site), *foreign.BEFORE)
+    foreign.plant(site, objects)
     foreign.plant_release(site)
-    yield site, foreign.look(site, (*foreign.BEFORE, foreign.RELEASE))
+    theirs = (*objects, foreign.RELEASE)
+    wait_until(lambda: foreign.at_rest(site, theirs), "what was planted at rest")
+    yield Planted(site, theirs, foreign.look(site, theirs))
     site.ensure_empty()
-    foreign.pull_up(site)
+    foreign.pull_up(site, objects)
+    nothing_left(lambda: snapshot.all_differences(before, snapshot.take(site)))
 
 
-def test_at_least_twenty_objects_are_in_the_way() -> None:
-    assert len((*foreign.BEFORE, *foreign.LATER, foreign.RELEASE)) >= 20
+def test_at_least_twenty_objects_are_in_the_way(planted: Planted) -> None:
+    assert all(planted.looks.values())
+    kinds = Counter(other.body["kind"] for other in planted.objects)
+    assert kinds.total() - kinds["CustomResourceDefinition"] >= 20
+    assert set(kinds) >= {"HTTPRoute", "Gateway", "GatewayParameters", "VirtualDestination", "Namespace", "Secret"}
 
 
-def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: tuple[Site, Theirs]) -> None:
-    site, theirs = planted
+def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) -> None:
+    site = planted.site
     earlier = snapshot.take(site)
 
     run = site.make("site").ok()
     site.note("make site among other people's objects, lab running", run.seconds)
-    foreign.plant(site, foreign.LATER)
-    later = foreign.look(site, foreign.LATER)
+    assert planted.changes(but=foreign.ADOPTED) == []
 
     # Without the explicit yes: the vendors' CRDs stay, and with them objects of their kinds.
     partly = site.play("cleanup").ok()
-    assert foreign.look(site, (*foreign.BEFORE, foreign.RELEASE)) == theirs
-    assert foreign.look(site, foreign.LATER) == later
+    assert planted.changes() == []
     unnamed = _unnamed_leftovers(partly.text, earlier, snapshot.take(site))
     assert not unnamed, "\n".join(unnamed)
 
     site.make("cleanup").ok()
-    assert foreign.look(site, (*foreign.BEFORE, foreign.RELEASE)) == theirs
+    assert planted.changes() == []
     nothing_left(lambda: _left(earlier, snapshot.take(site)))
 
 
@@ -69,8 +88,7 @@ def _unnamed_leftovers(
 
 
 def _left(earlier: dict[str, snapshot.Snapshot], now: dict[str, snapshot.Snapshot]) -> list[str]:
-    """What is there and was not, except LATER and the proxy that the former Gateway got from a controller meanwhile."""
-    stays = {other.body["metadata"]["name"] for other in foreign.LATER}
+    """What is there and was not, except the proxy that the former Gateway got from a controller meanwhile."""
     lines = []
     for cluster, objects in now.items():
         uids = {content["metadata"]["uid"] for content in earlier[cluster].values()}
@@ -79,7 +97,7 @@ def _left(earlier: dict[str, snapshot.Snapshot], now: dict[str, snapshot.Snapsho
             if owners and uids.issuperset(owners):
                 uids.add(objects[key]["metadata"]["uid"])
         for key in objects.keys() - earlier[cluster].keys():
-            if objects[key]["metadata"]["uid"] not in uids and objects[key]["metadata"]["name"] not in stays:
+            if objects[key]["metadata"]["uid"] not in uids:
                 lines.append(f"{cluster}: + {key}")
         lines += [f"{cluster}: - {key}" for key in earlier[cluster].keys() - objects.keys()]
     return sorted(lines)

@@ -1,7 +1,6 @@
-"""Objects of other people, planted in the way of the playbooks; none of them may change or go.
+"""Objects of other people, planted in the way of the playbooks before anything is played: none may go or change.
 
-Kinds that only the installation brings (GatewayParameters, VirtualDestination) are planted after site.yml, all others
-before it: LATER and BEFORE below.
+The CRDs that they need are other people's too: Gateway API, and those of the vendors' charts without their releases.
 """
 
 from __future__ import annotations
@@ -20,6 +19,13 @@ OURS = "multicluster.gloo"
 GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
 SELECTOR = {"matchLabels": {"app": "shop"}}
 CONTAINER = {"name": "shop", "image": "registry.example.com/shop:1"}
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+KGATEWAY_PROXY = {
+    "app.kubernetes.io/instance": "edge",
+    "app.kubernetes.io/name": "edge",
+    "gateway.networking.k8s.io/gateway-name": "edge",
+    "gateway.networking.k8s.io/gateway-class-name": "kgateway",
+}
 
 
 @dataclass(frozen=True)
@@ -174,9 +180,49 @@ BEFORE = (
     _object(
         "management", "/api/v1", "configmaps", "gloo-mesh", _named("ConfigMap", "notes", data={"who": "another team"})
     ),
-)
-
-LATER = (
+    # Beside Bookinfo, and without a sidecar: no business of ours.
+    _object(
+        "remote_cluster",
+        "/apis/apps/v1",
+        "deployments",
+        "bookinfo",
+        _named(
+            "Deployment",
+            "shop",
+            spec={
+                "selector": SELECTOR,
+                "template": {
+                    "metadata": {"labels": {**SELECTOR["matchLabels"], "sidecar.istio.io/inject": "false"}},
+                    "spec": {"containers": [CONTAINER]},
+                },
+            },
+        ),
+    ),
+    # Another gateway controller of the same family, and a proxy of it.
+    _object(
+        "gateway_cluster",
+        GATEWAY_API,
+        "gatewayclasses",
+        "",
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            **_named("GatewayClass", "kgateway", spec={"controllerName": "kgateway.dev/kgateway"}),
+        },
+    ),
+    _object(
+        "gateway_cluster",
+        "/apis/apps/v1",
+        "deployments",
+        "shop",
+        {
+            "kind": "Deployment",
+            "metadata": {"name": "edge", "labels": KGATEWAY_PROXY},
+            "spec": {
+                "selector": {"matchLabels": KGATEWAY_PROXY},
+                "template": {"metadata": {"labels": KGATEWAY_PROXY}, "spec": {"containers": [CONTAINER]}},
+            },
+        },
+    ),
     _object(
         "gateway_cluster",
         "/apis/gateway.kgateway.dev/v1alpha1",
@@ -229,6 +275,29 @@ LATER = (
     ),
 )
 
+# Of a group that Istio brings, on the cluster that gets no Istio.
+ISTIO_CRD = Foreign(
+    "management",
+    CRDS,
+    {
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "authorizationpolicies.security.istio.io", "labels": {"team": "shop"}},
+        "spec": {
+            "group": "security.istio.io",
+            "scope": "Namespaced",
+            "names": {"kind": "AuthorizationPolicy", "plural": "authorizationpolicies"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    },
+)
+
 CHART = {
     "Chart.yaml": {"apiVersion": "v2", "name": "house", "version": "1.0.0"},
     "templates/configmap.yaml": {
@@ -245,15 +314,32 @@ RELEASE = Foreign(
 )
 
 
-def plant_gateway_api(site: Site) -> None:
-    """The Gateway API's CRDs, brought by somebody else: the objects below need them."""
-    source = Path(site.inventory["all"]["vars"]["gateway_api_crds"])
+# The guide's own names: adopted while the guide stands, given back by cleanup.
+ADOPTED = (GATEWAY_HTTP, *(other for other in BEFORE if other.body["kind"] == "Namespace"))
+
+
+def crds(site: Site) -> tuple[Foreign, ...]:
+    """CRDs that somebody else brought, with no Helm release of the names that the roles look for."""
+    variables = site.inventory["all"]["vars"]
+    source = Path(variables["gateway_api_crds"])
     files = sorted(source.glob("*.yaml")) if source.is_dir() else [source]
-    cluster = site.gateway_cluster
-    for file in files:
-        for document in yaml.safe_load_all(file.read_text()):
-            if document and document["kind"] == "CustomResourceDefinition":
-                site.create(cluster, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", document)
+    texts = {
+        "gateway_cluster": [*(file.read_text() for file in files), _rendered(site, variables["gateway_crds_chart"])],
+        "management": [_rendered(site, variables["mesh_crds_chart"])],
+    }
+    found = [
+        Foreign(cluster, CRDS, document)
+        for cluster, several in texts.items()
+        for text in several
+        for document in yaml.safe_load_all(text)
+        if document and document["kind"] == "CustomResourceDefinition"
+    ]
+    return (*found, ISTIO_CRD)
+
+
+def _rendered(site: Site, chart: dict[str, str]) -> str:
+    """What `helm template` makes of a chart."""
+    return site.lab("exec", "--", "helm", "template", "theirs", chart["ref"]).ok().output
 
 
 def plant(site: Site, objects: tuple[Foreign, ...]) -> None:
@@ -272,16 +358,12 @@ def plant_release(site: Site) -> None:
     run.ok()
 
 
-def pull_up(site: Site) -> None:
+def pull_up(site: Site, objects: tuple[Foreign, ...]) -> None:
     """Take everything planted away again, in the reverse order."""
     site.lab("exec", "--", *_helm(site, "uninstall", "house", "--ignore-not-found")).ok()
-    for foreign in reversed((*BEFORE, *LATER)):
+    for foreign in reversed(objects):
         site.delete(foreign.where(site), foreign.path)
-    wait_until(lambda: not any(look(site, (*BEFORE, *LATER)).values()), "everything planted gone")
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    for crd in (site.get(site.gateway_cluster, crds) or {}).get("items", []):
-        if crd["spec"]["group"] == "gateway.networking.k8s.io":
-            site.delete(site.gateway_cluster, f"{crds}/{crd['metadata']['name']}")
+    wait_until(lambda: not any(look(site, objects).values()), "everything planted gone")
 
 
 def look(site: Site, objects: tuple[Foreign, ...]) -> dict[str, dict[str, Any] | None]:
@@ -294,6 +376,22 @@ def look(site: Site, objects: tuple[Foreign, ...]) -> dict[str, dict[str, Any] |
             live[OWNERS] = OURS in live[OWNERS]
         found[str(foreign)] = live
     return found
+
+
+def at_rest(site: Site, objects: tuple[Foreign, ...]) -> bool:
+    """Whether controllers have said about these objects what they say at first: CRDs served, Deployments counted."""
+    for foreign in objects:
+        live = site.get(foreign.where(site), foreign.path) or {}
+        status = live.get("status") or {}
+        kind = foreign.body["kind"]
+        if kind == "CustomResourceDefinition" and not any(
+            condition["type"] == "Established" and condition["status"] == "True"
+            for condition in status.get("conditions") or []
+        ):
+            return False
+        if kind == "Deployment" and status.get("observedGeneration") != live["metadata"]["generation"]:
+            return False
+    return True
 
 
 def _helm(site: Site, command: str, release: str, *rest: str) -> list[str]:

@@ -72,7 +72,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     lines = [f"+ {key}" for key in sorted(after.keys() - before.keys())]
     lines += [f"- {key}" for key in sorted(before.keys() - after.keys())]
     for key in sorted(before.keys() & after.keys()):
-        lines += [f"~ {key} {path}" for path in _differing(before[key], after[key], "")]
+        lines += [f"~ {key} {path}" for path in differing(before[key], after[key], "")]
     return lines
 
 
@@ -111,12 +111,12 @@ def _without_times(value: Any) -> Any:
     return value
 
 
-def _differing(old: Any, new: Any, path: str) -> list[str]:
+def differing(old: Any, new: Any, path: str) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
             for key in sorted(old.keys() | new.keys())
-            for line in _differing(old.get(key), new.get(key), f"{path}.{key}")
+            for line in differing(old.get(key), new.get(key), f"{path}.{key}")
         ]
     return [] if old == new else [f"{path}: {_short(old)} -> {_short(new)}"]
 
