@@ -95,7 +95,7 @@ lab-down: venv ## stop the lab and remove what it kept, but not its cache of pro
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit acceptance sanity molecule bench
+.PHONY: test lint unit acceptance molecule bench
 test: venv ## everything: lint, unit and acceptance tests; a failed check does not hide the others
 	@code=0; \
 	.ci/lint || code=1; \

@@ -131,7 +131,7 @@ def _secrets(node: Any, secret: bool) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    for text in {secret, secret.strip()}:
+    for text in (secret, secret.strip()):
         yield text
         yield base64.b64encode(text.encode()).decode()
         yield json.dumps(text)[1:-1]
