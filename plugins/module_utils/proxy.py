@@ -19,6 +19,7 @@ from typing import Any
 
 from . import istiod as istio
 from . import readiness
+from .parameter_kinds import CONTROLLERS, GATEWAY_PARAMETERS
 from .readiness import Verdict, failed, waiting
 
 Json = dict[str, Any]
@@ -33,18 +34,6 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "istioDiscoveryAddress": ("CA_ADDR", "istiod.istio-system.svc:15012"),
     "istioMetaClusterId": ("ISTIO_META_CLUSTER_ID", "Kubernetes"),
     "istioMetaMeshId": ("ISTIO_META_MESH_ID", "cluster.local"),
-}
-
-#: controllerName -> kinds of parameters it takes, as (group, kind)
-OSS_PARAMETERS = ("gateway.kgateway.dev", "GatewayParameters")
-CONTROLLERS: dict[str, tuple[tuple[str, str], ...]] = {
-    "kgateway.dev/kgateway": (OSS_PARAMETERS,),
-    "solo.io/gloo-gateway-v2": (OSS_PARAMETERS, ("gloo.solo.io", "GlooGatewayParameters")),
-    "solo.io/enterprise-kgateway": (
-        ("enterprisekgateway.solo.io", "EnterpriseKgatewayParameters"),
-        OSS_PARAMETERS,
-    ),
-    "solo.io/gloo-gateway": (("gateway.gloo.solo.io", "GatewayParameters"),),
 }
 
 _IMAGE_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -128,7 +117,7 @@ class Situation:
     def _merged_parameters(self) -> Json:
         merged: Json = {}
         for _group, kind, namespace, name in self.parameter_refs():
-            found = _by_name(self.parameters or (), namespace, name) if kind == OSS_PARAMETERS[1] else None
+            found = _by_name(self.parameters or (), namespace, name) if kind == GATEWAY_PARAMETERS.kind else None
             merged = deep_merge(merged, _spec(found))
         return merged
 
@@ -294,10 +283,10 @@ def _check_parameters(s: Situation) -> Verdict | None:
         return failed(f"{s.title} refers to parameters {named}, not to {asked}: set spec.infrastructure.parametersRef")
     allowed = CONTROLLERS.get(str(_spec(s.gateway_class).get("controllerName")))
     for group, kind, namespace, name in refs:
-        if allowed and (group, kind) not in allowed:
-            right = " or ".join(f"{k} of {g}" for g, k in allowed)
+        if allowed and (group, kind) not in [(each.group, each.kind) for each in allowed]:
+            right = " or ".join(each.title for each in allowed)
             return failed(f"{s.title}: parametersRef names {kind} of {group}; its controller takes {right}")
-        if (group, kind) != OSS_PARAMETERS:
+        if (group, kind) != (GATEWAY_PARAMETERS.group, GATEWAY_PARAMETERS.kind):
             continue
         if s.parameters is None:
             return failed(
