@@ -89,7 +89,7 @@ EXAMPLES = r"""
       - apiVersion: gateway.networking.k8s.io/v1
         kind: HTTPRoute
         metadata:
-          name: productpage
+          name: details
           namespace: bookinfo
         spec:
           parentRefs:
@@ -97,7 +97,7 @@ EXAMPLES = r"""
               namespace: gloo-system
           rules:
             - backendRefs:
-                - name: productpage
+                - name: details
                   port: 9080
 
 - name: Take the route away again
@@ -109,7 +109,7 @@ EXAMPLES = r"""
       - apiVersion: gateway.networking.k8s.io/v1
         kind: HTTPRoute
         metadata:
-          name: productpage
+          name: details
           namespace: bookinfo
 """
 
