@@ -66,6 +66,10 @@ def _kubernetes(name: str, ask: tuple[str, ...] = ("--version",)) -> Program:
     )
 
 
+def _istio(name: str) -> Program:
+    return Program(name, gobuild.ISTIO_VERSION, f"./pilot/cmd/{name}", ask=("version",), build=gobuild.ISTIO)
+
+
 PROGRAMS = (
     Program(
         "etcd",
@@ -83,7 +87,7 @@ PROGRAMS = (
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
     _kubernetes("kubectl", ask=("version", "--client")),
-    # kwok's releases carry no checksum file, Istio's no pilot-discovery: both are always built.
+    # kwok's releases carry no checksum file, Istio's neither of these two: they are always built.
     Program("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", fits=re.escape(KWOK)),
     Program("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", fits=re.escape(KWOK)),
     Program(
@@ -98,9 +102,8 @@ PROGRAMS = (
             member="{os}-{arch}/helm",
         ),
     ),
-    Program(
-        "pilot-discovery", gobuild.ISTIO_VERSION, "./pilot/cmd/pilot-discovery", ask=("version",), build=gobuild.ISTIO
-    ),
+    _istio("pilot-discovery"),
+    _istio("pilot-agent"),
 )
 
 

@@ -53,6 +53,7 @@ def _empty_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("helm", "v4.0.0", False),
         ("kwok", "kwok version v0.8.0 go1.26", True),
         ("pilot-discovery", "anything", False),
+        ("pilot-agent", "anything", False),
     ],
 )
 def test_versions_on_path(name: str, told: str, fits: bool) -> None:
