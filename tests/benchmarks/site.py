@@ -72,15 +72,15 @@ def measure(site: Site, cold: bool) -> dict[str, float]:
 
 def readers(site: Site) -> dict[str, float]:
     """Seconds of each reader's engine, its imports paid before as they are in a play."""
-    where = {"kubeconfig": str(site.kubeconfig), "context": site.gateway_cluster}
     found: dict[str, dict[str, Any]] = {}
     figures = {}
     for name, options in READERS.items():
+        where: dict[str, Any] = {"kubeconfig": str(site.kubeconfig), "context": site.gateway_cluster}
         engine = importlib.import_module(f"ansible_collections.multicluster.gloo.plugins.module_utils.{name}").run
         if name == "gateway_parameters":  # those that are there, so that nothing changes
             istiod = found["istiod_info"]["istiod"]
             told = {"discovery_address": "address", "meta_cluster_id": "cluster_id", "meta_mesh_id": "mesh_id"}
-            options = {**options, "istio": {option: istiod[key] for option, key in told.items()}, "istiod": istiod}
+            where |= {"istio": {option: istiod[key] for option, key in told.items()}, "istiod": istiod}
         start = time.monotonic()
         found[name] = engine({**where, **options}, False, lambda line: None)
         figures[name] = time.monotonic() - start

@@ -19,19 +19,10 @@ MODULES = sorted(path.stem for path in (REPO / "plugins" / "modules").glob("*.py
 Json = dict[str, Any]
 
 #: What differs from run to run although nothing else does.
-VOLATILE = ("requests", "requests_sent", "writes", "seconds", "time", "count", "sent", "resourceVersion", "diff")
+VOLATILE = {"requests", "requests_sent", "writes", "seconds", "time", "count", "sent", "resourceVersion", "diff"}
 #: What Ansible adds around a task's result.
-AROUND: tuple[str, ...] = (
-    "invocation",
-    "ansible_job_id",
-    "finished",
-    "started",
-    "stdout",
-    "stdout_lines",
-    "stderr",
-    "stderr_lines",
-)
-AROUND += ("results_file", "_ansible_no_log", "_ansible_parsed", "ansible_async_watchdog_pid", "failed", "warnings")
+AROUND = {"invocation", "failed", "warnings", "stdout", "stdout_lines", "stderr", "stderr_lines"}
+AROUND |= {"ansible_job_id", "results_file", "started", "finished", "ansible_async_watchdog_pid"}
 
 
 def examples(module: str) -> list[Json]:
@@ -87,7 +78,7 @@ def comparable(value: Any) -> Any:
     if isinstance(value, list):
         return [comparable(item) for item in value]
     if isinstance(value, dict):
-        return {key: comparable(item) for key, item in value.items() if key not in (*VOLATILE, *AROUND)}
+        return {key: comparable(item) for key, item in value.items() if key not in VOLATILE | AROUND}
     # a sentence may count requests or seconds
     return re.sub(r"\b\d+(\.\d+)?\b", "N", value) if isinstance(value, str) and " " in value else value
 
