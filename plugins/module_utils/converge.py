@@ -33,7 +33,8 @@ from .objects import (
     same_content,
 )
 from .occupants import occupants
-from .readiness import judge
+from .progress import Progress, lines
+from .readiness import judge, waiting
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -215,13 +216,15 @@ class Converge:
 
     def _apply_when_served(self, item: Item, wanted: Json) -> Json:
         """A CRD written a moment ago may not be served by every API server yet."""
-        deadline = time.monotonic() + (_CRD_PATIENCE if item.ref.api_version in self._crd_versions() else 0.0)
+        patience = _CRD_PATIENCE if item.ref.api_version in self._crd_versions() else 0.0
+        report = Progress(self.cluster.name, self.progress)
         while True:
             try:
                 return self.cluster.apply(wanted, force=self.force)
             except NotServed:
-                if time.monotonic() > deadline:
+                if report.seconds > patience:
                     raise
+                report(waiting(f"{item.ref.title}: {item.ref.api_version} is not served yet"))
                 time.sleep(0.2)
 
     def _dry_run_create(self, wanted: Json) -> Json:
@@ -281,9 +284,11 @@ class Converge:
                 late.append(item)
         for item in late:
             more = blockers(self.cluster, item.ref) if item in late[:3] else ""
-            text = f"{self.cluster.name}: {item.ref.title}: not ready after {self.timeout:g} s: {item.reason}"
+            text = f"{item.ref.title}: {item.reason}"
             if item.ready == "failed":
-                text = f"{self.cluster.name}: {item.ref.title}: {item.reason}"
+                text = f"{self.cluster.name}: {text}"
+            else:
+                [text] = lines(self.cluster.name, [text], self.timeout)
             item.error = Timeout(text + (f"; {more}" if more else ""), cluster=self.cluster.name, kind=item.ref.kind)
 
     # -- absent

@@ -13,7 +13,7 @@ from typing import Any
 from . import proxy
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
-from .readiness import Verdict
+from .readiness import Verdict, together
 from .watching import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -46,7 +46,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 watcher.until(
                     reader.judge,
                     float(params.get("wait_timeout") or 0),
-                    lambda line: progress(f"{cluster.name}: {line}"),
+                    progress,
                     settle=reader.settle(watcher.view),
                     failed_after=FAILED_AFTER,
                 )
@@ -145,11 +145,9 @@ class _Reader:
         )
 
     def judge(self, view: View) -> Verdict:
-        """The worst of all: failed before waiting before ready."""
-        verdicts = [proxy.judge(s) for s in self.situations(view)]
-        if not verdicts:
-            return Verdict("waiting", "there is no Gateway")
-        return max(verdicts, key=lambda v: ("ready", "waiting", "failed").index(v.state))
+        """One verdict on all Gateways."""
+        verdicts = {f"Gateway {s.namespace}/{s.name}": proxy.judge(s) for s in self.situations(view)}
+        return together(verdicts) if verdicts else Verdict("waiting", "there is no Gateway")
 
     def records(self, view: View) -> list[Json]:
         return [proxy.record(self.cluster.name, s, proxy.judge(s)) for s in self.situations(view)]

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from .cluster import Cluster, Json
 from .errors import ClusterError, Timeout
 from .objects import Ref, ref_of
-from .readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds
+from .progress import blocked, lines
+from .readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
 from .watching import Collection, View, Watcher
 
 _WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
@@ -48,12 +50,39 @@ def verdicts_when_ready(
     def look(view: View) -> Verdict:
         for ref, place in places.items():
             live = view.get(place, ref.name, ref.namespace)
-            verdicts[ref] = judge(live) if live else Verdict("waiting", "it does not exist any more")
-        return _together(verdicts, len(verdicts))
+            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "it does not exist any more")
+        return together({ref.title: verdict for ref, verdict in verdicts.items()})
 
-    with Watcher(cluster, list(places.values())) as watcher:
-        watcher.until(look, timeout, lambda line: progress(f"{cluster.name}: waiting for {line}"), settle)
+    with Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
+        watcher.until(look, timeout, progress, settle)
     return verdicts
+
+
+def pods_of(objects: Iterable[Json]) -> list[Collection]:
+    """Where the Pods are that keep these objects waiting."""
+    return [Collection("v1", "Pod", obj["metadata"]["namespace"], _selector(obj)) for obj in objects if _selector(obj)]
+
+
+def judge_with_pods(obj: Json, view: View) -> Verdict:
+    """The verdict on an object; of a workload with what keeps its Pods from being ready, where they are watched."""
+    verdict = judge(obj)
+    if verdict.ready:
+        return verdict
+    troubles = [
+        f"Pod {pod['metadata']['name']}: {trouble}"
+        for place in pods_of([obj])
+        for pod in view.items(place)
+        if (trouble := pod_trouble(pod))
+    ]
+    return replace(verdict, reason="; ".join([verdict.reason, *troubles[:3]]))
+
+
+def _selector(obj: Json) -> str:
+    """The labels a workload's Pods have; "" for other objects."""
+    if obj.get("kind") not in _WORKLOADS:
+        return ""
+    labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def wait_until_gone(
@@ -69,19 +98,15 @@ def wait_until_gone(
             live = view.get(places[ref], ref.name, ref.namespace)
             if live and live["metadata"].get("uid") == uid:
                 left[ref] = live
-        if not left:
-            return Verdict("ready")
-        ref, live = next(iter(left.items()))
-        return Verdict("waiting", f"{ref.title} ({len(left)} of {len(refs)} left): {describe_deletion(live)}")
+        return together({ref.title: still_there(live) for ref, live in left.items()})
 
     with Watcher(cluster, list(places.values())) as watcher:
-        verdict = watcher.until(look, timeout, lambda line: progress(f"{cluster.name}: waiting for the end of {line}"))
+        verdict = watcher.until(look, timeout, progress)
     if verdict.ready:
         return
     ref, live = next(iter(left.items()))
-    also = f"; also still there: {', '.join(other.title for other in list(left)[1:])}" if len(left) > 1 else ""
     raise Timeout(
-        f"{cluster.name}: {ref.title}: still there {timeout:g} s after its deletion: {describe_deletion(live)}{also}",
+        "\n".join(lines(cluster.name, blocked(verdict), watcher.waited)),
         cluster=cluster.name,
         kind=ref.kind,
         namespace=ref.namespace,
@@ -90,33 +115,23 @@ def wait_until_gone(
     )
 
 
+def still_there(obj: Json) -> Verdict:
+    """The verdict on an object that has to go."""
+    going = obj["metadata"].get("deletionTimestamp")
+    return waiting(f"still there: {describe_deletion(obj)}" if going else "still there")
+
+
 def blockers(cluster: Cluster, ref: Ref) -> str:
-    """More about an object that is not ready: its Pods' containers, its latest warnings. "" if there is nothing."""
-    found: list[str] = []
+    """The latest warnings about an object that is not ready and about its Pods. "" if there are none."""
     try:
         live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace or None)
         if live is None:
             return ""
-        names = [ref.name]
-        if ref.kind in _WORKLOADS:
-            for pod in _pods_of(cluster, live):
-                trouble = pod_trouble(pod)
-                if trouble:
-                    found.append(f"Pod {pod['metadata']['name']}: {trouble}")
-                    names.append(pod["metadata"]["name"])
-        found = found[:3]
-        found += _warnings(cluster, ref, names)
+        selector = _selector(live)
+        pods = cluster.list("v1", "Pod", ref.namespace, selector) if selector else []
+        return "; ".join(_warnings(cluster, ref, [ref.name, *(pod["metadata"]["name"] for pod in pods)]))
     except ClusterError as exc:
-        found.append(f"no more could be read: {exc.msg}")
-    return "; ".join(found)
-
-
-def _pods_of(cluster: Cluster, workload: Json) -> list[Json]:
-    labels = ((workload.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    if not labels:
-        return []
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    return cluster.list("v1", "Pod", workload["metadata"]["namespace"], selector)
+        return f"no more could be read: {exc.msg}"
 
 
 def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
@@ -125,15 +140,6 @@ def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
     about.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     lines = [f"event {event.get('reason')}: {' '.join(str(event.get('message')).split())[:300]}" for event in about]
     return list(dict.fromkeys(lines))[-3:]
-
-
-def _together(verdicts: dict[Ref, Verdict], total: int) -> Verdict:
-    open_ones = [(ref, verdict) for ref, verdict in verdicts.items() if not verdict.ready]
-    if not open_ones:
-        return Verdict("ready")
-    ref, verdict = open_ones[0]
-    state = verdict.state if all(one.state == "failed" for _ref, one in open_ones) else "waiting"
-    return Verdict(state, f"{ref.title} ({total - len(open_ones)} of {total} ready): {verdict.reason}")
 
 
 def _collection(obj: Json, pending: Sequence[Json]) -> Collection:

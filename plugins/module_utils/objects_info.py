@@ -11,9 +11,10 @@ from typing import Any
 
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import Invalid, Timeout
-from .object_waits import blockers, settled
+from .object_waits import blockers, judge_with_pods, pods_of, settled, still_there
 from .objects import redact, ref_of
-from .readiness import Verdict, judge, load_balancer_address, settle_seconds
+from .progress import blocked, lines
+from .readiness import Verdict, judge, load_balancer_address, settle_seconds, together, waiting
 from .watching import Collection, View, Watcher
 
 _QUERY_SPEC: dict[str, Any] = {
@@ -45,14 +46,17 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         if wanted != "none":
 
             def look(view: View) -> Verdict:
-                return _first_not(wanted, view, queries)
+                return _judge(wanted, view, queries)
 
             settle = _settle(cluster, watcher.view, queries) if wanted == "ready" else 0.0
-            verdict = watcher.until(look, timeout, lambda line: progress(f"{cluster.name}: waiting for {line}"), settle)
+            if wanted == "ready":
+                watcher.also(pods_of(obj for obj in _found(watcher.view, queries) if not judge(obj).ready))
+            verdict = watcher.until(look, timeout, progress, settle)
         found = _found(watcher.view, queries)
         records = [_record(cluster, obj) for obj in found]
         if not verdict.ready:
-            raise Timeout(_late(cluster, wanted, verdict, found, timeout), cluster=cluster.name, objects=records)
+            text = _late(cluster, wanted, verdict, found, watcher.waited)
+            raise Timeout(text, cluster=cluster.name, objects=records)
         return {
             "changed": False,
             "msg": f"{cluster.name}: {len(records)} object{'' if len(records) == 1 else 's'} found",
@@ -87,25 +91,20 @@ def _title(query: Collection) -> str:
     return f"{query.kind}{where}" + (f" with labels {query.labels}" if query.labels else "")
 
 
-def _first_not(wanted: str, view: View, queries: list[Collection]) -> Verdict:
-    """Ready when every query has what is wanted, else the first that has not."""
+def _judge(wanted: str, view: View, queries: list[Collection]) -> Verdict:
+    """Ready when every query has what is wanted."""
+    verdicts: dict[str, Verdict] = {}
     for query in queries:
         items = view.items(query)
         if wanted == "absent":
-            if items:
-                return Verdict(
-                    "waiting", f"{_title(query)}: {len(items)} still there: {judge(items[0]).reason}".rstrip(": ")
-                )
-            continue
-        if not items:
-            served = "" if view.served(query) else f"; the API server does not serve {query.api_version} {query.kind}"
-            return Verdict("waiting", f"{_title(query)}: it does not exist{served}")
-        if wanted == "ready":
             for obj in items:
-                verdict = judge(obj)
-                if not verdict.ready:
-                    return Verdict(verdict.state, f"{ref_of(obj).title}: {verdict.reason}")
-    return Verdict("ready")
+                verdicts[ref_of(obj).title] = still_there(obj)
+        elif not items:
+            served = "" if view.served(query) else f"; the API server does not serve {query.api_version} {query.kind}"
+            verdicts[_title(query)] = waiting(f"it does not exist{served}")
+        elif wanted == "ready":
+            verdicts |= {ref_of(obj).title: judge_with_pods(obj, view) for obj in items}
+    return together(verdicts)
 
 
 def _found(view: View, queries: list[Collection]) -> list[Json]:
@@ -114,15 +113,11 @@ def _found(view: View, queries: list[Collection]) -> list[Json]:
     return list(found.values())
 
 
-def _late(cluster: Cluster, wanted: str, verdict: Verdict, found: list[Json], timeout: float) -> str:
-    text = f"{cluster.name}: {verdict.reason}"
-    if verdict.state != "failed":
-        text += f" (waited {timeout:g} s for {wanted})"
-    if wanted == "ready":
-        blocked = next((obj for obj in found if not judge(obj).ready), None)
-        more = blockers(cluster, ref_of(blocked)) if blocked else ""
-        text += f"; {more}" if more else ""
-    return text
+def _late(cluster: Cluster, wanted: str, verdict: Verdict, found: list[Json], seconds: float) -> str:
+    blocking = [obj for obj in found if not judge(obj).ready] if wanted == "ready" else []
+    warnings = [f"{ref_of(obj).title}: {text}" for obj in blocking[:3] if (text := blockers(cluster, ref_of(obj)))]
+    told = lines(cluster.name, blocked(verdict), seconds)
+    return "\n".join([*told, *(f"{cluster.name}: {text}" for text in warnings)])
 
 
 def _record(cluster: Cluster, obj: Json) -> Json:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,8 @@ class Verdict:
 
     state: Literal["ready", "waiting", "failed"]
     reason: str = ""
+    # Of a verdict on several objects: (object, what blocks it) for each that is not ready.
+    awaited: tuple[tuple[str, str], ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -37,6 +39,16 @@ def waiting(reason: str) -> Verdict:
 
 def failed(reason: str) -> Verdict:
     return Verdict("failed", reason)
+
+
+def together(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """One verdict on several objects by title: failed only when nothing still open may pass by itself."""
+    still = {title: verdict for title, verdict in verdicts.items() if not verdict.ready}
+    if not still:
+        return ready()
+    state: Literal["waiting", "failed"] = "failed" if {one.state for one in still.values()} == {"failed"} else "waiting"
+    awaited = tuple((title, verdict.reason) for title, verdict in still.items())
+    return Verdict(state, "; ".join(f"{title}: {reason}" for title, reason in awaited), awaited)
 
 
 def judge(obj: Json) -> Verdict:

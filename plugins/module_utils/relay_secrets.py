@@ -16,7 +16,8 @@ from typing import Any
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .converge import converge
 from .errors import Invalid, Timeout
-from .readiness import Verdict
+from .progress import lines
+from .readiness import Verdict, together, waiting
 from .watching import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -50,10 +51,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 values, missing = _read(management, namespace, 0.0 if check else timeout, progress)
                 asked = management.requests
             if missing and not check:
+                entries = [f"Secret {namespace}/{name}: no key {TRAVELS[name]}" for name in missing]
                 raise Timeout(
-                    f"{management.name}: Secret {namespace}/{missing[0]}: "
-                    f"no key {TRAVELS[missing[0]]} after {timeout:g} s: the management server "
-                    "makes it; is Deployment gloo-mesh-mgmt-server running there?",
+                    "\n".join(lines(management.name, entries, timeout))
+                    + ". The management server makes them; is Deployment gloo-mesh-mgmt-server running there?",
                     cluster=management.name,
                     kind="Secret",
                     namespace=namespace,
@@ -82,15 +83,16 @@ def _read(
     def look(view: View) -> Verdict:
         for name, place in places.items():
             values[name] = (((view.get(place, name) or {}).get("data")) or {}).get(TRAVELS[name], "")
-        missing = [name for name in TRAVELS if not values[name]]
-        return (
-            Verdict("waiting", f"Secret {namespace}/{missing[0]} from the management server")
-            if missing
-            else Verdict("ready")
+        return together(
+            {
+                f"Secret {namespace}/{name}": waiting(f"no key {key}: the management server makes it")
+                for name, key in TRAVELS.items()
+                if not values[name]
+            }
         )
 
     with Watcher(management, list(places.values())) as watcher:
-        watcher.until(look, timeout, lambda line: progress(f"{management.name}: waiting for {line}"))
+        watcher.until(look, timeout, progress)
     _check_certificate(management.name, namespace, values["relay-root-tls-secret"])
     return values, [name for name in TRAVELS if not values[name]]
 

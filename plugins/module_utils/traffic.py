@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .readiness import Verdict, together, waiting
+
 Json = dict[str, Any]
 
 MISS_CHANCE = 1e-6
@@ -66,10 +68,12 @@ class Tally:
     early: Counter[str] = field(default_factory=Counter)
     window: Counter[str] = field(default_factory=Counter)
     sent: int = 0
+    last_failure: str = ""  # status of the last request; "" when it was answered well
 
     def add(self, answer: Answer) -> None:
         """Count an answer. Failures before the first success are kept apart: the way was still being built."""
         self.sent += 1
+        self.last_failure = answer.status if answer.instance is None else ""
         if answer.instance is None:
             (self.failures if self.seen else self.early)[answer.status] += 1
             self.excerpts.setdefault(answer.status, answer.excerpt)
@@ -184,7 +188,7 @@ def sample(
     limits: Limits,
     clock: Callable[[], float],
     pause: Callable[[float], None],
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[Verdict], None] = lambda awaited: None,
 ) -> str:
     """Ask until it is clear: "complete", "missing" (silent ones remain), "failing" (failures do not stop) or
     "unreachable" (never a good answer).
@@ -207,7 +211,7 @@ def sample(
         if tally.answers and not tally.complete and enough and tally.exhausted:
             if first is not None and now - first >= limits.patience:
                 return "missing"
-            progress(f"no answer yet from {', '.join(e.title for e in tally.missing)}")
+            progress(awaited(tally))
             tally.restart()
             pause(0.5)
         if now - start >= limits.timeout:
@@ -215,12 +219,18 @@ def sample(
                 return "unreachable"
             return "missing" if missing(tally.expected, tally.seen) else "failing"
         if sum(tally.failures.values()) + sum(tally.early.values()) > failed_before:
-            last = next(iter([*tally.failures, *tally.early]), "")
-            progress(f"{tally.sent} requests, the last failed: {last}")
+            progress(awaited(tally))
             pause(wait)
             wait = min(wait * 1.5, 1.0)
         else:
             wait = 0.1
+
+
+def awaited(tally: Tally) -> Verdict:
+    """Who has to answer still, and what came last instead."""
+    why = "no answer yet" + (f", the last request failed: {tally.last_failure}" if tally.last_failure else "")
+    names = {f"{e.title}{' in ' + e.cluster if e.cluster else ''}": waiting(why) for e in tally.missing}
+    return together(names) if names else waiting(f"requests fail: {tally.last_failure}")
 
 
 def verdict_text(outcome: str, tally: Tally, target: str, origin: str) -> str:

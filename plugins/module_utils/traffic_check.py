@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from . import traffic
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
+from .progress import Progress
 from .readiness import judge
-from .watching import Progress
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -120,7 +120,7 @@ def _judge(
     progress: Callable[[str], None],
     requests: Callable[[], int],
 ) -> dict[str, Any]:
-    report = Progress(lambda line: progress(f"{origin}: {line}"))
+    report = Progress(origin, progress)
     try:
         outcome = traffic.sample(tally, client.ask, limits, time.monotonic, time.sleep, report)
     finally:

@@ -72,7 +72,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 verdict = watcher.until(
                     judge,
                     float(params.get("wait_timeout") or 0),
-                    lambda line: progress(f"{cluster.name}: {line}"),
+                    progress,
                     failed_after=FAILED_AFTER,
                 )
             else:
@@ -82,7 +82,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             record["problems"] = []
         facts: dict[str, Any] = {"destinations": [record], "requests": cluster.requests}
         if params.get("wait") and not check and not verdict.ready:
-            waited = f" (waited {params['wait_timeout']} s)" if verdict.state == "waiting" else ""
+            waited = f" (waited {watcher.waited:.0f} s)"
             hint = _agent_state(cluster, params["agent_namespace"]) if not record["translated"] or absent else ""
             facts["requests"] = cluster.requests
             raise ClusterError(f"{cluster.name}: {verdict.reason}{hint}{waited}", cluster=cluster.name, **facts)

@@ -14,6 +14,7 @@ from typing import Any
 
 from .cluster import Cluster, Json
 from .errors import ClusterError, NotServed
+from .progress import Progress
 from .readiness import Verdict
 
 # The same failure for so long is not going to heal by itself; shorter ones come and go while controllers race.
@@ -65,6 +66,7 @@ class Watcher:
     def __init__(self, cluster: Cluster, collections: Sequence[Collection]) -> None:
         self.cluster = cluster
         self.view = View()
+        self.waited = 0.0  # seconds, of the last until
         self._collections = list(dict.fromkeys(collections))
         self._versions: dict[Collection, str] = {}
         self._changed = threading.Condition()
@@ -79,6 +81,13 @@ class Watcher:
             self._list(collection)
         return self
 
+    def also(self, collections: Sequence[Collection]) -> None:
+        """Look at these, too; before the waiting begins."""
+        for collection in dict.fromkeys(collections):
+            if collection not in self._collections:
+                self._list(collection)
+                self._collections.append(collection)
+
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for response in list(self._open.values()):
@@ -90,13 +99,14 @@ class Watcher:
         self,
         judge: Callable[[View], Verdict],
         timeout: float,
-        progress: Callable[[str], None] | None = None,
+        progress: Callable[[str], None] = lambda line: None,
         settle: float = 0.0,
         failed_after: float = FAILED_AFTER,
     ) -> Verdict:
         """The verdict once it is ready (and has been for ``settle`` seconds), the same failure for ``failed_after``
-        seconds, or whatever it is after ``timeout``. The judge is asked after every change and once a second."""
-        report = Progress(progress)
+        seconds, or whatever it is after ``timeout``. The judge is asked after every change and once a second; what is
+        still awaited is told through ``progress``."""
+        report = Progress(self.cluster.name, progress)
         deadline = time.monotonic() + timeout
         verdict: Verdict | None = None
         since = time.monotonic()
@@ -109,6 +119,7 @@ class Watcher:
                 since = now
             verdict = latest
             held = now - since
+            self.waited = report.seconds
             if verdict.state == "ready" and held >= settle:
                 return verdict
             if now >= deadline:
@@ -116,7 +127,7 @@ class Watcher:
             if verdict.state == "failed" and held >= failed_after:
                 return verdict
             if not verdict.ready:
-                report(verdict.reason)
+                report(verdict)
             self._follow()
             hold = {"ready": settle, "failed": failed_after}.get(verdict.state, 1.0)
             pause = min(1.0, deadline - now, max(0.01, hold - held))
@@ -127,7 +138,8 @@ class Watcher:
     def _late(self, verdict: Verdict, settle: float) -> Verdict:
         if self._trouble:
             trouble = next(iter(self._trouble.values()))
-            return Verdict("waiting", f"{verdict.reason}; watching failed: {trouble.msg}")
+            awaited = (*verdict.awaited, ("watching", f"failed: {trouble.msg}")) if verdict.awaited else ()
+            return Verdict("waiting", f"{verdict.reason}; watching failed: {trouble.msg}", awaited)
         if verdict.ready:
             return Verdict("waiting", f"ready, but not for {settle:g} s without a change")
         return verdict
@@ -209,24 +221,6 @@ class Watcher:
             # Not even a bookmark: start from a fresh list, and do not spin on a server that hangs up at once.
             self._versions[collection] = ""
             self._stop.wait(0.2)
-
-
-class Progress:
-    """Passes a line on when it differs from the last one, at most every two seconds."""
-
-    def __init__(self, to: Callable[[str], None] | None, every: float = 2.0) -> None:
-        self._to = to
-        self._every = every
-        self._last = ""
-        # The first line waits too: most waits end before anybody wants to read of them.
-        self._next = time.monotonic() + every
-
-    def __call__(self, line: str) -> None:
-        now = time.monotonic()
-        if self._to and line != self._last and now >= self._next:
-            self._to(line)
-            self._last = line
-            self._next = now + self._every
 
 
 def _key(obj: Json) -> tuple[str, str]:

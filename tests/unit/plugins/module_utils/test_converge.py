@@ -198,7 +198,7 @@ def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> Non
     go(fake, BOOKINFO, held)
     with pytest.raises(Timeout, match=r"held by finalizers x\.example/hold") as error:
         go(fake, BOOKINFO, held, state="absent", wait_timeout=1)
-    assert error.value.msg.startswith("cluster1: ConfigMap bookinfo/a: still there 1 s after")
+    assert error.value.msg.startswith("cluster1: ConfigMap bookinfo/a: still there: it is being deleted")
     assert actions(error.value.facts) == ["skipped", "failed"]
     assert fake[0].get("v1", "namespaces", "", "bookinfo")
 
@@ -240,7 +240,7 @@ def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     with pytest.raises(Timeout) as error:
         go(fake, workload, wait_timeout=1)
     assert error.value.msg.startswith(
-        "cluster1: Deployment default/d: not ready after 1 s: its controller has not looked"
+        "cluster1: Deployment default/d: its controller has not looked at it yet; Pod d-1: container sds: CrashLoop"
     )
     assert "Pod d-1: container sds: CrashLoopBackOff back-off, last exit code 1" in error.value.msg
     assert "event BackOff: restarting" in error.value.msg

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.cluster import Cluster
-from ansible_collections.multicluster.gloo.plugins.module_utils.readiness import Verdict
-from ansible_collections.multicluster.gloo.plugins.module_utils.watching import Collection, Progress, View, Watcher
+from ansible_collections.multicluster.gloo.plugins.module_utils.readiness import Verdict, together
+from ansible_collections.multicluster.gloo.plugins.module_utils.watching import Collection, View, Watcher
 
 MAPS = Collection("v1", "ConfigMap", "default")
 THINGS = Collection("x.example/v1", "Thing")
@@ -115,16 +115,22 @@ def test_no_thread_outlives_its_wait(fake: Any, cluster: Cluster) -> None:
     assert threading.active_count() <= before + 2  # the server's own
 
 
-def test_progress_speaks_seldom_and_only_of_news() -> None:
+def test_a_wait_tells_of_its_cluster_and_of_every_object(cluster: Cluster) -> None:
     lines: list[str] = []
-    progress = Progress(lines.append, every=0.2)
-    progress("at once")
-    assert lines == []
-    time.sleep(0.25)
-    progress("one")
-    progress("two")
-    assert lines == ["one"]
-    time.sleep(0.25)
-    progress("one")
-    progress("two")
-    assert lines == ["one", "two"]
+    missing = together({"ConfigMap default/a": Verdict("waiting", "gone"), "Pod default/b": Verdict("failed", "ill")})
+    with Watcher(cluster, [MAPS]) as watcher:
+        assert watcher.until(lambda view: missing, 2.6, lines.append) == missing
+        assert watcher.waited >= 2.6
+    assert [line.rpartition(" (waited ")[0] for line in lines] == [
+        "cluster1: ConfigMap default/a: gone",
+        "cluster1: Pod default/b: ill",
+    ]
+
+
+def test_collections_can_join_before_the_waiting(fake: Any, cluster: Cluster) -> None:
+    fake[0].write("v1", "pods", "default", {"metadata": {"name": "p"}})
+    pods = Collection("v1", "Pod", "default")
+    with Watcher(cluster, [MAPS]) as watcher:
+        watcher.also([pods, pods, MAPS])
+        assert [pod["metadata"]["name"] for pod in watcher.view.items(pods)] == ["p"]
+    assert cluster.requests == 2
