@@ -31,7 +31,7 @@ log = logging.getLogger("lab.clusters")
 
 # Start order; each needs the one before it.
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok-controller")
-ENABLED_CRDS = ["ClusterPortForward", "ClusterExec", "PortForward", "Exec"]
+ENABLED_CRDS = ["ClusterPortForward", "ClusterExec", "PortForward", "Exec", "Logs"]
 STAGES = Path(__file__).parent / "stages.yaml"
 NODE = "node"
 

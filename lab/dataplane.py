@@ -23,6 +23,7 @@ from lab.endpoints import EAST_WEST, Endpoint, Object, Objects, for_gateway, lab
 from lab.gloo_gateway import routes
 from lab.kubelet import envoy_folder, has_certificate, is_gateway_proxy
 from lab.loopback import Http, Loopback, Tcp
+from lab.pod_logs import forget, logs_of
 from lab.sidecar import Sidecar, as_call, trust_root
 from lab.world import Cluster, World
 
@@ -67,7 +68,7 @@ class Dataplane:
             for cluster in world.clusters.values():
                 self._configure_gateways(world, cluster)
         for cluster in world.clusters.values():
-            self._open_doors(cluster)
+            self._open_doors(world, cluster)
 
     def stop(self) -> None:
         if self._loopback is not None:
@@ -122,14 +123,15 @@ class Dataplane:
             return await self._answer(cluster, pod, request)
         return (await self._sidecar.send(cluster, _current(cluster, pod), call)).response()
 
-    def _open_doors(self, cluster: Cluster) -> None:
-        """Let port-forward and exec into every Pod that is served here."""
-        for pod in cluster.list("Pod"):
-            ports = self._board.ports(cluster.name, uid_of(pod))
-            if ports and not _leaving(pod):
-                for obj in doors(pod, ports):
-                    if cluster.served(obj["kind"]):
-                        cluster.apply(obj, MANAGER)
+    def _open_doors(self, world: World, cluster: Cluster) -> None:
+        """Let port-forward and exec into every Pod that is served here, and logs out of all that say something."""
+        pods = [pod for pod in cluster.list("Pod") if not _leaving(pod)]
+        for pod in pods:
+            uid = uid_of(pod)
+            for obj in doors(pod, self._board.ports(cluster.name, uid), logs_of(world.home, cluster.name, uid)):
+                if cluster.served(obj["kind"]):
+                    cluster.apply(obj, MANAGER)
+        forget(world.home, cluster.name, map(uid_of, pods))
 
     def _balancers(self, cluster: Cluster) -> Iterator[tuple[Hashable, Http | Tcp]]:
         """Listeners at the addresses of LoadBalancer Services, gateway proxies excepted (Envoy binds those)."""

@@ -1,15 +1,19 @@
-"""kwok's objects that let `kubectl port-forward` and `kubectl exec` into the Pods served on this machine. Pure."""
+"""kwok's objects that let `kubectl port-forward`, `exec` and `logs` reach what plays a Pod on this machine. Pure."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lab.board import SIDECAR
 from lab.endpoints import Object
 
 
-def doors(pod: Object, ports: dict[int, int]) -> list[Object]:
-    """PortForward and Exec of one Pod, which go with it. `ports`: Pod port -> port of 127.0.0.1."""
+def doors(pod: Object, ports: dict[int, int], logs: dict[str, Path]) -> list[Object]:
+    """PortForward, Exec and Logs of one Pod, which go with it.
+
+    ports: Pod port -> port of 127.0.0.1; logs: container -> file. Other containers have no log to show.
+    """
     metadata = {
         "name": pod["metadata"]["name"],
         "namespace": pod["metadata"]["namespace"],
@@ -29,6 +33,9 @@ def doors(pod: Object, ports: dict[int, int]) -> list[Object]:
         env = {"http_proxy": proxy, "no_proxy": "", "HOSTNAME": pod["metadata"]["name"]}
         local = {"envs": [{"name": key, "value": value} for key, value in env.items()]}
         found.append(_kwok("Exec", metadata, {"execs": [{"local": local}]}))
+    if logs:
+        files = [{"containers": [container], "logsFile": str(file)} for container, file in sorted(logs.items())]
+        found.append(_kwok("Logs", metadata, {"logs": files}))
     return found
 
 

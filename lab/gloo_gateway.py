@@ -8,13 +8,13 @@ without a Gateway keep what was last written on them.
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from lab.gloo_gateway_proxy import RenderError, deployment, merged, render
 from lab.gloo_gateway_routes import Attachment, Reader, attachments, resolve, routes
+from lab.pod_logs import Played
 from lab.world import ApiError, Cluster, World
 
 __all__ = ["CONTROLLER", "GlooGateway", "class_status", "gateway_status", "parameters", "route_status", "routes"]
@@ -48,8 +48,6 @@ CLASS_CONDITIONS = {"Accepted": ("True", "Accepted", "GatewayClass accepted by g
 # How long a new Gateway with wrong parameters was Accepted=True in recordings: two writers, the slower one is right.
 FIRST_IMPRESSION = 0.4
 
-log = logging.getLogger("lab.gloo-gateway")
-
 
 class Parameters(NamedTuple):
     """kube: merged spec.kube, None when self-managed or in error; error: what makes the Gateway InvalidParameters."""
@@ -81,14 +79,14 @@ class GlooGateway:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._met: set[str] = set()  # uids of Gateways whose first status was written
-        self._told: dict[str, str] = {}  # last complaint per Gateway, so that the log has it once
+        self._logs = Played()
 
     def reconcile(self, world: World) -> None:
         """One round over all clusters; one cluster's error does not keep the others waiting."""
         failed: list[ApiError] = []
         for cluster in world.clusters.values():
             try:
-                self._cluster(cluster)
+                self._cluster(world, cluster)
             except ApiError as error:
                 failed.append(error)
         if failed:
@@ -97,9 +95,9 @@ class GlooGateway:
     def stop(self) -> None:
         self._stopped.set()
 
-    def _cluster(self, cluster: Cluster) -> None:
-        env = controller_env(cluster)
-        if env is None or not cluster.served("Gateway") or not cluster.served("GatewayParameters"):
+    def _cluster(self, world: World, cluster: Cluster) -> None:
+        pod = controller_pod(cluster)
+        if pod is None or not cluster.served("Gateway") or not cluster.served("GatewayParameters"):
             return
         if cluster.get("GatewayClass", CLASS) is None:
             cluster.apply(new_class(), STATUS_MANAGER)
@@ -117,8 +115,8 @@ class GlooGateway:
         for gateway in gateways:
             told = parameters(cluster, gateway, served[gateway["spec"]["gatewayClassName"]])
             self._status(cluster, gateway, told.error)
-            if told.kube is not None:
-                self._deploy(cluster, gateway, told.kube, env)
+            error = told.error or (self._deploy(cluster, gateway, told.kube, environment(pod)) if told.kube else "")
+            self._say(world, cluster, pod, gateway, error)
 
     def _status(self, cluster: Cluster, gateway: Object, error: str) -> None:
         uid = gateway["metadata"]["uid"]
@@ -126,39 +124,37 @@ class GlooGateway:
             gateway = cluster.set_status(gateway, gateway_status(cluster, gateway, ""), STATUS_MANAGER) or gateway
             self._stopped.wait(FIRST_IMPRESSION)
         self._met.add(uid)
-        if error:
-            self._complain(cluster, gateway, error)
         cluster.set_status(gateway, gateway_status(cluster, gateway, error), STATUS_MANAGER)
 
-    def _deploy(self, cluster: Cluster, gateway: Object, kube: Object, env: dict[str, str]) -> None:
+    def _deploy(self, cluster: Cluster, gateway: Object, kube: Object, env: dict[str, str]) -> str:
+        """Apply the proxy's objects; returns what only the log tells: the Gateway stays Accepted and Programmed."""
         objects = render(gateway, kube, env)
         for obj in objects:
             cluster.apply(obj, CONTROLLER)
         if not objects:
-            self._complain(cluster, gateway, "no valid ports")
-            return
+            return "no valid ports"
         try:
             cluster.apply(deployment(gateway, kube, env), CONTROLLER)
         except RenderError as error:
-            # Only this log knows: the Gateway stays Accepted and Programmed.
-            self._complain(cluster, gateway, f"failed to apply object apps/v1, Kind=Deployment: {error}")
+            return f"failed to apply object apps/v1, Kind=Deployment: {error}"
+        return ""
 
-    def _complain(self, cluster: Cluster, gateway: Object, text: str) -> None:
+    def _say(self, world: World, cluster: Cluster, pod: Object, gateway: Object, error: str) -> None:
         metadata = gateway["metadata"]
-        key = f"{cluster.name} Gateway {metadata['namespace']}/{metadata['name']}"
-        if self._told.get(key) != text:
-            self._told[key] = text
-            log.error("%s: %s", key, text)
+        about = f"Gateway {metadata['namespace']}/{metadata['name']}"
+        told = f"{about}: error reconciling: {error}" if error else f"{about}: reconciled"
+        self._logs.say(world.home, cluster.name, pod, "error" if error else "info", told, about)
 
 
-def controller_env(cluster: Cluster) -> dict[str, str] | None:
-    """Environment of the newest ready Pod of the controller; None when no controller works here."""
-    ready = [pod for pod in cluster.list("Pod", labels={"app.kubernetes.io/name": "gloo-gateway"}) if _ready(pod)]
-    if not ready:
-        return None
-    pod = max(ready, key=lambda p: (p["metadata"].get("creationTimestamp") or "", p["metadata"]["name"]))
-    container = pod["spec"]["containers"][0]
-    return {entry["name"]: entry.get("value") or "" for entry in container.get("env") or []}
+def controller_pod(cluster: Cluster) -> Object | None:
+    """The newest ready Pod of the controller; None when no controller works here."""
+    pods = [pod for pod in cluster.list("Pod", labels={"app.kubernetes.io/name": "gloo-gateway"}) if _ready(pod)]
+    return max(pods, key=lambda p: (p["metadata"].get("creationTimestamp") or "", p["metadata"]["name"]), default=None)
+
+
+def environment(pod: Object) -> dict[str, str]:
+    """What the controller was started with."""
+    return {entry["name"]: entry.get("value") or "" for entry in pod["spec"]["containers"][0].get("env") or []}
 
 
 def new_class() -> Object:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import base64
 import logging
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from lab.endpoints import ready
+from lab.gloo_mesh_metrics import Metrics
 from lab.gloo_mesh_relay import (
     CLIENT_SECRET,
     ROOT_SECRET,
     SERVER,
+    SERVER_SECRET,
     SIGNING_SECRET,
     TOKEN_SECRET,
     Agent,
@@ -42,6 +44,7 @@ from lab.gloo_mesh_translation import (
     translate_destination,
     translate_routes,
 )
+from lab.pod_logs import Played
 from lab.world import ApiError, Cluster, World
 
 Object = dict[str, Any]
@@ -88,16 +91,18 @@ class GlooMesh:
     )
 
     def __init__(self) -> None:
-        self._told: dict[str, str] = {}  # what each agent's log ends with
+        self._logs = Played()
+        self._metrics = Metrics()
 
     def reconcile(self, world: World) -> None:
         server_at = _server_namespace(world.management)
         if server_at is not None:
             self._make_relay_secrets(world.management, server_at)
         agents = self._agents(world, server_at)
+        connected = {found.agent.cluster: found.cluster for found in agents if found.problem is None}
+        self._tell(world, server_at, agents, connected)
         if server_at is None or not world.management.served("Workspace"):
             return
-        connected = {found.agent.cluster: found.cluster for found in agents if found.problem is None}
         for found in agents:
             if found.problem is None:
                 self._sign(world.management, server_at, found)
@@ -110,7 +115,25 @@ class GlooMesh:
         self._translate(mesh, world.management, connected)
 
     def stop(self) -> None:
-        pass
+        self._metrics.stop()
+
+    def _tell(self, world: World, server_at: str | None, agents: list[Found], connected: dict[str, Cluster]) -> None:
+        """What the programs say of the relay: the agents' logs, the server's log and metrics."""
+        for found in agents:
+            level = "info" if found.problem is None else "fatal" if found.problem.fatal else "error"
+            told = found.problem.message if found.problem else f"connected to relay server {found.agent.address}"
+            self._logs.say(world.home, found.cluster.name, found.pod, level, told)
+        management = world.management
+        pod = _server_pod(management, server_at) if server_at is not None else None
+        self._metrics.serve((management.name, pod["metadata"]["uid"]) if pod else None, connected)
+        if pod is None or server_at is None:
+            return
+        self._logs.say(world.home, management.name, pod, "info", "relay server is listening on :9900", topic="start")
+        if not _licensed(management, server_at):
+            self._logs.say(world.home, management.name, pod, "error", UNLICENSED.message, topic="licence")
+        for name in sorted(self._metrics.seen | {found.agent.cluster for found in agents}):
+            told = f'relay client of cluster "{name}" {"connected" if name in connected else "is not connected"}'
+            self._logs.say(world.home, management.name, pod, "info", told, topic=f"relay {name}")
 
     def _make_relay_secrets(self, management: Cluster, namespace: str) -> None:
         """Once; of an incomplete set only what is missing is made anew."""
@@ -136,26 +159,12 @@ class GlooMesh:
                     )
                 if why is None:
                     taken.add(agent.cluster)
-                self._say(world.home, cluster, agent, why)
                 status = crashed(pod, why)
                 if status is not None:
                     cluster.set_status(pod, status, "lab-kubelet")
                 result.append(Found(cluster, pod, agent, why))
                 break
         return result
-
-    def _say(self, home: Path, cluster: Cluster, agent: Agent, why: Problem | None) -> None:
-        """One line in the agent's log whenever its state changes."""
-        level = "info" if why is None else "fatal" if why.fatal else "error"
-        message = f"connected to relay server {agent.address}" if why is None else why.message
-        if self._told.get(cluster.name) == message:
-            return
-        self._told[cluster.name] = message
-        log.info("agent of %s: %s", cluster.name, message)
-        file = home / "logs" / f"{cluster.name}-{AGENT}.log"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a") as out:
-            out.write(f'{{"level":"{level}","time":"{_now()}","msg":{_quoted(message)},"cluster":"{agent.cluster}"}}\n')
 
     def _sign(self, management: Cluster, namespace: str, found: Found) -> None:
         signing = _data(management, SIGNING_SECRET, namespace)
@@ -336,10 +345,16 @@ def crashed(pod: Object, why: Problem | None) -> Object | None:
 def _server_namespace(management: Cluster) -> str | None:
     """Where a ready management server stands."""
     for deployment in management.list("Deployment"):
-        ready = (deployment.get("status") or {}).get("readyReplicas") or 0
-        if deployment["metadata"]["name"] == SERVER and ready >= 1:
+        count = (deployment.get("status") or {}).get("readyReplicas") or 0
+        if deployment["metadata"]["name"] == SERVER and count >= 1:
             return str(deployment["metadata"]["namespace"])
     return None
+
+
+def _server_pod(management: Cluster, namespace: str) -> Object | None:
+    """The newest ready Pod of the management server."""
+    pods = [pod for pod in management.list("Pod", namespace, {"app": SERVER}) if ready(pod)]
+    return max(pods, key=age, default=None)
 
 
 def _server(management: Cluster, namespace: str | None) -> Server:
@@ -352,8 +367,9 @@ def _server(management: Cluster, namespace: str | None) -> Server:
     return Server(
         ready=namespace is not None,
         addresses=[f"{host}:{port}" for host in hosts for port in ports],
-        name=f"{SERVER}.{where}",
+        certificate=(_data(management, SERVER_SECRET, where) or {}).get("tls.crt", b""),
         root=(_data(management, ROOT_SECRET, where) or {}).get("ca.crt", b""),
+        signing=(_data(management, SIGNING_SECRET, where) or {}).get("tls.crt", b""),
         token=(_data(management, TOKEN_SECRET, where) or {}).get("token", b""),
         registered=frozenset(registered),
     )
@@ -374,6 +390,7 @@ def _agent(cluster: Cluster, pod: Object) -> Agent:
         authority=args.get("relay-authority", ""),
         root=(_data(cluster, root_secret, namespace) or {}).get("ca.crt"),
         token=(_data(cluster, token_secret, namespace) or {}).get(token_key),
+        client=(_data(cluster, CLIENT_SECRET, namespace) or {}).get("tls.crt"),
         root_secret=root_secret,
         token_secret=token_secret,
         token_key=token_key,
@@ -458,7 +475,3 @@ def _put_secret(cluster: Cluster, name: str, namespace: str, data: dict[str, byt
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
@@ -27,18 +29,25 @@ SERVER_SECRET, SIGNING_SECRET = "relay-server-tls-secret", "relay-tls-signing-se
 
 
 class Server(NamedTuple):
-    """The management server as an agent may find it. addresses: host:port of its relay; name: its certificate's."""
+    """The management server as an agent may find it.
+
+    addresses: host:port of its relay; certificate, root, signing: PEM, the last one signs agents' certificates.
+    """
 
     ready: bool
     addresses: list[str]
-    name: str
+    certificate: bytes
     root: bytes
+    signing: bytes
     token: bytes
     registered: frozenset[str]
 
 
 class Agent(NamedTuple):
-    """An agent's settings and what it finds in its namespace; None where the Secret or its key is missing."""
+    """An agent's settings and what it finds in its namespace; None where the Secret or its key is missing.
+
+    client: the certificate it got from a management server, this one or a former one.
+    """
 
     namespace: str
     cluster: str
@@ -46,6 +55,7 @@ class Agent(NamedTuple):
     authority: str
     root: bytes | None
     token: bytes | None
+    client: bytes | None = None
     root_secret: str = ROOT_SECRET
     token_secret: str = TOKEN_SECRET
     token_key: str = "token"
@@ -75,10 +85,15 @@ def problem(agent: Agent, server: Server) -> Problem | None:
     handshake = (
         'connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate:'
     )
-    if agent.authority != server.name:
-        return Problem(f'{handshake} x509: certificate is valid for {server.name}, not {agent.authority}"')
+    names = names_of(server.certificate)
+    if not any(_covers(name, agent.authority) for name in names):
+        return Problem(f'{handshake} x509: certificate is valid for {", ".join(names)}, not {agent.authority}"')
     if agent.root.strip() != server.root.strip():
         return Problem(f'{handshake} x509: certificate signed by unknown authority"')
+    if agent.client is not None and not issued_by(agent.client, server.signing):
+        return Problem(
+            'connection error: desc = "error reading server preface: remote error: tls: unknown certificate authority"'
+        )
     if agent.token != server.token:
         return Problem("rpc error: code = Unauthenticated desc = the relay identity token does not match")
     if agent.cluster not in server.registered:
@@ -87,6 +102,33 @@ def problem(agent: Agent, server: Server) -> Problem | None:
             "no KubernetesCluster of this name"
         )
     return None
+
+
+@functools.lru_cache(maxsize=32)
+def names_of(certificate_pem: bytes) -> tuple[str, ...]:
+    """DNS names a certificate is valid for; () when it cannot be read."""
+    try:
+        leaf = x509.load_pem_x509_certificate(certificate_pem)
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    return tuple(names.get_values_for_type(x509.DNSName))
+
+
+@functools.lru_cache(maxsize=32)
+def issued_by(certificate_pem: bytes, issuer_pem: bytes) -> bool:
+    """Whether the first certificate of a chain was signed by this issuer."""
+    try:
+        issuer = x509.load_pem_x509_certificate(issuer_pem)
+        x509.load_pem_x509_certificate(certificate_pem).verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _covers(name: str, asked: str) -> bool:
+    """A wildcard stands for one label."""
+    return name == asked or (name.startswith("*.") and asked.partition(".")[2] == name[2:])
 
 
 def relay_secrets(namespace: str) -> dict[str, dict[str, bytes]]:

@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lab.kinds import kind_of
+from lab.pod_logs import Played
 from lab.world import ApiError, Cluster, World
 
 Object = dict[str, Any]
+Verdict = tuple[str, dict[str, str]]  # phase; what is wrong by condition type, the others are fine
 
 MANAGER = "gloo-operator"
 FINALIZER = "operator.gloo.solo.io/finalizer"
@@ -82,6 +84,7 @@ class GlooOperator:
         self._installed: dict[str, str] = {}  # cluster -> fingerprint of the values at work
         self._pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="gloo-operator")
         self._running: dict[str, Future[None]] = {}
+        self._logs = Played()
 
     def reconcile(self, world: World) -> None:
         """One round over the workload clusters. Helm takes seconds, so no cluster waits for another.
@@ -122,18 +125,29 @@ class GlooOperator:
         first, *others = sorted(controllers, key=lambda c: (c["metadata"]["creationTimestamp"], c["metadata"]["name"]))
         for other in others:
             told = "another ServiceMeshController is at work: " + first["metadata"]["name"]
-            _write(cluster, other, ("ABORTED", {"Initialized": told}))
+            self._report(world, cluster, pod, other, ("ABORTED", {"Initialized": told}))
         if first["metadata"].get("deletionTimestamp"):
-            self._remove(world, cluster, first)
+            self._remove(world, cluster, pod, first)
             return
-        self._install(world, cluster, first, licensed(cluster, pod))
+        self._install(world, cluster, pod, first)
 
-    def _install(self, world: World, cluster: Cluster, smc: Object, has_licence: bool) -> None:
+    def _report(
+        self, world: World, cluster: Cluster, pod: Object, smc: Object, told: tuple[str, dict[str, str]]
+    ) -> None:
+        """The status, and the same in the log of the operator's Pod."""
+        _write(cluster, smc, told)
+        phase, wrong = told
+        about = f"ServiceMeshController {smc['metadata']['name']}"
+        why = "; ".join(dict.fromkeys(wrong.values()))
+        level = "error" if phase in ("FAILED", "ABORTED") else "info"
+        self._logs.say(world.home, cluster.name, pod, level, f"{about}: {phase}" + (f": {why}" if why else ""), about)
+
+    def _install(self, world: World, cluster: Cluster, pod: Object, smc: Object) -> None:
         spec = smc["spec"]
         namespace = spec.get("installNamespace") or "istio-system"
-        seen = Seen(spec, has_licence)
+        seen = Seen(spec, licensed(cluster, pod))
         if refusal(seen):
-            _write(cluster, smc, verdict(seen))
+            self._report(world, cluster, pod, smc, verdict(seen))
             return
         cluster.apply(_finalizers(smc, [FINALIZER]), MANAGER)
         base, istiod = values(spec, world.istiod_port(cluster.name))
@@ -144,7 +158,7 @@ class GlooOperator:
             try:
                 if not there or _described(world, cluster, namespace) != fingerprint:
                     log.info("%s: installing Istio %s into %s", cluster.name, spec["version"], namespace)
-                    _write(cluster, smc, verdict(seen))
+                    self._report(world, cluster, pod, smc, verdict(seen))
                     _upgrade_both(world, cluster, namespace, {BASE: base, ISTIOD: istiod}, fingerprint)
                 self._installed[cluster.name] = fingerprint
             except HelmError as failure:
@@ -160,9 +174,9 @@ class GlooOperator:
             answers=deployed and _answers(world.home / "istiod" / f"{cluster.name}.json"),
             injects=bool(hook) and all(w["clientConfig"].get("caBundle") for w in hook.get("webhooks") or []),
         )
-        _write(cluster, smc, verdict(seen))
+        self._report(world, cluster, pod, smc, verdict(seen))
 
-    def _remove(self, world: World, cluster: Cluster, smc: Object) -> None:
+    def _remove(self, world: World, cluster: Cluster, pod: Object, smc: Object) -> None:
         if FINALIZER not in (smc["metadata"].get("finalizers") or []):
             return
         namespace = smc["spec"].get("installNamespace") or "istio-system"
@@ -172,7 +186,7 @@ class GlooOperator:
                 _helm(world, cluster, ["uninstall", release, "--ignore-not-found", "--wait"], namespace)
         except HelmError as failure:
             log.error("%s: %s", cluster.name, failure)
-            _write(cluster, smc, ("FAILED", {"ControlPlaneDeployed": str(failure)}))
+            self._report(world, cluster, pod, smc, ("FAILED", {"ControlPlaneDeployed": str(failure)}))
             return
         if any(pod for pod in cluster.list("Pod", namespace, {"app": "istiod", "istio.io/rev": REVISION})):
             return  # an istiod that still runs would write its leftovers anew
@@ -272,8 +286,8 @@ def refusal(seen: Seen) -> str:
     return ""
 
 
-def verdict(seen: Seen) -> tuple[str, dict[str, str]]:
-    """Phase and what is wrong by condition type; conditions not named are fine.
+def verdict(seen: Seen) -> Verdict:
+    """What the status says.
 
     Waiting counts as wrong for the condition that waits, phase INSTALLED tells it from FAILED.
     """
@@ -339,7 +353,7 @@ def conditions(wrong: dict[str, str], phase: str, generation: int, before: list[
     return result
 
 
-def _write(cluster: Cluster, smc: Object, told: tuple[str, dict[str, str]]) -> None:
+def _write(cluster: Cluster, smc: Object, told: Verdict) -> None:
     phase, wrong = told
     before = (smc.get("status") or {}).get("conditions") or []
     live = cluster.get("ServiceMeshController", smc["metadata"]["name"]) or smc

@@ -101,6 +101,7 @@ KINDS: dict[str, Kind] = {
         Kind("kwok.x-k8s.io/v1alpha1", "clusterexecs", "ClusterExec", namespaced=False),
         Kind("kwok.x-k8s.io/v1alpha1", "portforwards", "PortForward"),
         Kind("kwok.x-k8s.io/v1alpha1", "execs", "Exec"),
+        Kind("kwok.x-k8s.io/v1alpha1", "logs", "Logs"),
     )
 }
 

@@ -7,6 +7,7 @@ import socket
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,9 +169,15 @@ def test_only_loopback_addresses_are_served(made: Any) -> None:
 
 
 def test_doors_of_a_pod(made: Any) -> None:
-    forward, inside = doors(made.pod("productpage-v1"), {9080: 41000, SIDECAR: 42000})
+    logs = {"app": Path("/lab/app.log"), "istio-proxy": Path("/lab/proxy.log")}
+    forward, inside, said = doors(made.pod("productpage-v1"), {9080: 41000, SIDECAR: 42000}, logs)
     assert forward["spec"] == {"forwards": [{"ports": [9080], "target": {"address": "127.0.0.1", "port": 41000}}]}
     assert forward["metadata"]["ownerReferences"][0]["uid"] == "uid-productpage-v1"
     env = {e["name"]: e["value"] for e in inside["spec"]["execs"][0]["local"]["envs"]}
     assert env["http_proxy"] == "http://127.0.0.1:42000"
-    assert [obj["kind"] for obj in doors(made.pod("http-1"), {8080: 1})] == ["PortForward"]
+    assert said["spec"]["logs"] == [
+        {"containers": ["app"], "logsFile": "/lab/app.log"},
+        {"containers": ["istio-proxy"], "logsFile": "/lab/proxy.log"},
+    ]
+    assert [obj["kind"] for obj in doors(made.pod("http-1"), {8080: 1}, {})] == ["PortForward"]
+    assert doors(made.pod("quiet"), {}, {}) == []

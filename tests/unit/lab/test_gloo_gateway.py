@@ -10,7 +10,8 @@ from lab.gloo_gateway import (
     CONTROLLER,
     addresses,
     class_status,
-    controller_env,
+    controller_pod,
+    environment,
     gateway_status,
     new_class,
     parameters,
@@ -256,10 +257,10 @@ def test_the_newest_ready_controller_pod_sets_the_switches(made: Any) -> Any:
         return told
 
     old, new = pod("old", "1", True, "2026-01-01T00:00:00Z"), pod("new", "2", False, "2026-01-02T00:00:00Z")
-    assert controller_env(made.Cluster("c", old, new)) == {"KGW_X": "1"}
+    assert environment(controller_pod(made.Cluster("c", old, new)) or {}) == {"KGW_X": "1"}
     new["status"]["conditions"][0]["status"] = "True"
-    assert controller_env(made.Cluster("c", old, new)) == {"KGW_X": "2"}
-    assert controller_env(made.Cluster("c")) is None
+    assert environment(controller_pod(made.Cluster("c", old, new)) or {}) == {"KGW_X": "2"}
+    assert controller_pod(made.Cluster("c")) is None
 
 
 def test_a_class_of_ours_is_accepted() -> None:

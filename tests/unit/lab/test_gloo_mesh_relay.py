@@ -9,11 +9,13 @@ from cryptography import x509
 
 from lab.gloo_mesh_relay import Agent, Server, cacerts, client_secret, mesh_root, problem, relay_secrets
 
+MADE, OTHER = relay_secrets("gloo-mesh"), relay_secrets("gloo-mesh")
 SERVER = Server(
     ready=True,
     addresses=["127.1.2.3:9900"],
-    name="gloo-mesh-mgmt-server.gloo-mesh",
+    certificate=MADE["relay-server-tls-secret"]["tls.crt"],
     root=b"root",
+    signing=MADE["relay-tls-signing-secret"]["tls.crt"],
     token=b"token",
     registered=frozenset({"cluster1"}),
 )
@@ -27,8 +29,16 @@ AGENT = Agent(
 )
 
 
-def test_all_right_connects() -> None:
-    assert problem(AGENT, SERVER) is None
+@pytest.mark.parametrize(
+    "agent",
+    [
+        {},
+        {"authority": "another-name.gloo-mesh"},  # the certificate has a wildcard
+        {"client": client_secret("cluster1", MADE["relay-tls-signing-secret"])["tls.crt"]},
+    ],
+)
+def test_all_right_connects(agent: Any) -> None:
+    assert problem(AGENT._replace(**agent), SERVER) is None
 
 
 @pytest.mark.parametrize(
@@ -49,9 +59,18 @@ def test_all_right_connects() -> None:
         (
             {"authority": "x.y"},
             {},
-            "x509: certificate is valid for gloo-mesh-mgmt-server.gloo-mesh, not x.y",
+            "valid for gloo-mesh-mgmt-server.gloo-mesh, *.gloo-mesh, gloo-mesh-mgmt-server, not x.y",
             False,
         ),
+        ({"authority": "a.b.gloo-mesh"}, {}, "not a.b.gloo-mesh", False),
+        ({}, {"certificate": b"none"}, "x509: certificate is valid for , not gloo-mesh-mgmt-server.gloo-mesh", False),
+        (
+            {"client": client_secret("cluster1", OTHER["relay-tls-signing-secret"])["tls.crt"]},
+            {},
+            "remote error: tls: unknown certificate authority",
+            False,
+        ),
+        ({"client": b"none"}, {}, "remote error: tls: unknown certificate authority", False),
         ({"token": b"other"}, {}, "Unauthenticated", False),
         ({}, {"registered": frozenset({"cluster2"})}, 'cluster "cluster1" is not registered', False),
     ],
