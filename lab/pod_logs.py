@@ -71,7 +71,8 @@ class Played:
             return
         self._said[uid, topic] = message
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        line = json.dumps({"level": level, "ts": now, "msg": message}, ensure_ascii=False)
+        fields = {"level": level, "ts": now, "msg": message}
+        line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         append(log_file(home, cluster, uid, pod["spec"]["containers"][0]["name"]), line)
 
 
