@@ -19,6 +19,8 @@ FORMER_REVISION = "multicluster.gloo/former-revision"
 GROUPS = "multicluster.gloo/groups"
 ONLY_CRDS = "multicluster.gloo/only-crds"
 
+HELM_NAME, HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+
 # Keys of Helm values under which a text is a secret.
 SECRET_KEY = re.compile(r"licen[cs]e|key|token|passw|secret|credential", re.IGNORECASE)
 HIDDEN = "********"
@@ -137,6 +139,27 @@ def _forms(secret: str) -> Iterator[str]:
         yield json.dumps(text)[1:-1]
 
 
+def release_workloads(found: Iterable[Record], release: Record, pods: bool = False) -> list[dict[str, str]]:
+    """Questions for objects_info that find what runs for *release* (name, namespace); with *pods* its Pods, too.
+
+    *found*: records of Deployments, DaemonSets and StatefulSets. Helm writes into each object whose release it is of.
+    """
+    result = []
+    for record in found:
+        meta = (record.get("object") or {}).get("metadata") or {}
+        notes = meta.get("annotations") or {}
+        if (notes.get(HELM_NAME), notes.get(HELM_NAMESPACE)) != (release["name"], release["namespace"]):
+            continue
+        namespace = str(record["namespace"])
+        query = {"api_version": str(record["api_version"]), "kind": str(record["kind"]), "namespace": namespace}
+        result.append({**query, "name": str(record["name"])})
+        labels = ((record["object"].get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+        if pods and labels:
+            selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+            result.append({"api_version": "v1", "kind": "Pod", "namespace": namespace, "label_selector": selector})
+    return result
+
+
 def _markers(records: Iterable[Record]) -> list[tuple[tuple[str, str], Record, str]]:
     """Each marker's (namespace, release), its annotations and when it was written."""
     result = []
@@ -174,4 +197,5 @@ class FilterModule:
             "marked_releases": marked_releases,
             "helm_error": helm_error,
             "helm_failed": helm_failed,
+            "release_workloads": release_workloads,
         }

@@ -23,6 +23,7 @@ _QUERY_SPEC: dict[str, Any] = {
     "namespace": {"type": "str"},
     "name": {"type": "str"},
     "label_selector": {"type": "str"},
+    "where": {"type": "dict"},
 }
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -72,7 +73,12 @@ def _collection(row: dict[str, Any]) -> Collection:
         row.get("namespace") or None,
         row.get("label_selector") or None,
         row.get("name") or None,
+        tuple((path, _texts(value)) for path, value in sorted((row.get("where") or {}).items())),
     )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(each) for each in (value if isinstance(value, list) else [value]))
 
 
 def _settle(cluster: Cluster, view: View, queries: list[Collection]) -> float:
@@ -87,8 +93,9 @@ def _title(query: Collection) -> str:
     place = f"{query.namespace}/" if query.namespace else ""
     if query.name:
         return f"{query.kind} {place}{query.name}"
-    where = f" in {query.namespace}" if query.namespace else ""
-    return f"{query.kind}{where}" + (f" with labels {query.labels}" if query.labels else "")
+    title = query.kind + (f" in {query.namespace}" if query.namespace else "")
+    title += f" with labels {query.labels}" if query.labels else ""
+    return title + "".join(f" with {path} {' or '.join(texts)}" for path, texts in query.where)
 
 
 def _judge(wanted: str, view: View, queries: list[Collection]) -> Verdict:

@@ -78,8 +78,11 @@ def describe_deletion(obj: Json) -> str:
     """Why an object being deleted is still there."""
     finalizers = (obj.get("metadata") or {}).get("finalizers") or []
     parts = ["it is being deleted"]
-    if finalizers:
-        parts.append(f"held by finalizers {', '.join(finalizers)}: their controller has to run to let it go")
+    if "foregroundDeletion" in finalizers:
+        parts.append("what it owns goes first")
+    held = [finalizer for finalizer in finalizers if finalizer != "foregroundDeletion"]
+    if held:
+        parts.append(f"held by finalizers {', '.join(held)}: their controller has to run to let it go")
     left = [
         str(condition.get("message"))
         for condition in _conditions(obj)

@@ -23,17 +23,24 @@ FAILED_AFTER = 15.0
 
 @dataclass(frozen=True)
 class Collection:
-    """What to watch: a kind in one namespace or (None) all, narrowed by label selector or by one name."""
+    """What to watch: a kind in one namespace or (None) all, narrowed by label selector, one name, values of fields."""
 
     api_version: str
     kind: str
     namespace: str | None = None
     labels: str | None = None
     name: str | None = None
+    # (path such as "spec.controllerName", texts one of which stands there); the API server selects custom resources
+    # by labels alone.
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def fields(self) -> str | None:
         return f"metadata.name={self.name}" if self.name else None
+
+    def takes(self, obj: Json) -> bool:
+        """Whether the object's fields are as `where` wants them."""
+        return all(_field(obj, path) in texts for path, texts in self.where)
 
 
 class View:
@@ -45,7 +52,7 @@ class View:
 
     def items(self, collection: Collection) -> list[Json]:
         """Every object of the collection, by namespace and name. Read-only."""
-        return [obj for _key, obj in sorted(self._objects.get(collection, {}).items())]
+        return [obj for _key, obj in sorted(self._objects.get(collection, {}).items()) if collection.takes(obj)]
 
     def get(self, collection: Collection, name: str, namespace: str | None = None) -> Json | None:
         """One object of the collection."""
@@ -221,6 +228,12 @@ class Watcher:
             # Not even a bookmark: start from a fresh list, and do not spin on a server that hangs up at once.
             self._versions[collection] = ""
             self._stop.wait(0.2)
+
+
+def _field(obj: Any, path: str) -> str:
+    for name in path.split("."):
+        obj = obj.get(name) if isinstance(obj, dict) else None
+    return "" if obj is None else str(obj)
 
 
 def _key(obj: Json) -> tuple[str, str]:

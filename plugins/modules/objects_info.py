@@ -44,11 +44,19 @@ options:
       label_selector:
         description: Label selector, such as V(app=reviews,version!=v1).
         type: str
+      where:
+        description:
+          - Values of fields by path, such as C(spec.controllerName), each a text or a list of texts one of which fits.
+          - The API server selects custom resources by labels alone, so all of the kind are read.
+        type: dict
   wait_for:
     description:
       - V(present) waits until every entry of O(objects) finds at least one object.
       - V(ready) waits until those found are ready, too.
       - V(absent) waits until none is found.
+      - A wait of more than two seconds tells, when something changes, a line for each object it still waits for, with
+        cluster, object, what blocks it (of a workload its Pods' containers, too) and the seconds waited. When it ends
+        in vain, these lines are the error.
     type: str
     choices: [none, present, ready, absent]
     default: none

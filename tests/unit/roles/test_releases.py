@@ -33,12 +33,25 @@ def test_three_roles_run_helm() -> None:
 
 
 @pytest.mark.parametrize(("file", "task"), RUN_HELM)
-def test_a_task_that_runs_helm_shows_nothing_and_the_last_one_tells_why_it_failed(
+def test_a_task_that_runs_helm_shows_nothing_and_a_later_one_tells_why_it_failed(
     file: Path, task: dict[str, Any]
 ) -> None:
     assert task.get("no_log") is True
     # Ansible shows the message of a failure in spite of no_log, so the task itself must not fail.
     assert task.get("failed_when") is False
-    last = FILES[file][-1]
-    assert "helm_error" in last["ansible.builtin.fail"]["msg"]
-    assert "helm_failed" in last["when"]
+    later = FILES[file][FILES[file].index(task) + 1 :]
+    [tells] = [each for each in later if "ansible.builtin.fail" in each]
+    assert "helm_error" in tells["ansible.builtin.fail"]["msg"]
+    assert "helm_failed" in tells["when"]
+
+
+@pytest.mark.parametrize(("file", "task"), RUN_HELM)
+def test_helm_does_not_wait_in_silence(file: Path, task: dict[str, Any]) -> None:
+    assert not task.get("kubernetes.core.helm", {}).get("wait")
+    assert "--wait" not in task.get("ansible.builtin.command", {}).get("argv", [])
+
+
+@pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(ROLES)) for file in FILES])
+def test_no_task_is_tried_again_and_again(file: Path) -> None:
+    """Ansible's own retries tell neither what blocks nor when it changes."""
+    assert [task["name"] for task in FILES[file] if "until" in task] == []

@@ -119,3 +119,31 @@ def test_helms_words_are_looked_for_where_they_may_be() -> None:
 )
 def test_a_failure_of_helm_is_one_also_when_ansible_was_told_otherwise(result: dict[str, Any], failed: bool) -> None:
     assert releases.helm_failed(result) is failed
+
+
+def workload(kind: str, name: str, release: str, namespace: str = "gloo-mesh") -> dict[str, Any]:
+    notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+    live = {
+        "metadata": {"name": name, "namespace": namespace, "annotations": notes},
+        "spec": {"selector": {"matchLabels": {"part": "x", "app": name}}},
+    }
+    return {"api_version": "apps/v1", "kind": kind, "namespace": namespace, "name": name, "object": live}
+
+
+def test_what_runs_for_a_release_is_found_by_what_helm_wrote_into_it() -> None:
+    bare = {"api_version": "apps/v1", "kind": "Deployment", "namespace": "gloo-mesh", "name": "by-hand"}
+    found = [
+        workload("Deployment", "agent", "gloo-platform"),
+        workload("DaemonSet", "collector", "gloo-platform"),
+        workload("Deployment", "operator", "gloo-operator"),
+        workload("Deployment", "agent", "gloo-platform", "elsewhere"),
+        {**bare, "object": {"metadata": {"name": "by-hand", "namespace": "gloo-mesh"}}},
+    ]
+    alone = releases.release_workloads(found, PLATFORM)
+    assert [(each["kind"], each["name"]) for each in alone] == [("Deployment", "agent"), ("DaemonSet", "collector")]
+    both = releases.release_workloads(found, PLATFORM, pods=True)
+    assert [each for each in both if each["kind"] != "Pod"] == alone
+    assert [each["label_selector"] for each in both if each["kind"] == "Pod"] == [
+        "app=agent,part=x",
+        "app=collector,part=x",
+    ]

@@ -279,3 +279,20 @@ def test_check_mode_sends_nothing() -> None:
 def test_bad_input_is_refused_before_any_request(given_params: dict[str, Any], words: str) -> None:
     with pytest.raises(ClusterError, match=re.escape(words)):
         traffic_check.run(params(**given_params), False, print)
+
+
+def test_while_it_lasts_everybody_who_is_silent_is_told_and_why() -> None:
+    answers = iter([traffic.Answer(None, "503"), *[traffic.Answer("reviews-v1-x", "200")] * 200])
+    told: list[tuple[tuple[str, str], ...]] = []
+    clock = Clock()
+    traffic.sample(
+        traffic.Tally(THREE),
+        lambda: next(answers),
+        traffic.Limits(timeout=60, patience=2),
+        clock,
+        clock.pause,
+        lambda v: told.append(v.awaited),
+    )
+    titles = [f"reviews-v{n} (instance reviews-v{n}-.*) in cluster{c}" for n, c in ((1, 1), (2, 1), (3, 2))]
+    assert told[0] == tuple((title, "no answer yet, the last request failed: 503") for title in titles)
+    assert told[1] == tuple((title, "no answer yet") for title in titles[1:])

@@ -134,3 +134,17 @@ def test_collections_can_join_before_the_waiting(fake: Any, cluster: Cluster) ->
         watcher.also([pods, pods, MAPS])
         assert [pod["metadata"]["name"] for pod in watcher.view.items(pods)] == ["p"]
     assert cluster.requests == 2
+
+
+def test_objects_are_chosen_by_values_of_fields(fake: Any, cluster: Cluster) -> None:
+    for name, data in (("a", {"owner": "x", "size": 1}), ("b", {"owner": "y"}), ("c", {})):
+        fake[0].write("v1", "configmaps", "default", {"metadata": {"name": name}, "data": data})
+
+    def names(*where: tuple[str, tuple[str, ...]]) -> list[str]:
+        chosen = Collection("v1", "ConfigMap", "default", where=where)
+        with Watcher(cluster, [chosen]) as watcher:
+            return [item["metadata"]["name"] for item in watcher.view.items(chosen)]
+
+    assert names(("data.owner", ("x", "y"))) == ["a", "b"]
+    assert names(("data.owner", ("x", "y")), ("data.size", ("1",))) == ["a"]
+    assert names(("data.owner.deeper", ("x",))) == []
