@@ -385,6 +385,17 @@ class Cluster:
 
     # -- pods --------------------------------------------------------------------------------------------------------
 
+    def logs(self, namespace: str, pod: str, container: str, lines: int, previous: bool = False) -> str:
+        """The last lines a container wrote; with ``previous`` those of the one before its last restart."""
+        where = self.kind("v1", "Pod")
+        query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else "false"}
+        what = f"{_title('Pod', namespace, pod)}: log of container {container}"
+        response = self._open("GET", f"{where.url(namespace, pod)}/log", query, what, where)
+        try:
+            return bytes(response.data).decode("utf-8", "replace")
+        finally:
+            response.release_conn()
+
     def pod_socket(self, namespace: str, pod: str, port: int) -> Any:
         """A connected socket to a Pod's port through the API server (port-forward). Close it after use."""
         what = _title("Pod", namespace, pod)

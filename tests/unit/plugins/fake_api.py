@@ -36,7 +36,8 @@ _CRDS = {"customresourcedefinitions": ("CustomResourceDefinition", False)}
 
 
 class FakeApi:
-    """State and rules. ``kinds``: {"group/version": {plural: (Kind, namespaced)}}; ``log``: (method, path, dry run)."""
+    """State and rules. ``kinds``: {"group/version": {plural: (Kind, namespaced)}}; ``log``: (method, path, dry run);
+    ``logs``: what containers wrote, by (namespace, pod, container, previous)."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, dict[str, tuple[str, bool]]] = {
@@ -46,6 +47,7 @@ class FakeApi:
         }
         self.objects: dict[tuple[str, str, str, str], Json] = {}
         self.log: list[tuple[str, str, bool]] = []
+        self.logs: dict[tuple[str, str, str, bool], str] = {}
         self.refusals: list[tuple[str, re.Pattern[str], int, Json, dict[str, str]]] = []
         self.events: list[tuple[int, tuple[str, str], str, Json]] = []
         self.changed = threading.Condition()
@@ -212,10 +214,26 @@ class _Handler(BaseHTTPRequestHandler):
             if verb == method and pattern.search(parts.path):
                 del self.api.refusals[index]
                 return self._send(code, status, headers)
+        if method == "GET" and parts.path.endswith("/log"):
+            return self._log(parts.path, query)
         if query.get("watch"):
             return self._watch(parts.path, query)
         code, answer = self._route(method, parts.path, query, body)
         return self._send(code, answer)
+
+    def _log(self, path: str, query: dict[str, str]) -> None:
+        _root, _api, _version, _kind, namespace, _plural, pod, _log = path.split("/")
+        written = self.api.logs.get((namespace, pod, query["container"], query["previous"] == "true"))
+        if written is None:
+            message = f'container "{query["container"]}" in pod "{pod}" is waiting to start'
+            return self._send(400, {"reason": "BadRequest", "message": message})
+        lines = written.splitlines(keepends=True)[-int(query["tailLines"]) :]
+        data = "".join(lines).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        return None
 
     def _send(self, code: int, answer: Json, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(answer).encode()

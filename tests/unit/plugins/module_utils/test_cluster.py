@@ -283,3 +283,15 @@ def test_addresses_of_kinds() -> None:
     assert deployment.url() == "/apis/apps/v1/deployments"
     assert namespace.url("ignored", "x") == "/api/v1/namespaces/x"
     assert known("networking.gloo.solo.io/v2", "VirtualDestination") is None
+
+
+def test_the_last_lines_of_a_container_are_read(fake: Any) -> None:
+    api, kubeconfig = fake
+    api.write("v1", "pods", "default", {"metadata": {"name": "p"}})
+    api.logs[("default", "p", "c", False)] = "one\ntwo\nthree\n"
+    api.logs[("default", "p", "c", True)] = "before\n"
+    with Cluster(kubeconfig, "fake", "cluster1") as cluster:
+        assert cluster.logs("default", "p", "c", 2) == "two\nthree\n"
+        assert cluster.logs("default", "p", "c", 2, previous=True) == "before\n"
+        with pytest.raises(ClusterError, match=r"cluster1: Pod default/p: log of container other: .*waiting to start"):
+            cluster.logs("default", "p", "other", 2)
