@@ -1,0 +1,307 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of an object or a log may leave the cluster (pure).
+
+Three rules, each for what the others cannot see. By place: values of Secrets, ConfigMaps, environment variables,
+headers and annotations go, unless a short list names them as harmless. By shape: what looks like a token, a key, a
+certificate or a credential goes wherever it stands. By value: what was hidden in one place goes everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+try:
+    import yaml
+except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+    yaml = None  # type: ignore[assignment]
+
+Json = dict[str, Any]
+
+REDACTED = "(redacted)"
+
+# Environment variables and other name-value pairs whose values this chain is diagnosed by.
+HARMLESS_VARIABLES = frozenset(
+    [
+        "CA_ADDR",
+        "CLUSTER_ID",
+        "CLUSTER_NAME",
+        "ENABLE_NATIVE_SIDECARS",
+        "ISTIO_META_CLUSTER_ID",
+        "ISTIO_META_DNS_AUTO_ALLOCATE",
+        "ISTIO_META_DNS_CAPTURE",
+        "ISTIO_META_MESH_ID",
+        "ISTIO_META_NETWORK",
+        "JWT_POLICY",
+        "KGW_DISCOVERY_NAMESPACE_SELECTORS",
+        "KGW_ENABLE_ISTIO_AUTO_MTLS",
+        "KGW_ENABLE_ISTIO_INTEGRATION",
+        "KGW_ISTIO_NAMESPACE",
+        "LOG_LEVEL",
+        "PILOT_CERT_PROVIDER",
+        "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES",
+        "PILOT_SKIP_VALIDATE_TRUST_DOMAIN",
+        "REVISION",
+        "TRUST_DOMAIN",
+    ]
+)
+HARMLESS_ANNOTATIONS = frozenset(
+    [
+        "agent.gloo.solo.io",
+        "cluster.solo.io/cluster",
+        "deployment.kubernetes.io/revision",
+        "gateway.networking.k8s.io/bundle-version",
+        "gateway.networking.k8s.io/channel",
+        "istio.io/rev",
+        "kubectl.kubernetes.io/default-container",
+        "kubectl.kubernetes.io/restartedAt",
+        "meta.helm.sh/release-name",
+        "meta.helm.sh/release-namespace",
+        "multicluster.gloo/failover-replicas",
+        "multicluster.gloo/former-revision",
+        "multicluster.gloo/groups",
+        "multicluster.gloo/only-crds",
+        "multicluster.gloo/restarted-for",
+        "sidecar.istio.io/inject",
+    ]
+)
+# Of the mesh configuration in istiod's ConfigMap.
+HARMLESS_MESH_KEYS = ("trustDomain", "trustDomainAliases", "rootNamespace", "discoverySelectors", "accessLogFile")
+HARMLESS_PROXY_KEYS = ("meshId", "discoveryAddress")
+# Certificates everybody in the mesh has; whether two clusters have the same one is a question of this chain.
+PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
+
+_SECRET_WORDS = (
+    r"passw(?:or)?d|passphrase|token|secret|api[-_.]?key|private[-_.]?key|access[-_.]?key|signing[-_.]?key|"
+    r"encryption[-_.]?key|licen[cs]e|credential|authorization|cookie|bearer|signature"
+)
+_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}|^key$")
+# Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
+_REFERENCE = re.compile(r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|audience|secrets)$")
+
+# Shorter ones are too many ordinary words.
+_BLOB = 40
+_HEX = 32
+_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL), REDACTED),
+    # the end of a block whose beginning was cut off
+    (re.compile(r"(?:^[^\n]*?[A-Za-z0-9+/=]{4,}\s*\n)+?(?=[^\n]*-----END )", re.MULTILINE), f"{REDACTED}\n"),
+    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@\"']+@"), rf"\1{REDACTED}@"),
+    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 {REDACTED}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
+    (re.compile(r"\b[A-Z0-9]{4,10}(?:-[A-Z0-9]{4,10}){3,}\b"), REDACTED),
+    (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
+    (
+        # Mixed case and digits: not a path, not the name of a Pod.
+        re.compile(
+            rf"(?<![A-Za-z0-9+/_-])(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"
+            rf"[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}"
+        ),
+        REDACTED,
+    ),
+)
+_VALUE = r"""(?![{\[])(?:\\*"(?:[^"\\\n]|\\[^"\n])*\\*"|'[^'\n]*'|[^\s,;&}\])"']+)"""
+_ASSIGNED = re.compile(rf"(?i)((?:\b|--?)[\w.-]*(?:{_SECRET_WORDS})[\w.-]*|[?&]key)(\\*[\"']?\s*[:=]\s*)({_VALUE})")
+_FLAG = re.compile(rf"(?i)((?<![\w/.-])--?[\w.-]*(?:{_SECRET_WORDS})[\w.-]*)(\s+)(?!-)({_VALUE})")
+_FLAG_ALONE = re.compile(rf"(?i)^--?[\w.-]*(?:{_SECRET_WORDS})[\w.-]*$")
+
+
+def text(value: str) -> str:
+    """The text without what has the shape of a secret or is assigned to the name of one. For any number of lines."""
+    for pattern, instead in _SHAPES:
+        value = pattern.sub(instead, value)
+    for pattern in (_ASSIGNED, _FLAG):
+        value = pattern.sub(_without_value, value)
+    return value
+
+
+def _without_value(match: re.Match[str]) -> str:
+    name, between, _value = match.groups()
+    return f"{name}{between}{REDACTED}" if _assigns(match) else match.group(0)
+
+
+def _assigns(match: re.Match[str]) -> bool:
+    """Not "secret gloo-mesh/relay-token: not found", which tells of an object."""
+    name, between, _value = match.groups()
+    told = between.strip() == ":" and match.string[: match.start()].endswith("/")
+    return not told and not _REFERENCE.search(name)
+
+
+class Redaction:
+    """Redacts the objects and texts of one bundle, and remembers what was hidden so that ``scrub`` finds it anywhere.
+
+    ``public``: words that stay although a Secret may hold them, such as names of clusters and namespaces.
+    """
+
+    def __init__(self, public: Iterable[str] = ()) -> None:
+        self._public = set(public)
+        self._hidden: set[str] = set()
+
+    # -- objects
+
+    def object(self, obj: Json) -> Json:
+        """The object as it may be shown: a copy without managedFields and without values that are not harmless."""
+        kind, core = obj.get("kind"), "/" not in str(obj.get("apiVersion", ""))
+        body = {key: value for key, value in obj.items() if key not in ("data", "stringData", "binaryData")}
+        if kind not in ("Secret", "ConfigMap") or not core:
+            body = obj
+        shown: Json = self._walk(body, "")
+        shown.get("metadata", {}).pop("managedFields", None)
+        if kind == "Secret" and core:
+            shown["keys"] = self._secret_keys(obj)
+        elif kind == "ConfigMap" and core:
+            shown["keys"] = self._config_keys(obj)
+        return shown
+
+    def _secret_keys(self, obj: Json) -> list[str]:
+        for value in (obj.get("data") or {}).values():
+            decoded = _decoded(str(value))
+            self.hide(str(value))
+            self.hide(decoded.decode("utf-8", "ignore"))
+        return sorted(obj.get("data") or {})
+
+    def _config_keys(self, obj: Json) -> list[Json]:
+        rows = []
+        values = {**(obj.get("data") or {}), **(obj.get("binaryData") or {})}
+        for key, value in sorted(values.items()):
+            row: Json = {"key": key, "bytes": len(str(value).encode())}
+            if key in PUBLIC_CERTIFICATES:
+                row["sha256"] = hashlib.sha256(str(value).strip().encode()).hexdigest()
+            elif key == "mesh" and str(obj["metadata"].get("name", "")).split("-")[0] == "istio":
+                row["mesh"] = self._walk(_mesh(str(value)), "")
+            rows.append(row)
+        return rows
+
+    def _walk(self, value: Any, key: str) -> Any:
+        """``key``: the name under which the value stands, of a list for each of its items."""
+        if isinstance(value, dict):
+            return self._mapping(value, key)
+        if isinstance(value, list):
+            if key in ("args", "command"):
+                return self._arguments(value)
+            return [self._walk(item, key) for item in value]
+        if value and not isinstance(value, bool) and _SECRET_NAME.search(key) and not _REFERENCE.search(key):
+            return self.hide(str(value))
+        return text(value) if isinstance(value, str) else value
+
+    def _mapping(self, value: Json, key: str) -> Json:
+        if key == "annotations":
+            return {name: self._annotation(name, item) for name, item in value.items()}
+        if re.search(r"(?i)header", key) and not ("name" in value and "value" in value):
+            return {name: self._header(name, item) for name, item in value.items()}
+        shown = {name: self._walk(item, name) for name, item in value.items()}
+        if isinstance(value.get("name"), str) and value.get("value"):
+            shown["value"] = self._variable(value["name"], value["value"])
+        return shown
+
+    def _annotation(self, name: str, value: Any) -> str:
+        if name in HARMLESS_ANNOTATIONS:
+            return text(str(value))
+        return self.hide(str(value)) if _SECRET_NAME.search(name) else REDACTED
+
+    def _variable(self, name: str, value: Any) -> str:
+        if name in HARMLESS_VARIABLES:
+            return text(str(value))
+        return self.hide(str(value)) if _SECRET_NAME.search(name) else REDACTED
+
+    def _header(self, name: str, value: Any) -> Any:
+        """Below "headers" only names stay: what sets a header may set a credential."""
+        if isinstance(value, dict):
+            return {key: self._header(key, item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._header(name, item) for item in value]
+        return value if name in ("name", "type") or not isinstance(value, str) else REDACTED
+
+    def _arguments(self, values: list[Any]) -> list[Any]:
+        shown: list[Any] = []
+        for index, value in enumerate(values):
+            flag = str(values[index - 1]) if index else ""
+            if _FLAG_ALONE.match(flag) and not _REFERENCE.search(flag) and not str(value).startswith("-"):
+                shown.append(self.hide(str(value)))
+            else:
+                shown.append(text(value) if isinstance(value, str) else value)
+        return shown
+
+    # -- values
+
+    def hide(self, value: str) -> str:
+        """Remember a value as one that must not be seen; what is shown instead.
+
+        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words.
+        """
+        value = value.strip()
+        parts = [value]
+        if "\n" in value:
+            parts += [match.group(3).strip("\\\"'") for match in _ASSIGNED.finditer(value) if _assigns(match)]
+        for part in parts:
+            # What its shape gives away needs no memory.
+            if len(part) >= 8 and part not in self._public and text(part) != REDACTED:
+                self._hidden.add(part)
+        return REDACTED
+
+    def scrub(self, content: str) -> str:
+        """The text without any remembered value, plain, in base64 or as in a URL."""
+        for needle in sorted(self._needles(), key=len, reverse=True):
+            if needle in content:
+                content = content.replace(needle, REDACTED)
+        return content
+
+    def _needles(self) -> set[str]:
+        needles = set()
+        for value in self._hidden:
+            raw = value.encode()
+            needles |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
+            needles |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+        return needles
+
+
+def helm_release(secret: Json) -> Json:
+    """{namespace, name, revision, status, chart, version} of a Secret in which Helm keeps a release; nothing else of it
+    is ever returned. ``chart`` and ``version`` are "" when the Secret does not hold a release as Helm 3 writes it."""
+    meta = secret["metadata"]
+    labels = meta.get("labels") or {}
+    try:
+        packed = _decoded(_decoded(str((secret.get("data") or {}).get("release", ""))).decode("ascii", "replace"))
+        chart = json.loads(gzip.decompress(packed))["chart"]["metadata"]
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        chart = {}
+    return {
+        "namespace": meta.get("namespace", ""),
+        "name": str(labels.get("name", "")),
+        "revision": str(labels.get("version", "")),
+        "status": str(labels.get("status", "")),
+        "chart": str(chart.get("name", "")),
+        "version": str(chart.get("version", "")),
+    }
+
+
+def _decoded(value: str) -> bytes:
+    try:
+        return base64.b64decode(value)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _mesh(value: str) -> Json:
+    try:
+        mesh = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(mesh, dict):
+        return {}
+    shown = {key: mesh[key] for key in HARMLESS_MESH_KEYS if key in mesh}
+    proxy = mesh.get("defaultConfig")
+    if isinstance(proxy, dict):
+        shown["defaultConfig"] = {key: proxy[key] for key in HARMLESS_PROXY_KEYS if key in proxy}
+    return shown

@@ -1,0 +1,207 @@
+"""What may leave a cluster: by place, by shape, by value."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import gzip
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.redaction import (
+    REDACTED,
+    Redaction,
+    helm_release,
+    text,
+)
+
+Json = dict[str, Any]
+
+CANARY = "Canary-4tune8te-Cookie"
+BLOB = base64.b64encode(b"nobody may ever read what is written in here, 2026").decode()
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQifQ.c2lnbmF0dXJl"
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{BLOB}\nMIIEowIBAAKC\n-----END RSA PRIVATE KEY-----"
+
+# (text, what of it must not be seen)
+SHAPES = [
+    (f"key is {PEM} and more", BLOB),
+    (f"cut off: -----BEGIN CERTIFICATE-----\n{BLOB}\nabcd", "abcd"),
+    (f"{BLOB}\nMIIEowIBAAKCAQEA\nqwer1234==\n-----END RSA PRIVATE KEY-----\nlater", "qwer1234"),
+    (f"got token {JWT} from agent", JWT),
+    (f"Authorization: Bearer {CANARY}", CANARY),
+    (f"authorization=Basic%20{CANARY}", CANARY),
+    (f"GET https://admin:{CANARY}@example.org/path", CANARY),
+    (f"GET /x?access_token={CANARY}&y=1", CANARY),
+    (f"GET /x?y=1&key={CANARY}", CANARY),
+    (f'{{"level":"info","licenseKey":"{CANARY}"}}', CANARY),
+    (f'{{"msg":"{{\\"password\\":\\"{CANARY}\\"}}"}}', CANARY),
+    (f"password: '{CANARY} with blanks'", "with blanks"),
+    (f"--license-key {CANARY} --other", CANARY),
+    (f"--glooGatewayLicenseKey={CANARY}", CANARY),
+    (f"SOLO_ISTIO_LICENSE_KEY={CANARY};", CANARY),
+    ("licensed to A1B2-C3D4-E5F6-G7H8", "C3D4"),
+    (f"data {BLOB} end", BLOB[:20]),
+    ("digest " + "0123456789abcdef" * 2, "0123456789abcdef"),
+]
+
+# What a reader needs and no rule may take.
+KEPT = [
+    "no token data found in secret gloo-mesh/relay-identity-token-secret with key token",
+    'client claims to be in cluster "Kubernetes", but we only know about local cluster "cluster1"',
+    "x509: certificate is valid for other.example, not gloo-mesh-mgmt-server.gloo-mesh",
+    "secret gloo-mesh/relay-identity-token-secret: not found",
+    "could not find file '/etc/istio-certs/key.pem'",
+    "/var/run/secrets/kubernetes.io/serviceaccount/namespace",
+    "image gloo@sha256:" + "0123456789abcdef" * 4,
+    "2902ddb8-246e-4230-8eb2-85bf9fe89255",
+    "istio-eastwestgateway-6f7b9c8d4-x2x7p.istio-eastwest.svc.cluster.local:15443",
+    '"secretName": "istio-ca-secret"',
+    "dial tcp 192.0.2.10:9900: connect: connection refused",
+]
+
+
+@pytest.mark.parametrize(("content", "secret"), SHAPES)
+def test_what_looks_like_a_secret_is_not_shown(content: str, secret: str) -> None:
+    assert secret in content
+    assert secret not in text(content)
+    assert REDACTED in text(content)
+
+
+@pytest.mark.parametrize("content", KEPT)
+def test_what_tells_of_faults_stays(content: str) -> None:
+    assert text(content) == content
+
+
+def test_what_follows_a_secret_stays() -> None:
+    assert text(f"{PEM}\nnext line").endswith("\nnext line")
+    assert text(f"a=1 password={CANARY} b=2") == f"a=1 password={REDACTED} b=2"
+
+
+def obj(kind: str, api_version: str = "v1", **fields: Any) -> Json:
+    meta = {"name": "x", "namespace": "ns", "managedFields": [{"manager": CANARY}], **fields.pop("metadata", {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta, **fields}
+
+
+def pod(**container: Any) -> Json:
+    return obj("Pod", spec={"containers": [{"name": "c", **container}]})
+
+
+B64 = base64.b64encode(CANARY.encode()).decode()
+PLANTED = [
+    obj("Secret", type="Opaque", data={"token": B64}),
+    obj("Secret", stringData={"token": CANARY}),
+    obj("ConfigMap", data={"values": f"global:\n  licenseKey: {CANARY}\n"}),
+    obj("ConfigMap", binaryData={"values": B64}),
+    obj("ConfigMap", metadata={"name": "istio-gloo"}, data={"mesh": f"x: {CANARY}\ntrustDomain: cluster1"}),
+    obj("ConfigMap", metadata={"name": "istio"}, data={"mesh": f"{{{CANARY}"}),
+    obj(
+        "Deployment", "apps/v1", metadata={"annotations": {"kubectl.kubernetes.io/last-applied-configuration": CANARY}}
+    ),
+    obj("Deployment", "apps/v1", spec={"template": {"metadata": {"annotations": {"any/thing": CANARY}}}}),
+    obj("Service", metadata={"annotations": {"istio.io/rev": f"token={CANARY}"}}),
+    pod(env=[{"name": "PLAIN", "value": CANARY}]),
+    pod(env=[{"name": "CA_ADDR", "value": f"https://u:{CANARY}@istiod:15012"}]),
+    pod(args=["--verbose", "--api-key", CANARY]),
+    pod(args=[f"--password={CANARY}"]),
+    pod(command=["sh", "-c", f"LICENSE_KEY={CANARY} run"]),
+    obj("EnvoyFilter", "networking.istio.io/v1", spec={"typed_config": {"client_secret": CANARY, "token": [CANARY]}}),
+    obj(
+        "HTTPRoute",
+        "gateway.networking.k8s.io/v1",
+        spec={"rules": [{"filters": [{"requestHeaderModifier": {"set": [{"name": "X-A", "value": CANARY}]}}]}]},
+    ),
+    obj(
+        "VirtualService", "networking.istio.io/v1", spec={"http": [{"headers": {"request": {"set": {"x-a": CANARY}}}}]}
+    ),
+    obj("Pod", status={"containerStatuses": [{"state": {"terminated": {"message": f"token: {CANARY}"}}}]}),
+    obj("Event", message=f"failed with --token {CANARY}"),
+]
+
+
+def forms(secret: str) -> list[str]:
+    raw = secret.encode()
+    return [secret, quote(secret, safe=""), base64.b64encode(raw).decode().rstrip("="), base64.b32encode(raw).decode()]
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda o: o["kind"])
+def test_no_secret_of_an_object_is_shown(planted: Json) -> None:
+    assert any(form in json.dumps(planted) for form in forms(CANARY))
+    before = copy.deepcopy(planted)
+    shown = json.dumps(Redaction().object(planted))
+    assert [form for form in forms(CANARY) if form in shown] == []
+    assert planted == before
+
+
+def test_names_stay_and_so_do_harmless_values() -> None:
+    redaction = Redaction()
+    env = [
+        {"name": "CA_ADDR", "value": "istiod-gloo.istio-system.svc:15012"},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "relay", "key": "token"}}},
+        {"name": "OTHER", "value": "x"},
+    ]
+    [container] = redaction.object(pod(env=env, args=["--log-level", "debug"]))["spec"]["containers"]
+    assert container["env"][0] == env[0]
+    assert container["env"][1]["valueFrom"]["secretKeyRef"]["name"] == "relay"
+    assert container["env"][2] == {"name": "OTHER", "value": REDACTED}
+    assert container["args"] == ["--log-level", "debug"]
+    assert redaction.object(PLANTED[0])["keys"] == ["token"]
+    assert redaction.object(PLANTED[0])["type"] == "Opaque"
+    [row] = redaction.object(PLANTED[4])["keys"]
+    assert row["mesh"] == {"trustDomain": "cluster1"}
+    assert "managedFields" not in redaction.object(PLANTED[0])["metadata"]
+
+
+def test_two_clusters_with_the_same_root_are_seen_to_have_it() -> None:
+    one, same, other = (
+        Redaction().object(obj("ConfigMap", data={"root-cert.pem": value}))["keys"][0]["sha256"]
+        for value in ("a", "a\n", "b")
+    )
+    assert one == same != other
+
+
+@given(st.text(min_size=8).filter(lambda s: len(s.strip()) >= 8 and "\n" not in s.strip()))
+def test_what_was_hidden_once_is_found_everywhere(value: str) -> None:
+    redaction = Redaction()
+    redaction.object(obj("Secret", data={"any": base64.b64encode(value.encode()).decode()}))
+    found = value.strip()
+    for form in [found, quote(found, safe=""), base64.b64encode(found.encode()).decode().rstrip("=")]:
+        if text(found) != REDACTED:
+            assert form not in redaction.scrub(f"before {form} after")
+
+
+def test_public_words_and_lines_of_files_are_no_secrets() -> None:
+    redaction = Redaction(public=["bookinfo-cluster"])
+    content = f"replicas: 1\napiKey: {CANARY}\nnamespace: bookinfo-cluster\n"
+    data = {"a": base64.b64encode(b"bookinfo-cluster").decode(), "b": base64.b64encode(content.encode()).decode()}
+    redaction.object(obj("Secret", data=data))
+    assert redaction.scrub("replicas: 1 in bookinfo-cluster") == "replicas: 1 in bookinfo-cluster"
+    assert redaction.scrub(f"seen {CANARY}") == f"seen {REDACTED}"
+
+
+def test_a_helm_release_is_its_chart_and_state_alone() -> None:
+    release = {
+        "chart": {"metadata": {"name": "gloo-platform", "version": "2.9.0"}, "values": {"key": CANARY}},
+        "config": {"licensing": {"glooMeshLicenseKey": CANARY}},
+    }
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode()))).decode()
+    labels = {"owner": "helm", "name": "platform", "version": "3", "status": "deployed"}
+    found = helm_release(obj("Secret", metadata={"labels": labels}, data={"release": packed}))
+    assert found == {
+        "namespace": "ns",
+        "name": "platform",
+        "revision": "3",
+        "status": "deployed",
+        "chart": "gloo-platform",
+        "version": "2.9.0",
+    }
+
+
+@pytest.mark.parametrize("data", [None, {}, {"release": "%%%"}, {"release": B64}])
+def test_a_release_that_cannot_be_read_is_named_all_the_same(data: Any) -> None:
+    found = helm_release(obj("Secret", metadata={"labels": {"name": "platform"}}, data=data))
+    assert (found["name"], found["chart"]) == ("platform", "")
