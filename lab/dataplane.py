@@ -21,10 +21,10 @@ from lab.board import ADMIN, BOARD, SIDECAR, Board
 from lab.doors import doors
 from lab.endpoints import EAST_WEST, Endpoint, Object, Objects, for_gateway, labels_of, pods_behind, ready, uid_of
 from lab.gloo_gateway import routes
-from lab.kubelet import envoy_folder, has_certificate, is_gateway_proxy
+from lab.kubelet import is_gateway_proxy, issued_root, pod_folder
 from lab.loopback import Http, Loopback, Tcp
 from lab.pod_logs import forget, logs_of
-from lab.sidecar import Sidecar, as_call, trust_root
+from lab.sidecar import Sidecar, as_call, fingerprint
 from lab.world import Cluster, World
 
 log = logging.getLogger("lab.dataplane")
@@ -168,9 +168,9 @@ class Dataplane:
         # No Envoy yet: its start changes the Pod's status, which wakes us; after a restart of the lab nothing changes.
         if not self._board.wait((cluster.name, uid_of(pod), ADMIN), ENVOY_PATIENCE if ready(pod) else 0.0):
             return
-        folder = envoy_folder(world, cluster, pod)
+        folder = pod_folder(world, cluster.name, uid_of(pod)) / "envoy"
         rules = routes(cluster, gateway)
-        root = trust_root(cluster, pod["metadata"]["namespace"]) if has_certificate(pod) else None
+        root = fingerprint(issued_root(world, cluster, pod))
         backends = {
             envoy.cluster_name(backend): self._endpoints(cluster, backend)
             for rule in rules

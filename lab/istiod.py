@@ -1,9 +1,10 @@
-"""A real istiod (pilot-discovery) beside each workload cluster, following the Pods of its istiod Deployment.
+"""A real istiod (pilot-discovery) for each revision in a workload cluster, following the Pods of its Deployment.
 
 The process takes its arguments and environment from the Pod's container `discovery` and finds mesh configuration and
 injection templates in the API, as in a cluster; Secret `cacerts` is laid out as a kubelet would mount it. What differs:
-it reaches the API server by kubeconfig, and every listener is on 127.0.0.1 with a free port, the webhook port being
-the cluster's own (`world.istiod_port`).
+it reaches the API server by kubeconfig, and every listener is on 127.0.0.1 with a free port; the board (lab/board.py)
+tells which. The webhooks of a cluster's first istiod are at the cluster's own port (`world.istiod_port`), which is what
+their URLs say; <home>/istiod/<cluster>.json tells where that one answers whether it is ready.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab import processes
+from lab import containers
+from lab.board import BOARD, Board
 from lab.children import Child
+from lab.endpoints import labels_of, uid_of
+from lab.pod_logs import log_file
 from lab.world import Cluster, World
 
 log = logging.getLogger("lab.istiod")
@@ -28,101 +31,82 @@ log = logging.getLogger("lab.istiod")
 Object = dict[str, Any]
 
 PROGRAM = "pilot-discovery"
+CONTAINER = "discovery"
 NOT_OURS = frozenset({"KUBECONFIG"})
-FIELDS = {
-    "metadata.name": ("metadata", "name"),
-    "metadata.namespace": ("metadata", "namespace"),
-    "spec.serviceAccountName": ("spec", "serviceAccountName"),
-}
-
-
-@dataclass(frozen=True)
-class Running:
-    """A cluster's istiod as others see it (<home>/istiod/<cluster>.json)."""
-
-    pid: int
-    pod_uid: str
-    pod: str
-    namespace: str
-    cluster_id: str
-    ready: str  # URL of the readiness answer
-    grpc: int  # local port of what is 15012 in the cluster
-    https: int  # webhooks
+# Ports of the container, as the Services of istiod name them, and the listener behind each.
+PORTS = {8080: "http", 15010: "grpc", 15012: "secure", 15014: "monitoring", 15017: "https"}
 
 
 class Istiod:
     name = "istiod"
     kinds = ("Pod",)
 
-    def __init__(self) -> None:
-        self._children: dict[str, tuple[str, Child]] = {}
+    def __init__(self, board: Board = BOARD) -> None:
+        self._board = board
+        self._children: dict[tuple[str, str], Child] = {}  # (cluster, Pod uid)
+        self._hooked: dict[str, str] = {}  # cluster -> uid of the Pod behind the cluster's webhook port
 
     def reconcile(self, world: World) -> None:
         for cluster in world.workloads:
-            pod = chosen(cluster.list("Pod", labels={"app": "istiod"}))
-            uid, child = self._children.get(cluster.name, ("", None))
-            if child is not None and (pod is None or pod["metadata"]["uid"] != uid):
-                log.info("%s: istiod of Pod %s ends", cluster.name, uid)
-                _note(world, cluster.name).unlink(missing_ok=True)
-                child.stop()
-                del self._children[cluster.name]
-                child = None
-            if pod is None:
-                _note(world, cluster.name).unlink(missing_ok=True)
-            elif child is None or not child.alive:
-                child = child or Child(world.home / "logs" / f"istiod-{cluster.name}.log")
-                self._children[cluster.name] = (pod["metadata"]["uid"], child)
-                self._start(world, cluster, pod, child)
+            pods = {uid_of(pod): pod for pod in chosen(cluster.list("Pod", labels={"app": "istiod"}))}
+            for name, uid in list(self._children):
+                if name == cluster.name and uid not in pods:
+                    self._end(world, name, uid)
+            if cluster.name not in self._hooked:
+                _note(world, cluster.name).unlink(missing_ok=True)  # of a former supervisor
+            for uid, pod in pods.items():
+                child = self._children.setdefault(
+                    (cluster.name, uid), Child(log_file(world.home, cluster.name, uid, CONTAINER))
+                )
+                if not child.alive:
+                    self._start(world, cluster, pod, child)
 
     def stop(self) -> None:
-        for _, child in self._children.values():
+        for child in self._children.values():
+            child.terminate()
+        for child in self._children.values():
             child.stop()
         self._children.clear()
+        self._hooked.clear()
+
+    def _end(self, world: World, cluster: str, uid: str) -> None:
+        log.info("%s: istiod of Pod %s ends", cluster, uid)
+        self._board.drop(cluster, uid)
+        if self._hooked.get(cluster) == uid:
+            _note(world, cluster).unlink(missing_ok=True)
+            del self._hooked[cluster]
+        self._children.pop((cluster, uid)).stop()
+        shutil.rmtree(world.home / "istiod" / cluster / uid, ignore_errors=True)
 
     def _start(self, world: World, cluster: Cluster, pod: Object, child: Child) -> None:
-        folder = world.home / "istiod" / cluster.name
-        _mount(folder / "etc" / "cacerts", cluster.get("Secret", "cacerts", pod["metadata"]["namespace"]))
+        metadata = pod["metadata"]
+        folder = world.home / "istiod" / cluster.name / metadata["uid"]
+        _mount(folder / "etc" / "cacerts", cluster.get("Secret", "cacerts", metadata["namespace"]))
         kubeconfig = folder / "kubeconfig"
         _write_private(kubeconfig, _kubeconfig(cluster))
-        ports = {name: world.free_port() for name in ("http", "monitoring", "grpc", "secure", "ctrlz")}
-        ports["https"] = world.istiod_port(cluster.name)
+        ports = {name: world.free_port() for name in (*PORTS.values(), "ctrlz")}
+        hooked = self._hooked.setdefault(cluster.name, metadata["uid"]) == metadata["uid"]
+        if hooked:
+            ports["https"] = world.istiod_port(cluster.name)
         command = [str(world.programs[PROGRAM]), *arguments(pod), *listeners(ports), f"--kubeconfig={kubeconfig}"]
         # Relative paths (./etc/cacerts) are how istiod finds what is mounted at / in its container.
         child.start(command, {**environment(pod), "ISTIOD_CUSTOM_HOST": "localhost", "GOMAXPROCS": "2"}, folder)
-        metadata = pod["metadata"]
         log.info("%s: istiod of Pod %s/%s: %s", cluster.name, metadata["namespace"], metadata["name"], child.pid)
-        told = Running(
-            pid=child.pid,
-            pod_uid=metadata["uid"],
-            pod=metadata["name"],
-            namespace=metadata["namespace"],
-            cluster_id=cluster_id(pod),
-            ready=f"http://127.0.0.1:{ports['http']}/ready",
-            grpc=ports["secure"],
-            https=ports["https"],
-        )
-        fresh = _note(world, cluster.name).with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(told), indent=1))
-        fresh.replace(_note(world, cluster.name))
+        for port, name in PORTS.items():
+            self._board.put(cluster.name, metadata["uid"], port, ports[name])
+        if hooked:
+            fresh = _note(world, cluster.name).with_suffix(".new")
+            fresh.write_text(json.dumps({"pod": metadata["name"], "ready": f"http://127.0.0.1:{ports['http']}/ready"}))
+            fresh.replace(_note(world, cluster.name))
 
 
-def running(world: World, cluster: str) -> Running | None:
-    """The cluster's living istiod, None when there is none."""
-    try:
-        told = Running(**json.loads(_note(world, cluster).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
-    return told if processes.running(told.pid, PROGRAM) else None
-
-
-def chosen(pods: list[Object]) -> Object | None:
-    """The Pod whose container the process stands for: the newest that has a container `discovery` and a node."""
-    fitting = [
-        pod
-        for pod in pods
-        if _discovery(pod) and pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp")
-    ]
-    return max(fitting, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"]), default=None)
+def chosen(pods: list[Object]) -> list[Object]:
+    """The Pods a process stands for: of each revision the newest that has a container `discovery` and a node."""
+    newest: dict[str, Object] = {}
+    for pod in sorted(pods, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"])):
+        if _discovery(pod) and pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
+            newest[labels_of(pod).get("istio.io/rev", "")] = pod
+    return list(newest.values())
 
 
 def arguments(pod: Object) -> list[str]:
@@ -144,32 +128,13 @@ def listeners(ports: dict[str, int]) -> list[str]:
 
 
 def environment(pod: Object) -> dict[str, str]:
-    """The container's environment: values, and the fields of the Pod it refers to. A later duplicate wins."""
-    found = {}
-    for setting in (_discovery(pod) or {}).get("env") or []:
-        path = ((setting.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath")
-        if setting["name"] in NOT_OURS:
-            continue
-        if path in FIELDS:
-            section, key = FIELDS[path]
-            found[setting["name"]] = str(pod[section].get(key, ""))
-        elif not setting.get("valueFrom"):
-            found[setting["name"]] = str(setting.get("value") or "")
-    return found
-
-
-def cluster_id(pod: Object) -> str:
-    """The cluster ID this istiod goes by: the argument beats the environment, as recorded."""
-    given = arguments(pod)
-    for position, argument in enumerate(given):
-        flag, equals, value = argument.partition("=")
-        if flag == "--clusterID":
-            return value if equals else given[position + 1] if position + 1 < len(given) else ""
-    return environment(pod).get("CLUSTER_ID") or "Kubernetes"
+    """The container's environment without what only holds inside a cluster."""
+    told = containers.environment(pod, _discovery(pod) or {})
+    return {key: value for key, value in told.items() if key not in NOT_OURS}
 
 
 def _discovery(pod: Object) -> Object | None:
-    return next((c for c in pod["spec"]["containers"] if c["name"] == "discovery"), None)
+    return containers.container(pod, CONTAINER)
 
 
 def _note(world: World, cluster: str) -> Path:

@@ -117,9 +117,7 @@ async def _tcp(place: Tcp) -> tuple[int, Callable[[], Awaitable[None]]]:
             if target is None:
                 await reader.read()
                 return
-            far_reader, far_writer = await asyncio.open_connection(*target)
-            with contextlib.closing(far_writer):
-                await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+            await join(reader, writer, *await asyncio.open_connection(*target))
 
     server = await asyncio.start_server(serve, place.address, place.port)
 
@@ -127,6 +125,17 @@ async def _tcp(place: Tcp) -> tuple[int, Callable[[], Awaitable[None]]]:
         server.close()
 
     return int(server.sockets[0].getsockname()[1]), close
+
+
+async def join(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    far_reader: asyncio.StreamReader,
+    far_writer: asyncio.StreamWriter,
+) -> None:
+    """Pass bytes both ways between two connections until both are done; closes the far one."""
+    with contextlib.closing(far_writer):
+        await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -57,8 +57,13 @@ class Call:
 def trust_root(cluster: Objects, namespace: str) -> str | None:
     """Fingerprint of the root istiod gave to a namespace; None when no istiod ever served it."""
     given = cluster.get("ConfigMap", "istio-ca-root-cert", namespace)
-    pem = ((given or {}).get("data") or {}).get("root-cert.pem", "").strip()
-    return hashlib.sha256(pem.encode()).hexdigest() if pem else None
+    return fingerprint(((given or {}).get("data") or {}).get("root-cert.pem", ""))
+
+
+def fingerprint(pem: str) -> str | None:
+    """Digest of a trust root, None without one; blanks around certificates do not count."""
+    text = "".join(pem.split())
+    return hashlib.sha256(text.encode()).hexdigest() if text else None
 
 
 class Sidecar:

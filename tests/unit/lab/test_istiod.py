@@ -34,21 +34,16 @@ def test_environment_comes_from_the_container(made: Any) -> None:
     assert told == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
 
 
-def test_cluster_id_argument_then_env_then_default(made: Any) -> None:
-    env = [variable("CLUSTER_ID", "from-env")]
-    assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID=from-arg"], env=env)) == "from-arg"
-    assert istiod.cluster_id(pod(made, args=["discovery", "--clusterID", "from-arg"], env=env)) == "from-arg"
-    assert istiod.cluster_id(pod(made, env=env)) == "from-env"
-    assert istiod.cluster_id(pod(made)) == "Kubernetes"
-
-
-def test_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
+def test_of_each_revision_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
     old, new = pod(made, "a"), pod(made, "b", created="2026-02-01T00:00:00Z")
-    assert istiod.chosen([new, old]) == new
+    assert istiod.chosen([new, old]) == [new]
+    other = pod(made, "c")
+    other["metadata"]["labels"]["istio.io/rev"] = "1-27"
+    assert istiod.chosen([new, other, old]) == [new, other]
     new["metadata"]["deletionTimestamp"] = "2026-02-02T00:00:00Z"
-    assert istiod.chosen([new, old]) == old
+    assert istiod.chosen([new, old]) == [old]
     alias = made.pod("other", {"app": "istiod"}, "istio-system")
-    assert istiod.chosen([alias]) is None
+    assert istiod.chosen([alias]) == []
 
 
 def test_every_listener_is_on_loopback() -> None:

@@ -1,0 +1,163 @@
+"""A Pod's volumes as folders of this machine, laid out and kept fresh as a kubelet does.
+
+Tokens are asked of the API server for the Pod's own ServiceAccount, bound to the Pod. Kinds of volumes nobody here
+needs are empty folders.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lab import containers
+from lab.endpoints import Object, Objects, uid_of
+from lab.world import Cluster
+
+Token = Callable[[str, int], str]  # (audience, seconds it should live) -> token
+
+FRESH = 0.8  # share of its life after which a kubelet replaces a token
+
+
+class NotMounted(Exception):
+    """A volume cannot be set up, in a kubelet's words; the Pod's containers are not started."""
+
+
+class Tokens:
+    """ServiceAccount tokens of Pods, asked for once and again when most of their life is over."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, float]] = {}  # (Pod uid, audience) -> token, when to replace it
+
+    def of(self, cluster: Cluster, pod: Object) -> Token:
+        return lambda audience, seconds: self._token(cluster, pod, audience, seconds)
+
+    def drop(self, uid: str) -> None:
+        """Forget a Pod that is gone."""
+        self._known = {key: value for key, value in self._known.items() if key[0] != uid}
+
+    def _token(self, cluster: Cluster, pod: Object, audience: str, seconds: int) -> str:
+        key = (uid_of(pod), audience)
+        token, until = self._known.get(key, ("", 0.0))
+        if time.time() < until:
+            return token
+        metadata = pod["metadata"]
+        account = pod["spec"].get("serviceAccountName") or "default"
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        spec = {
+            "expirationSeconds": seconds,
+            "boundObjectRef": bound,
+            **({"audiences": [audience]} if audience else {}),
+        }
+        answer = cluster.api.request(
+            "POST",
+            f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{account}/token",
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
+        )
+        token = str(answer["status"]["token"])
+        ends = datetime.fromisoformat(answer["status"]["expirationTimestamp"].replace("Z", "+00:00")).timestamp()
+        self._known[key] = token, time.time() + FRESH * (ends - time.time())
+        return token
+
+
+def lay_out(folder: Path, cluster: Objects, pod: Object, names: set[str], token: Token) -> None:
+    """Make the volumes of these names folders of `folder`, with the content they should have now.
+
+    Raises NotMounted before anything is written.
+    """
+    volumes = [volume for volume in pod["spec"].get("volumes") or [] if volume["name"] in names]
+    wanted = [(folder / volume["name"], contents(cluster, pod, volume, token)) for volume in volumes]
+    for place, files in wanted:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            _write(place / name, content)
+        for left in place.iterdir() if files is not None else []:
+            if left.is_file() and left.name not in {name.partition("/")[0] for name in files or {}}:
+                left.unlink(missing_ok=True)
+
+
+def mount(root: Path, folder: Path, told: Object) -> None:
+    """Let a container's root show its volumes at their mount paths."""
+    for path, name in containers.mounts(told).items():
+        place = containers.inside(root, path)
+        if not place.is_symlink():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(folder / name)
+
+
+def contents(cluster: Objects, pod: Object, volume: Object, token: Token) -> dict[str, bytes] | None:
+    """Relative path -> content of a volume; None when it belongs to the containers. Raises NotMounted."""
+    sources = (volume.get("projected") or {}).get("sources")
+    sources = [volume] if sources is None else sources
+    files: dict[str, bytes] = {}
+    ours = False
+    for source in sources:
+        for kind, read in _SOURCES.items():
+            if source.get(kind) is not None:
+                ours = True
+                try:
+                    files.update(read(cluster, pod, source[kind], token))
+                except NotMounted as error:
+                    name = volume["name"]
+                    raise NotMounted(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
+    return files if ours else None
+
+
+def _config_map(cluster: Objects, pod: Object, told: Object, token: Token) -> dict[str, bytes]:
+    found = _needed(cluster, "ConfigMap", told.get("name"), pod, told)
+    text = {key: value.encode() for key, value in (found.get("data") or {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
+    return _items({**text, **binary}, told)
+
+
+def _secret(cluster: Objects, pod: Object, told: Object, token: Token) -> dict[str, bytes]:
+    found = _needed(cluster, "Secret", told.get("secretName") or told.get("name"), pod, told)
+    return _items({key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}, told)
+
+
+def _downward(cluster: Objects, pod: Object, told: Object, token: Token) -> dict[str, bytes]:
+    return {
+        item["path"]: containers.field(pod, item["fieldRef"]["fieldPath"]).encode()
+        for item in told.get("items") or []
+        if "fieldRef" in item
+    }
+
+
+def _account_token(cluster: Objects, pod: Object, told: Object, token: Token) -> dict[str, bytes]:
+    return {told["path"]: token(told.get("audience") or "", int(told.get("expirationSeconds") or 3600)).encode()}
+
+
+_SOURCES: dict[str, Callable[[Objects, Object, Any, Token], dict[str, bytes]]] = {
+    "configMap": _config_map,
+    "secret": _secret,
+    "downwardAPI": _downward,
+    "serviceAccountToken": _account_token,
+}
+
+
+def _needed(cluster: Objects, kind: str, name: str | None, pod: Object, told: Object) -> Object:
+    found = cluster.get(kind, name or "", pod["metadata"]["namespace"])
+    if found is None and not told.get("optional"):
+        raise NotMounted(f'{kind.lower()} "{name}" not found')
+    return found or {}
+
+
+def _items(files: dict[str, bytes], told: Object) -> dict[str, bytes]:
+    """All keys, or those a volume names at the paths it gives them."""
+    items = told.get("items")
+    return {item["path"]: files.get(item["key"], b"") for item in items} if items else files
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file whose content changed; the container sees the old one or the new one, never a half."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    fresh.replace(path)
