@@ -166,7 +166,8 @@ def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
     return Problem(f"{text}: {hint}", passing=True)
 
 
-def _entry_problems(entry: Json, target: Target) -> list[Problem]:
+def entry_problems(entry: Json, target: Target) -> list[Problem]:
+    """What keeps a gateway from using the ServiceEntry for the target."""
     spec, where = _spec(entry), f"ServiceEntry {_where(entry)}"
     found = []
     numbers = _port_numbers(entry)
@@ -356,7 +357,7 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
     local: list[Json] = []
     remote: list[Json] = []
     if entry is not None:
-        problems += _entry_problems(entry, target)
+        problems += entry_problems(entry, target)
         local = local_endpoints(entry, objects.pods)
         remote, wrong = remote_endpoints(entry, objects.workload_entries, target)
         problems += wrong

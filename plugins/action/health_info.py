@@ -1,0 +1,45 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Action plugin of the module health_info: the same engine, inside the controller, and its table on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ansible import constants as C
+from ansible.utils.display import Display
+
+from ..module_utils.health_info import ARGUMENT_SPEC, run
+from ..module_utils.health_table import ASCII_MARKS, MARKS, lines
+from ..plugin_utils.engine_action import EngineAction
+
+display = Display()
+
+COLOURS = {"ok": C.COLOR_OK, "warning": C.COLOR_CHANGED, "failed": C.COLOR_ERROR, "skipped": C.COLOR_SKIP, "": None}
+
+
+class ActionModule(EngineAction):
+    """See the documentation of the module health_info."""
+
+    ENGINE = staticmethod(run)
+    ARGUMENT_SPEC = ARGUMENT_SPEC
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        if result.get("health"):
+            for line in lines(result["health"], _marks()):
+                # Colour, or none without a terminal or with ANSIBLE_NOCOLOR, is the display's own decision.
+                display.display(line.text, color=COLOURS[line.verdict])
+        return result
+
+
+def _marks() -> dict[str, str]:
+    """The marks that standard output can write."""
+    try:
+        "".join(MARKS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return ASCII_MARKS
+    return MARKS

@@ -1,0 +1,340 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of the clusters with a gateway: Gateway API, controller, proxy, routes (pure).
+
+What can be wrong with a proxy is judged by proxy.CHECKS; here each of them becomes a check of the walk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import health_logs, istiod, proxy, translation
+from .health import Check, Finding, Place, Unread, failed, ok, warning
+from .health_facts import Facts, World, meta, spec, title, title_of
+from .health_mesh import gateways
+from .health_routing import destinations, objects_of
+from .readiness import Verdict, judge
+from .workloads import is_ready, living
+
+Json = dict[str, Any]
+
+
+# -- what there is ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Route:
+    """An HTTPRoute as the site wants it or, without its data, as it is."""
+
+    namespace: str
+    name: str
+    spec: Json
+
+    @property
+    def title(self) -> str:
+        return title("HTTPRoute", self.name, self.namespace)
+
+    def parents(self) -> list[tuple[str, str]]:
+        """(namespace, name) of its Gateways."""
+        return [
+            (str(ref.get("namespace") or self.namespace), str(ref.get("name")))
+            for ref in self.spec.get("parentRefs") or ()
+            if ref.get("kind", "Gateway") == "Gateway"
+        ]
+
+    def backends(self) -> list[Json]:
+        return [ref for rule in self.spec.get("rules") or () for ref in rule.get("backendRefs") or ()]
+
+
+def _ours(facts: Facts, gateway: Json) -> bool:
+    """Whether the Gateway is one of kgateway's, or of nobody's: others have their own doctors."""
+    wanted = spec(gateway).get("gatewayClassName")
+    for found in facts.lists.get("GatewayClass") or ():
+        if meta(found).get("name") == wanted:
+            return spec(found).get("controllerName") in proxy.CONTROLLERS
+    return True
+
+
+def gateways_of(world: World, facts: Facts) -> list[tuple[str, str]]:
+    """(namespace, name) of every Gateway that the site's routes name or, without its data, of every one there is."""
+    wanted = world.wanted("http_routes")
+    if wanted is not None:
+        named = [parent for r in wanted for parent in Route(r["namespace"], r["name"], r.get("spec") or {}).parents()]
+        return list(dict.fromkeys(named))
+    found = facts.lists.get("Gateway") or ()
+    return [(meta(g)["namespace"], meta(g)["name"]) for g in found if _ours(facts, g)]
+
+
+def routes_of(world: World, facts: Facts) -> list[Route]:
+    """The site's HTTPRoutes or, without its data, those of the Gateways that are looked at."""
+    wanted = world.wanted("http_routes")
+    if wanted is not None:
+        return [Route(r["namespace"], r["name"], r.get("spec") or {}) for r in wanted]
+    found = [Route(meta(r)["namespace"], meta(r)["name"], spec(r)) for r in facts.lists.get("HTTPRoute") or ()]
+    ours = gateways_of(world, facts)
+    return [r for r in found if any(parent in ours for parent in r.parents())]
+
+
+def situation(world: World, facts: Facts, namespace: str, name: str) -> proxy.Situation:
+    """Everything proxy.py wants to know of a Gateway."""
+
+    def children(kind: str) -> list[Json]:
+        return [
+            o
+            for o in facts.of(kind)
+            if meta(o).get("namespace") == namespace and (meta(o).get("labels") or {}).get(proxy.GATEWAY_LABEL) == name
+        ]
+
+    leads_to_mesh = any(
+        ref.get("kind") == "Hostname"
+        for r in routes_of(world, facts)
+        if (namespace, name) in r.parents()
+        for ref in r.backends()
+    )
+    return proxy.Situation(
+        namespace=namespace,
+        name=name,
+        gateway=facts.find("Gateway", name, namespace),
+        classes=facts.of("GatewayClass"),
+        parameters=None if "GatewayParameters" in facts.absent else facts.of("GatewayParameters"),
+        deployments=facts.of("Deployment"),
+        services=facts.of("Service"),
+        replica_sets=children("ReplicaSet"),
+        pods=children("Pod"),
+        root_cert=facts.find("ConfigMap", proxy.ROOT_CERT, namespace) is not None,
+        want=proxy.Want(("kgateway-proxy", *proxy.MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod),
+    )
+
+
+# -- places ----------------------------------------------------------------------------------------------------------
+
+
+def each_gateway(world: World) -> Iterator[Place]:
+    """Every Gateway of every cluster with one; the subject is (namespace, name)."""
+    return (
+        Place(world, facts, found, title("Gateway", found[1], found[0]))
+        for facts in world.gateways
+        for found in gateways_of(world, facts)
+    )
+
+
+def _each_route(world: World) -> Iterator[Place]:
+    return (Place(world, facts, r, r.title) for facts in world.gateways for r in routes_of(world, facts))
+
+
+# -- the proxy -------------------------------------------------------------------------------------------------------
+
+
+def _gateway_api(place: Place) -> Finding:
+    missing = [kind for kind in ("GatewayClass", "Gateway", "HTTPRoute") if kind in place.facts.absent]
+    if missing:
+        return failed(f"the API server does not serve {', '.join(missing)} of gateway.networking.k8s.io/v1")
+    return ok("GatewayClass, Gateway and HTTPRoute are served")
+
+
+def _of_proxy(check: Callable[[proxy.Situation], Verdict | None]) -> Callable[[Place], Finding]:
+    def look(place: Place) -> Finding:
+        found = situation(place.world, place.facts, *place.subject)
+        verdict = check(found)
+        if verdict is None:
+            return ok("", place.object)
+        cause = _told_by_logs(place, found)
+        text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
+        return failed(text, cause.hint if cause else "", place.object)
+
+    return look
+
+
+def _told_by_logs(place: Place, found: proxy.Situation) -> health_logs.Cause | None:
+    """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
+    sources: list[tuple[Json, str, Any]] = []
+    if found.deployment is None and found.controller is not None:
+        sources += [(pod, "", health_logs.CONTROLLER) for pod in _pods_of(place.facts, found.controller)]
+    for pod in proxy.current_pods(found) if found.deployment else ():
+        names = [c.get("name") for c in spec(pod).get("containers") or ()]
+        if not is_ready(pod) and "istio-proxy" in names:
+            istio = place.facts.istiod or {}
+            planes = [d for d in place.facts.of("Deployment") if meta(d).get("namespace") == istio.get("namespace")]
+            sources += [
+                (p, "discovery", health_logs.REFUSED) for d in planes for p in _pods_of(place.facts, d) if _is_istiod(p)
+            ]
+            sources.append((pod, "istio-proxy", health_logs.CERTIFICATES))
+    for pod, container, patterns in sources:
+        try:
+            name = container or str(spec(pod)["containers"][0]["name"])
+            text = place.world.probes.log(place.cluster, meta(pod)["namespace"], meta(pod)["name"], name)
+        except Unread:
+            continue
+        cause = health_logs.cause(text, patterns)
+        if cause:
+            return cause
+    return None
+
+
+def _is_istiod(pod: Json) -> bool:
+    return any(c.get("name") == "discovery" for c in spec(pod).get("containers") or ())
+
+
+def _pods_of(facts: Facts, deployment: Json) -> list[Json]:
+    labels = (spec(deployment).get("selector") or {}).get("matchLabels") or {"": ""}
+    return living(facts.of("Pod"), str(meta(deployment).get("namespace")), labels)
+
+
+#: name of the function in proxy.CHECKS -> (id, what holds when it finds nothing)
+PROXY_CHECKS: dict[str, tuple[str, str]] = {
+    "gateway": ("gateway", "Gateway exists"),
+    "class": ("gateway-class", "GatewayClass is served"),
+    "controller": ("gateway-controller", "gateway controller runs"),
+    "parameters": ("gateway-parameters", "parameters of the Gateway are found"),
+    "switch": ("gateway-switches", "controller adds the mesh's containers"),
+    "generation": ("gateway-accepted", "controller has accepted the Gateway"),
+    "self_managed": ("gateway-self-managed", "controller deploys the proxy"),
+    "ids": ("gateway-ids", "IDs in the parameters stay text"),
+    "istiod": ("gateway-istiod", "proxy is told the right istiod and cluster ID"),
+    "deployment": ("gateway-deployment", "proxy is deployed as the parameters say"),
+    "rollout": ("gateway-pods", "proxy's Pods are ready"),
+    "listeners": ("gateway-listeners", "listeners are programmed"),
+    "address": ("gateway-address", "Gateway has an address"),
+}
+_BEYOND_PROXY = {"gateway-istiod": ("istiod",), "gateway-pods": ("istiod", "root-shared")}
+
+
+def _proxy_checks() -> Iterator[Check]:
+    """Each stands on the ones before it: proxy.CHECKS runs from cause to symptom."""
+    before: tuple[str, ...] = ("gateway-api",)
+    for check in proxy.CHECKS:
+        id, text = PROXY_CHECKS[check.__name__.removeprefix("_check_")]
+        yield Check(id, text, each_gateway, _of_proxy(check), "", (*before, *_BEYOND_PROXY.get(id, ())))
+        before = (*before, id)
+
+
+# -- the controller's version ----------------------------------------------------------------------------------------
+
+
+def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
+    """Version in the tag of the controller's image, None when it tells none."""
+    containers = (spec(deployment).get("template") or {}).get("spec", {}).get("containers") or [{}]
+    tag = istiod.image_version(str(containers[0].get("image") or "")) or ""
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", tag)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def _integration(place: Place) -> Finding:
+    found = situation(place.world, place.facts, *place.subject)
+    switch = proxy.record(place.cluster, found, Verdict("ready"))["controller"]["integration"]
+    version = version_of(found.controller)
+    if found.controller is None:
+        raise Unread("no single Deployment has settings of kgateway")
+    named = title_of(found.controller)
+    if switch is not False:
+        return ok(f"{proxy.INTEGRATION} is on in {named}", named)
+    text = f"{proxy.INTEGRATION} is off in {named}"
+    if version and version >= (2, 3, 0):
+        return failed(f"{text}: from 2.3 on it then finds no ServiceEntry (unknown backend kind)", object=named)
+    return warning(f"{text}: versions from 2.3 on will find no ServiceEntry", object=named)
+
+
+def _version(place: Place) -> Finding:
+    """Bugs of old controllers, told only where they can show."""
+    found = situation(place.world, place.facts, *place.subject)
+    version = version_of(found.controller)
+    if version is None or found.controller is None:
+        raise Unread("the controller's image has no version in its tag")
+    named, text = title_of(found.controller), ".".join(map(str, version))
+    image = str(
+        ((spec(found.controller).get("template") or {}).get("spec", {}).get("containers") or [{}])[0].get("image")
+    )
+    if re.search(r":v?2\.0\.0-", image):
+        return warning(
+            f"{named} is a pre-release of 2.0.0: some ignore the istio settings of the parameters", object=named
+        )
+    objects = objects_of(place.facts)
+    for destination in destinations(place.world):
+        for target in destination.targets():
+            entry, _problems = translation.find_entry(objects, target)
+            if entry and version <= (2, 3, 0) and len(spec(entry).get("ports") or ()) > 1:
+                return warning(f"{named} {text} takes any port of {target.host}, which has several", object=named)
+            if entry and (2, 0, 0) <= version <= (2, 3, 0):
+                unready = [row["pod"] for row in translation.local_endpoints(entry, objects.pods) if not row["ready"]]
+                if unready:
+                    return warning(
+                        f"{named} {text} sends requests to Pods that are not ready: {', '.join(unready)}", object=named
+                    )
+    return ok(f"{named} is {text}", named)
+
+
+# -- routes ----------------------------------------------------------------------------------------------------------
+
+
+def _live(place: Place) -> Json | None:
+    return place.facts.find("HTTPRoute", place.subject.name, place.subject.namespace)
+
+
+def _route(place: Place) -> Finding:
+    found = _live(place)
+    if found is None:
+        return failed(f"{place.object} does not exist", "create it with site.yml --tags routing")
+    wanted, have = place.subject.parents(), Route("", "", spec(found)).parents()
+    have = [(namespace or place.subject.namespace, name) for namespace, name in have]
+    gone = [f"{namespace}/{name}" for namespace, name in wanted if (namespace, name) not in have]
+    if gone:
+        return failed(f"{place.object} does not name Gateway {', '.join(gone)} as parent", "correct its parentRefs")
+    return ok(f"{place.object} is attached to {', '.join('/'.join(parent) for parent in have)}")
+
+
+def _route_backends(place: Place) -> Finding:
+    live = _live(place) or {}
+    objects = objects_of(place.facts)
+    problems: list[translation.Problem] = []
+    for destination in destinations(place.world):  # for refs of kind VirtualDestination
+        problems += translation.route_problems([live], translation.Target(name=destination.name), None)[1]
+    for ref in Route(place.subject.namespace, place.subject.name, spec(live)).backends():
+        if ref.get("kind") == "Hostname":
+            target = translation.Target(str(ref.get("name")))
+            entry, missing = translation.find_entry(objects, target)
+            numbers = sorted({int(p.get("number") or 0) for p in spec(entry).get("ports") or ()}) if entry else None
+            problems += translation.route_problems([live], target, numbers)[1] or (missing if entry is None else [])
+    texts = list(dict.fromkeys(p.text for p in problems))
+    if texts:
+        return failed("; ".join(texts))
+    named = [f"{ref.get('name')}:{ref.get('port')}" for ref in Route("", "", spec(live)).backends()]
+    return ok(f"leads to {', '.join(named)}")
+
+
+def _route_accepted(place: Place) -> Finding:
+    live = _live(place)
+    verdict = judge(live) if live else Verdict("failed", "it does not exist")
+    return ok("Accepted, ResolvedRefs") if verdict.ready else failed(f"{place.object}: {verdict.reason}")
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("gateway-api", "Gateway API is served", gateways, _gateway_api, "install its CRDs: site.yml --tags gateway"),
+    *_proxy_checks(),
+    Check(
+        "gateway-integration", "controller finds ServiceEntries", each_gateway, _integration,
+        f"set controller.extraEnv.{proxy.INTEGRATION} to true in its Helm values",
+        ("gateway-api", "gateway", "gateway-controller"),
+    ),
+    Check(
+        "gateway-version", "controller has no known bug that shows here", each_gateway, _version,
+        "use a newer version", ("gateway-api", "gateway", "gateway-controller"),
+    ),
+    Check(
+        "route", "HTTPRoute exists", _each_route, _route, "",
+        ("gateway-api", "gateway", "gateway-class", "gateway-accepted"),
+    ),
+    Check(
+        "route-backends", "HTTPRoute names its backends as gateways want it", _each_route, _route_backends,
+        "kind Hostname of group networking.istio.io, the host, its port, no namespace", ("route", "service-entry"),
+    ),
+    Check(
+        "route-accepted", "HTTPRoute is accepted", _each_route, _route_accepted,
+        "", ("route", "route-backends", "gateway-listeners", "gateway-integration"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,148 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a line of a log means (pure). Logs are read where nothing else holds the cause; what is quoted is redacted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+#: lines read of a container at most
+LINES = 200
+EXCERPT = 300
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression and what to do where it is found; ``good``: all is well again after such a line."""
+
+    text: str
+    hint: str = ""
+    good: bool = False
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The line that says it, redacted, and what to do."""
+
+    line: str
+    hint: str
+
+
+#: the agent's way to the relay; of the lines that match one, the last counts
+RELAY: tuple[Pattern, ...] = (
+    Pattern(r"\bconnected to (the )?relay|relay connection (is )?established", good=True),
+    Pattern(
+        r"no token data found in secret|no root certificate found in secret",
+        "copy the relay Secrets with site.yml --tags mesh",
+    ),
+    Pattern(
+        r"x509: certificate is (not )?valid for",
+        "the certificate that answers is another's: correct glooAgent.relay.authority, or let the load balancer pass "
+        "TCP through instead of ending TLS",
+    ),
+    Pattern(
+        r"x509: certificate signed by unknown authority",
+        "relay-root-tls-secret belongs to another management server: copy it anew with site.yml --tags mesh",
+    ),
+    Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
+    Pattern(
+        r"Unauthenticated|identity token",
+        "relay-identity-token-secret is not the management server's: copy it anew with site.yml --tags mesh",
+    ),
+    Pattern(r"PermissionDenied|is not registered", "create the KubernetesCluster in the management cluster"),
+    Pattern(r"AlreadyExists|connected already", "two agents use one cluster name: give each its own common.cluster"),
+    Pattern(
+        r"connection refused", "nobody listens at the relay's address: is the management server ready, the port right?"
+    ),
+    Pattern(
+        r"i/o timeout|DeadlineExceeded", "packets to the relay are lost: firewall, wrong address, or an egress proxy"
+    ),
+    Pattern(r"no such host", "the relay's host name is unknown to the workload cluster's DNS"),
+    Pattern(r"\bUnavailable\b|transport: ", "the relay cannot be reached"),
+)
+
+#: istiod refusing a proxy: only its own log tells why
+REFUSED: tuple[Pattern, ...] = (
+    Pattern(
+        r"client claims to be in cluster",
+        "set istioMetaClusterId in the GatewayParameters to the cluster ID istiod knows",
+    ),
+)
+#: the agent in a gateway's Pod that gets no certificate
+CERTIFICATES: tuple[Pattern, ...] = (
+    *REFUSED,
+    Pattern(
+        r"lookup \S+.*no such host|no such host",
+        "the istiod address names no Service: set istioDiscoveryAddress in the GatewayParameters",
+    ),
+    Pattern(
+        r"x509: certificate signed by unknown authority",
+        "the proxy has an old root certificate: restart its Deployment",
+    ),
+    Pattern(
+        r"request authenticate failure|Unauthenticated", "istiod refuses the proxy; the reason stands in istiod's log"
+    ),
+    Pattern(r"connection refused", "istiod does not listen at this address: is it ready, is the port 15012?"),
+    Pattern(r"i/o timeout|DeadlineExceeded", "istiod cannot be reached: is it ready, does a NetworkPolicy forbid it?"),
+)
+
+#: the gateway controller that cannot write a proxy
+CONTROLLER: tuple[Pattern, ...] = (
+    Pattern(
+        r"expected string, got|ValueString: expected string",
+        "an ID in the GatewayParameters reads as a number: choose one with letters",
+    ),
+    Pattern(
+        r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot make the proxy's objects"
+    ),
+    Pattern(r"\blicen[cs]e\b.*(expired|invalid|missing|not found)", "renew the gateway's licence"),
+)
+
+#: the operator that cannot install Istio
+OPERATOR: tuple[Pattern, ...] = (
+    Pattern(r"\blicen[cs]e\b", "give the operator its licence: Helm values manager.env of gloo-operator"),
+    Pattern(
+        r"not found in .*repo|no chart|manifest unknown",
+        "this version of Istio does not exist there: correct spec.version",
+    ),
+)
+
+
+def cause(text: str, patterns: Sequence[Pattern]) -> Cause | None:
+    """What the log says last that matters; None when that is good, or nothing."""
+    for line in reversed(text.splitlines()[-LINES:]):
+        for pattern in patterns:
+            if re.search(pattern.text, line, re.IGNORECASE):
+                return None if pattern.good else Cause(quote(line), pattern.hint)
+    return None
+
+
+_SECRETS: tuple[tuple[str, str], ...] = (
+    # JSON web tokens, PEM blocks on one line, user:password@host, bearer headers
+    (r"eyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?", "<redacted>"),
+    (r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", "<redacted>"),
+    (r"(\w+://)[^/\s:@]+:[^/\s@]+@", r"\1<redacted>@"),
+    (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}", r"\1 <redacted>"),
+    (
+        r"(?i)([\w.-]*(?:token|password|passwd|secret|licen[cs]e[-_]?key|api[-_]?key|authorization|credential)[\w.-]*"
+        r"\\?[\"']?\s*[:=]\s*\\?[\"']?)(?!<)([^\s\"',;}\\]{6,})",
+        r"\1<redacted>",
+    ),
+    # a long word of mixed characters is taken for a key, a name with dots, dashes or slashes is not
+    (
+        r"(?<![\w/.-])(?=[A-Za-z0-9+/_]*\d)(?=[A-Za-z0-9+/_]*[A-Z])(?=[A-Za-z0-9+/_]*[a-z])[A-Za-z0-9+/_]{32,}={0,2}",
+        "<redacted>",
+    ),
+)
+
+
+def quote(line: str) -> str:
+    """A line as it may be shown: one line, without secrets, not too long."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+    for pattern, instead in _SECRETS:
+        text = re.sub(pattern, instead, text)
+    return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."

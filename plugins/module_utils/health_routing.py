@@ -1,0 +1,342 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of destinations: Services and Pods behind them, Gloo's objects, what they became in each cluster (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import translation
+from .health import Check, Finding, Place, failed, ok, warning
+from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
+from .health_mesh import accepted
+from .readiness import pod_trouble
+from .workloads import has_sidecar, is_ready, living, within
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A VirtualDestination as the site wants it or, without its data, as it is."""
+
+    namespace: str
+    name: str
+    spec: Json
+
+    @property
+    def title(self) -> str:
+        return title("VirtualDestination", self.name, self.namespace)
+
+    def targets(self) -> list[translation.Target]:
+        """Every host with every port."""
+        return [
+            translation.Target(str(host), int(port.get("number") or 0), self.name, self.namespace)
+            for host in self.spec.get("hosts") or ()
+            for port in self.spec.get("ports") or ()
+        ]
+
+
+def destinations(world: World) -> list[Destination]:
+    """Those of the site's data, else all that the management cluster has."""
+    wanted = world.wanted("virtual_destinations")
+    if wanted is not None:
+        return [Destination(d["namespace"], d["name"], d.get("spec") or {}) for d in wanted]
+    found = world.management.lists.get("VirtualDestination") or ()
+    return [Destination(meta(d)["namespace"], meta(d)["name"], spec(d)) for d in found]
+
+
+def backing_services(destination: Destination, facts: Facts) -> list[Json]:
+    """Services of a cluster that the destination's selectors take in, the oldest first."""
+    found = [
+        service
+        for service in facts.of("Service")
+        for selector in destination.spec.get("services") or ()
+        if within(selector.get("labels") or {}, labels_of(service))
+        and selector.get("name") in (None, "", meta(service).get("name"))
+        and selector.get("namespace") in (None, "", meta(service).get("namespace"))
+        and selector.get("cluster") in (None, "", facts.name)
+    ]
+    return sorted(
+        found, key=lambda s: (str(meta(s).get("creationTimestamp")), meta(s).get("namespace"), meta(s)["name"])
+    )
+
+
+def backing_pods(destination: Destination, facts: Facts) -> list[Json]:
+    """Pods behind the Service that counts."""
+    services = backing_services(destination, facts)[:1]
+    return [
+        pod
+        for s in services
+        for pod in living(facts.of("Pod"), meta(s)["namespace"], spec(s).get("selector") or {"": ""})
+    ]
+
+
+# -- places ----------------------------------------------------------------------------------------------------------
+
+
+def _each_destination(world: World) -> Iterator[Place]:
+    return (Place(world, world.management, d, d.title) for d in destinations(world))
+
+
+def _each_route_table(world: World) -> Iterator[Place]:
+    wanted = world.wanted("route_tables")
+    if wanted is None:
+        wanted = [meta(t) for t in world.management.lists.get("RouteTable") or ()]
+    return (Place(world, world.management, t, title("RouteTable", t["name"], t["namespace"])) for t in wanted)
+
+
+def _destination_in_cluster(world: World) -> Iterator[Place]:
+    return (Place(world, facts, d, d.title) for facts in world.workloads for d in destinations(world))
+
+
+def _target_in_cluster(world: World) -> Iterator[Place]:
+    return (
+        Place(world, facts, (d, target), f"{d.title} {target.host}:{target.port}")
+        for facts in world.workloads
+        for d in destinations(world)
+        for target in d.targets()
+    )
+
+
+# -- Services and Pods -----------------------------------------------------------------------------------------------
+
+
+def _backing_service(place: Place) -> Finding:
+    destination, facts = place.subject, place.facts
+    found = backing_services(destination, facts)
+    if found:
+        return ok(f"{title_of(found[0])} is selected")
+    for selector in destination.spec.get("services") or ():
+        labels, namespace = selector.get("labels") or {}, selector.get("namespace") or destination.namespace
+        pods = living(facts.of("Pod"), namespace, labels) if labels else []
+        if pods:
+            shown = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
+            return failed(f"Pods labelled {shown} run in {namespace}, but no Service has these labels")
+    others = [f.name for f in place.world.workloads if f is not facts and backing_services(destination, f)]
+    if not others:
+        return failed("its selectors match no Service in any cluster")
+    if len(others) == 1:
+        return warning(f"its selectors match no Service here, only one in {others[0]}: nothing to route between")
+    return ok(f"its selectors match no Service here, but some in {', '.join(others)}")
+
+
+def _service_unique(place: Place) -> Finding:
+    found = backing_services(place.subject, place.facts)
+    if len(found) > 1:
+        names = ", ".join(title_of(s) for s in found)
+        return warning(f"its selectors match {len(found)} Services, the oldest counts: {names}")
+    return ok("its selectors match one Service" if found else "its selectors match no Service here")
+
+
+def _backends(place: Place) -> Finding:
+    pods = backing_pods(place.subject, place.facts)
+    services = backing_services(place.subject, place.facts)
+    if not services:
+        return ok("no Service of it in this cluster")
+    if not any(is_ready(pod) for pod in pods):
+        why = "; ".join(f"{meta(pod)['name']}: {pod_trouble(pod)}" for pod in pods) or "it selects no Pod"
+        return failed(f"{title_of(services[0])} has no ready Pod: {why}", object=title_of(services[0]))
+    bad = [pod for pod in pods if not is_ready(pod)]
+    if bad:
+        return warning(f"{title_of(bad[0])} is not ready: {pod_trouble(bad[0])}", object=title_of(bad[0]))
+    asleep = [
+        title_of(d)
+        for d in place.facts.of("Deployment")
+        if spec(d).get("replicas") == 0
+        and meta(d).get("namespace") == meta(services[0]).get("namespace")
+        and within(
+            spec(services[0]).get("selector") or {"": ""},
+            ((spec(d).get("template") or {}).get("metadata") or {}).get("labels") or {},
+        )
+    ]
+    if asleep:
+        return warning(f"{asleep[0]} is scaled to 0 replicas", object=asleep[0])
+    return ok(f"{len(pods)} ready Pods behind {title_of(services[0])}")
+
+
+def _injection(place: Place) -> Finding:
+    pods = backing_pods(place.subject, place.facts)
+    served = {r for i in place.facts.istio["istiods"] for r in (i["revision"], *i["tags"])}
+    default = bool(place.facts.istio["default_injectors"])
+    for name in sorted({meta(pod)["namespace"] for pod in pods}):
+        labels = labels_of(place.facts.find("Namespace", name))
+        on = default if labels.get("istio-injection") == "enabled" else labels.get("istio.io/rev") in served
+        bare = [pod for pod in pods if meta(pod)["namespace"] == name and not has_sidecar(pod)]
+        shown = (
+            ", ".join(f"{k}={labels[k]}" for k in ("istio-injection", "istio.io/rev") if k in labels)
+            or "no injection label"
+        )
+        right = f"label it istio.io/rev={' or '.join(sorted(served))} and restart its Deployments"
+        if not on and labels.get("istio-injection") != "disabled":
+            text = f"Namespace {name} has {shown}, the revisions served are {', '.join(sorted(served)) or 'none'}"
+            return failed(f"{text}; {title_of(bare[0])} has no sidecar", right) if bare else warning(text, right)
+        if bare:
+            return failed(
+                f"{title_of(bare[0])} has no sidecar",
+                "restart its Deployment: it started before injection was on",
+                title_of(bare[0]),
+            )
+    return ok(f"{len(pods)} Pods have a sidecar" if pods else "no Pod of it in this cluster")
+
+
+# -- Gloo's objects --------------------------------------------------------------------------------------------------
+
+
+def _virtual_destination(place: Place) -> Finding:
+    wanted: Destination = place.subject
+    found = place.facts.find("VirtualDestination", wanted.name, wanted.namespace)
+    if found is None:
+        elsewhere = [
+            f.name
+            for f in place.world.workloads
+            if wanted.name in [meta(d).get("name") for d in f.lists.get("VirtualDestination", ())]
+        ]
+        where = f"; one of this name is in {', '.join(elsewhere)}" if elsewhere else ""
+        return failed(
+            f"{wanted.title} does not exist in {place.cluster}{where}", "create it with site.yml --tags routing"
+        )
+    told = status(found)
+    if told and "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
+        return failed(f"{wanted.title} belongs to no workspace", "let a Workspace select its namespace")
+    state = accepted(found, f", {told.get('numSelectedBackingServices', 0)} Services behind it")
+    if state.verdict == "ok" and wanted.spec.get("services") and not told.get("numSelectedBackingServices"):
+        return failed(
+            f"{wanted.title} is ACCEPTED but selects no Service in any cluster", "compare its selectors with labels"
+        )
+    return state
+
+
+def _route_table(place: Place) -> Finding:
+    found = place.facts.find("RouteTable", place.subject["name"], place.subject["namespace"])
+    if found is None:
+        return failed(f"{place.object} does not exist in {place.cluster}", "create it with site.yml --tags routing")
+    told = status(found)
+    if told and "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
+        return failed(f"{place.object} belongs to no workspace", "let a Workspace select its namespace")
+    return accepted(found)
+
+
+# -- translation -----------------------------------------------------------------------------------------------------
+
+
+def objects_of(facts: Facts) -> translation.Objects:
+    """The lists of a cluster as translation wants them."""
+    return translation.Objects(
+        service_entries=facts.of("ServiceEntry"),
+        workload_entries=facts.of("WorkloadEntry"),
+        pods=facts.of("Pod"),
+        http_routes=facts.of("HTTPRoute"),
+        destination_rules=facts.of("DestinationRule"),
+    )
+
+
+def _first(problems: Iterable[translation.Problem], fine: str, hint: str = "") -> Finding:
+    texts = [problem.text for problem in problems]
+    return failed("; ".join(texts), hint) if texts else ok(fine)
+
+
+def _service_entry(place: Place) -> Finding:
+    _destination, target = place.subject
+    if "ServiceEntry" in place.facts.absent:
+        return failed("the API server does not serve ServiceEntries", "install Istio's CRDs")
+    entry, problems = translation.find_entry(objects_of(place.facts), target)
+    if entry is not None:
+        problems = problems + translation.entry_problems(entry, target)
+    return _first(problems, title_of(entry) if entry else "")
+
+
+def _workload_entries(place: Place) -> Finding:
+    destination, target = place.subject
+    objects = objects_of(place.facts)
+    entry, _problems = translation.find_entry(objects, target)
+    if entry is None:
+        return failed("without a ServiceEntry nobody looks for them")
+    remote, problems = translation.remote_endpoints(entry, objects.workload_entries, target)
+    others = [f.name for f in place.world.workloads if f is not place.facts and backing_services(destination, f)]
+    reachable = [row for row in remote if row["address"] or row["network"]]
+    if not problems and len(reachable) < len(others):
+        return failed(
+            f"{len(reachable)} WorkloadEntries stand for other clusters, Services are in {', '.join(others)}",
+            "is the east-west gateway of each chosen by the WorkspaceSettings, does it have an address?",
+        )
+    shown = ", ".join(f"{row['address']}:{row['port']}" for row in reachable)
+    return _first(problems, f"other clusters at {shown}" if shown else "no other cluster has a Service of it")
+
+
+def _endpoints(place: Place) -> Finding:
+    _destination, target = place.subject
+    objects = objects_of(place.facts)
+    entry, _problems = translation.find_entry(objects, target)
+    local = translation.local_endpoints(entry, objects.pods) if entry else []
+    remote = translation.remote_endpoints(entry, objects.workload_entries, target)[0] if entry else []
+    usable = sum(row["ready"] for row in local) + sum(bool(row["address"] or row["network"]) for row in remote)
+    if not usable:
+        return failed("it has no ready endpoint: requests get 503 no healthy upstream")
+    return ok(f"{sum(row['ready'] for row in local)} local and {len(remote)} remote endpoints")
+
+
+def _locality(place: Place) -> Finding:
+    _destination, target = place.subject
+    for rule in place.facts.of("DestinationRule"):
+        policy = spec(rule).get("trafficPolicy") or {}
+        parts = [policy, *(policy.get("portLevelSettings") or ())]
+        locality = any((part.get("loadBalancer") or {}).get("localityLbSetting") for part in parts)
+        if spec(rule).get("host") == target.host and locality and any("outlierDetection" in part for part in parts):
+            return warning(
+                f"{title_of(rule)} keeps traffic in the cluster while its own instances are healthy",
+                object=title_of(rule),
+            )
+    return ok("no DestinationRule keeps its traffic in one cluster")
+
+
+_GLOO = ("management-server", "licence", "workspace", "east-west-selected")
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "backing-service", "a Service stands behind the destination", _destination_in_cluster, _backing_service,
+        "compare the destination's selectors with the labels of Services, not of Pods",
+    ),
+    Check(
+        "service-unique", "one Service per cluster stands behind the destination", _destination_in_cluster,
+        _service_unique, "make the selectors narrower: a name or a namespace", ("backing-service",),
+    ),
+    Check(
+        "backends", "Pods behind the destination are ready", _destination_in_cluster, _backends,
+        "look at their events and logs", ("backing-service",),
+    ),
+    Check(
+        "injection", "Pods behind the destination are in the mesh", _destination_in_cluster, _injection,
+        "", ("istiod", "backing-service", "backends"),
+    ),
+    Check(
+        "virtual-destination", "VirtualDestination is accepted", _each_destination, _virtual_destination,
+        "its message tells what the management server does not like", _GLOO, ("agent-connected", "backing-service"),
+    ),
+    Check(
+        "route-table", "RouteTable is accepted", _each_route_table, _route_table,
+        "its message tells what the management server does not like",
+        (*_GLOO, "virtual-destination"), ("agent-connected",),
+    ),
+    Check(
+        "service-entry", "destination is translated", _target_in_cluster, _service_entry,
+        "the agent writes it: read the logs of the agent and of the management server",
+        ("agent-connected", "virtual-destination"),
+    ),
+    Check(
+        "workload-entries", "other clusters stand behind the destination", _target_in_cluster, _workload_entries,
+        "without them all answers are local", ("service-entry",), ("east-west-address", "east-west-port"),
+    ),
+    Check(
+        "endpoints", "destination has ready endpoints", _target_in_cluster, _endpoints,
+        "scale the workloads up", ("service-entry", "workload-entries"),
+    ),
+    Check(
+        "locality", "traffic is spread over all clusters", _target_in_cluster, _locality,
+        "wanted with a FailoverPolicy; then not every instance answers while all are healthy",
+    ),
+)  # fmt: skip
