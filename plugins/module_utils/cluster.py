@@ -418,18 +418,6 @@ class Cluster:
         sock.setblocking(True)
         return sock
 
-    def logs(self, namespace: str, pod: str, container: str, lines: int, previous: bool = False) -> str:
-        """The last lines a container wrote. Raises Forbidden, NotFound, or ClusterError (not started)."""
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        query = {"container": container, "tailLines": str(lines), "limitBytes": str(lines * 1024)}
-        if previous:
-            query["previous"] = "true"
-        response = self._open("GET", path, query, _title("Pod", namespace, pod), None)
-        try:
-            return bytes(response.data).decode(errors="replace")
-        finally:
-            response.release_conn()
-
     def _stream_error(self, what: str, exc: Exception) -> ClusterError:
         """The API server's answer, which the kubernetes package hides behind status 0 and a text with its headers."""
         refusal = exc.__context__

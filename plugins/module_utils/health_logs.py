@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from . import redaction
+
 #: lines read of a container at most
 LINES = 200
 EXCERPT = 300
@@ -121,28 +123,7 @@ def cause(text: str, patterns: Sequence[Pattern]) -> Cause | None:
     return None
 
 
-_SECRETS: tuple[tuple[str, str], ...] = (
-    # JSON web tokens, PEM blocks on one line, user:password@host, bearer headers
-    (r"eyJ[\w-]{5,}\.[\w-]+(\.[\w-]*)?", "<redacted>"),
-    (r"-----BEGIN[^-]*-----.*?(-----END[^-]*-----|$)", "<redacted>"),
-    (r"(\w+://)[^/\s:@]+:[^/\s@]+@", r"\1<redacted>@"),
-    (r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}", r"\1 <redacted>"),
-    (
-        r"(?i)([\w.-]*(?:token|password|passwd|secret|licen[cs]e[-_]?key|api[-_]?key|authorization|credential)[\w.-]*"
-        r"\\?[\"']?\s*[:=]\s*\\?[\"']?)(?!<)([^\s\"',;}\\]{6,})",
-        r"\1<redacted>",
-    ),
-    # a long word of mixed characters is taken for a key, a name with dots, dashes or slashes is not
-    (
-        r"(?<![\w/.-])(?=[A-Za-z0-9+/_]*\d)(?=[A-Za-z0-9+/_]*[A-Z])(?=[A-Za-z0-9+/_]*[a-z])[A-Za-z0-9+/_]{32,}={0,2}",
-        "<redacted>",
-    ),
-)
-
-
 def quote(line: str) -> str:
     """A line as it may be shown: one line, without secrets, not too long."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in line).split())
-    for pattern, instead in _SECRETS:
-        text = re.sub(pattern, instead, text)
+    text = " ".join(redaction.text("".join(c if c.isprintable() else " " for c in line)).split())
     return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
