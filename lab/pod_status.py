@@ -16,7 +16,7 @@ from lab.endpoints import Object, uid_of
 PAUSES = (0, 10, 20)  # before each restart of a failing container, the last one repeated; up to 300 in production
 RECOVERED = 600.0  # seconds a run must last for the next failure to count as the first
 
-_REGISTRY = re.compile(r"([^/]*\.invalid)(:\d+)?/")
+_NO_REGISTRY = re.compile(r"[^/]*\.invalid(:\d+)?/")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def resumed(pod: Object, name: str) -> Life:
 
 def cannot_be_pulled(image: str) -> bool:
     """Whether an image's registry is one of a domain that is reserved for names that never exist (RFC 2606)."""
-    return _REGISTRY.match(image) is not None
+    return _NO_REGISTRY.match(image) is not None
 
 
 def status(
@@ -127,11 +127,12 @@ def _container(pod: Object, told: Object, life: Life) -> dict[str, Any]:
 
 
 def _not_pulled(image: str) -> dict[str, str]:
-    registry = (_REGISTRY.match(image) or [""])[0].rstrip("/")
-    host = registry.partition(":")[0]
+    registry, _, path = image.partition("/")
+    repository, _, tag = path.partition(":")
+    why = f"dial tcp: lookup {registry.partition(':')[0]}: no such host"
     failed = (
         f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": failed to do request: '
-        f'Head "https://{registry}/v2/": dial tcp: lookup {host}: no such host'
+        f'Head "https://{registry}/v2/{repository}/manifests/{tag or "latest"}": {why}'
     )
     return {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}": ErrImagePull: {failed}'}
 
