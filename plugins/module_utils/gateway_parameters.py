@@ -19,7 +19,7 @@ from .converge import checked, converge
 from .errors import ClusterError, Invalid, NotServed
 from .kinds import group_of
 from .objects import is_ours
-from .proxy import SETTINGS, deep_merge, yaml_changes
+from .proxy_settings import SETTINGS, deep_merge, yaml_changes
 
 Json = dict[str, Any]
 

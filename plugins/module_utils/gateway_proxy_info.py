@@ -2,18 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module gateway_proxy_info: read what concerns the Gateways, judge, wait."""
+"""Engine of the module gateway_proxy_info: read what concerns the Gateways, judge, wait, restart where it must be."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from . import proxy
+from . import proxy, proxy_restart
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
-from .readiness import Verdict, together
+from .parameter_kinds import PARAMETER_KINDS
+from .proxy_record import record
+from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects, Situation, Want, situations
+from .readiness import Verdict, together, waiting
 from .watching import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -25,48 +29,81 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "parameters": {"type": "str"},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 300},
+    "restart": {"type": "str", "choices": ["never", "if_needed"], "default": "never"},
 }
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 #: Two writers race on a Gateway's status; what changed within this time has to be seen unchanged for so long.
 FRESH, SETTLE = 10.0, 2.0
-#: A failure that stays for so long is one; the causes judged here do not heal by themselves.
+#: What changed within FRESH may be repaired by the next write: a failure has to stay for so long then.
 FAILED_AFTER = 8.0
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: proxies, msg, requests. Raises ClusterError with the first cause when `expect` or `wait` is not met."""
+    """Result: proxies, restarted, msg, requests. Raises ClusterError with the first cause when `expect` or `wait` is
+    not met."""
     if params.get("gateway") and not params.get("namespace"):
         raise ClusterError("gateway_proxy_info: 'gateway' needs 'namespace'", option="namespace")
+    waits = bool(params.get("wait")) and not check
     with connect(params) as cluster:
         reader = _Reader(cluster, params)
         with Watcher(cluster, reader.collections) as watcher:
-            if params.get("wait") and not check:
-                watcher.until(
-                    reader.judge,
-                    float(params.get("wait_timeout") or 0),
-                    progress,
-                    settle=reader.settle(watcher.view),
-                    failed_after=FAILED_AFTER,
-                )
+            if waits:
+                _wait(watcher, reader, params, progress)
+            restarted = _restart(reader, watcher.view, check) if params.get("restart") == "if_needed" else []
+            if waits and restarted:
+                _wait(watcher, reader, params, progress)
             records = reader.records(watcher.view)
-        facts = {"proxies": records, "requests": cluster.requests}
+        facts = {
+            "changed": bool(restarted),
+            "proxies": records,
+            "restarted": restarted,
+            "requests": cluster.requests,
+        }
         bad = [r for r in records if r["verdict"] != "ready"]
         if bad and not check and (params.get("wait") or params.get("expect")):
-            waited = (
-                f" within {params['wait_timeout']} s" if params.get("wait") and bad[0]["verdict"] == "waiting" else ""
-            )
-            text = "; ".join(f"{r['cause']}" for r in bad)
-            raise ClusterError(
-                f"{cluster.name}: Gateway {bad[0]['namespace']}/{bad[0]['gateway']} not ready{waited}: {text}",
-                cluster=cluster.name,
-                **facts,
-            )
-        return {"changed": False, "msg": _sentence(cluster.name, records), **facts}
+            late = f" within {params['wait_timeout']} s" if waits and bad[0]["verdict"] == "waiting" else ""
+            text = "; ".join(f"Gateway {r['namespace']}/{r['gateway']} not ready{late}: {r['cause']}" for r in bad)
+            raise ClusterError(f"{cluster.name}: {text}", cluster=cluster.name, **facts)
+        return {"msg": _sentence(cluster.name, records, restarted, check), **facts}
 
 
-def _sentence(cluster: str, records: list[Json]) -> str:
+def _wait(watcher: Watcher, reader: _Reader, params: dict[str, Any], progress: Callable[[str], None]) -> None:
+    fresh = reader.fresh(watcher.view)
+    watcher.until(
+        reader.judge,
+        float(params.get("wait_timeout") or 0),
+        progress,
+        settle=SETTLE if fresh else 0.0,
+        failed_after=FAILED_AFTER if fresh else 0.0,
+    )
+
+
+def _restart(reader: _Reader, view: View, check: bool) -> list[Json]:
+    """Roll the Deployments whose Pods a new bootstrap cannot reach otherwise; records with the reason."""
+    rows = []
+    stamp = datetime.fromtimestamp(reader.cluster.server_time or time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for situation in reader.situations(view):
+        reason = proxy_restart.restart_reason(situation)
+        if not reason:
+            continue
+        patch = proxy_restart.restart_patch(situation, stamp)
+        # Force: kubectl may have set the same annotation. A dry run in check mode says whether it may be done.
+        reader.cluster.apply(patch, force=True, dry_run=check)
+        reader.stamps[situation.namespace, situation.name] = stamp
+        rows.append(
+            {
+                "namespace": situation.namespace,
+                "gateway": situation.name,
+                "deployment": patch["metadata"]["name"],
+                "reason": reason,
+            }
+        )
+    return rows
+
+
+def _sentence(cluster: str, records: list[Json], restarted: list[Json], check: bool) -> str:
     if not records:
         return f"{cluster}: there is no Gateway"
     parts = [
@@ -78,6 +115,8 @@ def _sentence(cluster: str, records: list[Json]) -> str:
         )
         for r in records
     ]
+    done = "would be restarted" if check else "restarted"
+    parts += [f"Deployment {r['namespace']}/{r['deployment']} {done}: {r['reason']}" for r in restarted]
     return f"{cluster}: {'; '.join(parts)}"
 
 
@@ -88,8 +127,9 @@ class _Reader:
         self.cluster = cluster
         self.namespace: str | None = params.get("namespace")
         self.gateway: str | None = params.get("gateway")
+        self.stamps: dict[tuple[str, str], str] = {}  # restarts of ours, by Gateway
         expect = params.get("expect")
-        self.want = proxy.Want(
+        self.want = Want(
             expect=tuple(expect) if expect else None,
             istiod=params.get("istiod") or None,
             parameters=params.get("parameters"),
@@ -98,67 +138,71 @@ class _Reader:
         self.gateways = Collection(GATEWAY_API, "Gateway", here, name=self.gateway)
         self.classes = Collection(GATEWAY_API, "GatewayClass")
         # of all namespaces: parameters in the wrong one are to be found
-        self.parameters = Collection("gateway.kgateway.dev/v1alpha1", "GatewayParameters")
+        self.parameters = {kind: Collection(kind.api_version, kind.kind) for kind in PARAMETER_KINDS}
         # of all namespaces: the proxies, the controller and the istiods
         self.deployments = Collection("apps/v1", "Deployment")
         self.services = Collection("v1", "Service")
-        self.replica_sets = Collection("apps/v1", "ReplicaSet", here, proxy.GATEWAY_LABEL)
-        self.pods = Collection("v1", "Pod", here, proxy.GATEWAY_LABEL)
-        self.root_certs = Collection("v1", "ConfigMap", here, name=proxy.ROOT_CERT)
+        self.replica_sets = Collection("apps/v1", "ReplicaSet", here, GATEWAY_LABEL)
+        self.pods = Collection("v1", "Pod", here, GATEWAY_LABEL)
+        self.bootstraps = Collection("v1", "ConfigMap", here, GATEWAY_LABEL)
+        self.root_certs = Collection("v1", "ConfigMap", here, name=ROOT_CERT)
+        # of the istiods: only their mesh configs tell the mesh ID
+        self.meshes = Collection("v1", "ConfigMap", labels="istio.io/rev")
+        self.namespaces = Collection("v1", "Namespace", name=here)
         self.collections = [
             self.gateways,
             self.classes,
-            self.parameters,
+            *self.parameters.values(),
             self.deployments,
             self.services,
             self.replica_sets,
             self.pods,
+            self.bootstraps,
             self.root_certs,
+            self.meshes,
+            self.namespaces,
         ]
 
-    def situations(self, view: View) -> list[proxy.Situation]:
-        named = [(str(self.namespace), self.gateway)] if self.gateway else []
-        found = {(g["metadata"]["namespace"], g["metadata"]["name"]): g for g in view.items(self.gateways)}
-        return [self._situation(view, ns, name, found.get((ns, name))) for ns, name in named or sorted(found)]
-
-    def _situation(self, view: View, namespace: str, name: str, gateway: Json | None) -> proxy.Situation:
-        def children(collection: Collection) -> list[Json]:
-            return [
-                o
-                for o in view.items(collection)
-                if o["metadata"]["namespace"] == namespace
-                and (o["metadata"].get("labels") or {}).get(proxy.GATEWAY_LABEL) == name
-            ]
-
-        return proxy.Situation(
-            namespace=namespace,
-            name=name,
-            gateway=gateway,
+    def situations(self, view: View) -> list[Situation]:
+        objects = Objects(
+            gateways=view.items(self.gateways),
             classes=view.items(self.classes),
-            parameters=view.items(self.parameters) if view.served(self.parameters) else None,
+            parameters={k: view.items(c) if view.served(c) else None for k, c in self.parameters.items()},
             deployments=view.items(self.deployments),
             services=view.items(self.services),
-            replica_sets=children(self.replica_sets),
-            pods=children(self.pods),
-            root_cert=any(c["metadata"]["namespace"] == namespace for c in view.items(self.root_certs)),
-            want=self.want,
+            replica_sets=view.items(self.replica_sets),
+            pods=view.items(self.pods),
+            config_maps=[o for c in (self.bootstraps, self.root_certs, self.meshes) for o in view.items(c)],
+            namespaces=view.items(self.namespaces),
         )
+        return situations(objects, self.want, self.namespace, self.gateway)
 
     def judge(self, view: View) -> Verdict:
         """One verdict on all Gateways."""
-        verdicts = {f"Gateway {s.namespace}/{s.name}": proxy.judge(s) for s in self.situations(view)}
-        return together(verdicts) if verdicts else Verdict("waiting", "there is no Gateway")
+        verdicts = {s.title: self._judge(s) for s in self.situations(view)}
+        return together(verdicts) if verdicts else waiting("there is no Gateway")
+
+    def _judge(self, situation: Situation) -> Verdict:
+        stamp = self.stamps.get((situation.namespace, situation.name))
+        if stamp and proxy_restart.restarted_at(situation.deployment) != stamp:
+            return waiting(f"{situation.title}: its restart has not been seen yet")
+        return proxy.judge(situation)
 
     def records(self, view: View) -> list[Json]:
-        return [proxy.record(self.cluster.name, s, proxy.judge(s)) for s in self.situations(view)]
+        return [record(self.cluster.name, s, proxy.judge(s)) for s in self.situations(view)]
 
-    def settle(self, view: View) -> float:
-        """How long a ready verdict has to hold: not at all where nothing was written lately."""
-        objects = [*view.items(self.gateways), *view.items(self.parameters)]
-        objects += [s.deployment for s in self.situations(view) if s.deployment]
-        newest = max((_last_write(o) for o in objects), default=0.0)
+    def fresh(self, view: View) -> bool:
+        """Whether anything that counts was written lately, by the API server's clock."""
+        objects = [o for c in (self.gateways, self.classes, *self.parameters.values()) for o in view.items(c)]
+        objects += [*view.items(self.pods), *view.items(self.bootstraps)]
+        for s in self.situations(view):
+            objects += [o for o in (s.deployment, s.controller, s.service) if o]
+            planes = {(r["namespace"], r["name"]) for r in s.objects.istiods["istiods"]}
+            objects += [
+                d for d in s.objects.deployments if (d["metadata"]["namespace"], d["metadata"]["name"]) in planes
+            ]
         now = self.cluster.server_time
-        return SETTLE if now is None or now - newest < FRESH else 0.0
+        return now is None or now - max(map(_last_write, objects), default=0.0) < FRESH
 
 
 def _last_write(obj: Json) -> float:

@@ -18,10 +18,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
-from . import istiod, istiod_info, proxy
+from . import istiod, istiod_info
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotServed
 from .health import Finding, Unread, failed, ok
+from .proxy_situation import GATEWAY_LABEL, ROOT_CERT
 from .readiness import judge
 
 Json = dict[str, Any]
@@ -63,8 +64,8 @@ MANAGEMENT: tuple[Listing, ...] = (
 #: beside what istiod_info.read() brings: Services, Deployments, Namespaces, ConfigMaps, webhooks, EndpointSlices
 WORKLOAD: tuple[Listing, ...] = (
     Listing("v1", "Pod"),
-    Listing("apps/v1", "ReplicaSet", labels=proxy.GATEWAY_LABEL),
-    Listing("v1", "ConfigMap", fields=f"metadata.name={proxy.ROOT_CERT}"),
+    Listing("apps/v1", "ReplicaSet", labels=GATEWAY_LABEL),
+    Listing("v1", "ConfigMap", fields=f"metadata.name={ROOT_CERT}"),
     Listing("operator.gloo.solo.io/v1", "ServiceMeshController"),
     Listing(NETWORKING, "VirtualDestination"),
     Listing(ISTIO_API, "ServiceEntry"),

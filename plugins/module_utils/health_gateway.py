@@ -19,6 +19,9 @@ from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, meta, spec, title, title_of
 from .health_mesh import gateways
 from .health_routing import destinations, objects_of
+from .parameter_kinds import CONTROLLERS, GATEWAY_PARAMETERS
+from .proxy_controller import INTEGRATION, switch
+from .proxy_situation import MESH_CONTAINERS, Objects, Situation, Want
 from .readiness import Verdict, judge
 from .workloads import is_ready, living
 
@@ -57,7 +60,7 @@ def _ours(facts: Facts, gateway: Json) -> bool:
     wanted = spec(gateway).get("gatewayClassName")
     for found in facts.lists.get("GatewayClass") or ():
         if meta(found).get("name") == wanted:
-            return spec(found).get("controllerName") in proxy.CONTROLLERS
+            return spec(found).get("controllerName") in CONTROLLERS
     return True
 
 
@@ -81,35 +84,28 @@ def routes_of(world: World, facts: Facts) -> list[Route]:
     return [r for r in found if any(parent in ours for parent in r.parents())]
 
 
-def situation(world: World, facts: Facts, namespace: str, name: str) -> proxy.Situation:
+def situation(world: World, facts: Facts, namespace: str, name: str) -> Situation:
     """Everything proxy.py wants to know of a Gateway."""
-
-    def children(kind: str) -> list[Json]:
-        return [
-            o
-            for o in facts.of(kind)
-            if meta(o).get("namespace") == namespace and (meta(o).get("labels") or {}).get(proxy.GATEWAY_LABEL) == name
-        ]
-
     leads_to_mesh = any(
         ref.get("kind") == "Hostname"
         for r in routes_of(world, facts)
         if (namespace, name) in r.parents()
         for ref in r.backends()
     )
-    return proxy.Situation(
-        namespace=namespace,
-        name=name,
-        gateway=facts.find("Gateway", name, namespace),
+    served = "GatewayParameters" not in facts.absent
+    objects = Objects(
+        gateways=facts.of("Gateway"),
         classes=facts.of("GatewayClass"),
-        parameters=None if "GatewayParameters" in facts.absent else facts.of("GatewayParameters"),
+        parameters={GATEWAY_PARAMETERS: facts.of("GatewayParameters") if served else None},
         deployments=facts.of("Deployment"),
         services=facts.of("Service"),
-        replica_sets=children("ReplicaSet"),
-        pods=children("Pod"),
-        root_cert=facts.find("ConfigMap", proxy.ROOT_CERT, namespace) is not None,
-        want=proxy.Want(("kgateway-proxy", *proxy.MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod),
+        replica_sets=facts.of("ReplicaSet"),
+        pods=facts.of("Pod"),
+        config_maps=facts.of("ConfigMap"),
+        namespaces=facts.of("Namespace"),
     )
+    want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
+    return Situation(objects, namespace, name, want)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -138,7 +134,7 @@ def _gateway_api(place: Place) -> Finding:
     return ok("GatewayClass, Gateway and HTTPRoute are served")
 
 
-def _of_proxy(check: Callable[[proxy.Situation], Verdict | None]) -> Callable[[Place], Finding]:
+def _of_proxy(check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:
     def look(place: Place) -> Finding:
         found = situation(place.world, place.facts, *place.subject)
         verdict = check(found)
@@ -151,12 +147,12 @@ def _of_proxy(check: Callable[[proxy.Situation], Verdict | None]) -> Callable[[P
     return look
 
 
-def _told_by_logs(place: Place, found: proxy.Situation) -> health_logs.Cause | None:
+def _told_by_logs(place: Place, found: Situation) -> health_logs.Cause | None:
     """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
     sources: list[tuple[Json, str, Any]] = []
     if found.deployment is None and found.controller is not None:
         sources += [(pod, "", health_logs.CONTROLLER) for pod in _pods_of(place.facts, found.controller)]
-    for pod in proxy.current_pods(found) if found.deployment else ():
+    for pod in found.current_pods if found.deployment else ():
         names = [c.get("name") for c in spec(pod).get("containers") or ()]
         if not is_ready(pod) and "istio-proxy" in names:
             istio = place.facts.istiod or {}
@@ -186,30 +182,38 @@ def _pods_of(facts: Facts, deployment: Json) -> list[Json]:
     return living(facts.of("Pod"), str(meta(deployment).get("namespace")), labels)
 
 
-#: name of the function in proxy.CHECKS -> (id, what holds when it finds nothing)
+#: name in proxy.CHECKS -> (id, what holds when it finds nothing)
 PROXY_CHECKS: dict[str, tuple[str, str]] = {
     "gateway": ("gateway", "Gateway exists"),
-    "class": ("gateway-class", "GatewayClass is served"),
+    "class": ("gateway-class", "GatewayClass is one of Gloo Gateway or kgateway"),
     "controller": ("gateway-controller", "gateway controller runs"),
+    "class-served": ("gateway-class-served", "GatewayClass is served"),
     "parameters": ("gateway-parameters", "parameters of the Gateway are found"),
     "switch": ("gateway-switches", "controller adds the mesh's containers"),
     "generation": ("gateway-accepted", "controller has accepted the Gateway"),
-    "self_managed": ("gateway-self-managed", "controller deploys the proxy"),
-    "ids": ("gateway-ids", "IDs in the parameters stay text"),
-    "istiod": ("gateway-istiod", "proxy is told the right istiod and cluster ID"),
+    "self-managed": ("gateway-self-managed", "controller deploys the proxy"),
+    "settings": ("gateway-settings", "settings in the parameters can work"),
+    "istiod-address": ("gateway-istiod-address", "proxy is told the address of an istiod"),
+    "cluster-id": ("gateway-cluster-id", "proxy is told the cluster ID istiod knows"),
+    "istiod": ("gateway-istiod", "istiod serves the proxy"),
     "deployment": ("gateway-deployment", "proxy is deployed as the parameters say"),
     "rollout": ("gateway-pods", "proxy's Pods are ready"),
     "listeners": ("gateway-listeners", "listeners are programmed"),
     "address": ("gateway-address", "Gateway has an address"),
 }
-_BEYOND_PROXY = {"gateway-istiod": ("istiod",), "gateway-pods": ("istiod", "root-shared")}
+_BEYOND_PROXY = {
+    "gateway-istiod-address": ("istiod",),
+    "gateway-cluster-id": ("istiod",),
+    "gateway-istiod": ("istiod",),
+    "gateway-pods": ("istiod", "root-shared"),
+}
 
 
 def _proxy_checks() -> Iterator[Check]:
     """Each stands on the ones before it: proxy.CHECKS runs from cause to symptom."""
     before: tuple[str, ...] = ("gateway-api",)
-    for check in proxy.CHECKS:
-        id, text = PROXY_CHECKS[check.__name__.removeprefix("_check_")]
+    for name, check in proxy.CHECKS:
+        id, text = PROXY_CHECKS[name]
         yield Check(id, text, each_gateway, _of_proxy(check), "", (*before, *_BEYOND_PROXY.get(id, ())))
         before = (*before, id)
 
@@ -227,14 +231,13 @@ def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
 
 def _integration(place: Place) -> Finding:
     found = situation(place.world, place.facts, *place.subject)
-    switch = proxy.record(place.cluster, found, Verdict("ready"))["controller"]["integration"]
     version = version_of(found.controller)
     if found.controller is None:
         raise Unread("no single Deployment has settings of kgateway")
     named = title_of(found.controller)
-    if switch is not False:
-        return ok(f"{proxy.INTEGRATION} is on in {named}", named)
-    text = f"{proxy.INTEGRATION} is off in {named}"
+    if switch(found.controller, INTEGRATION) is not False:
+        return ok(f"{INTEGRATION} is on in {named}", named)
+    text = f"{INTEGRATION} is off in {named}"
     if version and version >= (2, 3, 0):
         return failed(f"{text}: from 2.3 on it then finds no ServiceEntry (unknown backend kind)", object=named)
     return warning(f"{text}: versions from 2.3 on will find no ServiceEntry", object=named)
@@ -318,7 +321,7 @@ CHECKS: tuple[Check, ...] = (
     *_proxy_checks(),
     Check(
         "gateway-integration", "controller finds ServiceEntries", each_gateway, _integration,
-        f"set controller.extraEnv.{proxy.INTEGRATION} to true in its Helm values",
+        f"set controller.extraEnv.{INTEGRATION} to true in its Helm values",
         ("gateway-api", "gateway", "gateway-controller"),
     ),
     Check(

@@ -29,6 +29,7 @@ from .cluster import Cluster
 from .errors import BadKubeconfig, ClusterError
 from .health_facts import AGENT, SERVER, Facts, World, flag, status
 from .health_probes import LiveProbes
+from .proxy_record import record
 
 Json = dict[str, Any]
 
@@ -162,7 +163,7 @@ def _cluster(world: World, facts: Facts) -> Json:
 
 def _gateways(world: World, facts: Facts) -> list[Json]:
     situations = [health_gateway.situation(world, facts, *found) for found in health_gateway.gateways_of(world, facts)]
-    return [proxy.record(facts.name, found, proxy.judge(found)) for found in situations]
+    return [record(facts.name, found, proxy.judge(found)) for found in situations]
 
 
 def _destinations(world: World) -> list[Json]:

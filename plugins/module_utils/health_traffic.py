@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import proxy
+from . import proxy_record
 from .health import Check, Finding, Place, failed, ok
 from .health_facts import World, spec
 from .health_gateway import gateways_of, routes_of, situation
@@ -111,7 +111,7 @@ def _route_match(place: Place) -> Finding:
 
 
 def _address(place: Place) -> str:
-    found = proxy.addresses(situation(place.world, place.facts, *place.subject[1]))
+    found = situation(place.world, place.facts, *place.subject[1]).addresses
     return found[0] if found else ""
 
 
@@ -134,7 +134,7 @@ def _answers(place: Place) -> Finding:
         return failed(
             f"no ready Pod of {selection['namespace']} with {selection['label_selector']} could answer", "scale them up"
         )
-    url = proxy.url(situation(place.world, place.facts, *gateway)) if gateway else None
+    url = proxy_record.url(situation(place.world, place.facts, *gateway)) if gateway else None
     if gateway and not url:
         return failed(f"Gateway {'/'.join(gateway)} has no HTTP listener with an address to ask")
     told = place.world.probes.ask(place.cluster, proof, expect, url)

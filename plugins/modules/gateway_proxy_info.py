@@ -12,16 +12,31 @@ module: gateway_proxy_info
 short_description: Whether a Gateway's proxy runs as it should, and the first cause when not
 version_added: 0.1.0
 description:
-  - Reads what concerns a Gateway of Gloo Gateway or kgateway - class, controller and its switches, GatewayParameters,
+  - Reads what concerns a Gateway of Gloo Gateway or kgateway - class, controller and its switches, parameters,
     Deployment, Pods, Service, istiod - and gives one verdict with the first cause, not the last symptom.
   - The Gateway's conditions alone are not believed, because the controller says True where it knows nothing bad.
+  - Parameters of every product are read - C(GatewayParameters), C(GlooGatewayParameters),
+    C(EnterpriseKgatewayParameters) - and merged as the controller does, those of the GatewayClass below the Gateway's.
+  - Without O(wait) it is one look, with O(wait) it follows the changes and tells on the way what is awaited.
   - In check mode it reports, but neither waits nor fails on what earlier tasks would have made.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes
-  - multicluster.gloo.attributes.info
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tell the truth without changing anything.
+    support: full
+    details: Says what O(restart) would restart.
+  diff_mode:
+    description: Tells what was or would be changed, in C(diff) mode.
+    support: none
+    details: All it ever changes is the mark of a restart, which RV(restarted) tells.
+  idempotent:
+    description: When run twice with the same arguments, the second run changes nothing.
+    support: full
+    details: Reads only, unless O(restart) finds a reason; restarted Pods give none.
 options:
   namespace:
     description:
@@ -37,6 +52,7 @@ options:
       - Fails with the first cause unless they are there and ready. V(sds) and V(istio-proxy) stand for the Istio
         integration.
       - Without it, what the controller's switch C(KGW_ENABLE_ISTIO_AUTO_MTLS) means is expected, and nothing fails.
+        Istio settings in the parameters with the switch off are a failure all the same.
     type: list
     elements: str
   istiod:
@@ -46,11 +62,12 @@ options:
     type: dict
   parameters:
     description:
-      - Name of the GatewayParameters that the Gateway must refer to.
+      - Name of the parameters that the Gateway or its class must refer to.
     type: str
   wait:
     description:
-      - Follow the changes until all is ready and stays so for a moment, or the same failure stays for some seconds.
+      - Follow the changes until all is ready or has failed for good. What was written in the last seconds has to stay
+        so for a moment, what is older counts at once.
     type: bool
     default: false
   wait_timeout:
@@ -58,23 +75,41 @@ options:
       - Seconds to wait at most.
     type: int
     default: 300
+  restart:
+    description:
+      - V(if_needed) rolls the Deployment when the Envoy bootstrap in the Gateway's ConfigMap is newer than the Envoys
+        that run and nothing else rolls it. Envoy reads its bootstrap only when it starts, and the controller leaves
+        the Pods alone when nothing but the bootstrap changes (statistics, DNS resolver, log format).
+      - It writes the annotation C(kubectl.kubernetes.io/restartedAt), as C(kubectl rollout restart) does, and says why.
+      - With O(wait) the rollout is awaited too.
+    type: str
+    choices: [never, if_needed]
+    default: never
 seealso:
   - module: multicluster.gloo.gateway_parameters
   - module: multicluster.gloo.istiod_info
 """
 
 EXAMPLES = r"""
-- name: Wait until the proxy has its three containers
+- name: Find istiod
+  multicluster.gloo.istiod_info:
+    kubeconfig: ~/.kube/config
+    context: cluster1
+  register: found
+
+- name: Wait until the proxy has its three containers, with settings that fit istiod
   multicluster.gloo.gateway_proxy_info:
     kubeconfig: ~/.kube/config
     context: cluster1
     namespace: gloo-system
     gateway: http
+    istiod: "{{ found.istiod }}"
     expect:
       - kgateway-proxy
       - sds
       - istio-proxy
     wait: true
+    restart: if_needed
 
 - name: How are all Gateways of the cluster?
   multicluster.gloo.gateway_proxy_info:
@@ -90,7 +125,7 @@ msg:
   type: str
   sample: "cluster1: Gateway gloo-system/http ready with kgateway-proxy, sds, istio-proxy at http://192.0.2.10:8080"
 proxies:
-  description: One record per Gateway.
+  description: One record per Gateway, always with all keys. What is unknown or not there is null.
   returned: always, once the cluster was read
   type: list
   elements: dict
@@ -112,7 +147,19 @@ proxies:
       type: str
       returned: success
     cause:
-      description: The first cause and what to do; empty when ready.
+      description: The first cause, what to do, and who serves clients meanwhile; empty when ready.
+      type: str
+      returned: success
+    check:
+      description:
+        - The check that did not hold, the first one in this order; empty when ready.
+        - V(gateway), V(class), V(controller), V(class-served), V(parameters), V(self-managed), V(switch),
+          V(generation), V(settings), V(istiod-address), V(cluster-id), V(istiod), V(deployment), V(rollout),
+          V(listeners), V(address).
+      type: str
+      returned: success
+    serving:
+      description: Whose Pods are ready - V(current) ones, V(former) ones of an older template, V(both) or V(none).
       type: str
       returned: success
     gateway_class:
@@ -127,18 +174,43 @@ proxies:
       description: Generation its controller has seen.
       type: int
       returned: success
+    conditions:
+      description: The Gateway's conditions with C(type), C(status), C(reason), C(message), C(observed_generation).
+      type: list
+      elements: dict
+      returned: success
+    controller:
+      description:
+        - C(controller_name) of the class; C(namespace), C(name), C(image) of the controller's Deployment and whether it
+          is C(ready); its switches C(auto_mtls) and C(integration), null where they cannot be read.
+      type: dict
+      returned: success
     parameters:
       description: C(namespace/name) of the parameters it refers to, or null.
       type: str
       returned: success
+    deployment:
+      description:
+        - C(name), C(generation), C(observed_generation) of the proxy's Deployment; replicas C(wanted), C(updated),
+          C(ready), C(available); its C(rollout) (V(ready), V(waiting), V(failed)) and the C(reason).
+      type: dict
+      returned: success
     containers:
-      description: Container names of the current Pod.
+      description: Container names of the current Pod, of the Deployment when there is no Pod.
       type: list
       elements: str
       returned: success
     env:
       description: C(CA_ADDR), C(ISTIO_META_CLUSTER_ID) and C(ISTIO_META_MESH_ID) of its container istio-proxy.
       type: dict
+      returned: success
+    settings:
+      description:
+        - The same three, compared. C(env) and the C(option) of the parameters that sets it; C(pod), what the Pod has;
+          C(wanted), what the parameters say, C(default) whether that is the controller's default; C(istiod), what is
+          right by istiod; C(fits), whether all agree, null for a proxy without istio-proxy.
+      type: list
+      elements: dict
       returned: success
     pods:
       description: The proxy's Pods, current ones first.
@@ -167,13 +239,14 @@ proxies:
           type: list
           elements: dict
           returned: success
-    replicas:
-      description: Replicas of the Deployment that are C(wanted), C(updated), C(available).
-      type: dict
-      returned: success
     service_type:
       description: Type of the proxy's Service.
       type: str
+      returned: success
+    service_ports:
+      description: Its ports with C(name), C(port), C(node_port).
+      type: list
+      elements: dict
       returned: success
     addresses:
       description: Addresses for clients.
@@ -183,11 +256,6 @@ proxies:
     url:
       description: URL of the first HTTP listener, or null.
       type: str
-      returned: success
-    controller:
-      description: C(namespace) and C(name) of the controller's Deployment and its switches C(auto_mtls),
-        C(integration).
-      type: dict
       returned: success
     problems:
       description: What is wrong, but does not keep the proxy from serving.
@@ -200,15 +268,49 @@ proxies:
       gateway: http
       verdict: ready
       cause: ""
+      check: ""
+      serving: current
       gateway_class: gloo-gateway-v2
       generation: 2
       observed_generation: 2
+      conditions:
+        - type: Accepted
+          status: "True"
+          reason: Accepted
+          message: Successfully accepted Gateway
+          observed_generation: 2
+      controller:
+        controller_name: solo.io/gloo-gateway-v2
+        namespace: gloo-system
+        name: gloo-gateway
+        image: registry.example/gloo-gateway-controller:2.0.0
+        ready: true
+        auto_mtls: true
+        integration: true
       parameters: gloo-system/custom-gw-params
+      deployment:
+        name: http
+        generation: 2
+        observed_generation: 2
+        wanted: 1
+        updated: 1
+        ready: 1
+        available: 1
+        rollout: ready
+        reason: 1 of 1 replicas
       containers: [kgateway-proxy, sds, istio-proxy]
       env:
         CA_ADDR: istiod-gloo.istio-system.svc:15012
         ISTIO_META_CLUSTER_ID: cluster1
         ISTIO_META_MESH_ID: cluster.local
+      settings:
+        - env: ISTIO_META_CLUSTER_ID
+          option: istioMetaClusterId
+          pod: cluster1
+          wanted: cluster1
+          default: false
+          istiod: cluster1
+          fits: true
       pods:
         - name: http-77f979f794-4jdhs
           phase: Running
@@ -221,24 +323,41 @@ proxies:
               state: running
               reason: ""
               restarts: 0
-      replicas:
-        wanted: 1
-        updated: 1
-        available: 1
       service_type: LoadBalancer
+      service_ports:
+        - name: listener-8080
+          port: 8080
+          node_port: 31725
       addresses: [192.0.2.10]
       url: http://192.0.2.10:8080
-      controller:
-        namespace: gloo-system
-        name: gloo-gateway
-        auto_mtls: true
-        integration: true
       problems: []
+restarted:
+  description: Deployments that were restarted, in check mode those that would be.
+  returned: always, once the cluster was read
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the Gateway and its Deployment.
+      type: str
+      returned: success
+    gateway:
+      description: Name of the Gateway.
+      type: str
+      returned: success
+    deployment:
+      description: Name of the Deployment.
+      type: str
+      returned: success
+    reason:
+      description: Why nothing else brings the bootstrap to its Pods.
+      type: str
+      returned: success
 requests:
   description: Number of HTTP requests made.
   returned: success
   type: int
-  sample: 8
+  sample: 14
 """
 
 from ..module_utils.gateway_proxy_info import ARGUMENT_SPEC, run

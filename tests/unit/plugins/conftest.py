@@ -35,3 +35,9 @@ def fake(serving: Any, tmp_path: Path) -> Iterator[Any]:
     """(FakeApi, kubeconfig path): an API server on loopback with a context ``fake`` and one ``other``."""
     with serving(tmp_path, "fake", "other") as served:
         yield served
+
+
+@pytest.fixture
+def stage() -> Any:
+    """The objects around a healthy Gateway's proxy: a Stage of proxy_stage.py."""
+    return _load("proxy_stage").Stage()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_parameters as gp
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy import yaml_changes
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import yaml_changes
 
 ISTIOD = {"address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "cluster1", "mesh_id": "cluster.local"}
 

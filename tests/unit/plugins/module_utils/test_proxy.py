@@ -3,482 +3,557 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.multicluster.gloo.plugins.module_utils import proxy
+from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds import (
+    ENTERPRISE_PARAMETERS,
+    GATEWAY_PARAMETERS,
+    GLOO_GATEWAY_PARAMETERS,
+    V1_PARAMETERS,
+    ParameterKind,
+)
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_controller import AUTO_MTLS
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import SETTINGS
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_situation import Situation, Want, situations
 
 Json = dict[str, Any]
+Break = Callable[[Any], Any]
 
 THREE = ("kgateway-proxy", "sds", "istio-proxy")
-SETTINGS = {
-    "istioDiscoveryAddress": "istiod-gloo.istio-system.svc:15012",
-    "istioMetaClusterId": "cluster1",
-    "istioMetaMeshId": "cluster.local",
-}
-ISTIOD = {
-    "namespace": "istio-system",
-    "name": "istiod-gloo",
-    "address": "istiod-gloo.istio-system.svc:15012",
-    "cluster_id": "cluster1",
-    "mesh_id": "cluster.local",
-}
 
 
-def obj(kind: str, name: str, namespace: str | None = "gloo-system", **rest: Any) -> Json:
-    meta = {"name": name, "generation": 1, "uid": f"{kind}-{name}", **({"namespace": namespace} if namespace else {})}
-    return {"kind": kind, "metadata": {**meta, **rest.pop("metadata", {})}, **rest}
+# -- ways to break it ------------------------------------------------------------------------------------------------
 
 
-def conditions(*types: str, **extra: Any) -> list[Json]:
-    return [{"type": t, "status": "True", "reason": t, "observedGeneration": 1, **extra} for t in types]
+def put(name: str, value: Any) -> Break:
+    return lambda stage: setattr(stage, name, value)
 
 
-def deployment(name: str, containers: list[Json], namespace: str = "gloo-system", **rest: Any) -> Json:
-    return obj(
-        "Deployment",
-        name,
-        namespace,
-        spec={
-            "replicas": 1,
-            "template": {"metadata": {"labels": rest.pop("labels", {})}, "spec": {"containers": containers}},
-        },
-        status={
-            "observedGeneration": 1,
-            "replicas": 1,
-            "updatedReplicas": 1,
-            "availableReplicas": 1,
-            "readyReplicas": 1,
-        },
-        **rest,
-    )
+def setting(option: str, value: str) -> Break:
+    return lambda stage: stage.settings.update({option: value})
 
 
-class Stage:
-    """All objects of a healthy Gateway; a test breaks one of them."""
-
-    def __init__(self) -> None:
-        listeners = [{"name": "http", "protocol": "HTTP", "port": 8080}]
-        ref = {"group": "gateway.kgateway.dev", "kind": "GatewayParameters", "name": "params"}
-        self.gateway: Json = obj(
-            "Gateway",
-            "http",
-            apiVersion="gateway.networking.k8s.io/v1",
-            spec={
-                "gatewayClassName": "gloo-gateway-v2",
-                "listeners": listeners,
-                "infrastructure": {"parametersRef": ref},
-            },
-            status={
-                "conditions": [
-                    *conditions("Accepted", "Programmed"),
-                    {"type": "AttachedListenerSets", "status": "Unknown"},
-                ],
-                "listeners": [{"name": "http", "conditions": conditions("Accepted", "Programmed", "ResolvedRefs")}],
-                "addresses": [{"type": "IPAddress", "value": "192.0.2.10"}],
-            },
-        )
-        self.gateway_class: Json = obj(
-            "GatewayClass",
-            "gloo-gateway-v2",
-            None,
-            apiVersion="gateway.networking.k8s.io/v1",
-            spec={"controllerName": "solo.io/gloo-gateway-v2"},
-            status={"conditions": conditions("Accepted")},
-        )
-        self.settings = dict(SETTINGS)
-        self.parameters: Json | None = obj("GatewayParameters", "params")
-        self.switches = {proxy.AUTO_MTLS: "true", proxy.INTEGRATION: "true"}
-        self.env = {proxy.SETTINGS[option][0]: value for option, value in SETTINGS.items()}
-        self.containers = list(THREE)
-        self.controller = deployment("gloo-gateway", [], apiVersion="apps/v1")
-        self.proxy: Json | None = deployment(
-            "http", [], apiVersion="apps/v1", metadata={"annotations": {"deployment.kubernetes.io/revision": "2"}}
-        )
-        labels = {"app": "istiod", "istio.io/rev": "gloo"}
-        discovery = {"name": "discovery", "image": "pilot:1.27.0", "env": [{"name": "CLUSTER_ID", "value": "cluster1"}]}
-        self.istiod: Json | None = deployment("istiod-gloo", [discovery], "istio-system", labels=labels)
-        self.istiod["metadata"]["labels"] = labels
-        self.istiod_service = obj(
-            "Service",
-            "istiod-gloo",
-            "istio-system",
-            metadata={"labels": labels},
-            spec={"selector": labels, "ports": [{"port": 15012}]},
-        )
-        self.service: Json | None = obj(
-            "Service",
-            "http",
-            spec={"type": "LoadBalancer", "ports": [{"port": 8080}]},
-            status={"loadBalancer": {"ingress": [{"ip": "192.0.2.10"}]}},
-        )
-        self.replica_sets = [self.replica_set("http-new", "2"), self.replica_set("http-old", "1")]
-        self.statuses: dict[str, Json] = {}
-        self.pod_ready = True
-        self.old_pods: list[Json] = []
-        self.root_cert = True
-        self.want = proxy.Want(expect=THREE, istiod=ISTIOD, parameters="params")
-
-    @staticmethod
-    def replica_set(name: str, revision: str) -> Json:
-        return obj(
-            "ReplicaSet",
-            name,
-            metadata={
-                "ownerReferences": [{"uid": "Deployment-http"}],
-                "annotations": {"deployment.kubernetes.io/revision": revision},
-            },
-        )
-
-    def pod(self, name: str, replica_set: str, ready: bool, statuses: dict[str, Json] | None = None) -> Json:
-        running = {"ready": True, "state": {"running": {}}}
-        return obj(
-            "Pod",
-            name,
-            metadata={"ownerReferences": [{"kind": "ReplicaSet", "name": replica_set}]},
-            spec={"containers": self.specs()},
-            status={
-                "phase": "Running",
-                "conditions": [{"type": "Ready", "status": str(ready)}],
-                "containerStatuses": [{"name": c, **running, **(statuses or {}).get(c, {})} for c in self.containers],
-            },
-        )
-
-    def specs(self) -> list[Json]:
-        env = [{"name": name, "value": value} for name, value in self.env.items()]
-        return [{"name": c, "image": f"{c}:1", **({"env": env} if c == "istio-proxy" else {})} for c in self.containers]
-
-    def situation(self) -> proxy.Situation:
-        env = [{"name": name, "value": value} for name, value in self.switches.items()]
-        kgw = {"name": "kgateway", "env": [{"name": "KGW_LOG_LEVEL", "value": "info"}, *env]}
-        self.controller["spec"]["template"]["spec"]["containers"] = [kgw]
-        if self.proxy:
-            self.proxy["spec"]["template"]["spec"]["containers"] = self.specs()
-        if self.parameters:
-            self.parameters["spec"] = {"kube": {"istio": {"istioProxyContainer": self.settings}}}
-        return proxy.Situation(
-            namespace="gloo-system",
-            name="http",
-            gateway=self.gateway,
-            classes=[self.gateway_class],
-            parameters=[self.parameters] if self.parameters else [],
-            deployments=[d for d in (self.controller, self.proxy, self.istiod) if d],
-            services=[s for s in (self.service, self.istiod_service) if s],
-            replica_sets=self.replica_sets,
-            pods=[*self.old_pods, self.pod("http-new-a", "http-new", self.pod_ready, self.statuses)]
-            if self.proxy
-            else [],
-            root_cert=self.root_cert,
-            want=self.want,
-        )
-
-
-def test_healthy() -> None:
-    s = Stage().situation()
-    verdict = proxy.judge(s)
-    record = proxy.record("cluster1", s, verdict)
-    assert verdict.ready and record["cause"] == ""
-    assert (record["containers"], record["url"]) == (list(THREE), "http://192.0.2.10:8080")
-    assert record["env"]["CA_ADDR"] == "istiod-gloo.istio-system.svc:15012"
-    assert record["controller"] == {
-        "namespace": "gloo-system",
-        "name": "gloo-gateway",
-        "auto_mtls": True,
-        "integration": True,
-    }
-    assert [c["name"] for c in record["pods"][0]["containers"]] == list(THREE)
-
-
-CRASH = {
-    "sds": {
-        "ready": False,
-        "restartCount": 3,
-        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-        "lastState": {"terminated": {"exitCode": 1}},
-    }
-}
-
-
-def crash(stage: Stage) -> None:
-    stage.statuses, stage.pod_ready = copy.deepcopy(CRASH), False
-    assert stage.proxy
+def crash(stage: Any) -> None:
+    waits = {"waiting": {"reason": "CrashLoopBackOff"}}
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "could not find file key.pem"}}
+    stage.statuses = {"sds": {"ready": False, "restartCount": 3, "state": waits, "lastState": ended}}
+    stage.pod_ready = False
     stage.proxy["status"].update(availableReplicas=0)
 
 
-def agent_ended(stage: Stage) -> None:
-    crash(stage)
-    stage.statuses["istio-proxy"] = {"ready": False, "state": {"terminated": {"exitCode": 255}}}
+def both(*breaks: Break) -> Break:
+    def all_of_them(stage: Any) -> None:
+        for one in breaks:
+            one(stage)
+
+    return all_of_them
 
 
-def crash_with_wrong_id(stage: Stage) -> None:
-    crash(stage)
+def wrong_id(stage: Any) -> None:
     stage.settings["istioMetaClusterId"] = stage.env["ISTIO_META_CLUSTER_ID"] = "Kubernetes"
 
 
-def crash_beside_old_pod(stage: Stage) -> None:
-    crash(stage)
+def old_pod(stage: Any) -> None:
     stage.old_pods = [stage.pod("http-old-a", "http-old", True)]
 
 
-def image(stage: Stage) -> None:
-    stage.statuses = {
-        "sds": {"ready": False, "image": "sds:nope", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
-    }
+def container(name: str, **status: Any) -> Break:
+    def change(stage: Any) -> None:
+        stage.statuses, stage.pod_ready = {name: {"ready": False, **status}}, False
+
+    return change
+
+
+def waits(name: str, reason: str, message: str = "", image: str = "") -> Break:
+    return container(name, image=image, state={"waiting": {"reason": reason, "message": message}})
+
+
+def unscheduled(stage: Any) -> None:
+    def pod(*args: Any) -> Json:
+        made: Json = make(*args)
+        text = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+        conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": text}]
+        made["status"] = {"phase": "Pending", "conditions": conditions}
+        return made
+
+    make, stage.pod = stage.pod, pod
+
+
+def refused(message: str) -> Break:
+    def change(stage: Any) -> None:
+        failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+        late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+        stage.proxy["status"].update(updatedReplicas=0, availableReplicas=0, conditions=[late, failure])
+        stage.pods_made = False
+
+    return change
+
+
+def injected(stage: Any) -> None:
+    stage.namespace_labels = {"istio.io/rev": "gloo"}
+    refused('Pod "http-x" is invalid: spec.initContainers[1].name: Duplicate value: "istio-proxy"')(stage)
+
+
+def sidecar_in_one_container_proxy(stage: Any) -> None:
+    """Nobody wants sds and istio-proxy, but the namespace's label brings a sidecar."""
+    stage.switches[AUTO_MTLS], stage.want = "false", Want(expect=("kgateway-proxy",))
+    stage.containers, stage.namespace_labels = ["kgateway-proxy"], {"istio-injection": "enabled"}
+
+    def pod(*args: Any) -> Json:
+        made: Json = make(*args)
+        made["spec"]["containers"] = [*made["spec"]["containers"], {"name": "istio-proxy"}]
+        return made
+
+    make, stage.pod = stage.pod, pod
     stage.pod_ready = False
 
 
-def switch_off(stage: Stage) -> None:
-    stage.switches.pop(proxy.AUTO_MTLS)
+def switch_off(stage: Any) -> None:
+    stage.switches.pop(AUTO_MTLS)
     stage.containers = ["kgateway-proxy"]
 
 
-def invalid(message: str) -> Callable[[Stage], None]:
-    def change(stage: Stage) -> None:
+def invalid(message: str) -> Break:
+    def change(stage: Any) -> None:
         stage.gateway["status"]["conditions"][0].update(status="False", reason="InvalidParameters", message=message)
 
     return change
 
 
-def no_ref(stage: Stage) -> None:
+def no_ref(stage: Any) -> None:
     stage.gateway["spec"].pop("infrastructure")
-    stage.want = proxy.Want(expect=THREE)
+    stage.want = Want(expect=THREE)
 
 
-def wrong_kind(stage: Stage) -> None:
-    stage.gateway["spec"]["infrastructure"]["parametersRef"]["group"] = "gateway.gloo.solo.io"
+def ref(**changes: str) -> Break:
+    return lambda stage: stage.gateway["spec"]["infrastructure"]["parametersRef"].update(changes)
 
 
-def elsewhere(stage: Stage) -> None:
-    assert stage.parameters
-    stage.parameters["metadata"]["namespace"] = "default"
+def elsewhere(stage: Any) -> None:
+    stage.parameters[GATEWAY_PARAMETERS][0]["metadata"]["namespace"] = "default"
 
 
-def istiod_down(stage: Stage) -> None:
-    assert stage.istiod
+def istiod_down(stage: Any) -> None:
     stage.istiod["spec"]["replicas"], stage.istiod["status"] = 0, {}
 
 
-def istiod_starting(stage: Stage) -> None:
-    assert stage.istiod
-    stage.istiod["status"] = {}
+def istiod_gone(stage: Any) -> None:
+    stage.istiod = None
 
 
-def stale(stage: Stage) -> None:
+def stale(stage: Any) -> None:
     stage.gateway["metadata"]["generation"] = 2
 
 
-def moved(stage: Stage) -> None:
+def moved(stage: Any) -> None:
     stale(stage)
     stage.gateway["spec"]["gatewayClassName"] = "nobody"
 
 
-def controller_down(stage: Stage) -> None:
-    stage.controller["spec"]["replicas"] = 0
+def foreign(stage: Any) -> None:
+    """Its class is another controller's, which has not looked at it; kgateway's Deployment stays."""
+    stale(stage)
+    stage.gateway_class["spec"]["controllerName"] = "example.com/other"
+    stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "former"}
 
 
-def controller_rolling(stage: Stage) -> None:
-    stage.controller["status"].update(updatedReplicas=0)
+def controller_gone(stage: Any) -> None:
+    stale(stage)
+    stage.controller["metadata"]["name"] = "kgateway"  # another product's
 
 
-def self_managed(stage: Stage) -> None:
-    s = stage.parameters
-    assert s
-    stage.parameters = _Fixed(s, {"selfManaged": {}})
+def class_untouched(stage: Any) -> None:
+    stage.gateway_class["status"] = {}
 
 
-class _Fixed(dict[str, Any]):
-    """Parameters whose spec stays what it is."""
-
-    def __init__(self, base: Json, spec: Json) -> None:
-        super().__init__(base)
-        super().__setitem__("spec", spec)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key != "spec":
-            super().__setitem__(key, value)
-
-
-def setting(option: str, value: str) -> Callable[[Stage], None]:
-    return lambda stage: stage.settings.update({option: value})
+def other_service(stage: Any) -> None:
+    """Port 15012 of a Service that is no istiod, and no certificate."""
+    crash(stage)
+    stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = "eastwest.istio-eastwest.svc:15012"
+    stage.services = [
+        {
+            "kind": "Service",
+            "metadata": {"namespace": "istio-eastwest", "name": "eastwest"},
+            "spec": {"selector": {"istio": "eastwest"}, "ports": [{"port": 15012}]},
+        }
+    ]
 
 
-@pytest.mark.parametrize(
-    ("break_it", "state", "words"),
-    [
-        (lambda s: s.__setattr__("gateway", None), "failed", "Gateway gloo-system/http does not exist"),
+def plain_port(stage: Any) -> None:
+    stage.istiod_service["spec"]["ports"].append({"port": 15010})
+    stage.settings["istioDiscoveryAddress"] = "istiod-gloo.istio-system.svc:15010"
+
+
+def paused(stage: Any) -> None:
+    stage.proxy["spec"]["paused"] = True
+    stage.proxy["status"]["updatedReplicas"] = 0
+
+
+AT_OLD = "; clients are still served with the old settings, by http-old-a"
+KEEPS = "; the proxy that runs keeps the settings it has"
+
+CAUSES: list[tuple[Break, str, str, str]] = [
+    (put("gateway", None), "failed", "gateway", "Gateway gloo-system/http does not exist"),
+    (
+        moved,
+        "failed",
+        "class",
+        "GatewayClass nobody does not exist, so nobody serves Gateway gloo-system/http; use one of: gloo-gateway-v2"
+        + KEEPS,
+    ),
+    (foreign, "failed", "class", "GatewayClass gloo-gateway-v2 belongs to the controller example.com/other, which is"),
+    (
+        class_untouched,
+        "waiting",
+        "class-served",
+        "GatewayClass gloo-gateway-v2 of solo.io/gloo-gateway-v2 is not served",
+    ),
+    (both(controller_gone, class_untouched), "failed", "class-served", "no Deployment of its controller is in this"),
+    (
+        lambda s: s.controller["spec"].update(replicas=0),
+        "failed",
+        "controller",
+        "the gateway controller Deployment gloo-system/gloo-gateway is scaled to 0",
+    ),
+    (
+        lambda s: s.controller["status"].update(updatedReplicas=0),
+        "waiting",
+        "controller",
+        "is not ready: 0 of 1 replicas updated",
+    ),
+    (
+        ref(name="gone"),
+        "failed",
+        "parameters",
+        "Gateway gloo-system/http refers to parameters gone, not to params",
+    ),
+    (
+        lambda s: s.parameters[GATEWAY_PARAMETERS].clear(),
+        "failed",
+        "parameters",
+        "GatewayParameters gloo-system/params, which Gateway gloo-system/http refers to, does not exist" + KEEPS,
+    ),
+    (elsewhere, "failed", "parameters", "it exists in default, but has to be in the Gateway's namespace"),
+    (ref(group=V1_PARAMETERS.group), "failed", "parameters", "takes GatewayParameters of gateway.kgateway.dev or Gloo"),
+    (ref(kind="EnterpriseKgatewayParameters"), "failed", "parameters", "parametersRef names EnterpriseKgatewayParam"),
+    (
+        lambda s: s.parameters.update({GATEWAY_PARAMETERS: None}),
+        "failed",
+        "parameters",
+        "this kind is not served: install its CRD",
+    ),
+    (put("want", Want(parameters="other")), "failed", "parameters", "refers to parameters params, not to other"),
+    (invalid("failed to get helm values gloo-system.http: boom"), "failed", "parameters", "InvalidParameters: failed"),
+    (invalid('GatewayParameters "params" not found'), "waiting", "parameters", "InvalidParameters"),
+    (switch_off, "failed", "switch", "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway"),
+    (both(switch_off, put("want", Want())), "failed", "switch", "it leaves out sds, istio-proxy"),
+    (stale, "waiting", "generation", "the controller has seen generation 1, not yet 2" + KEEPS),
+    (controller_gone, "failed", "generation", "no Deployment of the controller solo.io/gloo-gateway-v2 is in this"),
+    (
+        lambda s: s.parameters[GATEWAY_PARAMETERS][0].update(spec={"selfManaged": {}}),
+        "failed",
+        "self-managed",
+        "GatewayParameters gloo-system/params says selfManaged",
+    ),
+    (
+        both(setting("istioMetaClusterId", "123"), put("proxy", None)),
+        "failed",
+        "settings",
+        "istioMetaClusterId of GatewayParameters gloo-system/params is '123'",
+    ),
+    (setting("istioMetaMeshId", "on"), "failed", "settings", "istioMetaMeshId of GatewayParameters gloo-system/params"),
+    (setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc"), "failed", "settings", "has no port"),
+    (
+        setting("istioDiscoveryAddress", "istiod.istio-system.svc:15012"),
+        "failed",
+        "istiod-address",
+        "names a Service that does not exist; istiod is at istiod-gloo",
+    ),
+    (
+        setting("istioDiscoveryAddress", "istiod.istio-system:15012"),
+        "failed",
+        "istiod-address",
+        "names a Service that does not exist",
+    ),
+    (
+        setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc:15014"),
+        "failed",
+        "istiod-address",
+        "has no port 15014",
+    ),
+    (plain_port, "failed", "istiod-address", "istiod gives certificates at port 15012 only; istiod is at istiod-gloo"),
+    (other_service, "failed", "istiod-address", "Service istio-eastwest/eastwest leads to no istiod"),
+    (
+        setting("istioMetaClusterId", "cluster2"),
+        "failed",
+        "cluster-id",
+        "is cluster2, but istiod istiod-gloo.istio-system.svc only issues certificates to cluster1",
+    ),
+    (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId of GatewayParameters gloo-system/params is Ku"),
+    (
+        both(crash, wrong_id, old_pod),
+        "failed",
+        "cluster-id",
+        "set istioMetaClusterId to cluster1" + AT_OLD,
+    ),
+    (
+        no_ref,
+        "failed",
+        "istiod-address",
+        "istiod.istio-system.svc:15012 of Gateway gloo-system/http (no parametersRef: kgateway's defaults)",
+    ),
+    (
+        both(crash, istiod_down),
+        "failed",
+        "istiod",
+        "istiod istio-system/istiod-gloo is not ready, nobody issues certificates: Deployment "
+        "istio-system/istiod-gloo has 0 replicas",
+    ),
+    (istiod_gone, "failed", "istiod", "Service istio-system/istiod-gloo of istiod selects the Pods of no Deployment"),
+    (
+        lambda s: s.istiod.update(status={}),
+        "waiting",
+        "istiod",
+        "Deployment istio-system/istiod-gloo has no ready Pod",
+    ),
+    (put("root_cert", False), "failed", "istiod", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
+    (put("proxy", None), "waiting", "deployment", "Deployment gloo-system/http does not exist although"),
+    (lambda s: s.containers.remove("sds"), "waiting", "deployment", "lacks sds"),
+    (
+        lambda s: s.env.update(CA_ADDR="old:15012"),
+        "waiting",
+        "deployment",
+        "has CA_ADDR old:15012, GatewayParameters gloo-system/params says istiod-gloo",
+    ),
+    *(
         (
-            moved,
-            "failed",
-            "GatewayClass nobody does not exist, so nobody serves Gateway gloo-system/http; use one of: "
-            "gloo-gateway-v2",
-        ),
-        (
-            lambda s: s.gateway_class.update(status={}),
+            lambda s, name=name: s.env.pop(name),
             "waiting",
-            "GatewayClass gloo-gateway-v2 of solo.io/gloo-gateway-v2 is not served",
+            "deployment",
+            f"Deployment gloo-system/http has no {name} in container istio-proxy, GatewayParameters gloo-system/params",
+        )
+        for name, _default in SETTINGS.values()
+    ),
+    (lambda s: s.proxy["spec"].update(replicas=0), "failed", "rollout", "is scaled to 0: no proxy runs"),
+    (paused, "failed", "rollout", "Deployment gloo-system/http is paused"),
+    (crash, "waiting", "rollout", "sds ends again and again because istio-proxy gets no certificate: it asks istiod-g"),
+    (both(crash, old_pod), "waiting", "rollout", AT_OLD),
+    (
+        container("istio-proxy", state={"terminated": {"exitCode": 255}}),
+        "waiting",
+        "rollout",
+        "istio-proxy ended with code 255",
+    ),
+    (
+        container(
+            "kgateway-proxy",
+            state={"waiting": {"reason": "CrashLoopBackOff"}},
+            lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
         ),
-        (controller_down, "failed", "the gateway controller Deployment gloo-system/gloo-gateway is scaled to 0"),
-        (controller_rolling, "waiting", "is not ready: 0 of 1 replicas updated"),
-        (
-            lambda s: s.__setattr__("parameters", None),
-            "failed",
-            "GatewayParameters gloo-system/params, which Gateway gloo-system/http refers to, does not exist",
-        ),
-        (elsewhere, "failed", "it exists in default, but has to be in the Gateway's namespace"),
-        (wrong_kind, "failed", "its controller takes GatewayParameters of gateway.kgateway.dev"),
-        (
-            lambda s: s.__setattr__("want", proxy.Want(parameters="other")),
-            "failed",
-            "refers to parameters params, not to other",
-        ),
-        (
-            invalid("failed to get helm values gloo-system.http: boom"),
-            "failed",
-            "InvalidParameters: failed to get helm values",
-        ),
-        (invalid('GatewayParameters "params" not found'), "waiting", "InvalidParameters"),
-        (switch_off, "failed", "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway"),
-        (stale, "waiting", "the controller has seen generation 1, not yet 2"),
-        (self_managed, "failed", "selfManaged"),
-        (
-            setting("istioMetaClusterId", "123"),
-            "failed",
-            "istioMetaClusterId of GatewayParameters gloo-system/params is '123'",
-        ),
-        (setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc"), "failed", "has no port"),
-        (
-            setting("istioDiscoveryAddress", "istiod.istio-system.svc:15012"),
-            "failed",
-            "names a Service that does not exist; istiod is at istiod-gloo",
-        ),
-        (setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc:15010"), "failed", "has no port 15010"),
-        (
-            setting("istioMetaClusterId", "cluster2"),
-            "failed",
-            "is cluster2, but istiod istiod-gloo.istio-system.svc only issues certificates to cluster1",
-        ),
-        (
-            no_ref,
-            "failed",
-            "istiod.istio-system.svc:15012 of Gateway gloo-system/http (no parametersRef: kgateway's defaults)",
-        ),
-        (
-            istiod_down,
-            "failed",
-            "istiod istio-system/istiod-gloo is not ready, nobody issues certificates: Deployment "
-            "istio-system/istiod-gloo has 0 replicas",
-        ),
-        (istiod_starting, "waiting", "Deployment istio-system/istiod-gloo has no ready Pod"),
-        (lambda s: s.__setattr__("root_cert", False), "waiting", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
-        (lambda s: s.__setattr__("proxy", None), "waiting", "Deployment gloo-system/http does not exist although"),
-        (lambda s: s.containers.remove("sds"), "waiting", "lacks sds"),
-        (
-            lambda s: s.env.update(CA_ADDR="old:15012"),
-            "waiting",
-            "has CA_ADDR old:15012, GatewayParameters gloo-system/params says istiod-gloo",
-        ),
-        *(
-            (
-                lambda s, name=name: s.env.pop(name),
-                "waiting",
-                f"Deployment gloo-system/http has no {name} in container istio-proxy, "
-                f"GatewayParameters gloo-system/params says {SETTINGS[option]}",
-            )
-            for option, (name, _default) in proxy.SETTINGS.items()
-        ),
-        (lambda s: s.proxy["spec"].update(replicas=0), "failed", "is scaled to 0: no proxy runs"),
-        (crash, "waiting", "sds ends again and again because istio-proxy gets no certificate: it asks istiod-gloo"),
-        (agent_ended, "waiting", "istio-proxy itself ended with code 255"),
-        (crash_with_wrong_id, "failed", "istioMetaClusterId of GatewayParameters gloo-system/params is Kubernetes"),
-        (crash_beside_old_pod, "waiting", "1 Pod of the former settings keeps serving"),
-        (image, "failed", "image sds:nope of container sds: ImagePullBackOff"),
-        (lambda s: s.proxy["status"].update(updatedReplicas=0), "waiting", "0 of 1 replicas updated"),
-        (lambda s: s.service["status"].clear(), "waiting", "of type LoadBalancer has no address"),
-        (lambda s: s.__setattr__("service", None), "waiting", "Service gloo-system/http does not exist yet"),
-        (
-            lambda s: s.gateway["status"]["listeners"][0]["conditions"][1].update(status="False", reason="Invalid"),
-            "failed",
-            "listener http",
-        ),
-    ],
-)
-def test_first_cause(break_it: Callable[[Stage], Any], state: str, words: str) -> None:
-    stage = Stage()
+        "failed",
+        "rollout",
+        "container kgateway-proxy ended with code 137 (OOMKilled) again and again",
+    ),
+    (
+        waits("sds", "ImagePullBackOff", "back-off", "sds:nope"),
+        "failed",
+        "rollout",
+        "image sds:nope of container sds: ImagePullBackOff: back-off",
+    ),
+    (waits("sds", "ErrImagePull", image="sds:nope"), "waiting", "rollout", "sds: ErrImagePull"),
+    (
+        waits("istio-proxy", "CreateContainerConfigError", "container has runAsNonRoot and image will run as root"),
+        "failed",
+        "rollout",
+        "container istio-proxy: CreateContainerConfigError: container has runAsNonRoot",
+    ),
+    (unscheduled, "waiting", "rollout", "cannot be scheduled: 0/3 nodes are available"),
+    (
+        refused('pods "http-x" is forbidden: exceeded quota: small'),
+        "failed",
+        "rollout",
+        'its Pods are refused: pods "http-x" is forbidden: exceeded quota: small',
+    ),
+    (injected, "failed", "rollout", "Namespace gloo-system is labelled istio.io/rev=gloo, so Istio injects its own"),
+    (
+        sidecar_in_one_container_proxy,
+        "failed",
+        "rollout",
+        "http-new-a has istio-proxy too: Namespace gloo-system is labelled istio-injection=enabled",
+    ),
+    (lambda s: s.proxy["status"].update(updatedReplicas=0), "waiting", "rollout", "0 of 1 replicas updated"),
+    (
+        lambda s: s.gateway["status"]["listeners"][0]["conditions"][1].update(status="False", reason="Invalid"),
+        "failed",
+        "listeners",
+        "listener http",
+    ),
+    (lambda s: s.service["status"].clear(), "waiting", "address", "of type LoadBalancer has no address"),
+    (put("service", None), "waiting", "address", "Service gloo-system/http does not exist yet"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "state", "check", "words"), CAUSES)
+def test_first_cause(stage: Any, break_it: Break, state: str, check: str, words: str) -> None:
     break_it(stage)
+    finding = proxy.judge(stage.situation())
+    assert (finding.state, finding.check, words in finding.reason) == (state, check, True), finding
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(range(len(CAUSES))), seed=st.integers(0, 2**32))
+def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: int, seed: int) -> None:
+    stage = type(stage)()  # the fixture is one for all examples
+    CAUSES[place][0](stage)
+    old_pod(stage)
+    stage.old_pods.append(stage.pod("http-new-b", "http-new", stage.pod_ready, stage.statuses))
+    stage.deployments = [copy.deepcopy(stage.controller), copy.deepcopy(stage.controller)]
+    for number, deployment in enumerate(stage.deployments):
+        deployment["metadata"].update(name=f"other-{number}", namespace=f"other-{number}")
     s = stage.situation()
-    verdict = proxy.judge(s)
-    assert (verdict.state, words in verdict.reason) == (state, True), verdict
-    record = proxy.record("cluster1", s, verdict)
-    assert record["verdict"] == state and words in record["cause"]
+    objects, shuffle = copy.deepcopy(s.objects), random.Random(seed).shuffle
+    for name, value in vars(objects).items():
+        if isinstance(value, list):
+            shuffle(value)
+            for obj in value:
+                shuffle((obj.get("status") or {}).get("conditions") or [])
+                shuffle((obj.get("spec") or {}).get("ports") or [])
+        assert name != "parameters" or all(one is None or isinstance(one, list) for one in value.values())
+    assert proxy.judge(Situation(objects, s.namespace, s.name, s.want)) == proxy.judge(s)
 
 
-def test_one_container_when_the_switch_is_on() -> None:
-    stage = Stage()
-    stage.want = proxy.Want(expect=("kgateway-proxy",))
+# -- what is right ---------------------------------------------------------------------------------------------------
+
+
+def test_one_container_when_the_switch_is_on(stage: Any) -> None:
+    stage.want = Want(expect=("kgateway-proxy",))
     verdict = proxy.judge(stage.situation())
     assert verdict.state == "failed" and "is on in Deployment gloo-system/gloo-gateway" in verdict.reason
 
 
-def test_one_container_when_the_switch_is_off() -> None:
-    stage = Stage()
+def test_one_container_when_the_switch_is_off(stage: Any) -> None:
     switch_off(stage)
-    stage.want, stage.istiod = proxy.Want(expect=("kgateway-proxy",)), None
+    stage.want, stage.istiod = Want(expect=("kgateway-proxy",)), None
     assert proxy.judge(stage.situation()).ready
 
 
-def test_without_expectation_the_switch_says_what_is_right() -> None:
-    stage = Stage()
-    stage.want = proxy.Want()
+def test_without_expectation_the_switch_says_what_is_right(stage: Any) -> None:
+    stage.want = Want()
     assert proxy.judge(stage.situation()).ready
     stage.containers = ["kgateway-proxy"]
     assert "lacks sds, istio-proxy" in proxy.judge(stage.situation()).reason
+    stage.settings.clear()  # nobody asks for a place in the mesh
     switch_off(stage)
     assert proxy.judge(stage.situation()).ready
 
 
-def test_an_alias_of_istiod_is_no_contradiction() -> None:
-    stage = Stage()
+@pytest.mark.parametrize("address", ["istiod.istio-system.svc:15012", "istiod.istio-system.svc.cluster.local:15012"])
+def test_an_alias_of_istiod_is_no_contradiction(stage: Any, address: str) -> None:
     alias = copy.deepcopy(stage.istiod_service)
     alias["metadata"].update(name="istiod", labels={"app": "istiod"})
-    stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = "istiod.istio-system.svc:15012"
-    s = stage.situation()
-    s = proxy.Situation(**{**{f: getattr(s, f) for f in s.__dataclass_fields__}, "services": [*s.services, alias]})
-    assert proxy.judge(s).ready
+    stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = address
+    stage.services = [alias]
+    assert proxy.judge(stage.situation()).ready
 
 
-def test_a_default_that_nobody_set_may_be_missing() -> None:
-    stage = Stage()
+@pytest.mark.parametrize(("image", "ready"), [("pilot:1.27.3", True), ("pilot:1.26.1", False)])
+def test_an_alias_of_the_cluster_counts_from_1_27_on(stage: Any, image: str, ready: bool) -> None:
+    container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
+    container.update(image=image, args=["discovery", "--clusterAliases=Kubernetes=cluster1,x=other"])
+    wrong_id(stage)
+    assert proxy.judge(stage.situation()).ready is ready
+
+
+def test_a_way_to_istiod_that_gave_a_certificate_is_one(stage: Any) -> None:
+    other_service(stage)
+    stage.statuses, stage.pod_ready = {}, True
+    stage.proxy["status"].update(availableReplicas=1)
+    assert proxy.judge(stage.situation()).ready
+
+
+def test_a_default_that_nobody_set_may_be_missing(stage: Any) -> None:
     del stage.settings["istioMetaMeshId"], stage.env["ISTIO_META_MESH_ID"]
     assert proxy.judge(stage.situation()).ready
     stage.env["ISTIO_META_MESH_ID"] = "other"
     assert "has ISTIO_META_MESH_ID other" in proxy.judge(stage.situation()).reason
 
 
-def test_mesh_id_is_a_remark() -> None:
-    stage = Stage()
-    stage.settings["istioMetaMeshId"] = stage.env["ISTIO_META_MESH_ID"] = "other"
-    stage.switches.pop(proxy.INTEGRATION)
+@pytest.mark.parametrize(
+    ("controller", "kind", "deployment"),
+    [
+        ("solo.io/gloo-gateway-v2", GLOO_GATEWAY_PARAMETERS, "gloo-gateway"),
+        ("solo.io/enterprise-kgateway", ENTERPRISE_PARAMETERS, "enterprise-kgateway"),
+    ],
+)
+def test_other_products_parameters_are_read_too(
+    stage: Any, controller: str, kind: ParameterKind, deployment: str
+) -> None:
+    stage.gateway_class["spec"]["controllerName"] = controller
+    stage.controller["metadata"]["name"] = deployment
+    ref(group=kind.group, kind=kind.kind)(stage)
+    stage.parameters[kind] = stage.parameters.pop(GATEWAY_PARAMETERS)
+    assert proxy.judge(stage.situation()).ready
+    wrong_id(stage)
+    assert f"istioMetaClusterId of {kind.kind} gloo-system/params" in proxy.judge(stage.situation()).reason
+
+
+def test_version_1_names_parameters_by_an_annotation(stage: Any) -> None:
+    no_ref(stage)
+    stage.gateway_class["spec"]["controllerName"] = "solo.io/gloo-gateway"
+    stage.gateway["metadata"]["annotations"] = {"gateway.gloo.solo.io/gateway-parameters-name": "params"}
+    stage.parameters = {V1_PARAMETERS: stage.parameters[GATEWAY_PARAMETERS]}
+    assert proxy.judge(stage.situation()).ready
+
+
+def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any) -> None:
+    group, kind = GATEWAY_PARAMETERS.group, GATEWAY_PARAMETERS.kind
+    of_class = {"group": group, "kind": kind, "namespace": "default", "name": "for-all"}
+    stage.gateway_class["spec"]["parametersRef"] = of_class
+    values = {"istioMetaClusterId": "other", "istioMetaMeshId": "mesh1"}
+    stage.parameters[GATEWAY_PARAMETERS].append(
+        {
+            "metadata": {"namespace": "default", "name": "for-all"},
+            "spec": {"kube": {"istio": {"istioProxyContainer": values}}},
+        }
+    )
+    del stage.settings["istioMetaMeshId"]
+    stage.env["ISTIO_META_MESH_ID"] = "mesh1"
     s = stage.situation()
-    verdict = proxy.judge(s)
-    assert verdict.ready
-    assert len(proxy.record("cluster1", s, verdict)["problems"]) == 2
+    assert proxy.judge(s).ready
+    assert s.told() == {
+        "CA_ADDR": "istiod-gloo.istio-system.svc:15012",
+        "ISTIO_META_CLUSTER_ID": "cluster1",
+        "ISTIO_META_MESH_ID": "mesh1",
+    }
+
+
+def test_a_controller_of_a_name_nobody_knows_may_serve_it(stage: Any) -> None:
+    stage.gateway_class["spec"]["controllerName"] = "solo.io/renamed"
+    stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "gloo-gateway-v2"}
+    assert proxy.judge(stage.situation()).ready
 
 
 @pytest.mark.parametrize(
     ("value", "on"), [("true", True), ("1", True), ("T", True), ("yes", False), ("", False), ("tRUE", False)]
 )
-def test_switch_is_read_as_the_controller_reads_it(value: str, on: bool) -> None:
-    stage = Stage()
-    stage.switches[proxy.AUTO_MTLS] = value
+def test_switch_is_read_as_the_controller_reads_it(stage: Any, value: str, on: bool) -> None:
+    stage.switches[AUTO_MTLS] = value
     assert stage.situation().auto_mtls is on
 
 
-def test_url_of_ipv6_and_node_port() -> None:
-    stage = Stage()
-    assert stage.service
-    stage.service["status"]["loadBalancer"]["ingress"] = [{"ip": "2001:db8::1"}]
-    assert proxy.url(stage.situation()) == "http://[2001:db8::1]:8080"
-    stage.service["spec"]["type"] = "ClusterIP"
-    assert proxy.url(stage.situation()) == "http://192.0.2.10:8080"
+def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
+    other = copy.deepcopy(stage.gateway)
+    other["metadata"].update(namespace="apps", name="web", uid="other")
+    stage.gateways = [other]
+    objects = stage.situation().objects
+    assert [s.title for s in situations(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
+    assert [s.title for s in situations(objects, namespace="apps")] == ["Gateway apps/web"]
+    [absent] = situations(objects, namespace="apps", name="http")
+    assert proxy.judge(absent).reason == "Gateway apps/http does not exist; there is one in gloo-system"

@@ -1,0 +1,80 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When a proxy has to be restarted: Envoy reads its bootstrap only at start, and a change of it rolls no Pod (pure).
+
+kgateway writes the bootstrap into a ConfigMap; the Pod template carries no checksum of it, so the Deployment stays as
+it is when nothing else changes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from . import readiness
+from .proxy_objects import Json, container_status, meta, name_of, title_of
+from .proxy_situation import Situation
+
+#: kubectl's own mark of `rollout restart`
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+#: Seconds until a kubelet has surely brought a changed ConfigMap into a running Pod (a sync and its cache).
+SYNC = 120.0
+
+
+def bootstrap_changed(s: Situation) -> float | None:
+    """When the bootstrap was last written, in seconds since 1970; None when that is not known."""
+    entries = meta(s.bootstrap).get("managedFields") or ()
+    times = [_time(e.get("time")) for e in entries if "f:data" in (e.get("fieldsV1") or {})]
+    return max((t for t in times if t is not None), default=None)
+
+
+def outdated_pods(s: Situation) -> list[str]:
+    """Names of current Pods whose Envoy was started with an older bootstrap.
+
+    Times are whole seconds and the controller writes the ConfigMap just before the Deployment: the same second counts
+    as fresh. A container that was restarted in its Pod read the new one only if the kubelet had brought it by then.
+    """
+    changed = bootstrap_changed(s)
+    if changed is None:
+        return []
+    found = []
+    for pod in s.current_pods:
+        created = _time(meta(pod).get("creationTimestamp"))
+        running = ((container_status(pod, "kgateway-proxy") or {}).get("state") or {}).get("running") or {}
+        started = _time(running.get("startedAt"))
+        if created is not None and created < changed and (started is None or started < changed + SYNC):
+            found.append(name_of(pod))
+    return found
+
+
+def restart_reason(s: Situation) -> str:
+    """Why the Deployment has to be rolled, "" when it has not. One that still rolls brings the bootstrap by itself."""
+    outdated = outdated_pods(s)
+    if not outdated or s.deployment is None or not readiness.judge(s.deployment).ready:
+        return ""
+    return (
+        f"the Envoy bootstrap in {title_of(s.bootstrap)} changed after {', '.join(outdated)} had started, and "
+        f"{title_of(s.deployment)} did not"
+    )
+
+
+def restart_patch(s: Situation, stamp: str) -> Json:
+    """What `kubectl rollout restart` writes, as an object for server-side apply. stamp: RFC 3339."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": s.namespace, "name": name_of(s.deployment)},
+        "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: stamp}}}},
+    }
+
+
+def restarted_at(deployment: Json | None) -> str | None:
+    """The stamp on the Pod template."""
+    template = ((deployment or {}).get("spec") or {}).get("template") or {}
+    return ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT)
+
+
+def _time(text: Any) -> float | None:
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp() if text else None

@@ -1,0 +1,43 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What parameters of a proxy mean: which of them reach the container istio-proxy, how they merge, what they may say
+(pure)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+Json = dict[str, Any]
+
+#: option of istioProxyContainer -> (env of the container istio-proxy, kgateway's default)
+SETTINGS: dict[str, tuple[str, str]] = {
+    "istioDiscoveryAddress": ("CA_ADDR", "istiod.istio-system.svc:15012"),
+    "istioMetaClusterId": ("ISTIO_META_CLUSTER_ID", "Kubernetes"),
+    "istioMetaMeshId": ("ISTIO_META_MESH_ID", "cluster.local"),
+}
+
+
+def deep_merge(base: Json, over: Json) -> Json:
+    """Dicts merged key by key, the second wins; that is how the controller merges parameters."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = deep_merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def yaml_changes(text: str) -> bool:
+    """Whether YAML reads the unquoted text as something else than a string.
+
+    kgateway writes IDs unquoted into its template, so such an ID makes the Deployment invalid (YAML 1.1 and 1.2 rules).
+    """
+    word = text.strip().lower()
+    if word in ("", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "-.inf", "+.inf"):
+        return True
+    number = r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-f_]+|(\d[\d_]*)?\.?\d[\d_]*\.?(e[-+]?\d+)?)"
+    sexagesimal = r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?"
+    date = r"\d{4}-\d{1,2}-\d{1,2}([t ].*)?"
+    return bool(re.fullmatch(f"({number})|({sexagesimal})|({date})", word))

@@ -1,0 +1,351 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything in a cluster that says something about one Gateway's proxy, found and put together (pure).
+
+Nothing is judged here: `proxy.py` does that, `proxy_record.py` makes the record a user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from . import istiod as istio
+from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_PARAMETERS, ParameterKind
+from .proxy_controller import AUTO_MTLS, controller_of, switch
+from .proxy_objects import (
+    Json,
+    by_name,
+    container_names,
+    container_status,
+    containers,
+    is_ready,
+    labels_of,
+    meta,
+    name_of,
+    owners_of,
+    revision_of,
+    spec_of,
+    status_of,
+)
+from .proxy_settings import SETTINGS, deep_merge
+
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
+CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
+ROOT_CERT = "istio-ca-root-cert"
+MESH_CONTAINERS = ("sds", "istio-proxy")
+
+#: Gloo Gateway 1.x names parameters of a Gateway by this annotation
+_V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the caller asks for: container names, the istiod (a record of istiod_info), the name of the parameters."""
+
+    expect: tuple[str, ...] | None = None
+    istiod: Json | None = None
+    parameters: str | None = None
+
+
+@dataclass
+class Objects:
+    """What was read of a cluster. `parameters` has None for a kind that is not served, nothing for one not read."""
+
+    gateways: Sequence[Json]
+    classes: Sequence[Json]
+    parameters: Mapping[ParameterKind, Sequence[Json] | None]
+    deployments: Sequence[Json]  # of all namespaces: the proxies', the controllers', istiods'
+    services: Sequence[Json]  # of all namespaces
+    replica_sets: Sequence[Json]
+    pods: Sequence[Json]
+    config_maps: Sequence[Json]  # the proxies' bootstraps, istiod's root certificates and mesh configs
+    namespaces: Sequence[Json]
+
+    @cached_property
+    def istiods(self) -> dict[str, Any]:
+        """What `istiod.discover()` finds."""
+        return istio.discover(
+            {
+                "deployments": list(self.deployments),
+                "services": list(self.services),
+                "configmaps": list(self.config_maps),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ParametersRef:
+    """One reference to parameters, of the GatewayClass or of the Gateway."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+    @property
+    def known(self) -> ParameterKind | None:
+        return next((k for k in PARAMETER_KINDS if (k.group, k.kind) == (self.group, self.kind)), None)
+
+
+@dataclass
+class Situation:
+    """One Gateway (None: it does not exist) with all that belongs to it."""
+
+    objects: Objects
+    namespace: str
+    name: str
+    want: Want = field(default_factory=Want)
+
+    def __post_init__(self) -> None:
+        o = self.objects
+        self.gateway = by_name(o.gateways, self.namespace, self.name)
+        self.gateway_class = by_name(o.classes, None, str(spec_of(self.gateway).get("gatewayClassName") or ""))
+        self.controller_name = str(spec_of(self.gateway_class).get("controllerName") or "")
+        self.controller = controller_of(o.deployments, self.controller_name, self.namespace)
+        self.deployment = self._child(o.deployments)
+        self.service = self._child(o.services)
+        self.bootstrap = self._child(o.config_maps)
+        self.replica_set = self._newest_replica_set()
+        pods = [p for p in o.pods if meta(p).get("namespace") == self.namespace and labels_of(p).get(GATEWAY_LABEL)]
+        self.pods = sorted((p for p in pods if labels_of(p)[GATEWAY_LABEL] == self.name), key=name_of)
+        self.current_pods = [p for p in self.pods if self._is_current(p)]
+        self.refs = self._refs()
+        self.spec: Json = {}
+        for ref in self.refs:
+            self.spec = deep_merge(self.spec, spec_of(self.parameters(ref)))
+
+    # -- objects -----------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        return f"Gateway {self.namespace}/{self.name}"
+
+    def _child(self, objects: Sequence[Json]) -> Json | None:
+        """The object the controller made for the Gateway: owned by it, or of its name and nobody's."""
+        here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
+        uid = meta(self.gateway).get("uid")
+        for obj in here:
+            if uid and any(ref.get("uid") == uid for ref in owners_of(obj)):
+                return obj
+        return by_name([o for o in here if not owners_of(o)], self.namespace, self.name)
+
+    def _newest_replica_set(self) -> str | None:
+        """Name of the Deployment's newest ReplicaSet."""
+        uid, revision = meta(self.deployment).get("uid"), revision_of(self.deployment)
+        for one in sorted(self.objects.replica_sets, key=name_of):
+            if revision_of(one) == revision and any(ref.get("uid") == uid for ref in owners_of(one)):
+                return name_of(one)
+        return None
+
+    def _is_current(self, pod: Json) -> bool:
+        """Of the newest template and alive; where the ReplicaSets do not tell, any living Pod."""
+        if meta(pod).get("deletionTimestamp") or status_of(pod).get("phase") in ("Failed", "Succeeded"):
+            return False
+        return self.replica_set is None or any(ref.get("name") == self.replica_set for ref in owners_of(pod))
+
+    @property
+    def former_pods(self) -> list[Json]:
+        """Ready Pods of an older template: clients are served with the old settings."""
+        return [p for p in self.pods if p not in self.current_pods and is_ready(p)]
+
+    @property
+    def serving(self) -> str:
+        """Who serves clients now: `current` or `former` Pods, `both` during a rollout, or `none`."""
+        current, former = any(map(is_ready, self.current_pods)), bool(self.former_pods)
+        return {(True, True): "both", (True, False): "current", (False, True): "former"}.get((current, former), "none")
+
+    @property
+    def root_cert(self) -> bool:
+        """Whether istiod's root certificate is in the Gateway's namespace."""
+        return by_name(self.objects.config_maps, self.namespace, ROOT_CERT) is not None
+
+    @property
+    def injected_by(self) -> str:
+        """The label of the Gateway's namespace that has sidecars injected into the proxy's next Pods; "" when none."""
+        template = (spec_of(self.deployment).get("template") or {}).get("metadata") or {}
+        if {**(template.get("annotations") or {}), **(template.get("labels") or {})}.get(
+            "sidecar.istio.io/inject"
+        ) == "false":
+            return ""
+        labels = labels_of(by_name(self.objects.namespaces, None, self.namespace))
+        if labels.get("istio-injection"):
+            return "istio-injection=enabled" if labels["istio-injection"] == "enabled" else ""
+        return f"istio.io/rev={labels['istio.io/rev']}" if labels.get("istio.io/rev") else ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where clients reach the proxy: the LoadBalancer's addresses, else what the Gateway's status says."""
+        if spec_of(self.service).get("type") == "LoadBalancer":
+            ingress = (status_of(self.service).get("loadBalancer") or {}).get("ingress") or ()
+            return [str(i.get("hostname") or i.get("ip")) for i in ingress if i.get("hostname") or i.get("ip")]
+        return [str(a["value"]) for a in status_of(self.gateway).get("addresses") or () if a.get("value")]
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def _refs(self) -> list[ParametersRef]:
+        """The class's and the Gateway's parameters in the order they are merged."""
+        of_class = spec_of(self.gateway_class).get("parametersRef")
+        own = (spec_of(self.gateway).get("infrastructure") or {}).get("parametersRef")
+        annotated = (meta(self.gateway).get("annotations") or {}).get(_V1_ANNOTATION)
+        if not own and annotated and V1_PARAMETERS in CONTROLLERS.get(self.controller_name, ()):
+            own = {"group": V1_PARAMETERS.group, "kind": V1_PARAMETERS.kind, "name": annotated}
+        places = [(of_class, str((of_class or {}).get("namespace") or "")), (own, self.namespace)]
+        return [
+            ParametersRef(str(ref.get("group") or ""), str(ref.get("kind") or ""), namespace, str(ref.get("name")))
+            for ref, namespace in places
+            if ref
+        ]
+
+    def served(self, ref: ParametersRef) -> bool:
+        """Whether the API server serves the kind the reference names."""
+        return ref.known is None or self.objects.parameters.get(ref.known, ()) is not None
+
+    def was_read(self, ref: ParametersRef) -> bool:
+        """Whether parameters of the kind the reference names were looked for."""
+        return ref.known in self.objects.parameters
+
+    def of_kind(self, ref: ParametersRef) -> Sequence[Json]:
+        """All parameters of the kind the reference names."""
+        return (self.objects.parameters.get(ref.known) if ref.known else None) or ()
+
+    def parameters(self, ref: ParametersRef) -> Json | None:
+        """The parameters a reference names, None when there are none."""
+        return by_name(self.of_kind(ref), ref.namespace, ref.name)
+
+    @property
+    def parameters_title(self) -> str:
+        """Who sets the proxy's settings, for messages."""
+        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef: kgateway's defaults)"
+
+    def told(self) -> dict[str, str]:
+        """The env of the container istio-proxy that the parameters set."""
+        istio_proxy = ((self.spec.get("kube") or {}).get("istio") or {}).get("istioProxyContainer") or {}
+        return {
+            env: str(istio_proxy[option]) for option, (env, _default) in SETTINGS.items() if istio_proxy.get(option)
+        }
+
+    def settings(self) -> dict[str, str]:
+        """The same with kgateway's defaults."""
+        return {**dict(SETTINGS.values()), **self.told()}
+
+    # -- containers --------------------------------------------------------------------------------------------------
+
+    @property
+    def auto_mtls(self) -> bool | None:
+        return switch(self.controller, AUTO_MTLS)
+
+    @property
+    def mesh_wanted(self) -> bool | None:
+        """Whether somebody asks for sds and istio-proxy: `expect`, else istio settings in the parameters."""
+        if self.want.expect is not None:
+            return any(name in self.want.expect for name in MESH_CONTAINERS)
+        return True if self.told() else None
+
+    @property
+    def in_mesh(self) -> bool:
+        """Whether the proxy is one with istio-proxy: as asked for, as the switch means, as the Deployment is."""
+        if self.want.expect is not None:
+            return "istio-proxy" in self.want.expect
+        return self.auto_mtls if self.auto_mtls is not None else "istio-proxy" in container_names(self.deployment)
+
+    def container_faults(self, have: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(missing, too many) of container names, by `expect` or else by the controller's switch."""
+        if self.want.expect is not None:
+            wanted: Sequence[str] = self.want.expect
+            return [n for n in wanted if n not in have], [n for n in have if n not in wanted]
+        if self.auto_mtls is None:
+            return [], []
+        there = [n for n in MESH_CONTAINERS if n in have]
+        return ([n for n in MESH_CONTAINERS if n not in have], []) if self.auto_mtls else ([], there)
+
+    @property
+    def certified(self) -> bool:
+        """Whether a current Pod got a certificate: sds turns ready only after that."""
+        return any(
+            all((container_status(pod, name) or {}).get("ready") for name in MESH_CONTAINERS)
+            for pod in self.current_pods
+        )
+
+    # -- istiod ------------------------------------------------------------------------------------------------------
+
+    def target(self) -> tuple[str, str] | None:
+        """(namespace, name) of the Service that istioDiscoveryAddress means, None when it is outside the cluster."""
+        address = self.settings()["CA_ADDR"]
+        target = istio.service_of_address(address)
+        if target:
+            return target
+        parts = istio.split_host_port(address)[0].split(".")
+        if len(parts) == 1 and parts[0] and ":" not in parts[0]:
+            return self.namespace, parts[0]
+        known = {meta(s).get("namespace") for s in self.objects.services}
+        return (parts[1], parts[0]) if len(parts) == 2 and parts[1] in known else None
+
+    def plane_at(self, target: tuple[str, str] | None) -> Json | None:
+        """The istiod that a Service stands for, whether it is its first or another of its names."""
+        place = self.objects.istiods["serving"].get("/".join(target)) if target else None
+        return None if place is None else self.objects.istiods["istiods"][place]
+
+    @property
+    def plane(self) -> Json | None:
+        """The istiod the proxy's settings lead to: a record of istiod_info without its cluster."""
+        return self.plane_at(self.target())
+
+    @property
+    def target_is_empty(self) -> bool:
+        """Whether the Service the settings lead to selects the Pods of no Deployment."""
+        target = self.target()
+        service = by_name(self.objects.services, *target) if target else None
+        selector: dict[str, str] = spec_of(service).get("selector") or {}
+        templates = [spec_of(d).get("template") for d in self.objects.deployments]
+        return bool(selector) and not any(selector.items() <= labels_of(t).items() for t in templates)
+
+    @property
+    def right_istiod(self) -> Json:
+        """The istiod the settings have to fit: the caller's, else where they lead, else the only one there is."""
+        found = self.objects.istiods["istiods"]
+        return self.want.istiod or self.plane or (found[0] if len(found) == 1 else {})
+
+    def accepted_ids(self) -> list[str]:
+        """Cluster IDs the right istiod issues certificates to, its own first; empty when unknown."""
+        right = self.plane or self.right_istiod
+        own = right.get("cluster_id") or (self.want.istiod or {}).get("cluster_id")
+        if not own:
+            return []
+        deployment = by_name(self.objects.deployments, right.get("namespace"), str(right.get("name")))
+        return [str(own), *_cluster_aliases(deployment, str(own), str(right.get("version") or ""))]
+
+
+def situations(
+    objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
+) -> list[Situation]:
+    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway."""
+    if name:
+        places = [(str(namespace), name)]
+    else:
+        places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
+    return [Situation(objects, *place, want or Want()) for place in places if namespace in (None, place[0])]
+
+
+def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> list[str]:
+    """Other names of its cluster that an istiod takes for certificates, which it does from 1.27 on."""
+    numbers = [int(n) for n in version.lstrip("v").split("-")[0].split(".")[:2] if n.isdigit()]
+    if len(numbers) == 2 and numbers < [1, 27]:
+        return []
+    found = []
+    for container in containers(deployment):
+        words = [str(w) for w in container.get("args") or ()]
+        for place, word in enumerate(words):
+            value = word.partition("=")[2] if word.startswith("--clusterAliases=") else ""
+            if word == "--clusterAliases" and place + 1 < len(words):
+                value = words[place + 1]
+            found += [a for a, _, of in (pair.partition("=") for pair in value.split(",")) if of == cluster_id]
+    return found
