@@ -216,9 +216,13 @@ class Cluster:
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        page: int = 500,
     ) -> Jsons:
-        """All objects of a kind, of one namespace or (None) of all. ``labels``, ``fields``: selectors as text."""
-        return self.list_at(api_version, kind, namespace, labels, fields)[0]
+        """All objects of a kind, of one namespace or (None) of all. ``labels``, ``fields``: selectors as text.
+
+        ``page``: objects per request, 0 for all in one.
+        """
+        return self.list_at(api_version, kind, namespace, labels, fields, page)[0]
 
     def list_at(
         self,
@@ -227,11 +231,12 @@ class Cluster:
         namespace: str | None = None,
         labels: str | None = None,
         fields: str | None = None,
+        page: int = 500,
     ) -> tuple[Jsons, str]:
         """Like list(), with the resourceVersion a watch can start from."""
         where = self.kind(api_version, kind)
         items: Jsons = []
-        query: dict[str, str] = {"limit": "500"}
+        query: dict[str, str] = {"limit": str(page)}
         if labels:
             query["labelSelector"] = labels
         if fields:

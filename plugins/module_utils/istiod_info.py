@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import istiod
 from .cluster import CLUSTER_SPEC, Cluster, connect
 from .errors import ClusterError, Forbidden
+from .istiod_objects import key_of, labels_of, xds_port
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -34,31 +35,27 @@ Objects = dict[str, Any]  # what was read, by kind: a list of objects, or None w
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: istiods, istiod, sources, problems, msg, requests. Raises ClusterError when `strict` and no "
-    "single one fits."""
+    """Result: istiods, istiod, sources, problems, msg, requests; ClusterError when `strict` and no single one fits."""
     with connect(params) as cluster:
         objects, unread = read(cluster, params.get("namespace"), params.get("for_namespace"))
         found = istiod.discover(objects)
-        problems = unread + found["problems"]
         facts = {
             "istiods": [{"cluster": cluster.name, **record} for record in found["istiods"]],
             "sources": found["sources"],
-            "problems": problems,
+            "problems": unread + found["problems"],
         }
         try:
-            labels = _labels_of(objects, params.get("for_namespace"), cluster.name)
             chosen = istiod.choose(
                 found,
-                namespace_labels=labels,
+                namespace_labels=_namespace_labels(objects, params.get("for_namespace")),
                 for_namespace=params.get("for_namespace"),
                 revision=params.get("revision"),
                 namespace=params.get("namespace"),
             )
         except istiod.ChoiceError as exc:
-            if objects["services"] is None and objects["deployments"] is None:
+            text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
+            if not found["istiods"] and objects["services"] is None and objects["deployments"] is None:
                 text = f"{cluster.name}: istiod cannot be looked for, {NEEDED_RIGHTS}"
-            else:
-                text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
             if params.get("strict", True):
                 raise ClusterError(text, cluster=cluster.name, requests=cluster.requests, **facts) from None
             return {"changed": False, "msg": text, "istiod": None, "requests": cluster.requests, **facts}
@@ -73,10 +70,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> tuple[Objects, list[str]]:
-    """The lists `istiod.discover()` wants and sentences on those that may not be read; six requests.
+    """The lists `istiod.discover()` wants and sentences on those that may not be read; at most six requests.
 
     Without the right to list Services of the whole cluster it falls back to one namespace, and leaves the Namespaces
-    out to stay within six.
+    out, or the EndpointSlices where the labels of `for_namespace` are wanted, to stay within six.
     """
     unread: list[str] = []
     scope: str | None = None
@@ -85,7 +82,8 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
         api_version: str, kind: str, labels: str | None = None, everywhere: bool = False
     ) -> list[dict[str, Any]] | None:
         try:
-            return cluster.list(api_version, kind, None if everywhere else scope, labels)
+            # In one piece, however many there are: pages would be further requests.
+            return cluster.list(api_version, kind, None if everywhere else scope, labels, page=0)
         except Forbidden as exc:
             where = "" if everywhere or scope is None else f" in namespace {scope}"
             unread.append(
@@ -96,9 +94,9 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
     services = fetch("v1", "Service")
     fallen_back = services is None
     if fallen_back:
-        unread.clear()
         scope = namespace or USUAL_NAMESPACE
-        unread.append(f"Services of all namespaces may not be listed: only namespace {scope} was searched")
+        told = "Services of all namespaces may not be listed: only namespace {} was searched; 'namespace' names another"
+        unread[:] = [told.format(scope)]
         services = fetch("v1", "Service")
     objects: Objects = {
         "services": services,
@@ -111,7 +109,7 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
     }
     names = _slices_of(services or [])
     if fallen_back and for_namespace:
-        objects["endpointslices"] = None  # the namespace's labels matter more, and six requests are enough
+        objects["endpointslices"] = None
     elif names:
         selector = f"kubernetes.io/service-name in ({','.join(names)})"
         objects["endpointslices"] = fetch("discovery.k8s.io/v1", "EndpointSlice", selector)
@@ -120,34 +118,29 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
     if not fallen_back:
         objects["namespaces"] = fetch("v1", "Namespace", everywhere=True)
     elif for_namespace:
-        found = _get_namespace(cluster, for_namespace, unread)
-        objects["namespaces"] = [found] if found else None
+        objects["namespaces"] = _only_namespace(cluster, for_namespace, unread)
     return objects, unread
 
 
-def _get_namespace(cluster: Cluster, name: str, unread: list[str]) -> dict[str, Any] | None:
+def _only_namespace(cluster: Cluster, name: str, unread: list[str]) -> list[dict[str, Any]] | None:
     try:
-        return cluster.get("v1", "Namespace", name)
+        found = cluster.get("v1", "Namespace", name)
     except Forbidden as exc:
         unread.append(f"Namespace {name} may not be read: {exc.facts.get('reason')}")
         return None
+    return [found] if found else []
 
 
 def _slices_of(services: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of Services whose endpoints matter: with port 15012."""
-    return sorted(
-        {
-            str(s["metadata"]["name"])
-            for s in services
-            if any(p.get("port") == istiod.XDS_PORT for p in (s.get("spec") or {}).get("ports") or [])
-        }
-    )
+    """Names of Services whose endpoints matter: those that can lead to an istiod."""
+    return sorted({key_of(service)[1] for service in services if xds_port(service)})
 
 
-def _labels_of(objects: Objects, name: str | None, cluster: str) -> dict[str, str]:
+def _namespace_labels(objects: Objects, name: str | None) -> Mapping[str, str] | None:
+    """Labels of the namespace, None where they could not be read; ChoiceError when it does not exist."""
     if not name or objects.get("namespaces") is None:
-        return {}
-    for namespace in objects["namespaces"] or []:
-        if namespace["metadata"]["name"] == name:
-            return namespace["metadata"].get("labels") or {}
+        return None
+    for namespace in objects["namespaces"]:
+        if key_of(namespace)[1] == name:
+            return labels_of(namespace)
     raise istiod.ChoiceError(f"namespace {name} (for_namespace) does not exist")

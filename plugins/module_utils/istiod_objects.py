@@ -1,0 +1,350 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one Kubernetes object says about an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
+
+Shapes are those of Istio's charts 1.20 to 1.32; what people change by hand is allowed for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+try:
+    import yaml
+except ImportError:  # told by cluster.py, which every caller needs first
+    pass
+
+Object = dict[str, Any]
+Key = tuple[str, str]  # namespace, name
+
+XDS_PORT = 15012
+WEBHOOK_PORT = 15017
+
+_SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
+_DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+
+
+# --- any object ------------------------------------------------------------
+
+
+def dig(value: Any, *path: str) -> Any:
+    """The value at a path of keys; None as soon as a step is missing or no mapping."""
+    for step in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(step)
+    return value
+
+
+def key_of(obj: Object) -> Key:
+    return str(dig(obj, "metadata", "namespace") or ""), str(dig(obj, "metadata", "name") or "")
+
+
+def where(obj: Object) -> str:
+    """namespace/name, or the name alone of a cluster-wide object."""
+    return "/".join(part for part in key_of(obj) if part)
+
+
+def labels_of(obj: Object) -> Mapping[str, str]:
+    return dig(obj, "metadata", "labels") or {}
+
+
+def suffixed(name: str, revision: str) -> str:
+    """How the charts name an object of a revision."""
+    return name if revision == "default" else f"{name}-{revision}"
+
+
+# --- addresses ------------------------------------------------------------
+
+
+def split_host_port(address: str) -> tuple[str, int | None]:
+    """(host, port); the port is None when the address has none that is a number."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "]" not in port:
+        return host.strip("[]"), int(port)
+    return address.strip("[]"), None
+
+
+def join_host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def service_of_address(address: str | None, namespace: str = "") -> Key | None:
+    """(namespace, name) of the Service an in-cluster address means, else None.
+
+    Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
+    another namespace than that one, `a.b` may as well be a host on the Internet.
+    """
+    host = split_host_port(address)[0] if address else ""
+    match = _SERVICE_HOST.match(host)
+    if match:
+        return match["namespace"], match["name"]
+    name, _dot, rest = host.partition(".")
+    if namespace and rest in ("", namespace) and _DNS_LABEL.match(name):
+        return namespace, name
+    return None
+
+
+# --- Deployment ------------------------------------------------------------
+
+
+def template_labels(deployment: Object) -> Mapping[str, str]:
+    return dig(deployment, "spec", "template", "metadata", "labels") or {}
+
+
+def words_of(container: Object) -> list[str]:
+    """The container's command line, as far as the Deployment sets it."""
+    return [str(word) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+
+
+def discovery_container(deployment: Object) -> Object | None:
+    """The container that runs pilot-discovery, or None when this Deployment is no istiod.
+
+    One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
+    Pods' label are wanted.
+    """
+    labelled = template_labels(deployment).get("app") == "istiod"
+    for container in dig(deployment, "spec", "template", "spec", "containers") or []:
+        image = str(container.get("image") or "").split("@")[0].rsplit("/", 1)[-1].split(":")[0]
+        signs = (
+            labelled,
+            container.get("name") == "discovery",
+            "pilot" in image.split("-"),
+            any(word == "discovery" or word.endswith("pilot-discovery") for word in words_of(container)[:2]),
+        )
+        if sum(signs) > 1:
+            return dict(container)
+    return None
+
+
+def flag(container: Object, name: str) -> str | None:
+    """Value of a command line flag in either spelling; the last one given counts."""
+    found: str | None = None
+    words = words_of(container)
+    for position, word in enumerate(words):
+        if word.startswith(f"--{name}="):
+            found = word.split("=", 1)[1]
+        elif word == f"--{name}" and position + 1 < len(words):
+            found = words[position + 1]
+    return found
+
+
+def env(container: Object, name: str) -> tuple[bool, str | None]:
+    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here.
+
+    Of duplicates the kubelet keeps the last; `$(OTHER)` is expanded from what stands before it.
+    """
+    known: dict[str, str | None] = {}
+    for entry in container.get("env") or []:
+        known[str(entry.get("name"))] = (
+            None if "valueFrom" in entry else _expanded(str(entry.get("value") or ""), known)
+        )
+    return name in known, known.get(name)
+
+
+def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
+    for other in re.findall(r"(?<!\$)\$\(([^)]+)\)", text):
+        value = known.get(other)
+        if value is None:
+            return None
+        text = text.replace(f"$({other})", value)
+    return text
+
+
+def image_tag(image: str) -> str | None:
+    """Tag of an image reference; None when it has none (a digest says nothing a person can read)."""
+    name = image.split("@")[0].rsplit("/", 1)[-1]
+    return name.split(":", 1)[1] if ":" in name else None
+
+
+# --- Service ------------------------------------------------------------
+
+
+def selector_of(service: Object) -> Mapping[str, str]:
+    return dig(service, "spec", "selector") or {}
+
+
+def selects(service: Object, deployment: Object) -> bool:
+    """Whether the Service leads to the Deployment's Pods."""
+    selector, have = selector_of(service), template_labels(deployment)
+    return (
+        bool(selector)
+        and key_of(service)[0] == key_of(deployment)[0]
+        and all(have.get(key) == value for key, value in selector.items())
+    )
+
+
+def xds_port(service: Object) -> int | None:
+    """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
+    ports = [p for p in dig(service, "spec", "ports") or [] if p.get("protocol", "TCP") == "TCP"]
+    if any(p.get("port") == XDS_PORT for p in ports):
+        return XDS_PORT
+    return next((int(p["port"]) for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
+
+
+def named_as_istiod(service: Object) -> bool:
+    """Called istiod by whoever made it. An east-west gateway, which may carry port 15012 too, is not."""
+    labels, selector = labels_of(service), selector_of(service)
+    return (
+        labels.get("app.kubernetes.io/name") == "istiod"
+        or labels.get("app") == "istiod"
+        or selector.get("app") == "istiod"
+        or selector.get("istio") in ("pilot", "istiod")
+    )
+
+
+def made_for_remote(service: Object) -> bool:
+    """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
+    if labels_of(service).get("app.kubernetes.io/name") == "istiod":
+        return True
+    ports = dig(service, "spec", "ports") or []
+    return re.match(r"istiod(-|$)", key_of(service)[1]) is not None and any(
+        p.get("targetPort") == WEBHOOK_PORT for p in ports
+    )
+
+
+def external_name(service: Object) -> str | None:
+    """The host an ExternalName Service stands for, else None."""
+    if dig(service, "spec", "type") != "ExternalName":
+        return None
+    return str(dig(service, "spec", "externalName") or "").rstrip(".")
+
+
+def revision_of_name(service: Object) -> str:
+    name = key_of(service)[1].removesuffix("-remote")
+    return name.removeprefix("istiod-") if name.startswith("istiod-") else "default"
+
+
+# --- ConfigMap ------------------------------------------------------------
+
+
+def mesh_config(configmap: Object) -> Object | None:
+    """Mesh config (key `mesh`, YAML); None where there is none or it cannot be parsed."""
+    try:
+        mesh = yaml.safe_load(str(dig(configmap, "data", "mesh") or ""))
+    except yaml.YAMLError:
+        return None
+    return mesh if isinstance(mesh, dict) else None
+
+
+def injector_values(configmap: Object) -> Object | None:
+    """Settings of the injector (key `values`, JSON) that are of interest; the rest may hold what nobody should print.
+
+    Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
+    """
+    try:
+        values = json.loads(str(dig(configmap, "data", "values") or ""))
+    except ValueError:
+        return None
+    if not isinstance(values, dict):
+        return None
+    paths = {
+        "cluster": ("multiCluster", "clusterName"),
+        "mesh_id": ("meshID",),
+        "network": ("network",),
+        "tag": ("tag",),
+    }
+    return {name: str(dig(values, "global", *path) or "") for name, path in paths.items()}
+
+
+def discovery_address(mesh: Object | None) -> str:
+    return str(dig(mesh, "defaultConfig", "discoveryAddress") or "")
+
+
+# --- injection webhook ------------------------------------------------------------
+
+
+def injection_hooks(webhook: Object) -> list[Object]:
+    """The hooks of a MutatingWebhookConfiguration that inject sidecars."""
+    hooks = webhook.get("webhooks") or []
+    return [hook for hook in hooks if str(hook.get("name") or "").endswith("sidecar-injector.istio.io")]
+
+
+def called_services(webhook: Object) -> set[Key]:
+    """Services the injector calls, by reference or by a URL with a name inside the cluster."""
+    found = set()
+    for hook in injection_hooks(webhook):
+        service, url = dig(hook, "clientConfig", "service"), dig(hook, "clientConfig", "url")
+        if service:
+            found.add((str(service.get("namespace")), str(service.get("name"))))
+        target = service_of_address(urlsplit(str(url)).hostname) if url else None
+        if target:
+            found.add(target)
+    return found
+
+
+def called_host(webhook: Object) -> str | None:
+    """The host outside the cluster the injector calls; Pods cannot reach the API server's localhost."""
+    for hook in injection_hooks(webhook):
+        host = urlsplit(str(dig(hook, "clientConfig", "url") or "")).hostname
+        if host and service_of_address(host) is None and host not in ("localhost", "127.0.0.1", "::1"):
+            return host
+    return None
+
+
+def injected_settings(webhook: Object) -> Mapping[str, str]:
+    """What the injector's path hands over: `/inject/cluster/c1/net/n1`, once `/inject/:ENV:cluster=c1:ENV:net=n1`.
+
+    Rules of parseInjectEnvs in Istio's pkg/kube/inject/webhook.go.
+    """
+    for hook in injection_hooks(webhook):
+        path = (
+            dig(hook, "clientConfig", "service", "path") or urlsplit(str(dig(hook, "clientConfig", "url") or "")).path
+        )
+        rest = unquote(str(path)).rstrip("/").split("/", 2)[2:]
+        if rest and rest[0].startswith(":ENV:"):
+            pairs = [part.partition("=")[::2] for part in rest[0].split(":ENV:") if "=" in part]
+            return {name: value for name, value in pairs if name}
+        if rest:
+            words = rest[0].split("/")
+            return {n: v.replace("--slash--", "/") for n, v in zip(words[::2], words[1::2], strict=False)}
+    return {}
+
+
+def webhook_namespace(webhook: Object) -> str:
+    """Namespace of the control plane behind an injector: its Service's, the Helm release's, the suffix of its name."""
+    services = sorted(called_services(webhook))
+    if services:
+        return services[0][0]
+    release = dig(webhook, "metadata", "annotations", "meta.helm.sh/release-namespace")
+    if release:
+        return str(release)
+    labels, name = labels_of(webhook), key_of(webhook)[1]
+    tag = labels.get("istio.io/tag")
+    revision = labels.get("istio.io/rev", "default")
+    prefix = f"istio-revision-tag-{tag}" if tag else suffixed("istio-sidecar-injector", revision)
+    return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
+
+
+def namespace_selectors(webhook: Object) -> list[Object]:
+    """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
+    return [
+        hook.get("namespaceSelector") or {}
+        for hook in injection_hooks(webhook)
+        if "object" not in str(hook["name"]).split(".")
+    ]
+
+
+def matches(selector: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector, as the API defines it, fits the labels."""
+
+    def fits(rule: Object) -> bool:
+        key, operator, values = rule.get("key"), rule.get("operator"), rule.get("values") or []
+        if operator == "Exists":
+            return key in labels
+        if operator == "DoesNotExist":
+            return key not in labels
+        if operator == "In":
+            return labels.get(str(key)) in values
+        return labels.get(str(key)) not in values  # NotIn, true without the label as well
+
+    exact = (selector.get("matchLabels") or {}).items()
+    return all(labels.get(key) == value for key, value in exact) and all(
+        fits(rule) for rule in selector.get("matchExpressions") or []
+    )
