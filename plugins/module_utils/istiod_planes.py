@@ -74,8 +74,9 @@ class Seen:
         self.configmaps = listed("configmaps")
         self.slices = listed("endpointslices")
         self.namespaces = listed("namespaces")
+        self.mesh_configs = self._mesh_configs()
 
-    def mesh_configs(self) -> list[tuple[Key, str, Object]]:
+    def _mesh_configs(self) -> list[tuple[Key, str, Object]]:
         """((namespace, name), revision, mesh config) of every ConfigMap of an istiod that has one."""
         found = []
         for configmap in self.configmaps:
@@ -174,9 +175,7 @@ def _service_revision(service: Object, seen: Seen) -> Fact:
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
     calling = {labels_of(w).get("istio.io/rev") for w in seen.webhooks if key in called_services(w)}
-    naming = {
-        rev for (ns, _), rev, mesh in seen.mesh_configs() if service_of_address(discovery_address(mesh), ns) == key
-    }
+    naming = {rev for (ns, _), rev, mesh in seen.mesh_configs if service_of_address(discovery_address(mesh), ns) == key}
     for source, told in (("injection webhook that calls it", calling), ("mesh config that names it", naming)):
         if len(told) == 1 and None not in told:
             return Fact(told.pop(), f"{title}: {source}", LIKELY)
@@ -200,7 +199,7 @@ def _assign_services(planes: list[Plane], seen: Seen) -> None:
         return planes[-1]
 
     told = {key for webhook in seen.webhooks for key in called_services(webhook)}
-    told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _), _rev, mesh in seen.mesh_configs()}
+    told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _), _rev, mesh in seen.mesh_configs}
     alone = []
     for service in seen.services:
         serving = [p for p in planes if p.deployment is not None and selects(service, p.deployment)]
@@ -281,7 +280,7 @@ def _hearsay(plane: Plane, webhooks: Iterable[Object], seen: Seen) -> Fact | Non
 
 def _add_hearsay(planes: list[Plane], seen: Seen) -> None:
     """Control planes that only an injector or mesh config tells of."""
-    told: dict[Key, list[Object]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs()}
+    told: dict[Key, list[Object]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs}
     for webhook in seen.webhooks:
         if "istio.io/tag" not in labels_of(webhook):
             key = webhook_namespace(webhook), labels_of(webhook).get("istio.io/rev", "default")
@@ -319,6 +318,7 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
     for shared in here:
         if key_of(shared)[1] == plane.shared_mesh:
             plane.mesh, plane.shared_mesh = _merged(mesh_config(shared) or {}, plane.mesh or {}), ""
+            plane.mesh_name = plane.mesh_name or where(shared)
             break
 
 

@@ -160,6 +160,6 @@ def _left_over(planes: list[Plane], seen: Seen) -> Iterator[str]:
             )
     known = {plane.id for plane in planes}
     shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}
-    for key, revision, _mesh in seen.mesh_configs():
+    for key, revision, _mesh in seen.mesh_configs:
         if (key[0], revision) not in known and key not in shared:
             yield f"ConfigMap {'/'.join(key)} is left over: no istiod of revision {revision} is in namespace {key[0]}"

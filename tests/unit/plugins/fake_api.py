@@ -347,9 +347,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _selected(obj: Json, query: dict[str, str]) -> bool:
     labels = obj["metadata"].get("labels", {})
-    for term in filter(None, query.get("labelSelector", "").split(",")):
-        key, _eq, value = term.partition("=")
-        if labels.get(key) != value:
+    for term in re.findall(r"[^,(]+(?:\([^)]*\))?", query.get("labelSelector", "")):
+        key, operator, values = re.fullmatch(r"([^=\s]+)(?:\s*(=|in)\s*\(?([^)]*)\)?)?", term).groups()  # type: ignore[union-attr]
+        if key not in labels or (operator and labels[key] not in values.split(",")):
             return False
     for term in filter(None, query.get("fieldSelector", "").split(",")):
         key, _eq, value = term.partition("=")

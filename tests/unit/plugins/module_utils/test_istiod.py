@@ -1,124 +1,32 @@
-"""Istiod discovery and choice on objects made here: one healthy installation, then one thing different at a time."""
+"""Facts of an istiod on objects as the charts make them: a healthy installation, then one thing different at a time."""
 
 from __future__ import annotations
 
-import itertools
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acceptance.istio_shapes import Istiod, Json, Objects, endpoints_of, joined, labelled, namespace
 from ansible_collections.multicluster.gloo.plugins.module_utils import istiod
-
-Json = dict[str, Any]
-
-
-def labelled(namespace: str, name: str, labels: dict[str, str] | None = None, **rest: Any) -> Json:
-    return {"metadata": {"namespace": namespace, "name": name, "labels": labels or {}}, **rest}
+from ansible_collections.multicluster.gloo.plugins.module_utils.istiod_objects import matches
 
 
-def pod_labels(revision: str) -> dict[str, str]:
-    return {"app": "istiod", "istio": "pilot" if revision == "default" else "istiod", "istio.io/rev": revision}
-
-
-def suffixed(name: str, revision: str) -> str:
-    return name if revision == "default" else f"{name}-{revision}"
-
-
-class Mesh:
-    """The objects one Helm release of istiod leaves in a cluster."""
-
-    def __init__(self, revision: str = "default", namespace: str = "istio-system", cluster: str = "cluster1") -> None:
-        self.revision, self.namespace = revision, namespace
-        self.name = suffixed("istiod", revision)
-        rev = {"istio.io/rev": revision}
-        self.container: Json = {
-            "name": "discovery",
-            "image": "registry.example:5000/istio/pilot:1.27.0-solo",
-            "args": ["discovery", "--domain", "cluster.local"],
-            "env": [{"name": "REVISION", "value": revision}, {"name": "CLUSTER_ID", "value": cluster}],
-        }
-        template = {"metadata": {"labels": pod_labels(revision)}, "spec": {"containers": [self.container]}}
-        self.deployment = labelled(
-            namespace,
-            self.name,
-            {"app": "istiod", "app.kubernetes.io/version": "1.27.0", **rev},
-            spec={"replicas": 1, "template": template},
-            status={"readyReplicas": 1},
-        )
-        selector = {
-            k: v for k, v in pod_labels(revision).items() if k != ("istio.io/rev" if revision == "default" else "istio")
-        }
-        self.service = labelled(
-            namespace,
-            self.name,
-            {"app": "istiod", "app.kubernetes.io/name": "istiod", **rev},
-            spec={"ports": [{"port": 15012}, {"port": 443}], "selector": selector},
-        )
-        self.slice = labelled(
-            namespace,
-            f"{self.name}-x",
-            {"kubernetes.io/service-name": self.name},
-            endpoints=[{"addresses": ["10.0.0.1"], "conditions": {"ready": True}}],
-        )
-        self.mesh_text = (
-            f"trustDomain: cluster.local\ndefaultConfig: {{discoveryAddress: '{self.name}.{namespace}.svc:15012'}}"
-        )
-        self.values: Json = {
-            "revision": revision,
-            "global": {"multiCluster": {"clusterName": cluster}, "network": "", "meshID": ""},
-        }
-        self.webhooks = [self.webhook(suffixed("istio-sidecar-injector", revision), revision == "default")]
-
-    def webhook(self, name: str, default: bool, tag: str | None = None) -> Json:
-        service = {"namespace": self.namespace, "name": self.name, "path": "/inject"}
-        names = ["rev.namespace.sidecar-injector.istio.io"] + ["namespace.sidecar-injector.istio.io"] * default
-        return {
-            "metadata": {
-                "name": name,
-                "labels": {"istio.io/rev": self.revision} | ({"istio.io/tag": tag} if tag else {}),
-            },
-            "webhooks": [{"name": n, "clientConfig": {"service": service}} for n in names],
-        }
-
-    def tag(self, name: str) -> None:
-        self.webhooks.append(self.webhook(f"istio-revision-tag-{name}", name == "default", name))
-
-    def objects(self) -> dict[str, list[Json] | None]:
-        rev = {"istio.io/rev": self.revision}
-        return {
-            "deployments": [self.deployment],
-            "services": [self.service],
-            "endpointslices": [self.slice],
-            "configmaps": [
-                labelled(self.namespace, suffixed("istio", self.revision), rev, data={"mesh": self.mesh_text}),
-                labelled(
-                    self.namespace,
-                    suffixed("istio-sidecar-injector", self.revision),
-                    rev,
-                    data={"values": json.dumps(self.values), "config": "..."},
-                ),
-            ],
-            "mutatingwebhookconfigurations": self.webhooks,
-            "namespaces": [labelled("", self.namespace)],
-        }
-
-
-def joined(*parts: dict[str, list[Json] | None]) -> dict[str, list[Json] | None]:
-    keys = dict.fromkeys(itertools.chain.from_iterable(parts))
-    return {key: [o for part in parts for o in part.get(key) or []] for key in keys}
-
-
-def only(objects: dict[str, list[Json] | None]) -> Json:
+def only(objects: Objects) -> Json:
     found = istiod.discover(objects)["istiods"]
     assert len(found) == 1, found
-    return found[0]
+    return dict(found[0])
+
+
+def source(objects: Objects, key: str) -> tuple[str, str]:
+    found = [s for s in istiod.discover(objects)["sources"] if s["key"] == key]
+    assert len(found) == 1, found
+    return found[0]["source"], found[0]["certainty"]
 
 
 def test_healthy() -> None:
-    assert only(Mesh("gloo").objects()) == {
+    assert only(Istiod("gloo").objects()) == {
         "namespace": "istio-system",
         "name": "istiod-gloo",
         "revision": "gloo",
@@ -133,145 +41,175 @@ def test_healthy() -> None:
     }
 
 
-def test_every_value_has_a_source() -> None:
-    found = istiod.discover(joined(Mesh().objects(), Mesh("gloo").objects()))
-    keys = {(s["revision"], s["key"]) for s in found["sources"]}
-    assert keys == {(r, k) for r in ("default", "gloo") for k in istiod.KEYS}
+def test_healthy_means_certain_and_no_problem() -> None:
+    found = istiod.discover(Istiod().objects())
+    assert found["problems"] == []
+    assert {s["key"]: s["certainty"] for s in found["sources"]} == dict.fromkeys(istiod.KEYS, "certain")
+
+
+def test_every_value_of_every_istiod_has_a_source() -> None:
+    found = istiod.discover(joined(Istiod().objects(), Istiod("gloo").objects()))
+    assert [(s["revision"], s["key"]) for s in found["sources"]] == [
+        (r, k) for r in ("default", "gloo") for k in istiod.KEYS
+    ]
+
+
+CLUSTER = {"name": "CLUSTER_ID", "value": "by-env"}
+ELSEWHERE = {"name": "CLUSTER_ID", "valueFrom": {"configMapKeyRef": {"name": "x", "key": "y"}}}
 
 
 @pytest.mark.parametrize(
-    ("args", "env", "expected"),
+    ("args", "env", "noted", "expected", "certainty"),
     [
-        (["discovery", "--clusterID=from-arg"], [{"name": "CLUSTER_ID", "value": "x"}], "from-arg"),
-        (["discovery", "--clusterID", "from-arg"], [{"name": "CLUSTER_ID", "value": "x"}], "from-arg"),
-        (["discovery", "--clusterID=a", "--clusterID=b"], [], "b"),
-        (["discovery", "--clusterAliases=x=y"], [], "Kubernetes"),
-        (["discovery"], [], "Kubernetes"),
-        (["discovery"], [{"name": "CLUSTER_ID"}], "Kubernetes"),
-        (["discovery"], [{"name": "CLUSTER_ID", "value": "a"}, {"name": "CLUSTER_ID", "value": "b"}], "b"),
-        (["discovery"], [{"name": "NAME", "value": "n1"}, {"name": "CLUSTER_ID", "value": "c-$(NAME)"}], "c-n1"),
-        (["discovery"], [{"name": "CLUSTER_ID", "valueFrom": {"fieldRef": {}}}], "by-values"),
-        (["discovery"], [{"name": "CLUSTER_ID", "value": "a"}, {"name": "CLUSTER_ID", "valueFrom": {}}], "by-values"),
+        (["--clusterID=from-arg"], [CLUSTER], "by-values", "from-arg", "certain"),
+        (["--clusterID", "from-arg"], [CLUSTER], "by-values", "from-arg", "certain"),
+        (["--clusterID=a", "--clusterID=b"], [], "", "b", "certain"),
+        (["--clusterAliases=x=y"], [], "", "Kubernetes", "certain"),
+        ([], [], "by-values", "Kubernetes", "certain"),
+        ([], [{"name": "CLUSTER_ID"}], "by-values", "Kubernetes", "certain"),
+        ([], [{"name": "CLUSTER_ID", "value": "a"}, CLUSTER], "", "by-env", "certain"),
+        ([], [{"name": "N", "value": "n1"}, {"name": "CLUSTER_ID", "value": "c-$(N)"}], "", "c-n1", "certain"),
+        ([], [ELSEWHERE], "by-values", "by-values", "likely"),
+        ([], [CLUSTER, ELSEWHERE], "by-values", "by-values", "likely"),
+        ([], [ELSEWHERE, CLUSTER], "by-values", "by-env", "certain"),
+        ([], [ELSEWHERE], "", None, "unknown"),
     ],
 )
-def test_cluster_id(args: list[str], env: list[Json], expected: str) -> None:
-    mesh = Mesh()
-    mesh.container.update(args=args, env=env)
-    mesh.values["global"]["multiCluster"]["clusterName"] = "by-values"
+def test_cluster_id(args: list[str], env: list[Json], noted: str, expected: str | None, certainty: str) -> None:
+    mesh = Istiod()
+    mesh.container.update(args=["discovery", *args], env=env)
+    mesh.values["multiCluster"]["clusterName"] = noted
     assert only(mesh.objects())["cluster_id"] == expected
+    assert source(mesh.objects(), "cluster_id")[1] == certainty
+
+
+@pytest.mark.parametrize(("noted", "expected", "certainty"), [("c9", "c9", "likely"), ("", "Kubernetes", "guess")])
+def test_cluster_id_may_come_from_env_from(noted: str, expected: str, certainty: str) -> None:
+    mesh = Istiod()
+    mesh.container.update(env=[], envFrom=[{"configMapRef": {"name": "x"}}])
+    mesh.values["multiCluster"]["clusterName"] = noted
+    assert only(mesh.objects())["cluster_id"] == expected
+    assert source(mesh.objects(), "cluster_id")[1] == certainty
+
+
+def test_the_same_duplicate_twice_is_no_problem_another_is() -> None:
+    mesh = Istiod()
+    mesh.container["env"] += [CLUSTER]
+    mesh.values["multiCluster"]["clusterName"] = "by-env"
+    assert [p for p in istiod.discover(mesh.objects())["problems"] if "sets CLUSTER_ID 2 times" in p]
+    mesh.container["env"] = [CLUSTER, CLUSTER]
+    assert istiod.discover(mesh.objects())["problems"] == []
+    mesh.container["env"] = [CLUSTER, ELSEWHERE]
+    assert "counts: one that comes from elsewhere" in istiod.discover(mesh.objects())["problems"][0]
+
+
+def test_injected_pods_with_another_cluster_id_than_istiod_accepts_are_told() -> None:
+    mesh = Istiod()
+    mesh.values["multiCluster"]["clusterName"] = "other"
+    problems = istiod.discover(mesh.objects())["problems"]
+    assert len(problems) == 1 and "the cluster ID other, but istiod accepts cluster1" in problems[0]
 
 
 @pytest.mark.parametrize(
-    ("image", "expected"),
+    ("image", "labels", "expected", "certainty"),
     [
-        ("pilot:1.27.0", "1.27.0"),
-        ("registry:5000/x/pilot:1.2.3-solo@sha256:00", "1.2.3-solo"),
-        ("registry:5000/x/pilot@sha256:00", "1.27.0"),
-        ("registry:5000/x/pilot", "1.27.0"),
+        ("pilot:1.27.0", {}, "1.27.0", "certain"),
+        ("registry:5000/x/pilot:1.2.3-solo@sha256:00", {}, "1.2.3-solo", "certain"),
+        ("registry:5000/x/pilot@sha256:00", {"app.kubernetes.io/version": "1.26.1"}, "1.26.1", "likely"),
+        ("registry:5000/x/pilot", {"helm.sh/chart": "istiod-1.25.3"}, "1.25.3", "likely"),
+        ("registry:5000/x/pilot@sha256:00", {}, "1.27.0", "likely"),
     ],
 )
-def test_version(image: str, expected: str) -> None:
-    mesh = Mesh()
+def test_version(image: str, labels: dict[str, str], expected: str, certainty: str) -> None:
+    mesh = Istiod()
     mesh.container["image"] = image
+    mesh.deployment["metadata"]["labels"] = {"app": "istiod", "istio.io/rev": "default", **labels}
     assert only(mesh.objects())["version"] == expected
+    assert source(mesh.objects(), "version")[1] == certainty
 
 
-def test_mesh_id_and_network_have_an_order() -> None:
-    mesh = Mesh()
-    mesh.mesh_text = "trustDomain: td.example\ndefaultConfig: {meshId: by-mesh}"
-    objects = mesh.objects()
-    namespaces = objects["namespaces"] or []
-    namespaces[0]["metadata"]["labels"]["topology.istio.io/network"] = "by-label"
-    record = only(objects)
+def test_mesh_id_network_and_trust_domain_have_an_order() -> None:
+    mesh = Istiod()
+    mesh.mesh = "trustDomain: td.example\ndefaultConfig: {meshId: by-mesh}"
+    labelled_network = [namespace("istio-system")]
+    labelled_network[0]["metadata"]["labels"]["topology.istio.io/network"] = "by-label"
+    record = only(mesh.objects(namespaces=labelled_network))
     assert (record["mesh_id"], record["network"], record["trust_domain"]) == ("by-mesh", "by-label", "td.example")
-    mesh.values["global"].update(meshID="by-values", network="by-values")
-    record = only({**mesh.objects(), "namespaces": namespaces})
+    mesh.values.update(meshID="by-values", network="by-values")
+    record = only(mesh.objects(namespaces=labelled_network))
     assert (record["mesh_id"], record["network"]) == ("by-values", "by-values")
-    problems = istiod.discover({**mesh.objects(), "namespaces": namespaces})["problems"]
+    problems = istiod.discover(mesh.objects(namespaces=labelled_network))["problems"]
     assert any("labelled network by-label" in p and "says by-values" in p for p in problems)
 
 
-def test_gateways_aliases_and_tags_are_not_addresses() -> None:
-    mesh = Mesh("gloo")
-    selector = mesh.service["spec"]["selector"]
-    ports = [{"port": 15012}]
-    more: list[Json] = [
-        labelled(
-            "istio-eastwest",
-            "eastwest",
-            {"istio": "eastwestgateway"},
-            spec={"ports": ports, "selector": {"istio": "eastwestgateway"}},
-        ),
-        labelled("istio-system", "a-alias", {"app": "istiod"}, spec={"ports": ports, "selector": selector}),
-        labelled(
-            "istio-system",
-            "istiod",
-            {},
-            spec={"type": "ExternalName", "externalName": "istiod-gloo.istio-system.svc.cluster.local", "ports": ports},
-        ),
-        labelled(
-            "istio-system",
-            "istiod-revision-tag-prod",
-            {"app.kubernetes.io/name": "istiod", "istio.io/rev": "gloo", "istio.io/tag": "prod"},
-            spec={"ports": ports, "selector": selector},
-        ),
+def test_mesh_id_of_a_shared_mesh_config() -> None:
+    mesh = Istiod()
+    mesh.container["env"].append({"name": "SHARED_MESH_CONFIG", "value": "shared"})
+    assert only(mesh.objects())["mesh_id"] == "cluster.local"
+    assert source(mesh.objects(), "mesh_id")[1] == "guess"
+    shared = labelled("istio-system", "shared", data={"mesh": "trustDomain: loses\ndefaultConfig: {meshId: m1}"})
+    objects = joined(mesh.objects(), {"configmaps": [shared]})
+    assert (only(objects)["mesh_id"], only(objects)["trust_domain"]) == ("m1", "cluster.local")
+
+
+@pytest.mark.parametrize("text", ["", "- a list", "{broken", "defaultConfig: 7"])
+def test_mesh_config_that_says_nothing(text: str) -> None:
+    mesh = Istiod()
+    mesh.mesh = text
+    record = only(mesh.objects())
+    assert record["address"] == mesh.address and record["cluster_id"] == "cluster1"
+    assert record["trust_domain"] in (None, "cluster.local")
+
+
+@pytest.mark.parametrize("values", ["", "[]", "{", '{"global": null}', '{"global": {"multiCluster": null}}'])
+def test_injector_values_that_say_nothing(values: str) -> None:
+    objects = Istiod().objects()
+    (objects["configmaps"] or [])[1]["data"]["values"] = values
+    assert only(objects)["cluster_id"] == "cluster1"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"name": "renamed"}, True),
+        ({"image": "registry.example/ubi9/istio-pilot-rhel9@sha256:00"}, True),
+        ({"image": "registry.example/own/control-plane:1", "args": []}, True),
+        ({"command": ["/usr/local/bin/pilot-discovery", "discovery"], "args": []}, True),
+        ({"name": "x", "image": "registry.example/x:1", "args": []}, False),
+    ],
+)
+def test_what_is_an_istiod(change: Json, found: bool) -> None:
+    mesh = Istiod()
+    mesh.container.update(change)
+    assert bool(istiod.discover(mesh.objects(services=[]))["istiods"]) is found
+
+
+def test_other_programs_are_no_istiods() -> None:
+    """Gloo Edge's discovery, the CNI's and ztunnel's Services, a gateway of Istio's own."""
+    others = [
+        ("gloo-system", "discovery", "discovery:1.17", []),
+        ("istio-ingress", "gw", "proxyv2:1.27", ["proxy", "router"]),
     ]
-    objects = joined({"services": more}, mesh.objects())
-    record = only(objects)
-    assert (record["address"], record["tags"]) == ("istiod-gloo.istio-system.svc:15012", ["prod"])
-    serving = istiod.discover(objects)["serving"]
-    assert set(serving) == {
-        f"istio-system/{n}" for n in ("istiod-gloo", "a-alias", "istiod", "istiod-revision-tag-prod")
-    }
-
-
-def test_a_service_for_two_istiods_is_nobodys_address() -> None:
-    wide = labelled(
-        "istio-system", "all", {"app": "istiod"}, spec={"ports": [{"port": 15012}], "selector": {"app": "istiod"}}
-    )
-    found = istiod.discover(joined({"services": [wide]}, Mesh("a").objects(), Mesh("b").objects()))["istiods"]
-    assert [r["address"] for r in found] == [f"istiod-{r}.istio-system.svc:15012" for r in "ab"]
-
-
-def test_external_istiod_without_any_service() -> None:
-    mesh = Mesh()
-    objects = mesh.objects()
-    objects.update(deployments=[], services=[], endpointslices=[])
-    for hook in mesh.webhooks[0]["webhooks"]:
-        hook["clientConfig"] = {"url": "https://istiod.example.test:15017/inject/cluster/cluster7/net/network7"}
-    mesh.mesh_text = "trustDomain: td\ndefaultConfig: {discoveryAddress: 'istiod.example.test:15012'}"
-    mesh.values["global"]["multiCluster"] = None
-    objects["configmaps"] = mesh.objects()["configmaps"]
-    record = only(objects)
-    assert (record["address"], record["cluster_id"], record["network"]) == (
-        "istiod.example.test:15012",
-        "cluster7",
-        "network7",
-    )
-    assert (record["name"], record["ready"]) == (None, None)
-
-
-def test_half_removed_is_a_problem_and_no_istiod() -> None:
-    objects = Mesh().objects()
-    objects.update(deployments=[], services=[], endpointslices=[])
-    found = istiod.discover(objects)
-    assert found["istiods"] == []
-    assert any("calls Service istio-system/istiod, which serves no istiod" in p for p in found["problems"])
-
-
-def test_deployment_without_service() -> None:
-    found = istiod.discover({**Mesh().objects(), "services": []})
-    assert (found["istiods"][0]["address"], found["istiods"][0]["ready"]) == (None, False)
-    assert any("has no Service with port 15012" in p for p in found["problems"])
-
-
-def test_zero_replicas() -> None:
-    mesh = Mesh()
-    mesh.deployment["spec"]["replicas"] = 0
-    mesh.deployment["status"] = {"conditions": [{"type": "Available", "status": "True"}]}
-    found = istiod.discover(mesh.objects())
-    assert found["istiods"][0]["ready"] is False
-    assert any("0 replicas" in p for p in found["problems"])
+    deployments = [
+        labelled(
+            ns,
+            name,
+            {"app": name},
+            spec={
+                "template": {
+                    "metadata": {"labels": {"app": name, "istio.io/rev": "default"}},
+                    "spec": {"containers": [{"name": name, "image": f"registry.example/{image}", "args": args}]},
+                }
+            },
+            status={"readyReplicas": 1},
+        )
+        for ns, name, image, args in others
+    ]
+    services = [
+        labelled("istio-ingress", "gw", {}, spec={"selector": {"app": "gw"}, "ports": [{"port": 15012}]}),
+        labelled("kube-system", "someone", {}, spec={"ports": [{"port": 15012}]}),
+    ]
+    assert istiod.discover({**Istiod().objects(), "deployments": deployments, "services": services})["istiods"] == []
 
 
 @pytest.mark.parametrize(
@@ -284,83 +222,80 @@ def test_zero_replicas() -> None:
     ],
 )
 def test_endpoints_decide_readiness(endpoints: Any, ready: bool) -> None:
-    mesh = Mesh()
+    mesh = Istiod()
     mesh.slice["endpoints"] = endpoints
-    assert only(mesh.objects())["ready"] is ready
+    found = istiod.discover(mesh.objects())
+    assert found["istiods"][0]["ready"] is ready
+    assert any("has no ready endpoint" in p for p in found["problems"]) is not ready
 
 
-@pytest.mark.parametrize("unread", [*Mesh().objects()])
+@pytest.mark.parametrize("unread", [*Istiod().objects()])
 def test_what_may_not_be_read_is_unknown_not_wrong(unread: str) -> None:
-    found = istiod.discover({**Mesh("gloo").objects(), unread: None})
-    if unread == "services":
-        assert [r["address"] for r in found["istiods"]] == [None]
-        return
+    whole = only(Istiod("gloo").objects())
+    found = istiod.discover({**Istiod("gloo").objects(), unread: None})
     record = found["istiods"][0]
-    assert record["address"] == "istiod-gloo.istio-system.svc:15012"
-    assert record["cluster_id"] == "cluster1"
+    assert {key: value for key, value in record.items() if value is not None} == {
+        key: whole[key] for key, value in record.items() if value is not None
+    } | ({"version": "1.27.0"} if unread == "deployments" else {})
     assert not any("no Service" in p or "selects no istiod" in p for p in found["problems"])
 
 
-@given(st.permutations(range(4)), st.permutations(range(4)))
-def test_order_of_lists_never_matters(one: list[int], other: list[int]) -> None:
-    parts = [Mesh("a").objects(), Mesh("b", "mesh-b").objects(), Mesh().objects(), Mesh("a", "mesh-c").objects()]
-    assert istiod.discover(joined(*(parts[i] for i in one))) == istiod.discover(joined(*(parts[i] for i in other)))
+def test_mesh_config_alone_still_leads_to_istiod() -> None:
+    record = only({"configmaps": Istiod("gloo").objects()["configmaps"]})
+    assert (record["name"], record["address"]) == ("istiod-gloo", "istiod-gloo.istio-system.svc:15012")
+    assert (record["cluster_id"], record["ready"]) == ("cluster1", None)
 
 
-def two() -> dict[str, Any]:
-    old, new = Mesh("1-25"), Mesh("1-27")
-    old.tag("default")
-    new.tag("canary")
-    return istiod.discover(joined(old.objects(), new.objects()))
+PARTS: list[Objects] = [
+    Istiod("a").tag("prod").objects(),
+    Istiod("b", "mesh-b").tag("default", service=True).objects(),
+    Istiod().deactivated().objects(),
+    Istiod("a", "mesh-c", "cluster3").objects(),
+    joined(Istiod("r", "far").objects(deployments=[], services=[Istiod("r", "far").remote()])),
+    Istiod("gone").objects(deployments=[], endpointslices=[]),
+    Istiod("hook").objects(deployments=[], endpointslices=[], services=[]),
+    {"services": [Istiod("a").service_named("alias"), Istiod("a").service_named("another")]},
+]
+WHOLE = joined(*PARTS)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_order_of_lists_never_matters(data: st.DataObject) -> None:
+    shuffled: Objects = {kind: data.draw(st.permutations(items or [])) for kind, items in WHOLE.items()}
+    assert istiod.discover(shuffled) == istiod.discover(WHOLE)
 
 
 @pytest.mark.parametrize(
-    ("labels", "revision"),
+    ("address", "namespace", "service"),
     [
-        ({"istio.io/rev": "1-27"}, "1-27"),
-        ({"istio.io/rev": "canary"}, "1-27"),
-        ({"istio-injection": "enabled"}, "1-25"),
-        ({"istio-injection": "enabled", "istio.io/rev": "canary"}, "1-25"),
+        ("istiod.istio-system.svc:15012", "", ("istio-system", "istiod")),
+        ("istiod.istio-system.svc.cluster.local:15012", "", ("istio-system", "istiod")),
+        ("istiod.istio-system.svc.clusterset.local:15012", "", None),
+        ("istiod:15012", "istio-system", ("istio-system", "istiod")),
+        ("istiod:15012", "", None),
+        ("istiod.istio-system:15012", "istio-system", ("istio-system", "istiod")),
+        ("example.com:15012", "istio-system", None),
+        ("10.0.0.5:15012", "istio-system", None),
+        ("[fd00::5]:15012", "istio-system", None),
+        ("", "istio-system", None),
     ],
 )
-def test_choice_by_namespace(labels: dict[str, str], revision: str) -> None:
-    assert istiod.choose(two(), for_namespace="bookinfo", namespace_labels=labels)["revision"] == revision
+def test_service_of_address(address: str, namespace: str, service: Any) -> None:
+    assert istiod.service_of_address(address, namespace) == service
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, "2 istiods: istio-system/istiod-1-25 (revision 1-25, tags default, ready); istio-system/istiod-1-27"),
-        ({"revision": "nope"}, "no istiod of revision or tag nope; found: istio-system/istiod-1-25"),
-        ({"namespace": "elsewhere"}, "no istiod in namespace elsewhere"),
-        ({"for_namespace": "plain", "namespace_labels": {}}, "carries no injection label"),
-        (
-            {"for_namespace": "off", "namespace_labels": {"istio-injection": "disabled", "istio.io/rev": "1-27"}},
-            "2 istiods",
-        ),
-    ],
-)
-def test_never_one_of_several(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(istiod.ChoiceError) as failure:
-        istiod.choose(two(), **options)
-    assert words in str(failure.value)
+RULES = {"NotIn": False, "In": True, "Exists": True, "DoesNotExist": False}
 
 
-def test_nothing_found() -> None:
-    with pytest.raises(istiod.ChoiceError, match="no istiod found"):
-        istiod.choose(istiod.discover({"deployments": [], "services": []}))
+@pytest.mark.parametrize("operator", RULES)
+def test_selectors_as_the_api_means_them(operator: str) -> None:
+    selector = {"matchExpressions": [{"key": "k", "operator": operator, "values": ["v"]}]}
+    assert matches(selector, {"k": "v"}) is RULES[operator]
+    assert matches(selector, {}) is not RULES[operator]
+    assert matches({"matchLabels": {"k": "v"}}, {"k": "v"}) and not matches({"matchLabels": {"k": "v"}}, {})
 
 
-def test_revision_without_default_injector_is_told() -> None:
-    assert any("istio-injection=enabled does nothing" in p for p in istiod.discover(Mesh("gloo").objects())["problems"])
-    assert istiod.discover(Mesh().objects())["problems"] == []
-
-
-def test_namespace_and_tag_that_lead_nowhere_are_told() -> None:
-    mesh = Mesh()
-    mesh.tag("prod")
-    mesh.webhooks[-1]["metadata"]["labels"]["istio.io/rev"] = "gone"
-    objects = joined({"namespaces": [labelled("", "shop", {"istio.io/rev": "prod"})]}, mesh.objects())
-    problems = istiod.discover(objects)["problems"]
-    assert "tag prod points to revision gone, which no istiod serves" in problems
-    assert "Namespace shop asks for revision prod, which no istiod serves" in problems
+def test_endpoint_without_condition_counts_as_ready() -> None:
+    mesh = Istiod()
+    assert only(mesh.objects(endpointslices=[endpoints_of(mesh.service, "10.0.0.1", ready=None)]))["ready"] is True
