@@ -14,6 +14,7 @@ from typing import Any
 
 from .istiod_facts import facts_of
 from .istiod_objects import (
+    XDS_PORT,
     Object,
     external_name,
     matches,
@@ -25,7 +26,7 @@ from .istiod_objects import (
 from .istiod_planes import Plane, Seen, control_planes
 from .istiod_problems import INJECTION_ENABLED, problems_of
 
-__all__ = ["KEYS", "ChoiceError", "choose", "describe", "discover", "service_of_address", "split_host_port"]
+__all__ = ["KEYS", "XDS_PORT", "ChoiceError", "choose", "describe", "discover", "service_of_address", "split_host_port"]
 
 KEYS = (
     "namespace", "name", "revision", "tags", "address", "cluster_id",
