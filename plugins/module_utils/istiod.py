@@ -17,6 +17,7 @@ from .istiod_objects import (
     XDS_PORT,
     Object,
     external_name,
+    image_version,
     matches,
     namespace_selectors,
     service_of_address,
@@ -26,7 +27,17 @@ from .istiod_objects import (
 from .istiod_planes import Plane, Seen, control_planes
 from .istiod_problems import INJECTION_ENABLED, problems_of
 
-__all__ = ["KEYS", "XDS_PORT", "ChoiceError", "choose", "describe", "discover", "service_of_address", "split_host_port"]
+__all__ = [
+    "KEYS",
+    "XDS_PORT",
+    "ChoiceError",
+    "choose",
+    "describe",
+    "discover",
+    "image_version",
+    "service_of_address",
+    "split_host_port",
+]
 
 KEYS = (
     "namespace", "name", "revision", "tags", "address", "cluster_id",

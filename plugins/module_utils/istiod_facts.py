@@ -19,7 +19,7 @@ from .istiod_objects import (
     env,
     external_name,
     flag,
-    image_tag,
+    image_version,
     injected_settings,
     key_of,
     labels_of,
@@ -157,7 +157,7 @@ def _version(plane: Plane) -> Fact:
             return Fact(noted, f"ConfigMap {plane.values_name}, global.tag; no Deployment was seen", GUESS)
         return Fact(None, "istiod runs elsewhere; labels here tell the chart's version only", UNKNOWN)
     title, labels = f"Deployment {where(plane.deployment)}", labels_of(plane.deployment)
-    tag = image_tag(str((plane.container or {}).get("image") or ""))
+    tag = image_version(str((plane.container or {}).get("image") or ""))
     if tag:
         return Fact(tag, f"{title}, image tag", CERTAIN)
     if labels.get("app.kubernetes.io/version"):

@@ -157,7 +157,7 @@ def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
     return text
 
 
-def image_tag(image: str) -> str | None:
+def image_version(image: str) -> str | None:
     """Tag of an image reference; None when it has none (a digest says nothing a person can read)."""
     name = image.split("@")[0].rsplit("/", 1)[-1]
     return name.split(":", 1)[1] if ":" in name else None
