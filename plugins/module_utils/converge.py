@@ -206,12 +206,14 @@ class Converge:
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         if same_content(live, after):
             return
-        item.action = "changed"
+        item.action, tried = "changed", wanted
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.former_values(live, after))
             item.reason = "it existed before: only these fields are ours"
         if not self.check:
             item.result = after = self.cluster.apply(wanted, force=force)
+        elif wanted != tried:  # with the former values
+            after = self.cluster.apply(wanted, force=force, dry_run=True)
         item.diff = self._diff(item, live, after)
 
     def _apply_when_served(self, item: Item, wanted: Json) -> Json:

@@ -2,57 +2,39 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""GatewayParameters: build from options, check what the CRD does not, compare with istiod; engine of the module.
+"""Engine of the module gateway_parameters: find the kind, check, compare with istiod, write; or remove.
 
-Everything but `run()` is pure. Merging with what others wrote is server-side apply's work (converge.py).
+Merging with what others wrote is server-side apply's work (converge.py).
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import istiod as istio
 from .cluster import CLUSTER_SPEC, Cluster, connect
 from .converge import checked, converge
-from .errors import ClusterError, Invalid, NotServed
-from .kinds import group_of
-from .objects import is_ours
-from .proxy_settings import SETTINGS, deep_merge, yaml_changes
+from .errors import ClusterError, Forbidden, Invalid, NotServed
+from .field_ownership import fields_of, owners, project, union
+from .gateway_parameters_options import argument_spec, at, desired_spec, field
+from .gateway_parameters_rules import combinations, problems
+from .istiod_objects import split_host_port
+from .objects import MANAGER, is_ours
+from .parameter_kinds import V1_PARAMETERS, ParameterKind, kind_to_use, unserved
+from .proxy_settings import SETTINGS, deep_merge
 
 Json = dict[str, Any]
-
-_IMAGE_SPEC: dict[str, Any] = {
-    "type": "dict",
-    "options": {
-        "registry": {"type": "str"},
-        "repository": {"type": "str"},
-        "tag": {"type": "str"},
-        "digest": {"type": "str"},
-        "pull_policy": {"type": "str", "aliases": ["pullPolicy"], "choices": ["Always", "IfNotPresent", "Never"]},
-    },
-}
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "api_version": {"type": "str", "default": "gateway.kgateway.dev/v1alpha1"},
-    "kind": {"type": "str", "default": "GatewayParameters"},
-    "istio": {
-        "type": "dict",
-        "options": {
-            "discovery_address": {"type": "str"},
-            "meta_cluster_id": {"type": "str"},
-            "meta_mesh_id": {"type": "str"},
-            "image": _IMAGE_SPEC,
-            "log_level": {"type": "str"},
-        },
-    },
-    "sds": {"type": "dict", "options": {"image": _IMAGE_SPEC}},
-    "spec": {"type": "dict", "default": {}},
+    "api_version": {"type": "str"},
+    "kind": {"type": "str"},
+    **argument_spec(),
     "istiod": {"type": "dict"},
     "strict": {"type": "bool", "default": True},
     "on_conflict": {"type": "str", "choices": ["fail", "force"], "default": "fail"},
@@ -60,145 +42,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 60},
 }
 
-_ISTIO_FIELDS = {
-    "discovery_address": "istioDiscoveryAddress",
-    "meta_cluster_id": "istioMetaClusterId",
-    "meta_mesh_id": "istioMetaMeshId",
-    "log_level": "logLevel",
-}
-_IMAGE_FIELDS = {
-    "registry": "registry",
-    "repository": "repository",
-    "tag": "tag",
-    "digest": "digest",
-    "pull_policy": "pullPolicy",
-}
-#: path of every image in spec.kube
-_IMAGES = (("envoyContainer",), ("sdsContainer",), ("istio", "istioProxyContainer"))
-
-_HOST = re.compile(r"(?=.{1,253}$)[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*\.?")
-_REGISTRY = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?(:\d{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-_REPOSITORY = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[a-z0-9]+([.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
-
-
-def build(params: Mapping[str, Any]) -> Json:
-    """The desired object: typed options first, `spec` merged over them. Empty options are left to others."""
-    typed: Json = {}
-    options = params.get("istio") or {}
-    container = {field: options[name] for name, field in _ISTIO_FIELDS.items() if options.get(name)}
-    container |= _image(options)
-    if container:
-        typed["istio"] = {"istioProxyContainer": container}
-    sds = _image(params.get("sds") or {})
-    if sds:
-        typed["sdsContainer"] = sds
-    spec = deep_merge({"kube": typed} if typed else {}, params.get("spec") or {})
-    return {
-        "apiVersion": params.get("api_version") or "gateway.kgateway.dev/v1alpha1",
-        "kind": params.get("kind") or "GatewayParameters",
-        "metadata": {"name": params["name"], "namespace": params["namespace"]},
-        "spec": spec,
-    }
-
-
-def _image(options: Mapping[str, Any]) -> Json:
-    given = options.get("image") or {}
-    image = {field: given[name] for name, field in _IMAGE_FIELDS.items() if given.get(name)}
-    return {"image": image} if image else {}
-
-
-def _at(spec: Json, path: Sequence[str]) -> Json:
-    for key in path:
-        value = spec.get(key)
-        if not isinstance(value, dict):
-            return {}
-        spec = value
-    return spec
-
-
-def validate(obj: Json) -> list[str]:
-    """What is wrong with the object though the CRD takes it; sentences with the field, empty when it may be written."""
-    spec = obj.get("spec") or {}
-    if ("kube" in spec) == ("selfManaged" in spec):
-        return ["spec has to have exactly one of kube and selfManaged" + (" and is empty" if not spec else "")]
-    kube = spec.get("kube")
-    if kube is None:
-        return []
-    if not isinstance(kube, dict):
-        return ["spec.kube has to be a map"]
-    container = _at(kube, ("istio", "istioProxyContainer"))
-    wrong = []
-    prefix = "spec.kube.istio.istioProxyContainer"
-    address = container.get("istioDiscoveryAddress")
-    if address is not None:
-        wrong += [f"{prefix}.istioDiscoveryAddress {text}" for text in address_problems(address)]
-    for field in ("istioMetaClusterId", "istioMetaMeshId"):
-        if field in container:
-            wrong += [f"{prefix}.{field} {text}" for text in id_problems(container[field])]
-    for path in _IMAGES:
-        image = _at(kube, (*path, "image"))
-        wrong += [f"spec.kube.{'.'.join(path)}.image.{text}" for text in image_problems(image)]
-    replicas = _at(kube, ("deployment",)).get("replicas")
-    if replicas is not None and (isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0):
-        wrong.append(f"spec.kube.deployment.replicas is {replicas!r}, it has to be a number of at least 0")
-    return wrong
-
-
-def address_problems(address: Any) -> list[str]:
-    """Why the text is no host:port."""
-    if not isinstance(address, str):
-        return [f"is {address!r}, it has to be text such as istiod.istio-system.svc:15012"]
-    host, port = istio.split_host_port(address)
-    if "://" in address:
-        return [f"is {address!r}: a URL; give host:port alone"]
-    if port is None:
-        return [f"is {address!r}: without a port istio-proxy exits at once; give host:port, such as {host}:15012"]
-    if not 1 <= port <= 65535:
-        return [f"is {address!r}: port {port} is not between 1 and 65535"]
-    bare = host.strip("[]")
-    is_ip6 = ":" in bare and re.fullmatch(r"[0-9a-fA-F:.]+", bare) is not None
-    if is_ip6 and not address.startswith("["):
-        return [f"is {address!r}: put an IPv6 address in brackets"]
-    if not is_ip6 and not _HOST.fullmatch(host):
-        return [f"is {address!r}: {host!r} is no host name"]
-    return []
-
-
-def id_problems(value: Any) -> list[str]:
-    """Why kgateway cannot carry the ID: it writes it unquoted into YAML."""
-    if not isinstance(value, str):
-        return [f"is {value!r}, it has to be text: put it in quotes and use letters"]
-    if yaml_changes(value):
-        return [f"is {value!r}: kgateway writes it unquoted and YAML reads it as something else than text; use letters"]
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", value):
-        return [f"is {value!r}: letters, digits, '-', '.' and '_' only, beginning and ending with a letter or digit"]
-    return []
-
-
-def image_problems(image: Mapping[str, Any]) -> list[str]:
-    """Why the parts make no image reference."""
-    wrong = []
-    rules = {"registry": _REGISTRY, "repository": _REPOSITORY, "tag": _TAG, "digest": _DIGEST}
-    for part, rule in rules.items():
-        value = image.get(part)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            wrong.append(f"{part} is {value!r}, it has to be text: put it in quotes")
-        elif not rule.fullmatch(value):
-            hint = ": the tag goes into tag" if part == "repository" and ":" in value else ""
-            wrong.append(f"{part} {value!r} is none{hint}")
-    policy = image.get("pullPolicy")
-    if policy is not None and policy not in ("Always", "IfNotPresent", "Never"):
-        wrong.append(f"pullPolicy {policy!r} is none of Always, IfNotPresent, Never")
-    return wrong
+# How long CRDs may take to be served after somebody installed them.
+_CRD_PATIENCE = 3.0
+# How a Gateway of Gloo Gateway 1.x names its parameters, besides parametersRef.
+_V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
+_NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
 
 
 def effective(spec: Json) -> dict[str, str]:
     """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
-    container = _at(spec, ("kube", "istio", "istioProxyContainer"))
+    container = at(spec, ("kube", "istio", "istioProxyContainer")) or {}
     return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
 
 
@@ -231,31 +84,39 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
 
 
 def _normal(address: str) -> tuple[str, int | None]:
-    host, port = istio.split_host_port(address)
+    host, port = split_host_port(address)
     return host.removesuffix(".").removesuffix(".cluster.local"), port
 
 
-def references(obj: Json, gateways: Sequence[Json], classes: Sequence[Json]) -> list[str]:
-    """Gateways and GatewayClasses that refer to the object, as titles."""
-    meta = obj["metadata"]
-    group, kind = group_of(obj["apiVersion"]), obj["kind"]
+def of_others(live: Json | None) -> Json:
+    """The spec as it would be without our fields: what an apply of ours is merged into."""
+    if live is None:
+        return {}
+    fields: Json = {}
+    for entry in owners(live, MANAGER):
+        fields = union(fields, fields_of(entry))
+    if not (live.get("metadata") or {}).get("managedFields"):
+        return live.get("spec") or {}
+    return project(live, fields).get("spec") or {} if fields else {}
 
-    def fits(ref: Mapping[str, Any] | None, namespace: str) -> bool:
-        named = {"group": group, "kind": kind, "name": meta["name"]}
-        return (
-            ref is not None
-            and namespace == meta["namespace"]
-            and all(ref.get(key) == value for key, value in named.items())
-        )
+
+def references(
+    kind: ParameterKind, namespace: str, name: str, gateways: Sequence[Json], classes: Sequence[Json]
+) -> list[str]:
+    """Gateways (those of the namespace) and GatewayClasses that refer to the object, as titles."""
+
+    def fits(ref: Mapping[str, Any]) -> bool:
+        return (ref.get("group"), ref.get("kind"), ref.get("name")) == (kind.group, kind.kind, name)
 
     found = []
     for gateway in gateways:
-        where = gateway["metadata"]["namespace"]
-        if fits((gateway.get("spec") or {}).get("infrastructure", {}).get("parametersRef"), where):
-            found.append(f"Gateway {where}/{gateway['metadata']['name']}")
+        spec, meta = gateway.get("spec") or {}, gateway["metadata"]
+        of_v1 = (meta.get("annotations") or {}).get(_V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
+        if of_v1 or fits((spec.get("infrastructure") or {}).get("parametersRef") or {}):
+            found.append(f"Gateway {meta['namespace']}/{meta['name']}")
     for gateway_class in classes:
-        ref = (gateway_class.get("spec") or {}).get("parametersRef")
-        if fits(ref, (ref or {}).get("namespace", "")):
+        ref = (gateway_class.get("spec") or {}).get("parametersRef") or {}
+        if fits(ref) and ref.get("namespace") == namespace:
             found.append(f"GatewayClass {gateway_class['metadata']['name']}")
     return found
 
@@ -263,35 +124,45 @@ def references(obj: Json, gateways: Sequence[Json], classes: Sequence[Json]) -> 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: gateway_parameters, changed, diff, warnings, msg, requests. Raises Invalid, Conflict, ClusterError."""
     name = params.get("cluster") or params["context"]
-    obj = build(params)
-    title = f"{obj['kind']} {params['namespace']}/{params['name']}"
+    where = f"{params['namespace']}/{params['name']}"
     absent = params.get("state") == "absent"
+    spec, wrong = desired_spec(params)
     if not absent:
-        wrong = validate(obj)
-        if wrong:
-            raise Invalid(f"{name}: {title}: {'; '.join(wrong)}", cluster=name, problems=wrong)
+        wrong += problems(spec)
+        _refuse(wrong, name, f"parameters {where}")
     with connect(params) as cluster:
+        kind = _kind(cluster, params, absent=absent, check=check)
+        title = f"{kind.kind} {where}"
+        obj = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": params["name"], "namespace": params["namespace"]},
+            "spec": spec,
+        }
+        definitions = checked([obj], name)
         live = _live(cluster, obj)
         warnings: list[str] = []
-        spec = deep_merge((live or {}).get("spec") or {}, {} if absent else obj["spec"])
         if absent:
-            _refuse_while_used(cluster, obj, live, title, bool(params.get("ignore_references")))
-        elif params.get("istiod"):
-            against = contradictions(spec, params["istiod"])
-            if against and params.get("strict", True):
-                raise ClusterError(f"{name}: {title}: {'; '.join(against)}", cluster=name, contradictions=against)
-            warnings = [f"{name}: {title}: {text}" for text in against + remarks(spec, params["istiod"])]
-        result = converge(
-            cluster,
-            checked([obj], name),
-            check=check,
-            progress=progress,
-            absent=absent,
-            force=params.get("on_conflict") == "force",
-            timeout=float(params.get("wait_timeout") or 0),
-        )
+            _refuse_while_used(cluster, kind, live, title, bool(params.get("ignore_references")))
+        else:
+            spec = deep_merge(of_others(live), spec)
+            _refuse(combinations(spec), name, title)
+            warnings = _compare(spec, params, name, title)
+        try:
+            result = converge(
+                cluster,
+                definitions,
+                check=check,
+                progress=progress,
+                absent=absent,
+                force=params.get("on_conflict") == "force",
+                timeout=float(params.get("wait_timeout") or 0),
+            )
+        except ClusterError as exc:
+            exc.facts.pop("objects", None)
+            raise _older_crd(exc, cluster.name, kind, title) from None
         row = result.pop("objects")[0]
-        values = effective(spec) if not absent else {}
+        values = {} if absent or "selfManaged" in spec else effective(spec)
         result["gateway_parameters"] = [
             {
                 **{
@@ -308,6 +179,47 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         return result
 
 
+def _refuse(wrong: list[str], cluster: str, title: str) -> None:
+    if wrong:
+        raise Invalid(f"{cluster}: {title}: {'; '.join(wrong)}", cluster=cluster, problems=wrong)
+
+
+def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) -> list[str]:
+    """Warnings of the comparison with istiod; with strict a contradiction is an error."""
+    istiod = params.get("istiod")
+    if not istiod:
+        return []
+    against = contradictions(spec, istiod)
+    if against and params.get("strict", True):
+        raise ClusterError(f"{cluster}: {title}: {'; '.join(against)}", cluster=cluster, contradictions=against)
+    return [f"{cluster}: {title}: {text}" for text in against + remarks(spec, istiod)]
+
+
+def _kind(cluster: Cluster, params: Mapping[str, Any], *, absent: bool, check: bool) -> ParameterKind:
+    """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
+    api_version, kind = params.get("api_version") or None, params.get("kind") or None
+    deadline = time.monotonic() + _CRD_PATIENCE
+    while True:
+        named = unserved(api_version, kind)
+        try:
+            found = kind_to_use(cluster, api_version, kind)
+        except NotServed:
+            if absent:
+                return named
+            raise
+        if found or absent or check:
+            return found or named
+        if time.monotonic() > deadline:
+            raise NotServed(
+                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor another kind "
+                "of parameters: install the gateway's CRDs",
+                cluster=cluster.name,
+                api_version=named.api_version,
+                kind=named.kind,
+            )
+        time.sleep(0.3)
+
+
 def _live(cluster: Cluster, obj: Json) -> Json | None:
     try:
         return cluster.get(obj["apiVersion"], obj["kind"], obj["metadata"]["name"], obj["metadata"]["namespace"])
@@ -315,17 +227,23 @@ def _live(cluster: Cluster, obj: Json) -> Json | None:
         return None
 
 
-def _refuse_while_used(cluster: Cluster, obj: Json, live: Json | None, title: str, ignore: bool) -> None:
+def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None, title: str, ignore: bool) -> None:
     """Without its parameters a Gateway turns InvalidParameters; only what would be deleted is worth refusing."""
     if ignore or live is None or not is_ours(live):
         return
-    found: dict[str, list[Json]] = {}
-    for kind in ("Gateway", "GatewayClass"):
+    namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
+    found: list[list[Json]] = []
+    # Gateways refer to parameters of their own namespace only.
+    for each, place in (("Gateway", namespace), ("GatewayClass", None)):
         try:
-            found[kind] = cluster.list("gateway.networking.k8s.io/v1", kind)
+            found.append(cluster.list("gateway.networking.k8s.io/v1", each, place))
         except NotServed:
-            found[kind] = []
-    users = references(obj, found["Gateway"], found["GatewayClass"])
+            found.append([])
+        except Forbidden as exc:
+            raise Forbidden(
+                f"{exc.msg}; or set ignore_references, when no {each} refers to {title}", **exc.facts
+            ) from None
+    users = references(kind, namespace, name, *found)
     if users:
         raise ClusterError(
             f"{cluster.name}: {title} is still referred to by {', '.join(users)}: it would turn InvalidParameters; "
@@ -333,3 +251,16 @@ def _refuse_while_used(cluster: Cluster, obj: Json, live: Json | None, title: st
             cluster=cluster.name,
             references=users,
         )
+
+
+def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str) -> ClusterError:
+    """The refusal of a field this version of the CRD lacks, with the field's and the option's names; else as it is."""
+    unknown = _NOT_DECLARED.findall(exc.msg)
+    if not unknown:
+        return exc
+    names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
+    return Invalid(
+        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} of this cluster has no such field: "
+        "leave it out, or install the gateway's CRDs in a version that has it",
+        **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
+    )
