@@ -294,8 +294,8 @@ def test_the_same_address_in_full_is_no_contradiction() -> None:
 
 
 def test_what_we_set_before_counts_no_more_what_others_set_does() -> None:
-    ours = {"f:spec": {"f:kube": {"f:istio": {"f:istioProxyContainer": {"f:istioMetaClusterId": {}}}}}}
-    theirs = {"f:spec": {"f:kube": {"f:deployment": {"f:replicas": {}}}}}
+    ours: Json = {"f:spec": {"f:kube": {"f:istio": {"f:istioProxyContainer": {"f:istioMetaClusterId": {}}}}}}
+    theirs: Json = {"f:spec": {"f:kube": {"f:deployment": {"f:replicas": {}}}}}
     live = {
         "metadata": {
             "managedFields": [
