@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import gzip
 import hashlib
 import json
@@ -60,10 +61,13 @@ HARMLESS_ANNOTATIONS = frozenset(
     [
         "agent.gloo.solo.io",
         "cluster.solo.io/cluster",
+        "deployment.kubernetes.io/desired-replicas",
+        "deployment.kubernetes.io/max-replicas",
         "deployment.kubernetes.io/revision",
         "gateway.networking.k8s.io/bundle-version",
         "gateway.networking.k8s.io/channel",
         "istio.io/rev",
+        "inject.istio.io/templates",
         "kubectl.kubernetes.io/default-container",
         "kubectl.kubernetes.io/restartedAt",
         "meta.helm.sh/release-name",
@@ -73,7 +77,11 @@ HARMLESS_ANNOTATIONS = frozenset(
         "multicluster.gloo/groups",
         "multicluster.gloo/only-crds",
         "multicluster.gloo/restarted-for",
+        "prometheus.io/path",
+        "prometheus.io/port",
+        "prometheus.io/scrape",
         "sidecar.istio.io/inject",
+        "sidecar.istio.io/status",
     ]
 )
 # Of the mesh configuration in istiod's ConfigMap.
@@ -86,7 +94,7 @@ _SECRET_WORDS = (
     r"passw(?:or)?d|passphrase|token|secret|api[-_.]?key|private[-_.]?key|access[-_.]?key|signing[-_.]?key|"
     r"encryption[-_.]?key|licen[cs]e|credential|authorization|cookie|bearer|signature"
 )
-_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}|^key$")
+_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
 # Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
 _REFERENCE = re.compile(r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|audience|secrets)$")
 
@@ -94,36 +102,50 @@ _REFERENCE = re.compile(r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|
 _BLOB = 40
 _HEX = 32
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)", re.DOTALL), REDACTED),
-    # the end of a block whose beginning was cut off
-    (re.compile(r"(?:^[^\n]*?[A-Za-z0-9+/=]{4,}\s*\n)+?(?=[^\n]*-----END )", re.MULTILINE), f"{REDACTED}\n"),
-    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@\"']+@"), rf"\1{REDACTED}@"),
+    (
+        re.compile(r"-----BEGIN [A-Z0-9 ]+-----(?:.{0,8000}?-----END [A-Z0-9 ]+-----|[\sA-Za-z0-9+/=\\]*)", re.DOTALL),
+        REDACTED,
+    ),
+    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^/\s@\"']+@"), rf"\1{REDACTED}@"),
     (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 {REDACTED}"),
     (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
     (re.compile(r"\b[A-Z0-9]{4,10}(?:-[A-Z0-9]{4,10}){3,}\b"), REDACTED),
     (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
-    (
-        # Mixed case and digits: not a path, not the name of a Pod.
-        re.compile(
-            rf"(?<![A-Za-z0-9+/_-])(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"
-            rf"[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}"
-        ),
-        REDACTED,
-    ),
 )
+_LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}")
+# A part of a path: the name of an object, or its kind.
+_WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}")
+_PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
 _VALUE = r"""(?![{\[])(?:\\*"(?:[^"\\\n]|\\[^"\n])*\\*"|'[^'\n]*'|[^\s,;&}\])"']+)"""
-_ASSIGNED = re.compile(rf"(?i)((?:\b|--?)[\w.-]*(?:{_SECRET_WORDS})[\w.-]*|[?&]key)(\\*[\"']?\s*[:=]\s*)({_VALUE})")
-_FLAG = re.compile(rf"(?i)((?<![\w/.-])--?[\w.-]*(?:{_SECRET_WORDS})[\w.-]*)(\s+)(?!-)({_VALUE})")
-_FLAG_ALONE = re.compile(rf"(?i)^--?[\w.-]*(?:{_SECRET_WORDS})[\w.-]*$")
+# Both begin with the telling word, not with the name it is part of: so each place of a long log is looked at once.
+_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&]key)(\\*[\"']?\s*[:=]\s*)({_VALUE})")
+_FLAG = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}})(\s+)(?!-)({_VALUE})")
+_IS_FLAG = re.compile(r"(?:^|[^\w/.-])--?[\w.-]*$")
+_FLAG_ALONE = re.compile(rf"(?i)^--?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}}$")
+_OF_OBJECT = re.compile(r"/[\w.-]*$")
 
 
 def text(value: str) -> str:
     """The text without what has the shape of a secret or is assigned to the name of one. For any number of lines."""
     for pattern, instead in _SHAPES:
         value = pattern.sub(instead, value)
-    for pattern in (_ASSIGNED, _FLAG):
-        value = pattern.sub(_without_value, value)
-    return value
+    value = _LONG.sub(lambda match: match[0] if all(map(_WORD.fullmatch, match[0].split("/"))) else REDACTED, value)
+    if "-----END " in value:
+        value = _without_headless(value)
+    return _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
+
+
+def _without_headless(value: str) -> str:
+    """Without the end of a key or certificate whose beginning was cut off."""
+    kept: list[str] = []
+    for line in value.splitlines(keepends=True):
+        if "-----END " in line:
+            while kept and _PEM_LINE.search(kept[-1]):
+                kept.pop()
+            kept.append(f"{REDACTED}\n")
+        else:
+            kept.append(line)
+    return "".join(kept)
 
 
 def _without_value(match: re.Match[str]) -> str:
@@ -132,9 +154,13 @@ def _without_value(match: re.Match[str]) -> str:
 
 
 def _assigns(match: re.Match[str]) -> bool:
-    """Not "secret gloo-mesh/relay-token: not found", which tells of an object."""
+    """Not "secret gloo-mesh/relay-token: not found", which tells of an object; not prose, which has no flags."""
     name, between, _value = match.groups()
-    told = between.strip() == ":" and match.string[: match.start()].endswith("/")
+    before = match.string[max(0, match.start() - 80) : match.start()]
+    if not between.strip():
+        told = not _IS_FLAG.search(before)
+    else:
+        told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
     return not told and not _REFERENCE.search(name)
 
 
@@ -251,19 +277,20 @@ class Redaction:
         return REDACTED
 
     def scrub(self, content: str) -> str:
-        """The text without any remembered value, plain, in base64 or as in a URL."""
-        for needle in sorted(self._needles(), key=len, reverse=True):
+        """The text without any remembered value, plain, in base64 or as in a URL. When all objects have been seen."""
+        for needle in self._needles:
             if needle in content:
                 content = content.replace(needle, REDACTED)
         return content
 
-    def _needles(self) -> set[str]:
+    @functools.cached_property
+    def _needles(self) -> list[str]:
         needles = set()
         for value in self._hidden:
             raw = value.encode()
             needles |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
             needles |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
-        return needles
+        return sorted(needles, key=len, reverse=True)
 
 
 def helm_release(secret: Json) -> Json:

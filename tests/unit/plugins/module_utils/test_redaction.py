@@ -46,6 +46,8 @@ SHAPES = [
     (f"SOLO_ISTIO_LICENSE_KEY={CANARY};", CANARY),
     ("licensed to A1B2-C3D4-E5F6-G7H8", "C3D4"),
     (f"data {BLOB} end", BLOB[:20]),
+    ("data " + "a1b2c3d4" * 6, "a1b2c3d4"),
+    ("data QUJDabc/ab12/" + BLOB.lower() + "A9", BLOB.lower()),
     ("digest " + "0123456789abcdef" * 2, "0123456789abcdef"),
 ]
 
@@ -61,6 +63,7 @@ KEPT = [
     "2902ddb8-246e-4230-8eb2-85bf9fe89255",
     "istio-eastwestgateway-6f7b9c8d4-x2x7p.istio-eastwest.svc.cluster.local:15443",
     '"secretName": "istio-ca-secret"',
+    "config ServiceEntry/bookinfo/vd-reviews-mesh-internal-com-mgmt-2 and more",
     "dial tcp 192.0.2.10:9900: connect: connection refused",
 ]
 
