@@ -105,17 +105,20 @@ class Record:
         }
 
 
-def walk(checks: Sequence[Check], world: Any, management: str) -> list[Record]:
-    """Look at every place of every check in their order, skipping what stands on something failed."""
+def walk(checks: Sequence[Check], world: Any, management: str, ground: Sequence[str] = ()) -> list[Record]:
+    """Look at every place of every check in their order, skipping what stands on something failed.
+
+    ``ground``: checks that everything in the same cluster needs.
+    """
     records: list[Record] = []
     for check in checks:
-        found = [_at(check, place, records, management) for place in check.places(world)]
+        found = [_at(check, place, records, management, ground) for place in check.places(world)]
         records += found
     return records
 
 
-def _at(check: Check, place: Place, before: Sequence[Record], management: str) -> Record:
-    because = _cause(check, place.cluster, before, management)
+def _at(check: Check, place: Place, before: Sequence[Record], management: str, ground: Sequence[str]) -> Record:
+    because = _cause(check, place.cluster, before, management, ground)
     if because is not None:
         text = f"because {because.check.id} ({because.cluster})"
         return Record(check, place.cluster, Finding("unknown", text, "", place.object), because)
@@ -128,11 +131,14 @@ def _at(check: Check, place: Place, before: Sequence[Record], management: str) -
     return Record(check, place.cluster, found)
 
 
-def _cause(check: Check, cluster: str, before: Sequence[Record], management: str) -> Record | None:
+def _cause(
+    check: Check, cluster: str, before: Sequence[Record], management: str, ground: Sequence[str]
+) -> Record | None:
     """The first failed record that the check stands on, directly or through skipped ones."""
     for record in before:
-        near = record.cluster in (cluster, management)
-        if (near and record.check.id in check.needs) or record.check.id in check.needs_all:
+        id, here = record.check.id, record.cluster == cluster
+        near = here or record.cluster == management
+        if (near and id in check.needs) or id in check.needs_all or (here and id in ground):
             if record.because is not None:
                 return record.because
             if record.finding.verdict == "failed":

@@ -27,7 +27,7 @@ from . import (
 )
 from .cluster import Cluster
 from .errors import BadKubeconfig, ClusterError
-from .health_facts import AGENT, SERVER, Facts, World, flag, status
+from .health_facts import SERVER, Facts, World, status
 from .health_probes import LiveProbes
 from .proxy_record import record
 
@@ -60,6 +60,8 @@ CHECKS: tuple[health.Check, ...] = (
     *health_gateway.CHECKS,
     *health_traffic.CHECKS,
 )
+#: without these nothing can be said of a cluster
+GROUND = ("reach", "distinct")
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             clusters, facts, logs=params.get("logs", True), timeout=int(params.get("timeout") or 15), progress=progress
         )
         world = World(facts, probes, params.get("data") or None)
-        records = health.walk(CHECKS, world, world.management.name)
+        records = health.walk(CHECKS, world, world.management.name, GROUND)
         told = {
             **health.summary(records),
             "seconds": round(time.monotonic() - begin, 2),
@@ -154,7 +156,7 @@ def _cluster(world: World, facts: Facts) -> Json:
         return record
     record["istiod"] = {"cluster": facts.name, **facts.istiod} if facts.istiod else None
     record["east_west"] = _known(lambda: health_istio.east_west_addresses(world, facts), [])
-    connected = _known(lambda: world.is_connected(flag(facts.find("Deployment", AGENT), "cluster") or facts.name), None)
+    connected = _known(lambda: world.is_connected(health_mesh.own_name(facts)))
     record["agent"] = "unknown" if connected is None else "connected" if connected else "disconnected"
     if facts.gateway:
         record["gateways"] = _known(lambda: _gateways(world, facts), [])

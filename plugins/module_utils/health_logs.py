@@ -50,6 +50,10 @@ RELAY: tuple[Pattern, ...] = (
         r"x509: certificate signed by unknown authority",
         "relay-root-tls-secret belongs to another management server: copy it anew with site.yml --tags mesh",
     ),
+    Pattern(
+        r"unknown certificate authority",
+        "the agent shows a certificate of a former management server: delete relay-client-tls-secret and restart it",
+    ),
     Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
     Pattern(
         r"Unauthenticated|identity token",

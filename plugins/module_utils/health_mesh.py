@@ -123,7 +123,7 @@ def outside_address(facts: Facts, name: str, port_name: str) -> tuple[str, Findi
 
 def _relay_address(place: Place) -> Finding:
     _address, found = outside_address(place.facts, SERVER, "grpc")
-    if found.verdict == "failed" and all(place.world.is_connected(f.name) for f in place.world.workloads):
+    if found.verdict == "failed" and all(place.world.is_connected(own_name(f)) for f in place.world.workloads):
         return warning(f"{found.seen}; agents are connected all the same", found.hint, found.object)
     return found
 
@@ -147,7 +147,7 @@ def _mesh_namespace(place: Place) -> Finding:
 
 
 def _registered(place: Place) -> Finding:
-    name = flag(place.facts.find("Deployment", AGENT), "cluster") or place.cluster
+    name = own_name(place.facts)
     mesh = place.world.management
     named = title("KubernetesCluster", name, mesh.mesh_namespace)
     if "_" in name:
@@ -192,7 +192,7 @@ def _relay_client(place: Place) -> Finding:
     if have is None:
         return ok(f"{named} does not exist yet: the agent asks for it when it connects", named)
     issuer = have["keys"].get("ca.crt")
-    if issuer and root and issuer != root["keys"].get("ca.crt") and not place.world.is_connected(place.cluster):
+    if issuer and root and issuer != root["keys"].get("ca.crt") and _refused(place):
         return failed(f"{named} was issued under another root than the relay has now", object=named)
     return ok(f"{named} is there", named)
 
@@ -209,16 +209,22 @@ def _relay_setting(name: str, right: Callable[[Place], str], what: str) -> Calla
         if have == wanted or not wanted:
             return ok(f"{what} {have}", named)
         seen = f"{named} has {what} {have}, the management server's is {wanted}"
-        connected = place.world.is_connected(place.cluster)
-        if connected:
+        if place.world.is_connected(own_name(place.facts)):
             return ok(f"{what} {have}, and the agent is connected", named)
-        return failed(seen, object=named) if connected is False or _complains(place) else warning(seen, object=named)
+        return failed(seen, object=named) if _refused(place) else warning(seen, object=named)
 
     return look
 
 
-def _complains(place: Place) -> bool:
-    return _agent_log(place) is not None
+def own_name(facts: Facts) -> str:
+    """What the agent calls its cluster, else what the inventory does."""
+    return flag(facts.find("Deployment", AGENT), "cluster") or facts.name
+
+
+def _refused(place: Place) -> bool:
+    """Whether the agent is known not to be connected: by the metric, or by its log where that cannot be read."""
+    connected = place.world.is_connected(own_name(place.facts))
+    return _agent_log(place) is not None if connected is None else not connected
 
 
 def _agent_log(place: Place) -> health_logs.Cause | None:
@@ -236,7 +242,7 @@ def _agent_log(place: Place) -> health_logs.Cause | None:
 
 
 def _agent_connected(place: Place) -> Finding:
-    name = flag(place.facts.find("Deployment", AGENT), "cluster") or place.cluster
+    name = own_name(place.facts)
     connected = place.world.is_connected(name)
     if connected:
         return ok(f"the management server holds the connection of {name}")
@@ -334,15 +340,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "registered", "cluster is registered", workloads, _registered,
-        f"create the KubernetesCluster in the management cluster: {_SITE}",
+        f"create the KubernetesCluster in the management cluster: {_SITE}", ("reach",),
     ),
     Check(
         "relay-root", "relay root certificate is that of the management cluster", workloads,
-        _copied(ROOT_SECRET, "ca.crt"), f"the agent cannot trust the relay: copy it with {_SITE}",
+        _copied(ROOT_SECRET, "ca.crt"), f"the agent cannot trust the relay: copy it with {_SITE}", ("reach",),
     ),
     Check(
         "relay-token", "relay token is that of the management cluster", workloads,
-        _copied(TOKEN_SECRET, "token"), f"the agent cannot prove who it is: copy it with {_SITE}",
+        _copied(TOKEN_SECRET, "token"), f"the agent cannot prove who it is: copy it with {_SITE}", ("reach",),
     ),
     Check(
         "relay-client", "relay client certificate fits the relay root", workloads, _relay_client,

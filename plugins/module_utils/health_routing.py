@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import translation
-from .health import Check, Finding, Place, failed, ok, warning
+from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
 from .health_mesh import accepted
 from .readiness import pod_trouble
@@ -118,6 +118,9 @@ def _backing_service(place: Place) -> Finding:
             shown = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
             return failed(f"Pods labelled {shown} run in {namespace}, but no Service has these labels")
     others = [f.name for f in place.world.workloads if f is not facts and backing_services(destination, f)]
+    unknown = [f.name for f in place.world.workloads if f.unreachable]
+    if unknown and len(others) < 2:
+        raise Unread(f"its selectors match no Service here, and {', '.join(unknown)} does not answer")
     if not others:
         return failed("its selectors match no Service in any cluster")
     if len(others) == 1:
@@ -241,12 +244,15 @@ def _first(problems: Iterable[translation.Problem], fine: str, hint: str = "") -
 
 
 def _service_entry(place: Place) -> Finding:
-    _destination, target = place.subject
+    destination, target = place.subject
     if "ServiceEntry" in place.facts.absent:
         return failed("the API server does not serve ServiceEntries", "install Istio's CRDs")
-    entry, problems = translation.find_entry(objects_of(place.facts), target)
+    objects = objects_of(place.facts)
+    entry, problems = translation.find_entry(objects, target)
     if entry is not None:
         problems = problems + translation.entry_problems(entry, target)
+        if backing_pods(destination, place.facts) and not translation.local_endpoints(entry, objects.pods):
+            problems.append(translation.Problem(f"{title_of(entry)} selects none of the Pods behind the Service"))
     return _first(problems, title_of(entry) if entry else "")
 
 
@@ -266,18 +272,6 @@ def _workload_entries(place: Place) -> Finding:
         )
     shown = ", ".join(f"{row['address']}:{row['port']}" for row in reachable)
     return _first(problems, f"other clusters at {shown}" if shown else "no other cluster has a Service of it")
-
-
-def _endpoints(place: Place) -> Finding:
-    _destination, target = place.subject
-    objects = objects_of(place.facts)
-    entry, _problems = translation.find_entry(objects, target)
-    local = translation.local_endpoints(entry, objects.pods) if entry else []
-    remote = translation.remote_endpoints(entry, objects.workload_entries, target)[0] if entry else []
-    usable = sum(row["ready"] for row in local) + sum(bool(row["address"] or row["network"]) for row in remote)
-    if not usable:
-        return failed("it has no ready endpoint: requests get 503 no healthy upstream")
-    return ok(f"{sum(row['ready'] for row in local)} local and {len(remote)} remote endpoints")
 
 
 def _locality(place: Place) -> Finding:
@@ -330,10 +324,6 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "workload-entries", "other clusters stand behind the destination", _target_in_cluster, _workload_entries,
         "without them all answers are local", ("service-entry",), ("east-west-address", "east-west-port"),
-    ),
-    Check(
-        "endpoints", "destination has ready endpoints", _target_in_cluster, _endpoints,
-        "scale the workloads up", ("service-entry", "workload-entries"),
     ),
     Check(
         "locality", "traffic is spread over all clusters", _target_in_cluster, _locality,

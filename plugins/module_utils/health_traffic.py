@@ -159,15 +159,7 @@ def _answers(place: Place) -> Finding:
     return failed(told["text"], hint)
 
 
-_MESH = (
-    "backends",
-    "injection",
-    "endpoints",
-    "workload-entries",
-    "root-shared",
-    "certificates-fresh",
-    "east-west-gateway",
-)
+_MESH = ("backends", "injection", "workload-entries", "root-shared", "certificates-fresh", "east-west-gateway")
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -181,6 +173,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "gateway-answers", "everybody answers requests through the gateway", _through_gateways, _answers, "",
-        ("route-match", "gateway-pods", "gateway-address", "gateway-listeners", "virtual-destination"), _MESH,
+        ("route-match", "mesh-answers", "gateway-pods", "gateway-address", "gateway-listeners", "virtual-destination"),
+        _MESH,
     ),
 )  # fmt: skip

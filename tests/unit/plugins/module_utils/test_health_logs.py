@@ -1,0 +1,91 @@
+"""What lines of logs mean, and that nothing secret is quoted."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.multicluster.gloo.plugins.module_utils import health_logs
+from ansible_collections.multicluster.gloo.plugins.module_utils.health_logs import (
+    CERTIFICATES,
+    CONTROLLER,
+    OPERATOR,
+    RELAY,
+)
+
+DIAL = 'connection error: desc = "transport: Error while dialing: dial tcp 192.0.2.9:9900:'
+SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to verify certificate:'
+
+
+@pytest.mark.parametrize(
+    ("line", "patterns", "hint"),
+    [
+        (
+            "no token data found in secret gloo-mesh/relay-identity-token-secret with key token",
+            RELAY,
+            "copy the relay Secrets",
+        ),
+        (f'{SHAKE} x509: certificate is valid for a.example, not b.example"', RELAY, "authority"),
+        (f'{SHAKE} x509: certificate signed by unknown authority"', RELAY, "another management server"),
+        ('reading server preface: remote error: tls: unknown certificate authority"', RELAY, "relay-client-tls-secret"),
+        ("rpc error: code = Unauthenticated desc = the token does not match", RELAY, "relay-identity-token-secret"),
+        ('rpc error: code = PermissionDenied desc = cluster "c2" is not registered', RELAY, "KubernetesCluster"),
+        (f'{DIAL} connect: connection refused"', RELAY, "nobody listens"),
+        (f'{DIAL} i/o timeout"', RELAY, "firewall"),
+        ("dial tcp: lookup relay.example on 10.96.0.10:53: no such host", RELAY, "DNS"),
+        ("rpc error: code = Unavailable desc = closing", RELAY, "cannot be reached"),
+        (
+            'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1"',
+            CERTIFICATES,
+            "istioMetaClusterId",
+        ),
+        ("dial tcp: lookup istiod.istio-system.svc: no such host", CERTIFICATES, "istioDiscoveryAddress"),
+        ("Unauthenticated desc = request authenticate failure", CERTIFICATES, "istiod's log"),
+        (".spec.containers[2].env[3].value: expected string, got int", CONTROLLER, "letters"),
+        ("the license has expired", CONTROLLER, "licence"),
+        ("failed: no licence key set", OPERATOR, "licence"),
+    ],
+)
+def test_a_line_and_what_to_do(line: str, patterns: tuple[health_logs.Pattern, ...], hint: str) -> None:
+    found = health_logs.cause(f"starting\n{line}\nshutting down", patterns)
+    assert found is not None
+    assert found.line == line
+    assert hint in found.hint
+
+
+def test_what_went_well_since_does_not_count_and_what_failed_since_does() -> None:
+    assert health_logs.cause("connection refused\nconnected to relay server x", RELAY) is None
+    assert health_logs.cause("connected to relay server x\nconnection refused", RELAY) is not None
+    assert health_logs.cause("i/o timeout\nconnection refused", RELAY).hint.startswith("nobody")  # type: ignore[union-attr]
+    assert health_logs.cause("all is well", RELAY) is None
+    assert health_logs.cause("", RELAY) is None
+
+
+def test_only_the_last_lines_are_looked_at() -> None:
+    lines = ["connection refused", *["nothing"] * health_logs.LINES]
+    assert health_logs.cause("\n".join(lines), RELAY) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("connection refused: token=s3cr3t-canary-value", "s3cr3t"),
+        ('{"msg":"i/o timeout","token":"s3cr3t-canary-value"}', "s3cr3t"),
+        ("i/o timeout with Authorization: Bearer abcdefcanary123456", "canary"),
+        ("i/o timeout at https://user:canary-password@relay.example/", "canary"),
+        ("i/o timeout eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJjYW5hcnkifQ.c2lnbmF0dXJl", "eyJ"),
+        ("i/o timeout -----BEGIN PRIVATE KEY----- MIICcanary -----END PRIVATE KEY-----", "MIIC"),
+        ("i/o timeout GLOO_MESH_LICENSE_KEY=canary-licence-0123", "canary"),
+    ],
+)
+def test_no_secret_is_quoted(line: str, secret: str) -> None:
+    found = health_logs.cause(line, RELAY)
+    assert found is not None
+    assert secret not in found.line
+    assert "i/o timeout" in found.line or "connection refused" in found.line
+
+
+def test_a_quoted_line_is_one_short_line() -> None:
+    found = health_logs.cause("connection refused \x1b[31m" + "word " * 200, RELAY)
+    assert found is not None
+    assert "\x1b" not in found.line
+    assert len(found.line) <= health_logs.EXCERPT
