@@ -27,9 +27,9 @@ from lab.progress import Progress
 MANAGEMENT = "mgmt"
 LOCK = "up.lock"  # also marks a folder as a lab
 HONEST = (
-    "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts and"
-    " istiod, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller, cloud load"
-    " balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
+    "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts,"
+    " istiod, pilot-agent, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller,"
+    " cloud load balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
 )
 
 

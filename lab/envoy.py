@@ -16,6 +16,7 @@ from lab.endpoints import EAST_WEST, NOBODY, Endpoint, sni
 
 Config = dict[str, Any]
 
+NOTHING: Config = {"resources": []}  # no listeners, or no clusters
 BLACKHOLE = "blackhole-cluster"  # never defined: its share of the requests gets 500
 SNI_HEADER = "x-lab-sni"
 ROOT_HEADER = "x-lab-root"

@@ -22,7 +22,6 @@ from lab.world import World
 
 ENVOY, SDS, AGENT = "kgateway-proxy", "sds", "istio-proxy"
 PROGRAM = "pilot-agent"
-NOTHING: envoy.Config = {"resources": []}
 
 # The agent's status port would listen on every address of this machine. This annotation is how a Pod switches it off;
 # the agent reads it where the downward API would put it.
@@ -71,7 +70,7 @@ def _envoy(world: World, pod: Object, told: Object, folder: Path) -> Command:
     envoy.write(folder / "bootstrap.json", envoy.bootstrap(folder, admin, pod["metadata"]["name"]))
     for name in ("lds.json", "cds.json"):
         if not (folder / name).exists():
-            envoy.write(folder / name, NOTHING)
+            envoy.write(folder / name, envoy.NOTHING)
     flags = [
         *("--config-path", str(folder / "bootstrap.json")),
         *("--concurrency", "1"),

@@ -52,8 +52,9 @@ class Istiod:
             for name, uid in list(self._children):
                 if name == cluster.name and uid not in pods:
                     self._end(world, name, uid)
-            if cluster.name not in self._hooked:
-                _note(world, cluster.name).unlink(missing_ok=True)  # of a former supervisor
+            if cluster.name not in self._hooked:  # what a former supervisor left
+                _note(world, cluster.name).unlink(missing_ok=True)
+                shutil.rmtree(world.home / "istiod" / cluster.name, ignore_errors=True)
             for uid, pod in pods.items():
                 child = self._children.setdefault(
                     (cluster.name, uid), Child(log_file(world.home, cluster.name, uid, CONTAINER))

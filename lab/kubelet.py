@@ -84,7 +84,7 @@ class Kubelet:
         """A Pod that is gone: its Envoy closes its listeners at once and ends a moment later."""
         since = self._draining.setdefault((cluster, uid), time.monotonic())
         self._board.drop(cluster, uid)
-        envoy.write(pod_folder(world, cluster, uid) / "envoy" / "lds.json", gateway_containers.NOTHING)
+        envoy.write(pod_folder(world, cluster, uid) / "envoy" / "lds.json", envoy.NOTHING)
         if time.monotonic() - since < DRAIN:
             self.look_again = SOON
             return
@@ -155,9 +155,7 @@ class Running:
         if pod_status.cannot_be_pulled(told.get("image", "")):
             return replace(life, pulled=False)
         if child.code is not None and life.ended is None:
-            log.info(
-                "%s: %s of Pod %s ended with code %s", self._cluster.name, name, pod["metadata"]["name"], child.code
-            )
+            log.info("%s: %s ended with code %s", self._where, name, child.code)
             life = pod_status.died(life, child.code, now)
         if life.started is None or (life.ended is not None and not pod_status.pause(life, now)):
             life = pod_status.begun(life, now)

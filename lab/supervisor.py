@@ -93,6 +93,7 @@ class Runner:
                 self._stopping.wait(BACKOFF[min(failures, len(BACKOFF) - 1)])
                 failures += 1
                 continue
+            # A part whose processes change without the API knowing says itself when it wants to look again.
             if self._wake.wait(getattr(self.part, "look_again", LOOK_AGAIN)):
                 self._stopping.wait(DEBOUNCE)  # changes come in swarms
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from lab import containers
 from lab.endpoints import Object, Objects, uid_of
-from lab.world import Cluster
+from lab.world import ApiError, Cluster
 
 Token = Callable[[str, int], str]  # (audience, seconds it should live) -> token
 
@@ -53,11 +53,12 @@ class Tokens:
             "boundObjectRef": bound,
             **({"audiences": [audience]} if audience else {}),
         }
-        answer = cluster.api.request(
-            "POST",
-            f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{account}/token",
-            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
-        )
+        path = f"/api/v1/namespaces/{metadata['namespace']}/serviceaccounts/{account}/token"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        try:
+            answer = cluster.api.request("POST", path, body)
+        except ApiError as error:
+            raise NotMounted(f"failed to fetch token: {error.message}") from error
         token = str(answer["status"]["token"])
         ends = datetime.fromisoformat(answer["status"]["expirationTimestamp"].replace("Z", "+00:00")).timestamp()
         self._known[key] = token, time.time() + FRESH * (ends - time.time())

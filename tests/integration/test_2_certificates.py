@@ -98,31 +98,13 @@ def broken(site: Site, break_it: Callable[[Site], Undo]) -> Iterator[None]:
         yield
     finally:
         undo()
-        wait_until(lambda: healthy(site), "the site at rest")
-
-
-@pytest.mark.parametrize(
-    ("break_it", "agent_dies", "agent_says", "istiod_says"),
-    [
-        (wrong_cluster_id, False, "request authenticate failure", 'client claims to be in cluster "not-the-cluster"'),
-        (wrong_name, False, "lookup istiod-nope.istio-system.svc: no such host", ""),
-        (no_port, True, "missing port in address", ""),
-    ],
-)
-def test_without_a_certificate_sds_gives_up_and_the_old_pod_serves(
-    deployed: Site, break_it: Callable[[Site], Undo], agent_dies: bool, agent_says: str, istiod_says: str
-) -> None:
-    (old,) = gateway_pods(deployed)
-    with broken(deployed, break_it):
-        wait_until(lambda: bool(_ended(gateway_pods(deployed)[-1], "sds")), "sds of a new Pod gives up once and again")
+        wait_until(
+            lambda: _fails_as_recorded(statuses(gateway_pods(deployed)[-1]), agent_dies),
+            "the new Pod fails as recorded",
+        )
         first, new = gateway_pods(deployed)
         assert first["metadata"]["uid"] == old["metadata"]["uid"]
         assert all(told["ready"] for told in statuses(first).values())
-        told = statuses(new)
-        assert told["kgateway-proxy"]["ready"] and not told["sds"]["ready"]
-        assert _ended(new, "sds")["exitCode"] == 1
-        assert told["istio-proxy"]["ready"] is not agent_dies
-        assert (_ended(new, "istio-proxy").get("exitCode") == 255) is agent_dies
         assert "could not find file '/etc/istio-certs/key.pem'" in said(deployed, new, "sds")
         wait_until(lambda: agent_says in said(deployed, new, "istio-proxy"), f"istio-proxy says {agent_says}")
         (istiod,) = (deployed.get(deployed.gateway_cluster, ISTIODS) or {})["items"]
@@ -131,27 +113,56 @@ def test_without_a_certificate_sds_gives_up_and_the_old_pod_serves(
         assert reviews_seen(deployed, requests=3)
 
 
-def _ended(pod: dict[str, Any], container: str) -> dict[str, Any]:
+def _fails_as_recorded(told: Statuses, agent_dies: bool) -> bool:
+    """Envoy serves, sds ended with 1 once or more, istio-proxy tries on, or ended with 255."""
+    if _ended(told, "sds").get("exitCode") != 1 or told["sds"]["ready"] or not told["kgateway-proxy"]["ready"]:
+        return False
+    agent = told["istio-proxy"]
+    return _ended(told, "istio-proxy").get("exitCode") == 255 if agent_dies else bool(agent["ready"])
+
+
+def _ended(told: Statuses, container: str) -> dict[str, Any]:
     """How a container's last finished run ended; empty when none did."""
-    last = statuses(pod).get(container, {}).get("lastState") or {}
+    last = told.get(container, {}).get("lastState") or {}
     return dict(last.get("terminated") or {})
 
 
-def test_an_image_nobody_can_pull_keeps_one_container_waiting(deployed: Site) -> None:
-    path = {"spec": {"kube": {"sdsContainer": {"image": {"registry": "registry.invalid"}}}}}
+def test_an_image_nobody_can_pull_keeps_one_container_of_the_gateway_waiting(deployed: Site) -> None:
     former = (deployed.get(deployed.gateway_cluster, PARAMETERS) or {})["spec"]["kube"].get("sdsContainer")
 
-    def break_it(site: Site) -> Undo:
-        site.patch(site.gateway_cluster, PARAMETERS, path)
+    def elsewhere(site: Site) -> Undo:
+        change = {"spec": {"kube": {"sdsContainer": {"image": {"registry": "registry.invalid"}}}}}
+        site.patch(site.gateway_cluster, PARAMETERS, change)
         return lambda: void(site.patch(site.gateway_cluster, PARAMETERS, {"spec": {"kube": {"sdsContainer": former}}}))
 
-    def waits() -> dict[str, Any]:
-        told = statuses(gateway_pods(deployed)[-1]).get("sds", {})
-        return dict((told.get("state") or {}).get("waiting") or {})
+    with broken(deployed, elsewhere):
+        wait_until(lambda: bool(_not_pulled(gateway_pods(deployed)[-1], "sds")), "the image of sds cannot be pulled")
+        told = statuses(gateway_pods(deployed)[-1])
+        assert "running" in told["istio-proxy"]["state"]
 
-    with broken(deployed, break_it):
-        wait_until(lambda: waits().get("reason") == "ImagePullBackOff", "sds cannot be pulled")
-        assert re.search(r'"registry\.invalid/\S+".*no such host', waits()["message"])
+
+def test_an_image_nobody_can_pull_keeps_any_other_pod_waiting(deployed: Site) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    containers = [{"name": name, "image": f"registry.{name}/app:1"} for name in ("invalid", "test")]
+    pod = {"metadata": {"name": "not-pulled"}, "spec": {"containers": containers}}
+    deployed.create(deployed.gateway_cluster, pods, pod)
+
+    def look() -> dict[str, Any]:
+        return deployed.get(deployed.gateway_cluster, f"{pods}/not-pulled") or {}
+
+    try:
+        wait_until(lambda: bool(_not_pulled(look(), "invalid")), "the image of a plain Pod cannot be pulled")
+        seen = look()
+        assert seen["status"]["phase"] == "Pending" and statuses(seen)["test"]["ready"]
+    finally:
+        deployed.delete(deployed.gateway_cluster, f"{pods}/not-pulled")
+
+
+def _not_pulled(pod: dict[str, Any], container: str) -> str:
+    """Why a container's image is not pulled; empty when it is, or nobody has tried yet."""
+    waiting = (statuses(pod).get(container, {}).get("state") or {}).get("waiting") or {}
+    found = re.search(r'"registry\.invalid/\S+".*no such host', waiting.get("message", ""))
+    return found[0] if found and waiting["reason"] == "ImagePullBackOff" else ""
 
 
 def void(_: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab import volumes
+from lab.world import ApiError
 
 TOKEN = {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}
 
@@ -121,6 +122,20 @@ def test_a_token_is_asked_once_for_the_pods_account_and_bound_to_the_pod(made: A
     ]
     tokens.drop("uid-http-1")
     assert tokens.of(where, told)("istio-ca", 43200) == "token 2"
+
+
+def test_an_account_that_is_gone_is_told_in_a_kubelets_words(made: Any) -> None:
+    class Refusing:
+        def request(self, *asked: Any) -> Any:
+            raise ApiError("cluster1", 404, "NotFound", 'serviceaccounts "http" not found')
+
+    where = cluster(made)
+    where.api = Refusing()
+    told = {"name": "istio-token", "projected": {"sources": [TOKEN]}}
+    with pytest.raises(volumes.NotMounted) as refused:
+        volumes.contents(where, pod(made), told, volumes.Tokens().of(where, pod(made)))
+    text = 'volume "istio-token" : failed to fetch token: serviceaccounts "http" not found'
+    assert str(refused.value).endswith(text)
 
 
 def test_a_token_whose_life_is_over_is_asked_anew(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
