@@ -98,6 +98,22 @@ def broken(site: Site, break_it: Callable[[Site], Undo]) -> Iterator[None]:
         yield
     finally:
         undo()
+        wait_until(lambda: healthy(site), "the site at rest")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "agent_dies", "agent_says", "istiod_says"),
+    [
+        (wrong_cluster_id, False, "request authenticate failure", 'client claims to be in cluster "not-the-cluster"'),
+        (wrong_name, False, "lookup istiod-nope.istio-system.svc: no such host", ""),
+        (no_port, True, "missing port in address", ""),
+    ],
+)
+def test_without_a_certificate_sds_gives_up_and_the_old_pod_serves(
+    deployed: Site, break_it: Callable[[Site], Undo], agent_dies: bool, agent_says: str, istiod_says: str
+) -> None:
+    (old,) = gateway_pods(deployed)
+    with broken(deployed, break_it):
         wait_until(
             lambda: _fails_as_recorded(statuses(gateway_pods(deployed)[-1]), agent_dies),
             "the new Pod fails as recorded",
