@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import sys
+import locale
 from typing import Any
 
 from ansible import constants as C
@@ -37,9 +37,9 @@ class ActionModule(EngineAction):
 
 
 def _marks() -> dict[str, str]:
-    """The marks that standard output can write."""
+    """The marks that the terminal's encoding has."""
     try:
-        "".join(MARKS.values()).encode(sys.stdout.encoding or "ascii")
+        "".join(MARKS.values()).encode(locale.getpreferredencoding(False))
     except UnicodeEncodeError:
         return ASCII_MARKS
     return MARKS

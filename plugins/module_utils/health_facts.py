@@ -22,7 +22,8 @@ from . import istiod, istiod_info
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotServed
 from .health import Finding, Unread, failed, ok
-from .proxy_situation import GATEWAY_LABEL, ROOT_CERT
+from .parameter_kinds import PARAMETER_KINDS
+from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects
 from .readiness import judge
 
 Json = dict[str, Any]
@@ -41,12 +42,17 @@ GATEWAY_API, ISTIO_API = "gateway.networking.k8s.io/v1", "networking.istio.io/v1
 
 @dataclass(frozen=True)
 class Listing:
-    """One LIST: all objects of a kind, or those a selector leaves."""
+    """One LIST: all objects of a kind, or those a selector leaves. ``name``: what the facts call it."""
 
     api_version: str
     kind: str
     labels: str | None = None
     fields: str | None = None
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.name or self.kind
 
 
 MANAGEMENT: tuple[Listing, ...] = (
@@ -74,7 +80,8 @@ WORKLOAD: tuple[Listing, ...] = (
     Listing(GATEWAY_API, "GatewayClass"),
     Listing(GATEWAY_API, "Gateway"),
     Listing(GATEWAY_API, "HTTPRoute"),
-    Listing("gateway.kgateway.dev/v1alpha1", "GatewayParameters"),
+    # two products have a kind of the same name
+    *(Listing(kind.api_version, kind.kind, name=kind.title) for kind in PARAMETER_KINDS),
 )
 _ISTIOD_KINDS = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
 
@@ -152,6 +159,21 @@ class Facts:
     @property
     def istiod(self) -> Json | None:
         return self.chosen[0]
+
+    @cached_property
+    def proxies(self) -> Objects:
+        """What proxy.py wants to know of the cluster."""
+        return Objects(
+            gateways=self.of("Gateway"),
+            classes=self.of("GatewayClass"),
+            parameters={k: None if k.title in self.absent else self.of(k.title) for k in PARAMETER_KINDS},
+            deployments=self.of("Deployment"),
+            services=self.of("Service"),
+            replica_sets=self.of("ReplicaSet"),
+            pods=self.of("Pod"),
+            config_maps=[*self.of("ConfigMap"), *(self.istio_objects.get("configmaps") or ())],
+            namespaces=self.of("Namespace"),
+        )
 
 
 class Probes(Protocol):
@@ -268,13 +290,13 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
 
     def fetch(listing: Listing) -> None:
         try:
-            lists[listing.kind] = cluster.list(
+            lists[listing.key] = cluster.list(
                 listing.api_version, listing.kind, labels=listing.labels, fields=listing.fields
             )
         except NotServed:
-            absent.add(listing.kind)
+            absent.add(listing.key)
         except ClusterError as exc:
-            unread[listing.kind] = f"{listing.kind} objects may not be listed: {exc.facts.get('reason') or exc.msg}"
+            unread[listing.key] = f"{listing.kind} objects may not be listed: {exc.facts.get('reason') or exc.msg}"
 
     istio_objects: dict[str, list[Json] | None] = {}
 

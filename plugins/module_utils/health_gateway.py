@@ -19,9 +19,9 @@ from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, meta, spec, title, title_of
 from .health_mesh import gateways
 from .health_routing import destinations, objects_of
-from .parameter_kinds import CONTROLLERS, GATEWAY_PARAMETERS
+from .parameter_kinds import CONTROLLERS
 from .proxy_controller import INTEGRATION, switch
-from .proxy_situation import MESH_CONTAINERS, Objects, Situation, Want
+from .proxy_situation import MESH_CONTAINERS, Situation, Want
 from .readiness import Verdict, judge
 from .workloads import is_ready, living
 
@@ -92,20 +92,8 @@ def situation(world: World, facts: Facts, namespace: str, name: str) -> Situatio
         if (namespace, name) in r.parents()
         for ref in r.backends()
     )
-    served = "GatewayParameters" not in facts.absent
-    objects = Objects(
-        gateways=facts.of("Gateway"),
-        classes=facts.of("GatewayClass"),
-        parameters={GATEWAY_PARAMETERS: facts.of("GatewayParameters") if served else None},
-        deployments=facts.of("Deployment"),
-        services=facts.of("Service"),
-        replica_sets=facts.of("ReplicaSet"),
-        pods=facts.of("Pod"),
-        config_maps=facts.of("ConfigMap"),
-        namespaces=facts.of("Namespace"),
-    )
     want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
-    return Situation(objects, namespace, name, want)
+    return Situation(facts.proxies, namespace, name, want)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -189,9 +177,9 @@ PROXY_CHECKS: dict[str, tuple[str, str]] = {
     "controller": ("gateway-controller", "gateway controller runs"),
     "class-served": ("gateway-class-served", "GatewayClass is served"),
     "parameters": ("gateway-parameters", "parameters of the Gateway are found"),
+    "self-managed": ("gateway-self-managed", "controller deploys the proxy"),
     "switch": ("gateway-switches", "controller adds the mesh's containers"),
     "generation": ("gateway-accepted", "controller has accepted the Gateway"),
-    "self-managed": ("gateway-self-managed", "controller deploys the proxy"),
     "settings": ("gateway-settings", "settings in the parameters can work"),
     "istiod-address": ("gateway-istiod-address", "proxy is told the address of an istiod"),
     "cluster-id": ("gateway-cluster-id", "proxy is told the cluster ID istiod knows"),

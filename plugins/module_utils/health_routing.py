@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import translation
+from . import istiod, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
 from .health_mesh import accepted
@@ -162,13 +162,22 @@ def _backends(place: Place) -> Finding:
     return ok(f"{len(pods)} ready Pods behind {title_of(services[0])}")
 
 
+def _is_injected(facts: Facts, namespace: str, labels: dict[str, str]) -> bool:
+    """Whether the labels lead to an istiod of the cluster."""
+    if "istio-injection" not in labels and "istio.io/rev" not in labels:
+        return False
+    try:
+        return bool(istiod.choose(facts.istio, for_namespace=namespace, namespace_labels=labels))
+    except istiod.ChoiceError:
+        return False
+
+
 def _injection(place: Place) -> Finding:
     pods = backing_pods(place.subject, place.facts)
     served = {r for i in place.facts.istio["istiods"] for r in (i["revision"], *i["tags"])}
-    default = bool(place.facts.istio["default_injectors"])
     for name in sorted({meta(pod)["namespace"] for pod in pods}):
         labels = labels_of(place.facts.find("Namespace", name))
-        on = default if labels.get("istio-injection") == "enabled" else labels.get("istio.io/rev") in served
+        on = _is_injected(place.facts, name, labels)
         bare = [pod for pod in pods if meta(pod)["namespace"] == name and not has_sidecar(pod)]
         shown = (
             ", ".join(f"{k}={labels[k]}" for k in ("istio-injection", "istio.io/rev") if k in labels)

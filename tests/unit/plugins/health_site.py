@@ -408,7 +408,7 @@ def _gateway(cluster: dict[str, list[Json]]) -> None:
                 status={"conditions": conditions("Accepted")},
             )
         ],
-        "GatewayParameters": [
+        "GatewayParameters of gateway.kgateway.dev": [
             obj(
                 "GatewayParameters",
                 "params",

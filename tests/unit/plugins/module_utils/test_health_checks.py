@@ -155,6 +155,7 @@ _LOCALITY = health_site.obj(
 _FALSE = [
     {"type": "Ready", "status": "False", "reason": "Licence", "message": "no licence given", "observedGeneration": 1}
 ]
+PARAMETERS = "GatewayParameters of gateway.kgateway.dev"
 _REFUSED = (
     'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1" and remote clusters []'
 )
@@ -434,18 +435,25 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         ("use one of: gloo-gateway-v2",),
     ),
     (
+        "gateway-class-served",
+        "c1",
+        "failed",
+        _set("c1", "GatewayClass", "gloo-gateway-v2", "status", {}),
+        ("not served",),
+    ),
+    (
         "gateway-controller",
         "c1",
         "failed",
         _set("c1", "Deployment", "gloo-gateway", "spec.replicas", 0),
         ("scaled to 0",),
     ),
-    ("gateway-parameters", "c1", "failed", _drop("c1", "GatewayParameters", "params"), ("does not exist",)),
+    ("gateway-parameters", "c1", "failed", _drop("c1", PARAMETERS, "params"), ("does not exist",)),
     (
         "gateway-parameters",
         "c1",
         "failed",
-        _set("c1", "GatewayParameters", "params", "metadata.namespace", "app"),
+        _set("c1", PARAMETERS, "params", "metadata.namespace", "app"),
         ("it exists in app",),
     ),
     ("gateway-switches", "c1", "failed", _switch(0), ("KGW_ENABLE_ISTIO_AUTO_MTLS is off",)),
@@ -460,32 +468,30 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "gateway-self-managed",
         "c1",
         "failed",
-        _set("c1", "GatewayParameters", "params", "spec", {"selfManaged": {}}),
+        _set("c1", PARAMETERS, "params", "spec", {"selfManaged": {}}),
         ("selfManaged",),
     ),
     (
-        "gateway-ids",
+        "gateway-settings",
         "c1",
         "failed",
-        _set("c1", "GatewayParameters", "params", "spec.kube.istio.istioProxyContainer.istioMetaMeshId", "123"),
+        _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioMetaMeshId", "123"),
         ("'123'",),
     ),
     (
-        "gateway-istiod",
+        "gateway-cluster-id",
         "c1",
         "failed",
-        _set(
-            "c1", "GatewayParameters", "params", "spec.kube.istio.istioProxyContainer.istioMetaClusterId", "Kubernetes"
-        ),
+        _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioMetaClusterId", "Kubernetes"),
         ("set istioMetaClusterId to c1",),
     ),
     (
-        "gateway-istiod",
+        "gateway-istiod-address",
         "c1",
         "failed",
         _set(
             "c1",
-            "GatewayParameters",
+            PARAMETERS,
             "params",
             "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress",
             "istiod.istio-system.svc:15012",
@@ -688,7 +694,7 @@ def test_ids_are_unique_and_needs_come_before() -> None:
 
 
 def test_every_judgement_on_a_proxy_has_a_check() -> None:
-    assert [check.__name__.removeprefix("_check_") for check in proxy.CHECKS] == list(PROXY_CHECKS)
+    assert [name for name, _check in proxy.CHECKS] == list(PROXY_CHECKS)
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
