@@ -30,35 +30,37 @@ class Network:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._loopback = Loopback()
-        self._port = self._loopback.run(self._listen())
+        self._server = self._loopback.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._port = int(self._server.sockets[0].getsockname()[1])
 
     def proxy(self, cluster: str, namespace: str) -> str:
         """HTTPS_PROXY for a program of this cluster and namespace."""
         return f"http://{cluster}:{namespace}@127.0.0.1:{self._port}"
 
     def stop(self) -> None:
+        self._loopback.run(self._close())
         self._loopback.stop()
 
-    async def _listen(self) -> int:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return int(server.sockets[0].getsockname()[1])
+    async def _close(self) -> None:
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError, asyncio.LimitOverrunError):
             request = (await reader.readuntil(b"\r\n\r\n")).decode(errors="replace")
             try:
-                local = self._find(*asked(request))
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", local)
+                far = await self._dial(request)
             except Unreachable as error:
                 writer.write(_refusal(str(error)))
                 await writer.drain()
                 return
-            except OSError:
-                writer.write(_refusal("connect: connection refused"))
-                await writer.drain()
-                return
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await join(reader, writer, far_reader, far_writer)
+            await join(reader, writer, *far)
+
+    async def _dial(self, request: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_connection("127.0.0.1", self._find(*asked(request)))
+        except ConnectionError as error:
+            raise Unreachable("dial tcp: connect: connection refused") from error
 
 
 def find(cluster: Objects, local: Local, namespace: str, host: str, port: int) -> int:
