@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..module_utils.workloads import has_sidecar, instances, is_ready, labels_of, pods_of, within
+
 RESTARTED_FOR = "multicluster.gloo/restarted-for"
 
 Record = Mapping[str, Any]
@@ -24,17 +26,15 @@ def workload_queries(selections: Iterable[Record]) -> list[dict[str, str]]:
 
 def ready_pods(found: Iterable[Record], selection: Record) -> list[str]:
     """Names of the ready Pods of *selection*."""
-    return [pod["metadata"]["name"] for pod in _objects(list(found), "Pod", selection) if _ready(pod)]
+    return [pod["metadata"]["name"] for pod in _objects(list(found), "Pod", selection) if is_ready(pod)]
 
 
 def expected_instances(found: Iterable[Record], selection: Record) -> list[dict[str, str]]:
     """Ready Pods of the Deployments of *selection* in all clusters of *found*: ``{instance, cluster, workload}``."""
     return [
-        {"instance": pod["metadata"]["name"], "cluster": cluster, "workload": deployment["metadata"]["name"]}
+        row
         for cluster, records in _by_cluster(found)
-        for deployment in _objects(records, "Deployment", selection)
-        for pod in _pods(records, deployment)
-        if _ready(pod)
+        for row in instances(cluster, _objects(records, "Deployment", {}), _objects(records, "Pod", {}), selection)
     ]
 
 
@@ -50,7 +50,7 @@ def silent_workloads(found: Iterable[Record], selections: Iterable[Record]) -> l
     result = []
     for (cluster, namespace, name), (deployment, pods) in deployments.items():
         title = f"{cluster}: Deployment {namespace}/{name}"
-        if any(_ready(pod) for pod in pods):
+        if any(is_ready(pod) for pod in pods):
             continue
         if not (deployment.get("spec") or {}).get("replicas", 1):
             result.append(f"{title} is scaled to 0 replicas: nothing of it can answer. Scale it up")
@@ -85,7 +85,7 @@ def stale_workloads(found: Iterable[Record], secret: Record, sidecar: bool = Fal
         # RFC 3339 in UTC: text order is time order.
         if meta and any(pod["metadata"]["creationTimestamp"] < meta["creationTimestamp"] for pod in pods):
             reason = f"{meta['name']}.{meta['uid']}"
-        elif sidecar and not all(_has_sidecar(pod) for pod in pods):
+        elif sidecar and not all(has_sidecar(pod) for pod in pods):
             reason = "sidecar"
         if reason:
             result.append(
@@ -106,16 +106,8 @@ def without_sidecar(found: Iterable[Record], selection: Record) -> list[str]:
         "it started before injection was on, or its namespace is not labelled for it"
         for cluster, records in _by_cluster(found)
         for pod in _objects(records, "Pod", selection)
-        if not pod["metadata"].get("deletionTimestamp") and not _has_sidecar(pod)
+        if not pod["metadata"].get("deletionTimestamp") and not has_sidecar(pod)
     ]
-
-
-def _has_sidecar(pod: Mapping[str, Any]) -> bool:
-    """Whether istio-proxy is there, as a container or, from Istio 1.27 on, as a native sidecar."""
-    spec = pod.get("spec") or {}
-    return any(
-        each["name"] == "istio-proxy" for part in ("containers", "initContainers") for each in spec.get(part) or ()
-    )
 
 
 def _by_cluster(found: Iterable[Record]) -> list[tuple[str, list[Record]]]:
@@ -135,35 +127,14 @@ def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[di
             continue
         meta = found["metadata"]
         has = meta.get("labels") or {}
-        if (not namespace or meta.get("namespace") == namespace) and _within(wanted, has):
+        if (not namespace or meta.get("namespace") == namespace) and within(wanted, has):
             result.append(found)
     return result
 
 
-def _within(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in wanted.items())
-
-
-def labels_of(selector: str) -> dict[str, str]:
-    """Labels of an equality selector such as ``app=reviews,version=v1``."""
-    pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
-    return {key.strip(): value.strip() for key, _equals, value in pairs}
-
-
 def _pods(records: Iterable[Record], deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Living Pods that the Deployment's selector takes in."""
-    labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    namespace = deployment["metadata"]["namespace"]
-    return [
-        pod
-        for pod in _objects(records, "Pod", {"namespace": namespace})
-        if _within(labels, pod["metadata"].get("labels") or {}) and not pod["metadata"].get("deletionTimestamp")
-    ]
-
-
-def _ready(pod: Mapping[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+    return pods_of(deployment, _objects(records, "Pod", {}))
 
 
 def _why(pods: Iterable[Mapping[str, Any]]) -> str:
