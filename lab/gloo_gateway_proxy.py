@@ -14,6 +14,7 @@ import yaml
 Object = dict[str, Any]
 
 PROXY_LABELS = {"kgateway": "kube-gateway"}
+PROMETHEUS = {"prometheus.io/path": "/metrics", "prometheus.io/port": "9091", "prometheus.io/scrape": "true"}
 
 # What the controller fills in where GatewayParameters say nothing.
 DEFAULTS: Object = {
@@ -38,6 +39,12 @@ DEFAULTS: Object = {
             "istioMetaMeshId": "cluster.local",
             "istioMetaClusterId": "Kubernetes",
         }
+    },
+    "stats": {
+        "enabled": True,
+        "routePrefixRewrite": "/stats/prometheus?usedonly",
+        "enableStatsRoute": True,
+        "statsRoutePrefixRewrite": "/stats",
     },
     "podTemplate": {
         "terminationGracePeriodSeconds": 60,
@@ -136,7 +143,10 @@ def service(gateway: Object, kube: Object) -> Object:
 
 
 def config_map(gateway: Object, kube: Object, env: dict[str, str]) -> Object:
-    """The Envoy bootstrap: admin address, node, controller and (with Istio) the cluster of `sds`."""
+    """The Envoy bootstrap: admin address, node, statistics, controller and (with Istio) the cluster of `sds`.
+
+    No Pod template mentions its content: a change of it alone rolls nothing, as recorded.
+    """
     metadata = gateway["metadata"]
     clusters = [_static("xds_cluster", env.get("KGW_XDS_SERVICE_NAME", "gloo-gateway"), 9977)]
     clusters += [_static("gateway_proxy_sds", "127.0.0.1", 8234)] if istio_enabled(env) else []
@@ -146,7 +156,7 @@ def config_map(gateway: Object, kube: Object, env: dict[str, str]) -> Object:
             "cluster": f"{metadata['name']}.{metadata['namespace']}",
             "metadata": {"role": f"kgateway-kube-gateway-api~{metadata['namespace']}~{metadata['name']}"},
         },
-        "static_resources": {"clusters": clusters},
+        "static_resources": {"listeners": _stats_listeners(kube["stats"]), "clusters": clusters},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",
@@ -178,9 +188,7 @@ def deployment(gateway: Object, kube: Object, env: dict[str, str]) -> Object:
         "metadata": {
             "labels": {**(infrastructure.get("labels") or {}), **(told.get("extraLabels") or {}), **labels},
             "annotations": {
-                "prometheus.io/path": "/metrics",
-                "prometheus.io/port": "9091",
-                "prometheus.io/scrape": "true",
+                **(PROMETHEUS if kube["stats"]["enabled"] else {}),
                 **(infrastructure.get("annotations") or {}),
                 **(told.get("extraAnnotations") or {}),
             },
@@ -387,6 +395,31 @@ def _static(name: str, address: str, port: int) -> Object:
         "type": "STRICT_DNS",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
+
+
+def _stats_listeners(stats: Object) -> list[Object]:
+    if not stats["enabled"]:
+        return []
+    rewrites = {"/metrics": stats["routePrefixRewrite"]}
+    if stats["enableStatsRoute"]:
+        rewrites["/stats"] = stats["statsRoutePrefixRewrite"]
+    routes = [
+        {"match": {"prefix": prefix}, "route": {"prefix_rewrite": rewrite, "cluster": "admin_port_cluster"}}
+        for prefix, rewrite in rewrites.items()
+    ]
+    manager = "envoy.filters.network.http_connection_manager"
+    config = {
+        "@type": f"type.googleapis.com/{manager.replace('envoy.', 'envoy.extensions.')}.v3.HttpConnectionManager",
+        "stat_prefix": "prometheus",
+        "route_config": {"virtual_hosts": [{"name": "prometheus_host", "domains": ["*"], "routes": routes}]},
+    }
+    return [
+        {
+            "name": "prometheus_listener",
+            "address": {"socket_address": {"address": "0.0.0.0", "port_value": 9091}},
+            "filter_chains": [{"filters": [{"name": manager, "typed_config": config}]}],
+        }
+    ]
 
 
 def _merge(into: Object, layer: Object) -> None:

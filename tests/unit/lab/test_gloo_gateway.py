@@ -99,6 +99,19 @@ def test_only_the_bootstrap_knows_of_sds(gateway: Any) -> None:
     assert "gateway_proxy_sds" not in without["data"]["envoy.yaml"]
 
 
+def test_a_change_of_the_bootstrap_alone_leaves_the_deployment(gateway: Any) -> None:
+    before, after = merged(), merged({"stats": {"statsRoutePrefixRewrite": "/stats?filter=x"}})
+    assert "/stats?filter=x" in render(gateway, after, ON)[1]["data"]["envoy.yaml"]
+    assert render(gateway, before, ON)[1]["data"] != render(gateway, after, ON)[1]["data"]
+    assert deployment(gateway, before, ON) == deployment(gateway, after, ON)
+
+
+def test_statistics_switched_off_are_in_neither(gateway: Any) -> None:
+    kube = merged({"stats": {"enabled": False}})
+    assert "prometheus" not in render(gateway, kube, ON)[1]["data"]["envoy.yaml"]
+    assert deployment(gateway, kube, ON)["spec"]["template"]["metadata"]["annotations"] == {}
+
+
 def test_no_listener_no_objects(gateway: Any) -> None:
     gateway["spec"]["listeners"] = []
     assert render(gateway, merged(), ON) == []
