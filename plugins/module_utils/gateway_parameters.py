@@ -162,21 +162,21 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             exc.facts.pop("objects", None)
             raise _older_crd(exc, cluster.name, kind, title) from None
         row = result.pop("objects")[0]
-        values = {} if absent or "selfManaged" in spec else effective(spec)
-        result["gateway_parameters"] = [
-            {
-                **{
-                    key: row[key] for key in ("cluster", "api_version", "kind", "namespace", "name", "action", "reason")
-                },
-                "discovery_address": values.get("istioDiscoveryAddress"),
-                "meta_cluster_id": values.get("istioMetaClusterId"),
-                "meta_mesh_id": values.get("istioMetaMeshId"),
-            }
-        ]
+        result["gateway_parameters"] = [_record(row, {} if absent or "selfManaged" in spec else effective(spec))]
         if warnings:
             result["warnings"] = warnings
         result["msg"] = f"{name}: {title}: {'would be ' if check and result['changed'] else ''}{row['action']}"
         return result
+
+
+def _record(row: Json, settings: Mapping[str, str]) -> Json:
+    kept = ("cluster", "api_version", "kind", "namespace", "name", "action", "reason")
+    return {
+        **{key: row[key] for key in kept},
+        "discovery_address": settings.get("istioDiscoveryAddress"),
+        "meta_cluster_id": settings.get("istioMetaClusterId"),
+        "meta_mesh_id": settings.get("istioMetaMeshId"),
+    }
 
 
 def _refuse(wrong: list[str], cluster: str, title: str) -> None:
@@ -198,9 +198,8 @@ def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) ->
 def _kind(cluster: Cluster, params: Mapping[str, Any], *, absent: bool, check: bool) -> ParameterKind:
     """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
     api_version, kind = params.get("api_version") or None, params.get("kind") or None
-    deadline = time.monotonic() + _CRD_PATIENCE
+    named, deadline = unserved(api_version, kind), time.monotonic() + _CRD_PATIENCE
     while True:
-        named = unserved(api_version, kind)
         try:
             found = kind_to_use(cluster, api_version, kind)
         except NotServed:

@@ -20,6 +20,7 @@ _NUMBER: Json = {"type": "int"}
 _FLAG: Json = {"type": "bool"}
 _MAP: Json = {"type": "dict"}
 _MAPS: Json = {"type": "list", "elements": "dict"}
+_NAMES_OF_SECRETS: Json = {**_MAPS, "no_log": False}
 _TEXTS: Json = {"type": "list", "elements": "str"}
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -100,7 +101,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("pod_template.tolerations", "podTemplate.tolerations", _MAPS),
     Option("pod_template.affinity", "podTemplate.affinity", _MAP),
     Option("pod_template.topology_spread_constraints", "podTemplate.topologySpreadConstraints", _MAPS),
-    Option("pod_template.image_pull_secrets", "podTemplate.imagePullSecrets", _MAPS),
+    Option("pod_template.image_pull_secrets", "podTemplate.imagePullSecrets", _NAMES_OF_SECRETS),
     Option("pod_template.security_context", "podTemplate.securityContext", _MAP),
     Option("pod_template.graceful_shutdown.enabled", "podTemplate.gracefulShutdown.enabled", _FLAG),
     Option(
