@@ -19,19 +19,22 @@ from .cluster import Json, connect
 from .errors import ClusterError, Invalid
 from .redaction import Redaction
 
-ARGUMENT_SPEC: dict[str, Any] = {
-    "clusters": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path", "required": True},
-            "context": {"type": "str", "required": True},
-            "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
-            "gateway": {"type": "bool", "default": False},
-        },
+# Option of the modules that look at all clusters.
+CLUSTERS_SPEC: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "name": {"type": "str", "required": True},
+        "kubeconfig": {"type": "path", "required": True},
+        "context": {"type": "str", "required": True},
+        "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
+        "gateway": {"type": "bool", "default": False},
     },
+}
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "clusters": CLUSTERS_SPEC,
     "dest": {"type": "path"},
     "namespaces": {"type": "list", "elements": "str", "default": []},
     "log_lines": {"type": "int", "default": 1000},

@@ -91,7 +91,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     tally = traffic.Tally(expected)
     limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
     if params.get("url"):
-        return _judge(origin, tally, _UrlClient(origin, params, pattern), limits, progress, lambda: 0)
+        return _judge(origin, tally, UrlClient(origin, params, pattern), limits, progress, lambda: 0)
     with connect(params) as cluster:
         client = _PodClient(cluster, params, pattern)
         return _judge(origin, tally, client, limits, progress, lambda: cluster.requests)
@@ -172,7 +172,7 @@ def _failure(exc: Exception) -> traffic.Answer:
     return traffic.Answer(None, type(exc).__name__, traffic.excerpt(str(exc)))
 
 
-class _UrlClient:
+class UrlClient:
     """A new connection for every request, so that what balances connections balances requests."""
 
     def __init__(self, origin: str, params: dict[str, Any], pattern: re.Pattern[str]) -> None:
