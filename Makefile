@@ -20,6 +20,10 @@ ARGS ?=
 # Workload clusters of the lab; without it as many as it has, or two.
 WORKLOADS ?=
 
+# Where site, verify and doctor leave their report.
+REPORTS ?= $(ROOT)/reports
+REPORT := -e report_path=$(REPORTS)
+
 export LAB_HOME
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(ROOT)/ansible.cfg
@@ -75,12 +79,15 @@ requirements: ## lock requirements.in again (needs uv)
 
 # --- the guide -------------------------------------------------------------------------------------------------------
 
-.PHONY: site verify cleanup
+.PHONY: site verify doctor cleanup
 site: venv $(NEEDS) ## build and prove all five steps (ARGS="--tags gateway" for one, INVENTORY= for your clusters)
-	@$(PLAY) playbooks/site.yml $(ARGS)
+	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
 verify: venv $(NEEDS) ## the proof alone, changes nothing
-	@$(PLAY) playbooks/verify.yml $(ARGS)
+	@$(PLAY) playbooks/verify.yml $(REPORT) $(ARGS)
+
+doctor: venv $(NEEDS) ## which link of the chain is broken? changes nothing
+	@$(PLAY) playbooks/doctor.yml $(REPORT) $(ARGS)
 
 # In the lab the vendor's CRDs go too; on your own clusters say so yourself: ARGS="-e cleanup_vendor_crds=true".
 cleanup: venv $(NEEDS) ## take all of it away

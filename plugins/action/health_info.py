@@ -30,7 +30,7 @@ class ActionModule(EngineAction):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         if result.get("health"):
-            for line in lines(result["health"], _marks()):
+            for line in lines(result["health"], _marks(), self._task.args.get("show") or "all"):
                 # Colour, or none without a terminal or with ANSIBLE_NOCOLOR, is the display's own decision.
                 display.display(line.text, color=COLOURS[line.verdict])
         return result

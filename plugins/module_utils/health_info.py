@@ -48,6 +48,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "data": {"type": "dict"},
     "fail_on": {"type": "str", "choices": ["never", "failed", "warning"], "default": "never"},
+    "show": {"type": "str", "choices": ["all", "wrong"], "default": "all"},
     "logs": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 15},
 }
@@ -93,7 +94,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         "changed": False,
         "msg": health_table.sentence(told),
         "health": told,
-        "table": [line.text for line in health_table.lines(told)],
+        "table": [line.text for line in health_table.lines(told, show=params.get("show") or "all")],
         "requests": requests,
     }
     bad = {"never": (), "failed": ("failed",), "warning": ("failed", "warning")}[params.get("fail_on") or "never"]

@@ -28,16 +28,16 @@ class Line(NamedTuple):
     verdict: str = ""
 
 
-def lines(health: Json, marks: dict[str, str] | None = None) -> list[Line]:
-    """The whole table: a block for each cluster, then the summary."""
+def lines(health: Json, marks: dict[str, str] | None = None, show: str = "all") -> list[Line]:
+    """The table: a block for each cluster, then the summary. ``show`` wrong: without what is ok."""
     signs = marks or MARKS
-    width = max((len(row["check"]) for row in health["checks"]), default=0)
+    shown = [row for row in health["checks"] if show == "all" or row["verdict"] != "ok"]
+    width = max((len(row["check"]) for row in shown), default=0)
     result = []
     for cluster in health["clusters"]:
-        result.append(Line(_heading(cluster)))
-        rows = [row for row in health["checks"] if row["cluster"] == cluster["cluster"]]
-        result += _rows(rows, signs, width)
-        result.append(Line(""))
+        rows = [row for row in shown if row["cluster"] == cluster["cluster"]]
+        if rows:
+            result += [Line(_heading(cluster)), *_rows(rows, signs, width), Line("")]
     return result + [Line(text, health["verdict"]) for text in summary(health)]
 
 

@@ -68,6 +68,12 @@ options:
     type: str
     choices: [never, failed, warning]
     default: never
+  show:
+    description:
+      - What RV(table), which the terminal shows too, has a line for. With V(wrong) the checks that are ok are left out.
+    type: str
+    choices: [all, wrong]
+    default: all
   logs:
     description: Whether logs may be read.
     type: bool
