@@ -129,6 +129,12 @@ class Situation:
     def title(self) -> str:
         return f"Gateway {self.namespace}/{self.name}"
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is another controller's and has nothing of kgateway's."""
+        named = self.controller_name and self.controller_name not in CONTROLLERS
+        return bool(named) and "kgateway-proxy" not in container_names(self.deployment)
+
     def _child(self, objects: Sequence[Json]) -> Json | None:
         """The object the controller made for the Gateway: owned by it, or of its name and nobody's."""
         here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
@@ -327,12 +333,16 @@ class Situation:
 def situations(
     objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
 ) -> list[Situation]:
-    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway."""
+    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
+
+    Without a name, Gateways of other controllers that never had a proxy of kgateway's are left out.
+    """
+    want = want or Want()
     if name:
-        places = [(str(namespace), name)]
-    else:
-        places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
-    return [Situation(objects, *place, want or Want()) for place in places if namespace in (None, place[0])]
+        return [Situation(objects, str(namespace), name, want)]
+    places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
+    found = [Situation(objects, *place, want) for place in places if namespace in (None, place[0])]
+    return [s for s in found if not s.is_foreign]
 
 
 def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> list[str]:

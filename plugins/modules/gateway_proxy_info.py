@@ -40,7 +40,8 @@ attributes:
 options:
   namespace:
     description:
-      - Namespace of the Gateway. Without it all Gateways of the cluster are looked at.
+      - Namespace of the Gateway. Without it all Gateways of the cluster are looked at, but for those of other
+        controllers, such as Istio's own.
     type: str
   gateway:
     description:
@@ -81,6 +82,7 @@ options:
         that run and nothing else rolls it. Envoy reads its bootstrap only when it starts, and the controller leaves
         the Pods alone when nothing but the bootstrap changes (statistics, DNS resolver, log format).
       - It writes the annotation C(kubectl.kubernetes.io/restartedAt), as C(kubectl rollout restart) does, and says why.
+      - Only times tell, so a change that was taken back counts as one.
       - With O(wait) the rollout is awaited too.
     type: str
     choices: [never, if_needed]

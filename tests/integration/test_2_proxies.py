@@ -114,6 +114,9 @@ def test_every_gateway_of_the_cluster_is_looked_at(edge: Edge) -> None:
 
 
 def test_only_a_change_of_the_bootstrap_alone_restarts(edge: Edge) -> None:
+    # A fault that was taken back before its Pods were there leaves a bootstrap newer than the Pod.
+    edge.run(restart="if_needed", wait=True, wait_timeout=120)
+    edge.at_rest()
     [before] = edge.pods()
     untouched = edge.run(restart="if_needed")
     assert (untouched["changed"], untouched["restarted"]) == (False, [])

@@ -132,6 +132,7 @@ class Stage:
         self.config_maps: list[Json] = []
         self.namespace_labels: dict[str, str] = {}
         self.gateways: list[Json] = []  # others
+        self.classes: list[Json] = []  # others
         self.deployments: list[Json] = []  # others
         self.services: list[Json] = []  # others
         self.want = Want(expect=THREE, istiod=ISTIOD, parameters="params")
@@ -185,7 +186,7 @@ class Stage:
         root = [obj("ConfigMap", "istio-ca-root-cert")] if self.root_cert else []
         objects = Objects(
             gateways=[g for g in (self.gateway, *self.gateways) if g],
-            classes=[self.gateway_class],
+            classes=[self.gateway_class, *self.classes],
             parameters=self.parameters,
             deployments=[d for d in (self.controller, self.proxy, self.istiod, *self.deployments) if d],
             services=[s for s in (self.service, self.istiod_service, *self.services) if s],

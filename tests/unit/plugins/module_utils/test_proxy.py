@@ -551,7 +551,13 @@ def test_switch_is_read_as_the_controller_reads_it(stage: Any, value: str, on: b
 def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
     other = copy.deepcopy(stage.gateway)
     other["metadata"].update(namespace="apps", name="web", uid="other")
-    stage.gateways = [other]
+    istios = copy.deepcopy(other)
+    istios["metadata"].update(name="istios", uid="istios")
+    istios["spec"]["gatewayClassName"] = "istio"
+    stage.gateways = [other, istios]
+    stage.classes = [
+        {"kind": "GatewayClass", "metadata": {"name": "istio"}, "spec": {"controllerName": "istio.io/gateway"}}
+    ]
     objects = stage.situation().objects
     assert [s.title for s in situations(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
     assert [s.title for s in situations(objects, namespace="apps")] == ["Gateway apps/web"]
