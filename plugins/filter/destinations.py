@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..module_utils.translation import idle_reason
+
 Record = Mapping[str, Any]
 
 
@@ -30,14 +32,10 @@ def idle_destinations(found: Iterable[Record], cluster: str) -> list[str]:
         each = record.get("object")
         if record.get("kind") != "VirtualDestination" or not each:
             continue
-        name = f"{cluster}: VirtualDestination {each['metadata']['namespace']}/{each['metadata']['name']}"
-        status = each.get("status") or {}
-        if status.get("ownedByWorkspace") == "" or not status.get("ownedByWorkspace", True):
-            result.append(f"{name} belongs to no workspace: no Workspace selects its namespace")
-        elif not status.get("numSelectedBackingServices", 0):
-            selectors = "; ".join(str(part) for part in each["spec"].get("services") or ()) or "none"
+        reason = idle_reason(each)
+        if reason:
             result.append(
-                f"{name} selects no Service in any cluster (its service selectors: {selectors}): compare labels"
+                f"{cluster}: VirtualDestination {each['metadata']['namespace']}/{each['metadata']['name']} {reason}"
             )
     return result
 

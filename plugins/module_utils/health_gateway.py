@@ -170,24 +170,35 @@ def _pods_of(facts: Facts, deployment: Json) -> list[Json]:
     return living(facts.of("Pod"), str(meta(deployment).get("namespace")), labels)
 
 
-#: name in proxy.CHECKS -> (id, what holds when it finds nothing)
-PROXY_CHECKS: dict[str, tuple[str, str]] = {
-    "gateway": ("gateway", "Gateway exists"),
-    "class": ("gateway-class", "GatewayClass is one of Gloo Gateway or kgateway"),
-    "controller": ("gateway-controller", "gateway controller runs"),
-    "class-served": ("gateway-class-served", "GatewayClass is served"),
-    "parameters": ("gateway-parameters", "parameters of the Gateway are found"),
-    "self-managed": ("gateway-self-managed", "controller deploys the proxy"),
-    "switch": ("gateway-switches", "controller adds the mesh's containers"),
-    "generation": ("gateway-accepted", "controller has accepted the Gateway"),
-    "settings": ("gateway-settings", "settings in the parameters can work"),
-    "istiod-address": ("gateway-istiod-address", "proxy is told the address of an istiod"),
-    "cluster-id": ("gateway-cluster-id", "proxy is told the cluster ID istiod knows"),
-    "istiod": ("gateway-istiod", "istiod serves the proxy"),
-    "deployment": ("gateway-deployment", "proxy is deployed as the parameters say"),
-    "rollout": ("gateway-pods", "proxy's Pods are ready"),
-    "listeners": ("gateway-listeners", "listeners are programmed"),
-    "address": ("gateway-address", "Gateway has an address"),
+_PARAMETERS = "correct the parameters; site.yml --tags gateway finds the right values"
+_CONTROLLER = "read the controller's log, restart it"
+
+#: name in proxy.CHECKS -> (id, what holds when it finds nothing, what to do)
+PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
+    "gateway": (
+        "gateway",
+        "Gateway exists",
+        "create it with site.yml --tags gateway, or correct the routes' parentRefs",
+    ),
+    "class": ("gateway-class", "GatewayClass is one of Gloo Gateway or kgateway", "correct gatewayClassName"),
+    "controller": ("gateway-controller", "gateway controller runs", "scale it up, read its events and log"),
+    "class-served": ("gateway-class-served", "GatewayClass is served", _CONTROLLER),
+    "parameters": ("gateway-parameters", "parameters of the Gateway are found", "site.yml --tags gateway writes them"),
+    "self-managed": ("gateway-self-managed", "controller deploys the proxy", "remove selfManaged from the parameters"),
+    "switch": ("gateway-switches", "controller adds the mesh's containers", "site.yml --tags gateway sets it"),
+    "generation": ("gateway-accepted", "controller has accepted the Gateway", _CONTROLLER),
+    "settings": ("gateway-settings", "settings in the parameters can work", _PARAMETERS),
+    "istiod-address": ("gateway-istiod-address", "proxy is told the address of an istiod", _PARAMETERS),
+    "cluster-id": ("gateway-cluster-id", "proxy is told the cluster ID istiod knows", _PARAMETERS),
+    "istiod": ("gateway-istiod", "istiod serves the proxy", "let istiod run and serve the Gateway's namespace"),
+    "deployment": ("gateway-deployment", "proxy is deployed as the parameters say", _CONTROLLER),
+    "rollout": ("gateway-pods", "proxy's Pods are ready", "read the logs of the Pod's containers"),
+    "listeners": ("gateway-listeners", "listeners are programmed", "correct the listener that is named"),
+    "address": (
+        "gateway-address",
+        "Gateway has an address",
+        "is there a load balancer provider, has it addresses left?",
+    ),
 }
 _BEYOND_PROXY = {
     "gateway-istiod-address": ("istiod",),
@@ -201,8 +212,8 @@ def _proxy_checks() -> Iterator[Check]:
     """Each stands on the ones before it: proxy.CHECKS runs from cause to symptom."""
     before: tuple[str, ...] = ("gateway-api",)
     for name, check in proxy.CHECKS:
-        id, text = PROXY_CHECKS[name]
-        yield Check(id, text, each_gateway, _of_proxy(check), "", (*before, *_BEYOND_PROXY.get(id, ())))
+        id, text, hint = PROXY_CHECKS[name]
+        yield Check(id, text, each_gateway, _of_proxy(check), hint, (*before, *_BEYOND_PROXY.get(id, ())))
         before = (*before, id)
 
 
@@ -326,6 +337,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "route-accepted", "HTTPRoute is accepted", _each_route, _route_accepted,
-        "", ("route", "route-backends", "gateway-listeners", "gateway-integration"),
+        "compare its parentRefs and backendRefs with what is there",
+        ("route", "route-backends", "gateway-listeners", "gateway-integration"),
     ),
 )  # fmt: skip

@@ -28,7 +28,7 @@ from .health_facts import (
     title_of,
 )
 from .health_mesh import management, workloads
-from .readiness import load_balancer_address
+from .readiness import judge, load_balancer_address
 from .workloads import has_sidecar, is_ready, living, within
 
 Json = dict[str, Any]
@@ -55,6 +55,8 @@ def _controller(place: Place) -> Finding:
     state = standing(found[0], title_of(found[0]))
     if state.verdict == "ok":
         return state
+    if judge(found[0]).state == "waiting" and (place.facts.istiod or {}).get("ready") is False:
+        return ok(f"{state.seen}: it waits for istiod")  # whose own check tells why
     cause = _log_of(place, OPERATOR, health_logs.OPERATOR)
     return failed(
         f"{state.seen}; the operator's log: {cause.line}" if cause else state.seen, cause.hint if cause else ""

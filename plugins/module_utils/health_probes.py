@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import health_logs, traffic_check
@@ -21,8 +21,24 @@ from .workloads import is_ready
 Json = dict[str, Any]
 
 METRICS_PORT = 9091
+METRICS_TIMEOUT = 5.0
+_METRIC = b"relay_push_clients_connected"
 _CONNECTED = re.compile(rb'^relay_push_clients_connected\{[^}]*\bcluster="([^"]+)"[^}]*\}\s+([0-9.e+]+)')
-MAX_METRICS = 32 * 1024 * 1024
+
+
+def connections(lines: Iterable[bytes]) -> dict[str, bool]:
+    """By cluster whether an agent is connected, from Prometheus' text; ClusterError when the metric is not there."""
+    found: dict[str, bool] = {}
+    told = False
+    for line in lines:
+        told = told or line.startswith((_METRIC, b"# TYPE " + _METRIC))
+        match = _CONNECTED.match(line)
+        if match:
+            name = match[1].decode(errors="replace")
+            found[name] = found.get(name, False) or float(match[2]) > 0
+    if not told:
+        raise ClusterError(f"there is no metric {_METRIC.decode()}")
+    return found
 
 
 class LiveProbes:
@@ -61,29 +77,17 @@ class LiveProbes:
         if not pods:
             raise ClusterError("no ready Pod of the management server")
         found: dict[str, bool] = {}
-        told = False
         for pod in pods:  # with several replicas an agent is connected to one of them
             sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], METRICS_PORT)
-            sock.settimeout(5.0)
-            connection = http.client.HTTPConnection("localhost", METRICS_PORT, timeout=5.0)
+            sock.settimeout(METRICS_TIMEOUT)
+            connection = http.client.HTTPConnection("localhost", METRICS_PORT, timeout=METRICS_TIMEOUT)
             connection.sock = sock
             try:
                 connection.request("GET", "/metrics")
-                response = connection.getresponse()
-                left = MAX_METRICS
-                while response.status == 200 and left > 0 and (line := response.readline(64 * 1024)):
-                    left -= len(line)
-                    told = told or line.startswith(
-                        (b"relay_push_clients_connected", b"# TYPE relay_push_clients_connected")
-                    )
-                    match = _CONNECTED.match(line)
-                    if match:
-                        name = match[1].decode(errors="replace")
-                        found[name] = found.get(name, False) or float(match[2]) > 0
+                for name, up in connections(connection.getresponse()).items():
+                    found[name] = found.get(name, False) or up
             finally:
                 connection.close()
-        if not told:
-            raise ClusterError("there is no metric relay_push_clients_connected")
         return found
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:

@@ -212,13 +212,11 @@ def _virtual_destination(place: Place) -> Finding:
         return failed(
             f"{wanted.title} does not exist in {place.cluster}{where}", "create it with site.yml --tags routing"
         )
-    told = status(found)
-    if told and "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
-        return failed(f"{wanted.title} belongs to no workspace", "let a Workspace select its namespace")
-    state = accepted(found, f", {told.get('numSelectedBackingServices', 0)} Services behind it")
-    if state.verdict == "ok" and wanted.spec.get("services") and not told.get("numSelectedBackingServices"):
+    state = accepted(found, f", {status(found).get('numSelectedBackingServices', 0)} Services behind it")
+    reason = translation.idle_reason(found) if status(found) else ""
+    if reason and (state.verdict == "ok" or "workspace" in reason):
         return failed(
-            f"{wanted.title} is ACCEPTED but selects no Service in any cluster", "compare its selectors with labels"
+            f"{wanted.title} {reason}", "let a Workspace select its namespace" if "workspace" in reason else ""
         )
     return state
 

@@ -75,7 +75,7 @@ def summary(health: Json) -> list[str]:
     """The last lines: how it is, and the first cause with what to do."""
     counts, first = health["counts"], health["first"]
     numbers = ", ".join(f"{counts[name]} {name}" for name in ("ok", "warning", "failed", "skipped") if counts[name])
-    result = [f"{health['verdict']}: {numbers}, {health['seconds']:.1f} s"]
+    result = [f"{health['verdict']}: {numbers}"]
     if first:
         result.append(f"first: {first['cluster']}: {first['seen'] or first['check']}")
         result += [f"  {text}" for text in (first["hint"], first["doc"]) if text]

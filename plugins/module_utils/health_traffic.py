@@ -142,8 +142,8 @@ def _answers(place: Place) -> Finding:
         {key: told[key] for key in ("proof", "cluster", "path", "url", "sent", "answers", "failures")}
     )
     if told["complete"]:
-        who = ", ".join(f"{row['instance']} ({row['cluster']}) {row['count']}x" for row in told["answers"])
-        return ok(f"GET {proof['path']}: {who}")
+        who = ", ".join(f"{row['instance']} ({row['cluster']})" for row in told["answers"])
+        return ok(f"GET {proof['path']} is answered by {who}")
     statuses = [str(row["status"]) for row in told["failures"]]
     silent = sorted({row["cluster"] for row in told["missing"]} - {row["cluster"] for row in told["answers"]})
     if told["answers"] and silent:

@@ -112,6 +112,20 @@ def _is_translated(obj: Json) -> bool:
     return f"{PARENT}name" in _labels(obj) or _labels(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
 
 
+# -- the VirtualDestination -------------------------------------------------------------------------------------------
+
+
+def idle_reason(destination: Json) -> str:
+    """Why a VirtualDestination leads nowhere although it may be ACCEPTED; "" when it leads somewhere."""
+    told = destination.get("status") or {}
+    if "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
+        return "belongs to no workspace: no Workspace selects its namespace"
+    if not told.get("numSelectedBackingServices"):
+        selectors = "; ".join(str(part) for part in _spec(destination).get("services") or ()) or "none"
+        return f"selects no Service in any cluster (its service selectors: {selectors}): compare labels"
+    return ""
+
+
 # -- the ServiceEntry ------------------------------------------------------------------------------------------------
 
 

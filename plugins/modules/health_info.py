@@ -110,10 +110,39 @@ EXAMPLES = r"""
 
 - name: What this site wants, up to the answers
   multicluster.gloo.health_info:
-    clusters: "{{ hostvars | multicluster.gloo.doctor_clusters(groups) }}"
+    clusters:
+      - name: mgmt
+        kubeconfig: ~/.kube/config
+        context: mgmt
+        role: management
+      - name: cluster1
+        kubeconfig: ~/.kube/config
+        context: cluster1
+        role: workload
+        gateway: true
     data:
-      virtual_destinations: "{{ routing_virtual_destinations }}"
-      http_routes: "{{ routing_http_routes }}"
+      virtual_destinations:
+        - name: reviews-vd
+          namespace: bookinfo
+          spec:
+            hosts: [reviews.mesh.internal.com]
+            ports:
+              - number: 9080
+            services:
+              - labels:
+                  app: reviews
+      http_routes:
+        - name: reviews
+          namespace: gloo-system
+          spec:
+            parentRefs:
+              - name: http
+            rules:
+              - backendRefs:
+                  - group: networking.istio.io
+                    kind: Hostname
+                    name: reviews.mesh.internal.com
+                    port: 9080
       proofs:
         - name: reviews through the gateway
           path: /reviews/0

@@ -610,6 +610,7 @@ def test_the_cause_is_the_first(
     assert (first["id"], first["cluster"], first["verdict"]) == (id, cluster, verdict)
     text = f"{first['object']} {first['seen']} {first['hint']}"
     assert all(word in text for word in words), text
+    assert first["hint"]
     # One cause: whatever else failed is this check at another place.
     assert {row["id"] for row in found["checks"] if row["verdict"] == "failed"} <= {id}
     if verdict == "failed":
