@@ -10,11 +10,13 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
+TIMES = "\u00d7"
+
 # Worst first. A cluster of which everything was skipped is not known to be well.
 VERDICTS = ("failed", "warning", "ok", "skipped")
 GATEWAY_VERDICTS = {"ready": "ok", "waiting": "warning", "failed": "failed"}
 # States of Gloo's objects; every other one it has says that it is not in force.
-STATE_VERDICTS = {"ACCEPTED": "ok", "WARNING": "warning", "PENDING": "warning", "": "skipped"}
+STATE_VERDICTS = {"ACCEPTED": "ok", "WARNING": "warning", "PENDING": "warning", "unknown": "skipped"}
 
 # What XML 1.0 cannot hold, not even escaped (section 2.2 of its specification); browsers stumble over most of it too.
 _NO_CHARACTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,11 +35,11 @@ def report_data(value: Any) -> Any:
 
 
 def report_view(health: Record, docs_url: str = "") -> dict[str, Any]:
-    """What templates print: ``{verdict, headline, summary, time, seconds, counts, first, clusters, destinations, routes, proofs}``.
+    """What templates print.
 
-    A cluster is ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of
-    *health*; one that only checks name comes last. A check has a ``link``, empty without *docs_url*, which is put
-    before the ``doc`` of a check.
+    ``{verdict, headline, summary, time, seconds, counts, first, clusters, destinations, routes, proofs}``. A cluster is
+    ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of *health*; one
+    that only checks name comes last. A check has a ``link``, empty without *docs_url*, which is put before its ``doc``.
     """
     data = report_data(health)
     checks = [{**each, "link": _link(docs_url, each)} for each in data.get("checks") or ()]
@@ -46,7 +48,7 @@ def report_view(health: Record, docs_url: str = "") -> dict[str, Any]:
     return {
         "verdict": data["verdict"],
         "headline": _headline(data["verdict"], first, checks),
-        "summary": f"{_number(len(checks), 'check')} over {_number(len(clusters), 'cluster')} in {data['seconds']:.1f} s",
+        "summary": f"{_number(len(checks), 'check')} of {_number(len(clusters), 'cluster')} in {data['seconds']:.1f} s",
         "time": data["time"],
         "seconds": data["seconds"],
         "counts": _counts(checks),
@@ -117,7 +119,7 @@ def _facts(cluster: Record) -> list[dict[str, str]]:
             "relay": cluster.get("relay_address"),
             "telemetry": cluster.get("telemetry_address"),
             "agent": cluster.get("agent"),
-            "istiod": " ".join(filter(None, (istiod.get("version"), "" if istiod.get("ready", True) else "(not ready)"))),
+            "istiod": f"{istiod.get('version') or ''}{' (not ready)' if istiod.get('ready') is False else ''}".strip(),
             "istiod address": istiod.get("address"),
             "revision": ", ".join(filter(None, (istiod.get("revision"), *(istiod.get("tags") or ())))),
             "cluster ID": istiod.get("cluster_id"),
@@ -171,7 +173,7 @@ def _destination(record: Record) -> dict[str, Any]:
         "title": f"{record['host']}:{record['port']}",
         "object": f"VirtualDestination {record['namespace']}/{record['name']}",
         "state": record.get("state") or "unknown",
-        "verdict": STATE_VERDICTS.get(record.get("state") or "", "failed"),
+        "verdict": STATE_VERDICTS.get(record.get("state") or "unknown", "failed"),
         "instances": list(record.get("instances") or ()),
     }
 

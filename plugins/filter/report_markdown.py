@@ -9,14 +9,16 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .report import TIMES
+
 Record = Mapping[str, Any]
 
 # One shape for each verdict, all of the same width.
 SIGNS = {"failed": "❌", "warning": "🔶", "skipped": "⚪", "ok": "✅"}
 
 # What has a meaning inside a line: emphasis, code, links, HTML, entities, cells, strikethrough, math. An underscore
-# within a word has none.
-_MEANING = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])")
+# has none within a word, a number sign only before one: there it ends a heading.
+_MEANING = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#")
 
 
 def report_text(value: Any) -> str:
@@ -58,7 +60,7 @@ def _lines(*texts: str) -> tuple[str, ...]:
 
 def _proof(proof: Record) -> dict[str, Any]:
     sender = "through the gateway of" if proof["url"] else "from a Pod of"
-    title = f"{proof['proof']}: {proof['sent']} × GET {proof['path']} {sender} {proof['cluster']}"
+    title = f"{proof['proof']}: {proof['sent']} {TIMES} GET {proof['path']} {sender} {proof['cluster']}"
     rows = [(each["instance"], each["cluster"] or "not told", each["count"]) for each in proof["answers"]]
     rows += [(f"{SIGNS['failed']} failed: {each['status']}", "", each["count"]) for each in proof["failures"]]
     return _section(title, rows or [("nobody", "", 0)], ("Instance", "Cluster", "Answers"))

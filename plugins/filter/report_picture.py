@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The picture of a report: where boxes, lines and texts go. The template draws them.
 
-Management clusters stand on top, workload clusters in a grid below. Relay lines come from above, with their trunk in the
-right margin. Traffic runs below the rows and up the left side of a cluster, with its trunk in the left margin: so the
-two never cross.
+Management clusters stand on top, workload clusters in a grid below. Relay lines come from above, with their trunk in
+the right margin. Traffic runs below the rows and up the left side of a cluster, with its trunk in the left margin: so
+the two never cross.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from .report import TIMES
+
 Record = Mapping[str, Any]
+Counts = Mapping[tuple[str, str], int]  # answers by cluster and instance
 Shapes = dict[str, list[dict[str, Any]]]
 
 # Pixels, as all numbers here.
@@ -24,13 +27,20 @@ LEFT, RIGHT = 22, 18  # margins that hold the trunks
 GUTTER = 34  # between columns
 CHANNEL = 44  # between rows
 DROP = 26  # from a management cluster down to the first row
-LEAST_CLUSTER = 264  # narrower clusters would cut names of Pods
+LEAST_CLUSTER = 300  # narrower clusters would cut names of Pods
 LEAST_DESTINATION = 300
 MARK = 14
 ROW = 26  # of an instance
 
 # Font size and the width of an average character. Wide enough for the fonts browsers come with.
-FONTS = {"name": (15, 9.0), "title": (12, 7.2), "fact": (12, 6.9), "code": (10.5, 6.4), "count": (11, 7.0), "silent": (11, 7.0)}
+FONTS = {
+    "name": (15, 10.2),
+    "title": (12, 8.2),
+    "fact": (12, 7.2),
+    "code": (10.5, 6.4),
+    "count": (11, 7.6),
+    "silent": (11, 7.6),
+}
 
 
 def report_picture(view: Record, width: int) -> dict[str, Any]:
@@ -77,10 +87,17 @@ class _Stack:
         self.shapes: Shapes = {"boxes": [], "lines": [], "texts": [], "marks": []}
         self.ports: list[int] = []  # where lines of traffic leave or arrive at its left side
 
-    def text(self, kind: str, x: int, baseline: int, text: str, room: int, anchor: str = "start") -> None:
+    def text(self, kind: str, x: int, baseline: int, text: str, room: float, anchor: str = "start") -> None:
         shown = fit(text, room, kind)
         full = text if shown != text else ""
-        self.shapes["texts"].append({"kind": kind, "x": x, "y": baseline, "text": shown, "full": full, "anchor": anchor})
+        place = {"x": x, "y": baseline, "anchor": anchor}
+        self.shapes["texts"].append({"kind": kind, "text": shown, "full": full, **place})
+
+    def ends(self, x: int, baseline: int, room: int, left: tuple[str, str], right: str) -> None:
+        """A text of a kind on the left; on the right a fact, which gets what it needs of at most half the room."""
+        taken = min(text_width(right, "fact"), 0.55 * room)
+        self.text(left[0], x, baseline, left[1], room - taken - 8)
+        self.text("fact", x + room, baseline, right, taken, "end")
 
     def mark(self, verdict: str, x: int, y: int) -> None:
         self.shapes["marks"].append({"verdict": verdict, "x": x, "y": y})
@@ -94,8 +111,7 @@ class _Stack:
         self.box("cluster", 0, 0, self.width, 0, cluster["verdict"])
         room = self.width - 2 * PAD - MARK - 8
         self.mark(cluster["verdict"], PAD, self.height)
-        self.text("name", PAD + MARK + 8, self.height + 12, cluster["cluster"], room - text_width(note, "fact") - 8)
-        self.text("fact", self.width - PAD, self.height + 12, note, room, "end")
+        self.ends(PAD + MARK + 8, self.height + 12, room, ("name", cluster["cluster"]), note)
         self.height += 24
 
     def line(self, text: str, verdict: str = "", indented: bool = False) -> None:
@@ -110,7 +126,7 @@ class _Stack:
         self.shapes["boxes"][0]["height"] = self.height
 
 
-def _management(stack: _Stack, cluster: Record, view: Record, counts: Record) -> None:
+def _management(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None:
     stack.header(cluster, "management")
     told = {each["term"]: each["value"] for each in cluster["facts"]}
     for term in ("relay", "telemetry"):
@@ -134,13 +150,12 @@ def _destinations(stack: _Stack, destinations: Sequence[Record]) -> None:
             stack.box("destination", x, stack.height, width, 48, each["verdict"])
             stack.mark(each["verdict"], x + 10, stack.height + 10)
             room = width - 42
-            stack.text("fact", x + width - 10, stack.height + 21, each["state"], room // 2, "end")
-            stack.text("code", x + 32, stack.height + 21, each["title"], room - text_width(each["state"], "fact") - 8)
+            stack.ends(x + 32, stack.height + 21, room, ("code", each["title"]), each["state"])
             stack.text("fact", x + 32, stack.height + 39, each["object"], room)
         stack.height += 48 + 6
 
 
-def _workload(width: int, cluster: Record, view: Record, counts: Record) -> _Stack:
+def _workload(width: int, cluster: Record, view: Record, counts: Counts) -> _Stack:
     stack = _Stack(width, LANE)
     told = {each["term"]: each["value"] for each in cluster["facts"]}
     stack.header(cluster, f"Kubernetes {told['Kubernetes']}" if "Kubernetes" in told else "")
@@ -160,10 +175,9 @@ def _causes(stack: _Stack, cluster: Record) -> None:
     for verdict in ("failed", "warning"):
         found = [each for each in cluster["checks"] if each["verdict"] == verdict]
         if found:
-            first, *more = textwrap.wrap(found[0]["check"], _columns(stack), max_lines=3, placeholder="…")
-            stack.line(first, verdict)
-            for each in more:
-                stack.line(each, indented=True)
+            lines = textwrap.wrap(found[0]["check"], _columns(stack), max_lines=3, placeholder="…")
+            for index, each in enumerate(lines):
+                stack.line(each, "" if index else verdict, indented=bool(index))
             return
 
 
@@ -172,7 +186,7 @@ def _columns(stack: _Stack) -> int:
     return int((stack.width - 2 * PAD - MARK - 6) / FONTS["fact"][1])
 
 
-def _inner(stack: _Stack, cluster: Record, view: Record, counts: Record) -> None:
+def _inner(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None:
     """Gateways, and what answers for each host: boxes that lines of traffic lead to."""
     width = stack.width - stack.lane - PAD
     for gateway in cluster["gateways"]:
@@ -184,7 +198,7 @@ def _inner(stack: _Stack, cluster: Record, view: Record, counts: Record) -> None
         stack.text("code", stack.lane + 32, stack.height + 39, gateway["url"] or "no address", width - 42)
         containers = f"{len(gateway['containers'])} containers"
         stack.text("fact", stack.lane + 32, stack.height + 57, f"{gateway['state']}, {containers}", width - 42)
-        _port(stack, stack.height + 33, "sent" if sent else "unasked", f"{sent}×" if sent else "", arrow=False)
+        _port(stack, stack.height + 33, "sent" if sent else "unasked", f"{sent}{TIMES}" if sent else "", arrow=False)
         stack.height += 66 + 6
     for destination in view["destinations"]:
         instances = [each for each in destination["instances"] if each["cluster"] == cluster["cluster"]]
@@ -201,7 +215,7 @@ def _inner(stack: _Stack, cluster: Record, view: Record, counts: Record) -> None
             stack.mark(verdict, stack.lane + 10, stack.height + 5)
             stack.text("code", stack.lane + 32, stack.height + 16, instance["pod"], width - 40)
             state = "answered" if count else "silent" if asked else "unasked"
-            _port(stack, stack.height + 12, state, f"{count}×" if asked else "", arrow=True)
+            _port(stack, stack.height + 12, state, f"{count}{TIMES}" if asked else "", arrow=True)
             stack.height += ROW
         stack.height += 2 + 6
 
@@ -218,10 +232,11 @@ def _port(stack: _Stack, y: int, verdict: str, count: str, arrow: bool) -> None:
 
 
 _LANE_OUTSIDE = LEFT // 2
+_Placed = tuple[int, _Stack, Record]  # with the x of its left side
 
 
-def _grid(clusters: Sequence[Record], view: Record, counts: Record, width: int) -> list[list[tuple[int, _Stack, Record]]]:
-    """Rows of ``(x, stack, cluster)``."""
+def _grid(clusters: Sequence[Record], view: Record, counts: Counts, width: int) -> list[list[_Placed]]:
+    """Rows of clusters side by side."""
     room = width - LEFT - RIGHT
     columns = max(1, min(len(clusters), (room + GUTTER) // (LEAST_CLUSTER + GUTTER)))
     each_width = (room - (columns - 1) * GUTTER) // columns
@@ -237,12 +252,15 @@ def _grid(clusters: Sequence[Record], view: Record, counts: Record, width: int) 
 def _relay_lines(drops: Sequence[tuple[int, int, Record]], bottom: int, width: int) -> list[dict[str, Any]]:
     """From the management cluster to every agent: straight to those below it, by the right margin to the others."""
     trunk = width - RIGHT // 2
-    lines = []
+    lines: list[tuple[str, list[tuple[int, int]]]] = []
     for x, y, cluster in drops:
-        near = y - bottom <= DROP
-        points = [(x, bottom), (x, y)] if near else [(trunk, bottom), (trunk, y - 12), (x, y - 12), (x, y)]
-        lines.append({"kind": "relay", "points": points, "verdict": cluster["agent"] or "unknown", "arrow": False})
-    return lines
+        start = bottom if y - bottom <= DROP else y - 12
+        lines.append((cluster["agent"] or "unknown", [(x, start), (x, y)]))
+    for y in sorted({y - 12 for _x, y, _cluster in drops if y - bottom > DROP}):
+        lines.append(("joined", [(trunk, bottom), (trunk, y)]))
+        lines.append(("joined", [(trunk, y), (min(x for x, top, _cluster in drops if top == y + 12), y)]))
+        bottom = y
+    return [{"kind": "relay", "points": points, "verdict": verdict, "arrow": False} for verdict, points in lines]
 
 
 def _traffic_lines(rows: Sequence[tuple[int, Sequence[tuple[int, Sequence[int]]]]]) -> list[dict[str, Any]]:
@@ -276,8 +294,8 @@ def _put(picture: Shapes, shapes: Shapes, x: int, y: int) -> None:
             picture[name].append(moved)
 
 
-def _counts(proofs: Iterable[Record]) -> dict[tuple[str, str], int]:
-    """Answers to requests that came through a gateway, by cluster and instance. An answer may not tell its cluster."""
+def _counts(proofs: Iterable[Record]) -> Counts:
+    """Answers to requests that came through a gateway. An answer may not tell its cluster."""
     result: dict[tuple[str, str], int] = {}
     for proof in proofs:
         for each in proof["answers"] if proof["url"] else ():
@@ -286,7 +304,7 @@ def _counts(proofs: Iterable[Record]) -> dict[tuple[str, str], int]:
     return result
 
 
-def _count(counts: Record, instance: Record) -> int:
+def _count(counts: Counts, instance: Record) -> int:
     return counts.get((instance["cluster"], instance["pod"]), 0) + counts.get(("", instance["pod"]), 0)
 
 
@@ -294,10 +312,10 @@ def _sent(proofs: Iterable[Record], cluster: str, gateway: Record) -> int:
     """Requests that were sent to the gateway."""
     if not gateway["url"]:
         return 0
-    return sum(each["sent"] for each in proofs if each["cluster"] == cluster and each["url"].startswith(gateway["url"]))
+    return sum(each["sent"] for each in proofs if each["cluster"] == cluster and each["url"] == gateway["url"])
 
 
-def _description(view: Record, counts: Record) -> str:
+def _description(view: Record, counts: Counts) -> str:
     """The picture in words, for those who do not see it."""
     parts = []
     for cluster in view["clusters"]:
