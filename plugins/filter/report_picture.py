@@ -23,7 +23,8 @@ Shapes = dict[str, list[dict[str, Any]]]
 # Pixels, as all numbers here.
 PAD = 14  # inside a box
 LANE = 50  # from a cluster's left side to its inner boxes: the arrows and their counts
-LEFT, RIGHT = 22, 18  # margins that hold the trunks
+LEFT = 22  # margin that holds the trunk of traffic
+RIGHT = 18  # and that of the relay
 GUTTER = 34  # between columns
 CHANNEL = 44  # between rows
 DROP = 26  # from a management cluster down to the first row
