@@ -298,3 +298,22 @@ def test_fields_of_others_are_taken_by_force_and_given_back(empty: Site) -> None
         after = cluster.get(where["apiVersion"], where["kind"], "params", NAMESPACE)
         assert after is not None and after["spec"] == before["spec"]
         assert [entry["manager"] for entry in after["metadata"]["managedFields"]] == ["somebody"]
+
+
+def test_what_contradicts_istiod_or_others_is_refused_before_it_is_written(empty: Site) -> None:
+    istiod = {"address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "cluster1", "mesh_id": "mesh1"}
+    with (
+        served(empty, yaml.safe_load(CRD.read_text())),
+        Cluster(str(empty.kubeconfig), empty.gateway_cluster) as cluster,
+    ):
+        where = (GATEWAY_PARAMETERS.api_version, GATEWAY_PARAMETERS.kind)
+        told: Json = {"istio": {"meta_cluster_id": "other"}, "istiod": istiod}
+        for check in (True, False):
+            assert len(refused(ClusterError, empty, check=check, **told).facts["contradictions"]) == 2
+        assert cluster.list(*where) == []
+        warned = run(empty, strict=False, **told)
+        assert warned["changed"] and len(warned["warnings"]) == 3
+
+        body = {"apiVersion": where[0], "kind": where[1], "metadata": {"name": "theirs", "namespace": NAMESPACE}}
+        cluster.apply({**body, "spec": {"kube": REPLICAS}}, manager="somebody")
+        assert "exactly one of kube and selfManaged" in refused(Invalid, empty, name="theirs", self_managed=True).msg
