@@ -135,7 +135,8 @@ class _Reader:
             parameters=params.get("parameters"),
         )
         here = self.namespace
-        self.gateways = Collection(GATEWAY_API, "Gateway", here, name=self.gateway)
+        # of all namespaces: namesakes of one that is not there
+        self.gateways = Collection(GATEWAY_API, "Gateway")
         self.classes = Collection(GATEWAY_API, "GatewayClass")
         # of all namespaces: parameters in the wrong one are to be found
         self.parameters = {kind: Collection(kind.api_version, kind.kind) for kind in PARAMETER_KINDS}
@@ -193,10 +194,10 @@ class _Reader:
 
     def fresh(self, view: View) -> bool:
         """Whether anything that counts was written lately, by the API server's clock."""
-        objects = [o for c in (self.gateways, self.classes, *self.parameters.values()) for o in view.items(c)]
+        objects = [o for c in (self.classes, *self.parameters.values()) for o in view.items(c)]
         objects += [*view.items(self.pods), *view.items(self.bootstraps)]
         for s in self.situations(view):
-            objects += [o for o in (s.deployment, s.controller, s.service) if o]
+            objects += [o for o in (s.gateway, s.deployment, s.controller, s.service) if o]
             planes = {(r["namespace"], r["name"]) for r in s.objects.istiods["istiods"]}
             objects += [
                 d for d in s.objects.deployments if (d["metadata"]["namespace"], d["metadata"]["name"]) in planes

@@ -32,7 +32,7 @@ from .proxy_objects import (
     title_of,
 )
 from .proxy_pods import pod_cause, pods_refused
-from .proxy_settings import SETTINGS, yaml_changes
+from .proxy_settings import SETTINGS, yaml_keeps
 from .proxy_situation import CLASS_LABEL, MESH_CONTAINERS, ROOT_CERT, Situation
 from .readiness import Verdict, failed, waiting
 
@@ -213,7 +213,7 @@ def _settings(s: Situation) -> Verdict | None:
         if env == "CA_ADDR":
             if istio.split_host_port(value)[1] is None:
                 return failed(f"{option} {value} of {where} has no port: istio-proxy exits at once; add :15012")
-        elif yaml_changes(value):
+        elif not yaml_keeps(value):
             return failed(
                 f"{option} of {where} is {value!r}, which YAML reads as something else than text: the controller "
                 "cannot write the Deployment, and only its log says so; choose an ID with letters"

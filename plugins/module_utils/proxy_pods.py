@@ -11,9 +11,9 @@ from .proxy_objects import (
     Json,
     by_name,
     condition,
-    container_names,
     container_status,
     is_ready,
+    meta,
     name_of,
     spec_of,
     title_of,
@@ -40,9 +40,9 @@ def pods_refused(s: Situation) -> Verdict | None:
 
 
 def pod_cause(s: Situation, pod: Json) -> Verdict | None:
-    """Why the Pod is not ready, None when it is."""
+    """Why the Pod is not as it should be, None when it is."""
     if is_ready(pod):
-        return None
+        return _not_wanted(s, pod)
     name = f"Pod {s.namespace}/{name_of(pod)}"
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
@@ -52,8 +52,9 @@ def pod_cause(s: Situation, pod: Json) -> Verdict | None:
         verdict = _not_started(name, container, container_status(pod, container) or {})
         if verdict:
             return verdict
-    if injected_names(s, pod):
-        return failed(f"{name} has {', '.join(injected_names(s, pod))} too: {_injection(s)}")
+    unwanted = _not_wanted(s, pod)
+    if unwanted:
+        return unwanted
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
     if _ended(agent) and not agent.get("ready"):
         return waiting(f"{name}: istio-proxy ended {_how(agent)}, so there is no certificate; read its log")
@@ -71,29 +72,38 @@ def pod_cause(s: Situation, pod: Json) -> Verdict | None:
     return waiting(f"{name}: {readiness.pod_trouble(pod) or 'not ready'}")
 
 
-def injected_names(s: Situation, pod: Json) -> list[str]:
-    """Containers of the Pod that its Deployment does not have: somebody's webhook put them in."""
-    template = [
-        *container_names(s.deployment),
-        *(str(c.get("name")) for c in _template_spec(s).get("initContainers") or ()),
-    ]
-    spec = spec_of(pod)
-    have = [str(c.get("name")) for c in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]]
-    return sorted(
-        have[place] for place in range(len(have)) if have[: place + 1].count(have[place]) > template.count(have[place])
-    )
+def added(s: Situation, pod: Json, field: str) -> list[str]:
+    """Names in the Pod's `containers` or `initContainers` that its Deployment does not have: a webhook put them in."""
+    template = (spec_of(s.deployment).get("template") or {}).get("spec") or {}
+    left = [str(c.get("name")) for c in spec_of(pod).get(field) or ()]
+    for name in (str(c.get("name")) for c in template.get(field) or ()):
+        if name in left:
+            left.remove(name)
+    return sorted(left)
 
 
-def _template_spec(s: Situation) -> Json:
-    return (spec_of(s.deployment).get("template") or {}).get("spec") or {}
+def by_istio(pod: Json) -> bool:
+    """Whether Istio's injector has been at the Pod."""
+    return "sidecar.istio.io/status" in (meta(pod).get("annotations") or {})
+
+
+def _not_wanted(s: Situation, pod: Json) -> Verdict | None:
+    """A ready Pod is wrong with Istio's injection beside its own istio-proxy, or with containers nobody expects."""
+    more = added(s, pod, "containers")
+    if (by_istio(pod) and s.in_mesh) or (more and s.want.expect is not None):
+        names = ", ".join([*added(s, pod, "initContainers"), *more])
+        return failed(f"Pod {s.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} too: {_injection(s)}")
+    return None
 
 
 def _injection(s: Situation) -> str:
     if not s.injected_by:
         return "a webhook of this cluster changes the proxy's Pods"
+    effect = "rewrites their istio-proxy and takes their traffic" if s.in_mesh else "gives them a sidecar"
     return (
-        f"Namespace {s.namespace} is labelled {s.injected_by}, so Istio injects its own istio-proxy into the proxy's "
-        "Pods; take the label off, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the parameters"
+        f"Namespace {s.namespace} is labelled {s.injected_by}, so Istio's injector changes the proxy's Pods: it "
+        f"{effect}; take the label off, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
+        "parameters"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from .istiod import image_version
 from .proxy import Finding
 from .proxy_controller import INTEGRATION, controller_container, switch
 from .proxy_objects import (
@@ -24,7 +25,7 @@ from .proxy_objects import (
     status_of,
     title_of,
 )
-from .proxy_pods import injected_names
+from .proxy_pods import added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
 from .proxy_situation import Situation
@@ -95,13 +96,14 @@ def problems(s: Situation) -> list[str]:
             f"the Envoy bootstrap in {title_of(s.bootstrap)} is newer than {', '.join(outdated)}, which read it "
             "only when it starts: restart it (restart: if_needed)"
         )
-    if s.injected_by:
-        injected = sorted({name for pod in s.current_pods for name in injected_names(s, pod)})
-        effect = f"its Pods have {', '.join(injected)} too" if injected else "its next Pods get Istio's sidecar too"
+    if s.injected_by and not any(map(by_istio, s.current_pods)):
         found.append(
-            f"Namespace {s.namespace} is labelled for sidecar injection ({s.injected_by}): {effect}, which is none of "
-            "a gateway's; take the label off"
+            f"Namespace {s.namespace} is labelled {s.injected_by}: Istio's injector will change the proxy's next Pods; "
+            "take the label off"
         )
+    more = sorted({name for pod in s.current_pods for name in added(s, pod, "containers")})
+    if more:
+        found.append(f"its Pods have {', '.join(more)} too, which a webhook of this cluster puts in")
     return found
 
 
@@ -126,6 +128,7 @@ def _controller(s: Situation) -> Json:
         "namespace": meta(s.controller).get("namespace"),
         "name": meta(s.controller).get("name"),
         "image": image,
+        "version": image_version(str(image)) if image else None,
         "ready": None if s.controller is None else bool(status_of(s.controller).get("readyReplicas")),
         "auto_mtls": s.auto_mtls,
         "integration": switch(s.controller, INTEGRATION),

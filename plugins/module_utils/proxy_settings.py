@@ -19,6 +19,9 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "istioMetaMeshId": ("ISTIO_META_MESH_ID", "cluster.local"),
 }
 
+#: a plain scalar: no indicator at its start, nothing in it that ends it or begins a value or a comment
+_PLAIN = re.compile(r"(?![-?:](\s|$)|(=|<<)$)[^\s,\[\]{}#&*!|>'\"%@`]((?!:(\s|$)|\s#)[ -~])*")
+
 
 def deep_merge(base: Json, over: Json) -> Json:
     """Dicts merged key by key, the second wins; that is how the controller merges parameters."""
@@ -41,3 +44,8 @@ def yaml_changes(text: str) -> bool:
     sexagesimal = r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?"
     date = r"\d{4}-\d{1,2}-\d{1,2}([t ].*)?"
     return bool(re.fullmatch(f"({number})|({sexagesimal})|({date})", word))
+
+
+def yaml_keeps(text: str) -> bool:
+    """Whether YAML reads the unquoted text as this very string."""
+    return bool(_PLAIN.fullmatch(text)) and text == text.strip() and not yaml_changes(text)

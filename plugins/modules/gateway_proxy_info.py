@@ -183,8 +183,8 @@ proxies:
       returned: success
     controller:
       description:
-        - C(controller_name) of the class; C(namespace), C(name), C(image) of the controller's Deployment and whether it
-          is C(ready); its switches C(auto_mtls) and C(integration), null where they cannot be read.
+        - C(controller_name) of the class; C(namespace), C(name), C(image), C(version) of the controller's Deployment
+          and whether it is C(ready); its switches C(auto_mtls) and C(integration), null where they cannot be read.
       type: dict
       returned: success
     parameters:
@@ -286,6 +286,7 @@ proxies:
         namespace: gloo-system
         name: gloo-gateway
         image: registry.example/gloo-gateway-controller:2.0.0
+        version: 2.0.0
         ready: true
         auto_mtls: true
         integration: true

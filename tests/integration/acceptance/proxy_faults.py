@@ -187,6 +187,17 @@ def _pods_refused(edge: Edge) -> Undo:
     return back
 
 
+def _labelled_for_injection(edge: Edge) -> Undo:
+    """istiod's own webhook changes the next Pod."""
+
+    def write(label: str | None, pod: str | None) -> None:
+        edge.patch(CORE, {"metadata": {"labels": {"istio.io/rev": label}}})
+        edge.tell({"podTemplate": {"extraLabels": {"new": pod}}})
+
+    write("gloo", "pod")
+    return lambda: write(None, None)
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         "wrong cluster ID",
@@ -258,6 +269,14 @@ FAULTS: tuple[Fault, ...] = (
         "rollout",
         "former",
         ("its Pods are refused", "exceeded quota: small"),
+    ),
+    Fault(
+        "namespace labelled for sidecar injection",
+        _labelled_for_injection,
+        "failed",
+        "rollout",
+        "current",
+        ("has istio-init too", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "take the label off"),
     ),
     Fault(
         "parameters missing",

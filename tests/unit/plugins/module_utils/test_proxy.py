@@ -101,6 +101,19 @@ def injected(stage: Any) -> None:
     refused('Pod "http-x" is invalid: spec.initContainers[1].name: Duplicate value: "istio-proxy"')(stage)
 
 
+def injected_and_ready(stage: Any) -> None:
+    """As Istio 1.27 does it: its injector merges into the container istio-proxy that is there."""
+    stage.namespace_labels = {"istio.io/rev": "gloo"}
+
+    def pod(*args: Any) -> Json:
+        made: Json = make(*args)
+        made["metadata"]["annotations"] = {"sidecar.istio.io/status": "{}"}
+        made["spec"]["initContainers"] = [{"name": "istio-init"}]
+        return made
+
+    make, stage.pod = stage.pod, pod
+
+
 def sidecar_in_one_container_proxy(stage: Any) -> None:
     """Nobody wants sds and istio-proxy, but the namespace's label brings a sidecar."""
     stage.switches[AUTO_MTLS], stage.want = "false", Want(expect=("kgateway-proxy",))
@@ -381,7 +394,13 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "rollout",
         'its Pods are refused: pods "http-x" is forbidden: exceeded quota: small',
     ),
-    (injected, "failed", "rollout", "Namespace gloo-system is labelled istio.io/rev=gloo, so Istio injects its own"),
+    (injected, "failed", "rollout", "Namespace gloo-system is labelled istio.io/rev=gloo, so Istio's injector"),
+    (
+        injected_and_ready,
+        "failed",
+        "rollout",
+        "http-new-a has istio-init too: Namespace gloo-system is labelled istio.io/rev=gloo",
+    ),
     (
         sidecar_in_one_container_proxy,
         "failed",

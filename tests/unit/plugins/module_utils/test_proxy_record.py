@@ -35,6 +35,7 @@ def test_a_healthy_proxy(stage: Any) -> None:
         "namespace": "gloo-system",
         "name": "gloo-gateway",
         "image": "registry.example/controller:2.0.0",
+        "version": "2.0.0",
         "ready": True,
         "auto_mtls": True,
         "integration": True,
@@ -147,7 +148,7 @@ def test_problems_are_no_cause(stage: Any) -> None:
     stage.namespace_labels = {"istio-injection": "enabled"}
     found = row(stage.situation())
     assert found["verdict"] == "ready"
-    expected = ("istioMetaMeshId", INTEGRATION, "its next Pods get Istio's sidecar too")
+    expected = ("istioMetaMeshId", INTEGRATION, "Istio's injector will change the proxy's next Pods")
     assert [words in problem for words, problem in zip(expected, found["problems"], strict=True)] == [True] * 3
 
 
