@@ -47,14 +47,13 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "validate_certs": {"type": "bool", "default": True},
     "pattern": {"type": "str", "default": traffic.DEFAULT_PATTERN},
     "max_gap": {"type": "float", "default": 30.0},
+    "min_requests": {"type": "int", "default": 20},
     "patience": {"type": "int", "default": 30},
     "timeout": {"type": "int", "default": 120},
 }
 RULES: dict[str, Any] = {"required_if": [("state", "checked", ["cluster", "backends", "url"])]}
 
 DEPLOYMENT = ("apps/v1", "Deployment")
-# Good answers in a row, without one from the cluster that was taken away.
-_ENOUGH = 20
 # Seconds in which the API server of a cluster whose backends are away has to be reached again.
 _RESTORE_WITHIN = 120.0
 
@@ -248,7 +247,7 @@ class _Site:
         report = Progress(name, self.tell)
         while True:
             interrupts.check()
-            wrong = still_wrong(stream.samples()[since:], others, _ENOUGH)
+            wrong = still_wrong(stream.samples()[since:], others, self.params["min_requests"])
             if not wrong:
                 return
             if report.seconds >= self.params["patience"]:
@@ -312,8 +311,8 @@ def advice(since: Sequence[Sample]) -> str:
     if not 0 < bad < len(since):
         return ""
     return (
-        f"; {bad} of {len(since)} requests failed: endpoints behind the cluster's east-west gateway are asked as long as "
-        "nothing tells that they are gone. Apply an OutlierDetectionPolicy, and a FailoverPolicy or retries, to the "
+        f"; {bad} of {len(since)} requests failed: what is behind the cluster's east-west gateway is asked as long as "
+        "nothing tells that it is gone. Apply an OutlierDetectionPolicy, and a FailoverPolicy or retries, to the "
         "VirtualDestination"
     )
 

@@ -115,6 +115,10 @@ options:
     description: Seconds without a good answer that are taken for traffic that goes on.
     type: float
     default: 30.0
+  min_requests:
+    description: Good answers in a row, all of other clusters, that prove that traffic goes on.
+    type: int
+    default: 20
   patience:
     description: Seconds after the last Pod has gone in which requests may still fail.
     type: int
@@ -127,8 +131,8 @@ requirements:
   - kubernetes (Python package) where the module runs; with a local connection that is the controller.
 notes:
   - Whoever uses the service meanwhile will notice when the other clusters cannot take over.
-  - Endpoints behind the east-west gateway of a cluster are given up only where an OutlierDetectionPolicy says so. Without
-    one, the loss of a cluster other than the gateway's fails this check, with the share of requests that fails.
+  - Endpoints behind the east-west gateway of a cluster are given up only where an OutlierDetectionPolicy says so.
+    Without one, the loss of a cluster other than the gateway's fails this check, with the share of requests that fails.
 seealso:
   - module: multicluster.gloo.traffic_check
 """
@@ -165,8 +169,8 @@ msg:
   returned: always
   type: str
   sample: >-
-    cluster1: without Deployment bookinfo/reviews-v1 the others answered: 312 requests, 2 failed, longest time without an
-    answer 0.4 s; all are back and answer
+    cluster1: without Deployment bookinfo/reviews-v1 the others answered: 312 requests, 2 failed, longest time without
+    an answer 0.4 s; all are back and answer
 taken:
   description: The Deployments that were taken away and brought back; in check mode those that would be.
   returned: success

@@ -175,6 +175,36 @@ def apply(live: Json | None, wanted: Json, manager: str, force: bool) -> Json | 
     return obj
 
 
+def update(live: Json, change: Json, manager: str) -> Json:
+    """The object after a merge patch: the manager owns what it sets, nobody what it removes."""
+    obj = copy.deepcopy(live)
+    _merge(obj, change)
+    entries = obj["metadata"].setdefault("managedFields", [])
+    for path in leaves(_fields(change)):
+        for entry in entries:
+            if holds(entry["fieldsV1"], path):
+                drop_field(entry["fieldsV1"], path)
+        if find(obj, path) is not MISSING:
+            mine = next((e for e in entries if (e["manager"], e["operation"]) == (manager, "Update")), None)
+            if mine is None:
+                mine = {"manager": manager, "operation": "Update", "apiVersion": obj["apiVersion"], "fieldsV1": {}}
+                entries.append(mine)
+            fields = mine["fieldsV1"]
+            for token in path:
+                fields = fields.setdefault(token, {})
+    return obj
+
+
+def _merge(obj: Json, change: Json) -> None:
+    for key, value in change.items():
+        if isinstance(value, dict):
+            _merge(obj.setdefault(key, {}), value)
+        elif value is None:
+            obj.pop(key, None)
+        else:
+            obj[key] = value
+
+
 def drop_field(fields: Json, path: tuple[str, ...]) -> None:
     for token in path[:-1]:
         fields = fields[token]
@@ -292,6 +322,10 @@ class _Handler(BaseHTTPRequestHandler):
             if live and body["metadata"].get("resourceVersion") != live["metadata"]["resourceVersion"]:
                 return 409, {"reason": "Conflict", "message": "the object has been modified"}
             return 200, api.store(place, body)
+        if "merge-patch" in self.headers["Content-Type"]:
+            return (
+                (200, api.store(place, update(live, body, query["fieldManager"]))) if live else _not_found(plural, name)
+            )
         if "apply-patch" not in self.headers["Content-Type"]:
             return 415, {"message": "only apply here"}
         after = apply(live, body, query["fieldManager"], query.get("force") == "true")
