@@ -12,10 +12,13 @@ module: istiod_info
 short_description: Istio control planes of a cluster and what proxies have to know of them
 version_added: 0.1.0
 description:
-  - Finds every istiod of a cluster in any namespace, by the Services with port 15012 that select istiod's Pods or stand
-    for a remote istiod. Revisions, tags, several control planes side by side, remote and external ones are understood.
+  - Finds every istiod of a cluster in any namespace, by its Deployment and the Services that lead to its Pods or stand
+    for an istiod elsewhere; one outside the cluster also by mesh config and injection webhooks. Revisions, tags, several
+    control planes side by side, local injectors, aliases, dead and half-removed ones are understood.
+  - Tells for every value where it was read and how sure that is, and in words what is wrong.
   - Chooses the one that is meant. It never picks one of several by their order.
-  - Makes at most six requests, needs no right to read Secrets, and says what it could not read.
+  - Makes at most six requests, reads no Secrets, and says what it could not read. Of ConfigMaps it returns only the few
+    values below.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -26,13 +29,14 @@ options:
   for_namespace:
     description:
       - Choose the istiod that injects this namespace.
-      - Its label C(istio.io/rev) is followed as a revision or a tag, C(istio-injection=enabled) leads to the default
-        injector.
-      - A namespace without such a label narrows nothing.
+      - Its labels are compared with the selectors of the injection webhooks, so C(istio.io/rev) is followed as a revision
+        or a tag, and C(istio-injection=enabled) leads to the default injector, wherever that was moved.
+      - A namespace that asks for no injection narrows nothing.
     type: str
   revision:
     description:
-      - Choose the istiod of this revision or tag. One without a revision is V(default).
+      - Choose the istiod of this revision. One without a revision is V(default).
+      - Where no istiod has this revision, it is taken for a tag.
     type: str
   namespace:
     description:
@@ -63,6 +67,11 @@ EXAMPLES = r"""
     context: cluster1
     strict: false
   register: istio
+
+- name: Stop where a value is not certain
+  ansible.builtin.assert:
+    that: istio.sources | rejectattr('certainty', 'eq', 'certain') | length == 0
+    fail_msg: "{{ istio.sources | rejectattr('certainty', 'eq', 'certain') }}"
 """
 
 RETURN = r"""
@@ -113,16 +122,16 @@ istiods:
       type: str
       returned: success
     tags:
-      description: Tags that point to this revision.
+      description: Tags that point to this revision, by label C(istio.io/tag) of webhooks and Services.
       type: list
       elements: str
       returned: success
     address:
-      description: C(host:port) that proxies of this cluster must use.
+      description: C(host:port) that proxies of this cluster must use. Null when no Service leads to the istiod.
       type: str
       returned: success
     cluster_id:
-      description: The cluster ID it accepts from proxies.
+      description: The cluster ID it accepts from proxies. Null where only the cluster that runs it could tell.
       type: str
       returned: success
     mesh_id:
@@ -138,7 +147,7 @@ istiods:
       type: str
       returned: success
     version:
-      description: Version by the tag of its image.
+      description: Version by the tag of its image; by the chart's labels where the image has none.
       type: str
       returned: success
     ready:
@@ -164,7 +173,7 @@ sources:
       type: str
       returned: success
     key:
-      description: The key of the record.
+      description: The key of the record, one of those of RV(istiods).
       type: str
       returned: success
     source:
@@ -177,6 +186,13 @@ sources:
           V(unknown) when it is not to be had.
       type: str
       returned: success
+  sample:
+    - namespace: istio-system
+      name: istiod-gloo
+      revision: gloo
+      key: cluster_id
+      source: Deployment istio-system/istiod-gloo, env CLUSTER_ID
+      certainty: certain
 problems:
   description: What is wrong or could not be read, in words.
   returned: always, once the cluster was read

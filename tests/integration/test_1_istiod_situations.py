@@ -5,6 +5,7 @@ On empty clusters, and they are empty again after every test.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import time
@@ -56,11 +57,8 @@ def gone(path: str) -> Callable[[Site, str], None]:
     return lambda site, cluster: site.delete(cluster, path)
 
 
-def scaled(path: str) -> Callable[[Site, str], None]:
-    def write(site: Site, cluster: str) -> None:
-        site.patch(cluster, path, {"spec": {"replicas": 0}})
-
-    return write
+def scaled_to_nothing(site: Site, cluster: str) -> None:
+    site.patch(cluster, DEPLOYMENT, {"spec": {"replicas": 0}})
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ SITUATIONS = (
         (("istiod", SYSTEM, {}),),
         (row(ready=False),),
         ("has 0 replicas: no istiod runs, though its condition Available says True",),
-        then=(scaled(DEPLOYMENT),),
+        then=(scaled_to_nothing,),
         chosen="istiod",
     ),
     Situation(
@@ -203,9 +201,11 @@ def ground(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Iterat
     for cluster, name in itertools.product(clusters, NAMESPACES):
         three_clusters.delete(cluster, f"/api/v1/namespaces/{name}")
     for cluster in clusters:
-        nothing_left(
-            lambda c=cluster: snapshot.differences(before[c], snapshot.take_cluster(three_clusters, c)), seconds=60
-        )
+        nothing_left(functools.partial(_differences, three_clusters, cluster, before[cluster]), seconds=60)
+
+
+def _differences(site: Site, cluster: str, before: snapshot.Snapshot) -> list[str]:
+    return snapshot.differences(before, snapshot.take_cluster(site, cluster))
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def ask(charts: IstioCharts, **params: Any) -> Json:
 
 def seen(charts: IstioCharts, expected: tuple[Json, ...], problems: tuple[str, ...] = (), **params: Any) -> Json:
     """The answer with these records and words of problems; asked for again while Pods and endpoints come about."""
-    want = ([{"cluster": charts.cluster, **record} for record in expected], [], [])
+    want: tuple[list[Json], list[str], list[str]] = ([{"cluster": charts.cluster, **record} for record in expected], [], [])
     end = time.monotonic() + 20
     while True:
         answer = ask(charts, **params)
@@ -269,7 +269,7 @@ def by_ansible(charts: IstioCharts, **options: Any) -> Json:
     site = charts.site
     arguments = json.dumps({"kubeconfig": str(site.kubeconfig), "context": charts.cluster, **options})
     command = [str(BIN / "ansible"), "localhost", "-m", "multicluster.gloo.istiod_info", "-a", arguments]
-    run = site.run(*command)
+    run = site.run(*command, environment={"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
     return dict(json.loads(run.output.split("=> ", 1)[1]))
 
 
