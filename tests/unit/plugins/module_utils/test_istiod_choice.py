@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acceptance.istio_shapes import Istiod, Objects, joined
@@ -127,6 +127,7 @@ def test_labels_that_could_not_be_read_narrow_nothing() -> None:
         istiod.choose(found, for_namespace="bookinfo", namespace_labels=None)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_order_never_chooses(data: st.DataObject) -> None:
     """Whatever order the API gives, the choice or the error is the same word for word."""
