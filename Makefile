@@ -79,7 +79,7 @@ requirements: ## lock requirements.in again (needs uv)
 
 # --- the guide -------------------------------------------------------------------------------------------------------
 
-.PHONY: site verify doctor cleanup
+.PHONY: site verify doctor failover bundle cleanup
 site: venv $(NEEDS) ## build and prove all five steps (ARGS="--tags gateway" for one, INVENTORY= for your clusters)
 	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
@@ -88,6 +88,13 @@ verify: venv $(NEEDS) ## the proof alone, changes nothing
 
 doctor: venv $(NEEDS) ## which link of the chain is broken? changes nothing
 	@$(PLAY) playbooks/doctor.yml $(REPORT) $(ARGS)
+
+# It takes backends away for a moment; on your own clusters say so yourself: ARGS="-e failover_confirm=true".
+failover: venv $(NEEDS) ## prove that traffic goes on without one cluster's backends
+	@$(PLAY) playbooks/failover.yml $(if $(INVENTORY),,-e failover_confirm=true) $(ARGS)
+
+bundle: venv $(NEEDS) ## objects, events and logs of all clusters in one redacted archive
+	@$(PLAY) playbooks/bundle.yml -e bundle_dest=$(REPORTS) $(ARGS)
 
 # In the lab the vendor's CRDs go too; on your own clusters say so yourself: ARGS="-e cleanup_vendor_crds=true".
 cleanup: venv $(NEEDS) ## take all of it away
