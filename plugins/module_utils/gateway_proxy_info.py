@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from . import proxy, proxy_restart
+from . import health_logs, proxy, proxy_restart
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
 from .parameter_kinds import PARAMETER_KINDS
+from .proxy_controller import controller_container
+from .proxy_objects import container_status, spec_of
 from .proxy_record import record
 from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects, Situation, Want, situations
 from .readiness import Verdict, together, waiting
@@ -190,7 +193,33 @@ class _Reader:
         return proxy.judge(situation)
 
     def records(self, view: View) -> list[Json]:
-        return [record(self.cluster.name, s, proxy.judge(s)) for s in self.situations(view)]
+        return [record(self.cluster.name, s, self._with_log(s, proxy.judge(s))) for s in self.situations(view)]
+
+    def _with_log(self, situation: Situation, finding: proxy.Finding) -> proxy.Finding:
+        """The finding with the line of a log that tells why, where no object does."""
+        for pod, container, patterns in self._logs(situation, finding):
+            try:
+                text = self.cluster.logs(
+                    pod["metadata"]["namespace"], pod["metadata"]["name"], container, health_logs.LINES
+                )
+            except ClusterError:  # it may not be read, or is not there yet
+                continue
+            cause = health_logs.cause(text, patterns)
+            if cause:
+                return replace(finding, reason=f"{finding.reason}; log of {container}: {cause.line}: {cause.hint}")
+        return finding
+
+    def _logs(self, s: Situation, finding: proxy.Finding) -> Iterator[tuple[Json, str, Sequence[health_logs.Pattern]]]:
+        """(Pod, container, what to look for) of the logs that may tell."""
+        if finding.check == "rollout":
+            for pod in s.current_pods:
+                if not (container_status(pod, "sds") or {"ready": True}).get("ready"):
+                    yield pod, "istio-proxy", health_logs.CERTIFICATES
+        if finding.check == "deployment" and s.deployment is None and s.controller is not None:
+            labels = spec_of(s.controller)["selector"]["matchLabels"]
+            selector = ",".join(f"{key}={value}" for key, value in labels.items())
+            for pod in self.cluster.list("v1", "Pod", s.controller["metadata"]["namespace"], selector):
+                yield pod, str(controller_container(s.controller).get("name")), health_logs.CONTROLLER
 
     def fresh(self, view: View) -> bool:
         """Whether anything that counts was written lately, by the API server's clock."""

@@ -20,7 +20,7 @@ ADDRESS = "istiod-gloo.istio-system.svc:15012"
 @dataclass(frozen=True)
 class Fault:
     """`break_it` breaks and returns the way back. Then the record has this verdict, check and `serving`, and its cause
-    every word of `says`; {cluster} stands for the cluster's name."""
+    each text of `says`; {cluster} stands for the cluster's name."""
 
     name: str
     break_it: Callable[[Edge], Undo]
@@ -33,7 +33,9 @@ class Fault:
         return self.name
 
     def seen(self, record: Json) -> bool:
-        return (record["verdict"], record["check"], record["serving"]) == (self.verdict, self.check, self.serving)
+        told = (record["verdict"], record["check"], record["serving"])
+        says = [text.format(cluster=record["cluster"]) for text in self.says]
+        return told == (self.verdict, self.check, self.serving) and all(text in record["cause"] for text in says)
 
 
 def _told(option: str, value: str, right: Callable[[Edge], str]) -> Callable[[Edge], Undo]:
@@ -226,6 +228,14 @@ FAULTS: tuple[Fault, ...] = (
         "istiod-address",
         "former",
         ("istiod-gloo.istio-system.svc:15010", "15012", f"istiod is at {ADDRESS}"),
+    ),
+    Fault(
+        "address outside the cluster that nobody knows",
+        _address("istiod.example.invalid:15012"),
+        "waiting",
+        "rollout",
+        "former",
+        ("sds ends again and again", "log of istio-proxy", "istiod.example.invalid", "no such host"),
     ),
     Fault(
         "address without a port",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_proxy_info
-from ansible_collections.multicluster.gloo.plugins.module_utils.errors import ClusterError
+from ansible_collections.multicluster.gloo.plugins.module_utils.cluster import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.errors import ClusterError, Forbidden
 from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_restart import restarted_at
 
 Json = dict[str, Any]
@@ -35,7 +36,7 @@ def gateway(fake: Any, stage: Any) -> Any:
     for name in ("gloo-system", "istio-system"):
         api.write("v1", "namespaces", "", {"metadata": {"name": name}})
     entry = {"manager": "kgateway", "operation": "Apply", "time": "2026-01-01T11:00:00Z", "fieldsV1": {"f:data": {}}}
-    meta = {"namespace": "gloo-system", "name": "http", "managedFields": [entry]}
+    meta: Json = {"namespace": "gloo-system", "name": "http", "managedFields": [entry]}
     meta["labels"] = {"gateway.networking.k8s.io/gateway-name": "http"}
     stage.config_maps = [{"kind": "ConfigMap", "metadata": meta}]
     for obj in objects(stage):
@@ -95,6 +96,36 @@ def test_a_wait_that_ends_too_late_says_so(gateway: Any, stage: Any) -> None:
     write(gateway[0], {**service, "status": {}})
     with pytest.raises(ClusterError, match=r"Gateway gloo-system/http not ready within 1 s: Service gloo-system/http"):
         run(gateway, wait=True, wait_timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (
+            "dial tcp: lookup istiod.example: no such host",
+            "log of istio-proxy: dial tcp: lookup istiod.example: no such h",
+        ),
+        ("all is well", "the reason stands in the logs of istiod"),
+        (None, "the reason stands in the logs of istiod"),
+    ],
+)
+def test_a_log_tells_where_no_object_does(
+    gateway: Any, stage: Any, monkeypatch: pytest.MonkeyPatch, log: str | None, words: str
+) -> None:
+    def logs(_cluster: Cluster, *place: Any) -> str:
+        assert place[:3] == ("gloo-system", "http-new-a", "istio-proxy")
+        if log is None:
+            raise Forbidden("fake: Pod gloo-system/http-new-a: may not be read")
+        return log
+
+    monkeypatch.setattr(Cluster, "logs", logs)
+    ended = {"terminated": {"exitCode": 1}}
+    stage.statuses = {"sds": {"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}}
+    stage.pod_ready = False
+    for obj in objects(stage):
+        write(gateway[0], obj)
+    [found] = run(gateway)["proxies"]
+    assert (found["check"], words in found["cause"]) == ("rollout", True), found["cause"]
 
 
 def test_a_gateway_needs_its_namespace(gateway: Any) -> None:
