@@ -37,6 +37,7 @@ ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET = (
 )
 CACERTS = "cacerts"
 ADMIN, NETWORKING = "admin.gloo.solo.io/v2", "networking.gloo.solo.io/v2"
+GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 GATEWAY_API, ISTIO_API = "gateway.networking.k8s.io/v1", "networking.istio.io/v1"
 
 
@@ -80,6 +81,7 @@ WORKLOAD: tuple[Listing, ...] = (
     Listing(GATEWAY_API, "GatewayClass"),
     Listing(GATEWAY_API, "Gateway"),
     Listing(GATEWAY_API, "HTTPRoute"),
+    Listing("apiextensions.k8s.io/v1", "CustomResourceDefinition", fields=f"metadata.name={GATEWAY_CRD}"),
     # two products have a kind of the same name
     *(Listing(kind.api_version, kind.kind, name=kind.title) for kind in PARAMETER_KINDS),
 )

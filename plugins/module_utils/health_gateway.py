@@ -16,7 +16,7 @@ from typing import Any
 
 from . import health_logs, istiod, proxy, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
-from .health_facts import Facts, World, meta, spec, title, title_of
+from .health_facts import GATEWAY_CRD, Facts, World, meta, spec, title, title_of
 from .health_mesh import gateways
 from .health_routing import destinations, objects_of
 from .parameter_kinds import CONTROLLERS
@@ -26,6 +26,10 @@ from .readiness import Verdict, judge
 from .workloads import is_ready, living
 
 Json = dict[str, Any]
+
+BUNDLE = "gateway.networking.k8s.io/bundle-version"
+#: the oldest Gateway API in a guide for any of the products: 1.2.1 for Gloo Gateway 1.x, later ones for kgateway 2.x
+OLDEST_BUNDLE = (1, 2, 1)
 
 
 # -- what there is ---------------------------------------------------------------------------------------------------
@@ -119,7 +123,16 @@ def _gateway_api(place: Place) -> Finding:
     missing = [kind for kind in ("GatewayClass", "Gateway", "HTTPRoute") if kind in place.facts.absent]
     if missing:
         return failed(f"the API server does not serve {', '.join(missing)} of gateway.networking.k8s.io/v1")
-    return ok("GatewayClass, Gateway and HTTPRoute are served")
+    crd = next(iter(place.facts.lists.get("CustomResourceDefinition") or ()), None)
+    bundle = str((meta(crd).get("annotations") or {}).get(BUNDLE) or "")
+    match = re.match(r"v(\d+)\.(\d+)\.(\d+)", bundle)
+    if match and tuple(map(int, match.groups())) < OLDEST_BUNDLE:
+        return warning(
+            f"Gateway API is {bundle}, older than any that Gloo Gateway is installed with",
+            "install newer CRDs; where a ValidatingAdmissionPolicy of Gateway API refuses them, it says what it wants",
+            f"CustomResourceDefinition {GATEWAY_CRD}",
+        )
+    return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
 def _of_proxy(check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:

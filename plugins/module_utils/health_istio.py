@@ -164,13 +164,16 @@ def _fresh(place: Place) -> Finding:
 
 
 def east_west(world: World, facts: Facts) -> list[Json]:
-    """The Services that workspace settings take for east-west gateways."""
+    """The Services that workspace settings take for east-west gateways; where they take none, those there are."""
     selectors = []
     for settings in world.management.lists.get("WorkspaceSettings") or ():
         for entry in (spec(settings).get("options") or {}).get("eastWestGateways") or ():
             selectors.append((entry.get("selector") or {}).get("labels") or EAST_WEST_LABELS)
-    wanted = selectors or [EAST_WEST_LABELS]
-    return [s for s in facts.of("Service") if any(within(labels, labels_of(s)) for labels in wanted)]
+    for wanted in (selectors, [EAST_WEST_LABELS]):
+        found = [s for s in facts.of("Service") if any(within(labels, labels_of(s)) for labels in wanted)]
+        if found:
+            return found
+    return []
 
 
 def east_west_addresses(world: World, facts: Facts) -> list[str]:
