@@ -27,11 +27,11 @@ class Cloud:
         seen = set()
         for cluster in world.clusters.values():
             for service in cluster.list("Service"):
-                if not wants_address(service):
-                    continue
                 metadata = service["metadata"]
                 key = f"{metadata['namespace']}/{metadata['name']}"
-                seen.add((cluster.name, key))
+                seen.add((cluster.name, key))  # a change of type and back finds the same address, as a reserved one
+                if not wants_address(service):
+                    continue
                 address = world.address(cluster.name, key, [port["port"] for port in service["spec"]["ports"]])
                 try:
                     cluster.set_status(service, status(address), MANAGER)

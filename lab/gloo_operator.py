@@ -280,7 +280,7 @@ def refusal(seen: Seen) -> str:
     if not seen.licensed:
         return f"no Solo Istio licence: env {LICENCES[0]} of the operator is empty"
     if not re.fullmatch(r"1\.(2[0-9]|3[0-9])\.\d+(-[a-z0-9.-]+)?", version):
-        return f'chart "istiod" version "{version}" not found'
+        return f'chart "istiod" version "{version}" not found in the Istio chart repository'
     if seen.spec.get("dataplaneMode", "Ambient") != "Sidecar":
         return "dataplaneMode Ambient cannot be played in the lab, only Sidecar"
     return ""
