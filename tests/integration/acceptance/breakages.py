@@ -39,7 +39,7 @@ class Breakage:
         return [pattern.format(**names) for pattern in self.says]
 
 
-def _patched(site: Site, cluster: str, path: str, change: dict[str, Any]) -> Undo:
+def patched(site: Site, cluster: str, path: str, change: dict[str, Any]) -> Undo:
     """Merge patch; undone by writing the former values of the same fields back."""
     before = site.get(cluster, path)
     assert before is not None, f"{cluster}: nothing at {path}"
@@ -63,7 +63,7 @@ def void(_: object) -> None:
 def wrong_cluster_id(site: Site) -> Undo:
     proxy = {"istioMetaClusterId": "not-the-cluster"}
     change = {"spec": {"kube": {"istio": {"istioProxyContainer": proxy}}}}
-    return _patched(site, site.gateway_cluster, PARAMETERS, change)
+    return patched(site, site.gateway_cluster, PARAMETERS, change)
 
 
 def auto_mtls_off(site: Site) -> Undo:
@@ -75,12 +75,12 @@ def auto_mtls_off(site: Site) -> Undo:
     switch = [e for c in changed for e in c.get("env", []) if e["name"] == "KGW_ENABLE_ISTIO_AUTO_MTLS"]
     assert switch, "the controller does not have the switch at all"
     switch[0]["value"] = "false"
-    return _patched(site, site.gateway_cluster, path, {"spec": {"template": {"spec": {"containers": changed}}}})
+    return patched(site, site.gateway_cluster, path, {"spec": {"template": {"spec": {"containers": changed}}}})
 
 
 def destination_selects_nothing(site: Site) -> Undo:
     change = {"spec": {"services": [{"labels": {"app": "nobody-has-this"}}]}}
-    return _patched(site, site.management, DESTINATION, change)
+    return patched(site, site.management, DESTINATION, change)
 
 
 def token_not_copied(site: Site) -> Undo:
@@ -102,17 +102,17 @@ def wrong_route_port(site: Site) -> Undo:
     assert route is not None
     rules = copy.deepcopy(route["spec"]["rules"])
     rules[0]["backendRefs"][0]["port"] = 9081
-    return _patched(site, site.gateway_cluster, ROUTE, {"spec": {"rules": rules}})
+    return patched(site, site.gateway_cluster, ROUTE, {"spec": {"rules": rules}})
 
 
 def reviews_v3_scaled_down(site: Site) -> Undo:
     path = APPS.format("bookinfo", "reviews-v3")
-    return _patched(site, site.remote_cluster, path, {"spec": {"replicas": 0}})
+    return patched(site, site.remote_cluster, path, {"spec": {"replicas": 0}})
 
 
 def istiod_down(site: Site) -> Undo:
     path = APPS.format("istio-system", "istiod-gloo")
-    return _patched(site, site.gateway_cluster, path, {"spec": {"replicas": 0}})
+    return patched(site, site.gateway_cluster, path, {"spec": {"replicas": 0}})
 
 
 BREAKAGES = (
