@@ -68,10 +68,13 @@ EXAMPLES = r"""
     strict: false
   register: istio
 
-- name: Stop where a value is not certain
-  ansible.builtin.assert:
-    that: istio.sources | rejectattr('certainty', 'eq', 'certain') | length == 0
-    fail_msg: "{{ istio.sources | rejectattr('certainty', 'eq', 'certain') }}"
+- name: The istiod of a revision or tag in one namespace
+  multicluster.gloo.istiod_info:
+    kubeconfig: ~/.kube/config
+    context: cluster1
+    namespace: istio-system
+    revision: gloo
+  register: istio
 """
 
 RETURN = r"""
