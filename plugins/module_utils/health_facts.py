@@ -36,6 +36,7 @@ ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET = (
     "relay-client-tls-secret",
 )
 CACERTS = "cacerts"
+BOOTSTRAP = "ConfigMap of a proxy"
 ADMIN, NETWORKING = "admin.gloo.solo.io/v2", "networking.gloo.solo.io/v2"
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 GATEWAY_API, ISTIO_API = "gateway.networking.k8s.io/v1", "networking.istio.io/v1"
@@ -73,6 +74,7 @@ WORKLOAD: tuple[Listing, ...] = (
     Listing("v1", "Pod"),
     Listing("apps/v1", "ReplicaSet", labels=GATEWAY_LABEL),
     Listing("v1", "ConfigMap", fields=f"metadata.name={ROOT_CERT}"),
+    Listing("v1", "ConfigMap", labels=GATEWAY_LABEL, name=BOOTSTRAP),
     Listing("operator.gloo.solo.io/v1", "ServiceMeshController"),
     Listing(NETWORKING, "VirtualDestination"),
     Listing(ISTIO_API, "ServiceEntry"),
@@ -173,7 +175,7 @@ class Facts:
             services=self.of("Service"),
             replica_sets=self.of("ReplicaSet"),
             pods=self.of("Pod"),
-            config_maps=[*self.of("ConfigMap"), *(self.istio_objects.get("configmaps") or ())],
+            config_maps=[*self.of("ConfigMap"), *self.of(BOOTSTRAP), *(self.istio_objects.get("configmaps") or ())],
             namespaces=self.of("Namespace"),
         )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import health_logs, istiod, proxy, translation
+from . import health_logs, istiod, proxy, proxy_restart, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import GATEWAY_CRD, Facts, World, meta, spec, title, title_of
 from .health_mesh import gateways
@@ -241,6 +241,11 @@ def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
+def _bootstrap(place: Place) -> Finding:
+    reason = proxy_restart.restart_reason(situation(place.world, place.facts, *place.subject))
+    return warning(reason) if reason else ok("its Pods started with the bootstrap there is")
+
+
 def _integration(place: Place) -> Finding:
     found = situation(place.world, place.facts, *place.subject)
     version = version_of(found.controller)
@@ -331,6 +336,10 @@ def _route_accepted(place: Place) -> Finding:
 CHECKS: tuple[Check, ...] = (
     Check("gateway-api", "Gateway API is served", gateways, _gateway_api, "install its CRDs: site.yml --tags gateway"),
     *_proxy_checks(),
+    Check(
+        "gateway-bootstrap", "proxy runs with its present bootstrap", each_gateway, _bootstrap,
+        "kubectl rollout restart its Deployment, or site.yml --tags gateway", ("gateway-deployment", "gateway-pods"),
+    ),
     Check(
         "gateway-integration", "controller finds ServiceEntries", each_gateway, _integration,
         f"set controller.extraEnv.{INTEGRATION} to true in its Helm values",

@@ -13,11 +13,14 @@ from typing import Any
 from . import istiod, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
-from .health_mesh import accepted
+from .health_mesh import accepted, workloads
+from .istiod_objects import discovery_container, env
 from .readiness import pod_trouble
 from .workloads import has_sidecar, is_ready, living, within
 
 Json = dict[str, Any]
+
+SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,22 @@ def _workload_entries(place: Place) -> Finding:
     return _first(problems, f"other clusters at {shown}" if shown else "no other cluster has a Service of it")
 
 
+def _workload_selection(place: Place) -> Finding:
+    record = place.facts.istiod or {}
+    deployment = place.facts.find("Deployment", str(record.get("name")), str(record.get("namespace")))
+    if env(discovery_container(deployment or {}) or {}, SELECT_WORKLOAD_ENTRIES)[1] == "false":
+        return ok(f"istiod has {SELECT_WORKLOAD_ENTRIES} false")
+    for entry in place.facts.of("WorkloadEntry"):
+        for service in place.facts.of("Service"):
+            selector = spec(service).get("selector") or {}
+            same = meta(service).get("namespace") == meta(entry).get("namespace")
+            if same and selector and within(selector, spec(entry).get("labels") or {}):
+                return warning(
+                    f"istiod takes {title_of(entry)} for an endpoint of {title_of(service)}, on its own port"
+                )
+    return ok("no WorkloadEntry has labels that a Service selects")
+
+
 def _locality(place: Place) -> Finding:
     _destination, target = place.subject
     for rule in place.facts.of("DestinationRule"):
@@ -331,6 +350,10 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "workload-entries", "other clusters stand behind the destination", _target_in_cluster, _workload_entries,
         "without them all answers are local", ("service-entry",), ("east-west-address", "east-west-port"),
+    ),
+    Check(
+        "workload-selection", "plain Services are left out of the destination", workloads, _workload_selection,
+        f"set env {SELECT_WORKLOAD_ENTRIES}=false on istiod", ("istiod",),
     ),
     Check(
         "locality", "traffic is spread over all clusters", _target_in_cluster, _locality,

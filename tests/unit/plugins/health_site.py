@@ -15,6 +15,7 @@ HOST = "reviews.mesh.internal.com"
 PARENT = {
     f"gloo.solo.io/parent_{k}": v for k, v in (("kind", "VirtualDestination"), ("name", "vd"), ("namespace", "app"))
 }
+SELECTION = {"name": "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES", "value": "false"}
 PARENT_REF = {"name": "http", "namespace": "edge"}
 
 
@@ -276,7 +277,11 @@ def _workload(name: str, other: str, other_address: str) -> dict[str, list[Json]
     args = [f"--cluster={name}", "--relay-address=192.0.2.9:9900", "--relay-authority=gloo-mesh-mgmt-server.gloo-mesh"]
     agent = deployment("gloo-mesh-agent", "gloo-mesh", {"app": "gloo-mesh-agent"}, [{"name": "agent", "args": args}])
     operator = deployment("gloo-operator", "gloo-mesh", {"app": "gloo-operator"}, [{"name": "manager"}])
-    discovery = {"name": "discovery", "image": "x/pilot:1.27.0", "env": [{"name": "CLUSTER_ID", "value": name}]}
+    discovery = {
+        "name": "discovery",
+        "image": "x/pilot:1.27.0",
+        "env": [{"name": "CLUSTER_ID", "value": name}, SELECTION],
+    }
     istiod = deployment("istiod-gloo", "istio-system", {"app": "istiod", "istio.io/rev": "gloo"}, [discovery])
     east_west = deployment(
         "ew", "istio-eastwest", {"istio": "eastwestgateway", "istio.io/rev": "gloo"}, [{"name": "istio-proxy"}]

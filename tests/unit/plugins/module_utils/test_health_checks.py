@@ -115,6 +115,12 @@ def _unmade(site: Any) -> None:
     site.logs["c1/controller"] = 'failed to deploy: .spec.template.spec.containers[0].env: expected string, got "123"'
 
 
+def _new_bootstrap(site: Any) -> None:
+    written = {"manager": "kgateway", "time": "2026-01-01T12:00:00Z", "fieldsV1": {"f:data": {}}}
+    found = health_site.obj("ConfigMap", "http", "edge", meta={"managedFields": [written]})
+    site.clusters["c1"]["ConfigMap of a proxy"] = [found]
+
+
 def _image(tag: str) -> Callable[[Any], None]:
     return _set("c1", "Deployment", "gloo-gateway", "spec.template.spec.containers.0.image", f"x/kgateway:{tag}")
 
@@ -316,7 +322,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "cluster-id",
         "c2",
         "warning",
-        _set("c2", "Deployment", "istiod-gloo", "spec.template.spec.containers.0.env", []),
+        _set("c2", "Deployment", "istiod-gloo", "spec.template.spec.containers.0.env.0.name", "NOT_THIS"),
         ("Kubernetes", "registered as c2"),
     ),
     ("cacerts", "c2", "failed", _secret("c2", "cacerts", None), ("root of its own",)),
@@ -441,6 +447,13 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         _set("c1", "ServiceEntry", "se", "spec.workloadSelector.labels", {"app": "nobody"}),
         ("none of the Pods",),
     ),
+    (
+        "workload-selection",
+        "c2",
+        "warning",
+        _set("c2", "Deployment", "istiod-gloo", "spec.template.spec.containers.0.env.1.value", "true"),
+        ("WorkloadEntry app/we", "Service app/reviews"),
+    ),
     ("locality", "c1", "warning", _add("c1", "DestinationRule", _LOCALITY), ("DestinationRule app/dr",)),
     (
         "gateway-api",
@@ -561,6 +574,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         ("Programmed",),
     ),
     ("gateway-address", "c1", "failed", _set("c1", "Service", "http", "status", {}), ("no address",)),
+    ("gateway-bootstrap", "c1", "warning", _new_bootstrap, ("bootstrap", "rollout restart")),
     ("gateway-integration", "c1", "failed", _both(_switch(1), _image("v2.3.0")), ("unknown backend kind", "Helm")),
     ("gateway-integration", "c1", "warning", _switch(1), ("INTEGRATION is off",)),
     ("gateway-version", "c1", "warning", _image("2.0.0-beta1"), ("pre-release",)),
