@@ -280,7 +280,7 @@ def _workload(name: str, other: str, other_address: str) -> dict[str, list[Json]
     discovery = {
         "name": "discovery",
         "image": "x/pilot:1.27.0",
-        "env": [{"name": "CLUSTER_ID", "value": name}, SELECTION],
+        "env": [{"name": "CLUSTER_ID", "value": name}, dict(SELECTION)],
     }
     istiod = deployment("istiod-gloo", "istio-system", {"app": "istiod", "istio.io/rev": "gloo"}, [discovery])
     east_west = deployment(
