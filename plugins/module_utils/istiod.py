@@ -45,11 +45,12 @@ KEYS = (
 )  # fmt: skip
 
 
-def discover(objects: Mapping[str, list[Object] | None]) -> dict[str, Any]:
+def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
     """Find every control plane in the objects of one cluster.
 
     objects: lists under `deployments`, `services`, `endpointslices`, `configmaps`, `mutatingwebhookconfigurations`,
     `namespaces`. A key that is absent or None could not be read; what depends on it becomes null, not wrong.
+    `only_namespace` names the one namespace that was searched, where not all were.
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
     `problems` (sentences), `serving` (place in `istiods` by "namespace/name" of every Service that leads to it, aliases

@@ -31,7 +31,7 @@ NEEDED_RIGHTS = (
     "'namespace' names"
 )
 
-Objects = dict[str, Any]  # what was read, by kind: a list of objects, or None where reading was refused
+Objects = dict[str, Any]  # what istiod.discover() takes
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -99,6 +99,7 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
         unread[:] = [told.format(scope)]
         services = fetch("v1", "Service")
     objects: Objects = {
+        "only_namespace": scope,
         "services": services,
         "deployments": fetch("apps/v1", "Deployment"),
         # mesh config and injector values both carry it, whatever chart version made them

@@ -60,7 +60,8 @@ class Fact(NamedTuple):
 class Seen:
     """What was read of a cluster: in one order, whatever order the lists had, and only what can concern an istiod."""
 
-    def __init__(self, objects: Mapping[str, list[Object] | None]) -> None:
+    def __init__(self, objects: Mapping[str, Any]) -> None:
+        self.everywhere = not objects.get("only_namespace")
         self.unread = frozenset(kind for kind in LISTS if objects.get(kind) is None)
 
         def listed(kind: str) -> list[Object]:

@@ -38,9 +38,10 @@ def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: 
         found += _of_service(plane, seen)
         found += _of_config(plane, record, seen)
     found += _of_services(planes, seen)
-    if "mutatingwebhookconfigurations" not in seen.unread:
+    # Statements on the whole cluster: an istiod that was not looked for is not missing.
+    if seen.everywhere and "mutatingwebhookconfigurations" not in seen.unread:
         found += _of_injection(planes, facts, seen)
-    if not {"services", "deployments"} & seen.unread:
+    if seen.everywhere and not {"services", "deployments"} & seen.unread:
         found += _left_over(planes, seen)
     return list(dict.fromkeys(found))
 

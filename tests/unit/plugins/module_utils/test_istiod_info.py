@@ -127,6 +127,15 @@ def test_a_role_in_one_namespace_is_enough(cluster: Any) -> None:
     assert "only namespace istio-system was searched" in result["problems"][0]
 
 
+def test_what_was_not_searched_is_not_called_missing(cluster: Any) -> None:
+    write(cluster[0], Istiod(namespace="mesh-b").objects())
+    for plural in {*WHERE} - {"mutatingwebhookconfigurations"}:
+        refuse(cluster[0], plural, everywhere=False)
+    result = ask(cluster)
+    assert [record["name"] for record in result["istiods"]] == ["istiod-gloo"]
+    assert len(result["problems"]) == 1 and "only namespace istio-system was searched" in result["problems"][0]
+
+
 def test_the_namespace_to_search_can_be_told(cluster: Any) -> None:
     write(cluster[0], Istiod("main", "gloo-mesh").objects())
     for plural in WHERE:
