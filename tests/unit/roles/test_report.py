@@ -311,7 +311,7 @@ def play(folder: Path, path: Path, *arguments: str) -> str:
 
 def test_the_role_writes_all_formats_once_and_changes_nothing(tmp_path: Path) -> None:
     written = tmp_path / "deep" / "my reports"
-    place = f"file://{tmp_path}/deep/my%20reports/report.html, .md, .json, .xml"
+    place = f"file://{tmp_path}/deep/my%20reports/report.html (beside it report.md, report.json, report.xml)"
     output = play(tmp_path, written, "--check")
     assert f"report would be: {place}" in output
     assert not written.parent.exists()
