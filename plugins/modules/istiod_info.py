@@ -13,8 +13,8 @@ short_description: Istio control planes of a cluster and what proxies have to kn
 version_added: 0.1.0
 description:
   - Finds every istiod of a cluster in any namespace, by its Deployment and the Services that lead to its Pods or stand
-    for an istiod elsewhere; one outside the cluster also by mesh config and injection webhooks. Revisions, tags, several
-    control planes side by side, local injectors, aliases, dead and half-removed ones are understood.
+    for an istiod elsewhere; one outside the cluster also by mesh config and injection webhooks. Revisions, tags,
+    several control planes side by side, local injectors, aliases, dead and half-removed ones are understood.
   - Tells for every value where it was read and how sure that is, and in words what is wrong.
   - Chooses the one that is meant. It never picks one of several by their order.
   - Makes at most six requests, reads no Secrets, and says what it could not read. Of ConfigMaps it returns only the few
@@ -29,8 +29,8 @@ options:
   for_namespace:
     description:
       - Choose the istiod that injects this namespace.
-      - Its labels are compared with the selectors of the injection webhooks, so C(istio.io/rev) is followed as a revision
-        or a tag, and C(istio-injection=enabled) leads to the default injector, wherever that was moved.
+      - Its labels are compared with the selectors of the injection webhooks, so C(istio.io/rev) is followed as a
+        revision or a tag, and C(istio-injection=enabled) leads to the default injector, wherever that was moved.
       - A namespace that asks for no injection narrows nothing.
     type: str
   revision:
