@@ -84,8 +84,9 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
 
 
 def _normal(address: str) -> tuple[str, int | None]:
+    """An address as TLS compares it; istiod's certificate has names that end in .svc, not in .svc.cluster.local."""
     host, port = split_host_port(address)
-    return host.removesuffix(".").removesuffix(".cluster.local"), port
+    return host.removesuffix(".").lower(), port
 
 
 def of_others(live: Json | None) -> Json:

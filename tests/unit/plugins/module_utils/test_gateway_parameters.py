@@ -285,11 +285,18 @@ def test_contradictions_name_both_values() -> None:
     assert gp.contradictions({"selfManaged": {}}, ISTIOD) == []
 
 
-def test_the_same_address_in_full_is_no_contradiction() -> None:
-    made = container(
-        istioDiscoveryAddress="istiod-gloo.istio-system.svc.cluster.local:15012", istioMetaClusterId="cluster1"
-    )
-    assert gp.contradictions(made, ISTIOD) == []
+@pytest.mark.parametrize(
+    ("host", "fits"),
+    [
+        ("istiod-gloo.istio-system.svc", True),
+        ("Istiod-Gloo.istio-system.svc.", True),
+        ("istiod-gloo.istio-system.svc.cluster.local", False),  # istiod's certificate has no such name
+        ("istiod-gloo.istio-system", False),
+    ],
+)
+def test_the_address_has_to_be_a_name_of_istiods_certificate(host: str, fits: bool) -> None:
+    made = container(istioDiscoveryAddress=f"{host}:15012", istioMetaClusterId="cluster1")
+    assert (gp.contradictions(made, ISTIOD) == []) is fits
     assert gp.remarks(made, {**ISTIOD, "mesh_id": "mesh1"}) != []
 
 
