@@ -47,7 +47,7 @@ _CLUSTERS_AT_ONCE = 8
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: path, size, files, clusters [record], left_out, not_ready. Raises Invalid when dest cannot be written."""
+    """Result: archive, size, files, clusters [record], left_out, not_ready. Raises Invalid when dest cannot be written."""
     clusters: list[Json] = params["clusters"]
     _validate(params)
     now = time.time()
@@ -57,7 +57,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if check:
         records = [_record(each, Content()) for each in clusters]
         text = f"a support bundle of {names} would be written to {path}"
-        return {"changed": True, "msg": text, "path": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
+        return {"changed": True, "msg": text, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
     redaction = Redaction(public=[*(each["name"] for each in clusters), *(each["context"] for each in clusters)])
     with ThreadPoolExecutor(_CLUSTERS_AT_ONCE) as pool:
         found = list(pool.map(lambda each: _collect(each, redaction, params, progress), clusters))
@@ -74,13 +74,13 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     index = {"time": stamp, **result, "files": [{"path": name, "bytes": len(kept[name])} for name in sorted(kept)]}
     shown = redaction.scrub(json.dumps(index, indent=2))
     head = {"README.md": README.format(time=stamp).encode(), "index.json": f"{shown}\n".encode()}
-    archive = packed(f"multicluster-gloo-bundle-{stamp}", {**head, **kept}, now)
-    write(path, archive)
+    content = packed(f"multicluster-gloo-bundle-{stamp}", {**head, **kept}, now)
+    write(path, content)
     return {
         "changed": True,
         "msg": _sentence(result, str(path), len(kept)),
-        "path": str(path),
-        "size": len(archive),
+        "archive": str(path),
+        "size": len(content),
         "files": len(kept) + len(head),
         **json.loads(redaction.scrub(json.dumps(result))),
     }

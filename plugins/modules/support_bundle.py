@@ -113,14 +113,19 @@ EXAMPLES = r"""
         kubeconfig: ~/.kube/config
         context: cluster1
         gateway: true
-    dest: /tmp/
+    dest: ~/bundle.tar.gz
   register: bundle
 
-- name: All clusters of the inventory, few logs
+- name: One cluster with a namespace of its own, and few logs
   multicluster.gloo.support_bundle:
-    clusters: "{{ hostvars | multicluster.gloo.doctor_clusters(groups) }}"
+    clusters:
+      - name: cluster1
+        kubeconfig: ~/.kube/config
+        context: cluster1
+    namespaces:
+      - default
     log_lines: 100
-    dest: /tmp/bundle.tar.gz
+    dest: ~/small.tar.gz
 """
 
 RETURN = r"""
@@ -128,12 +133,12 @@ msg:
   description: One sentence for a person.
   returned: always
   type: str
-  sample: "/tmp/bundle.tar.gz: 214 files of mgmt, cluster1; not reached: cluster2; 1 things left out, see index.json"
-path:
-  description: The archive.
+  sample: "/home/me/bundle.tar.gz: 214 files of mgmt, cluster1; not reached: cluster2; 1 things left out, see index.json"
+archive:
+  description: Path of the archive; in check mode where it would be.
   returned: success
   type: str
-  sample: /tmp/bundle.tar.gz
+  sample: /home/me/bundle.tar.gz
 size:
   description: Its bytes; 0 in check mode.
   returned: success

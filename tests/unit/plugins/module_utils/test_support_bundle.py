@@ -102,7 +102,7 @@ def params(tmp_path: Path, *kubeconfigs: str, **more: Any) -> Json:
 def made(tmp_path: Path, *kubeconfigs: str, **more: Any) -> tuple[Json, dict[str, bytes]]:
     """The result, and the content of the archive by path below its folder."""
     result = support_bundle.run(params(tmp_path, *kubeconfigs, **more), False, lambda line: None)
-    with tarfile.open(result["path"]) as archive:
+    with tarfile.open(result["archive"]) as archive:
         files = {}
         for member in archive.getmembers():
             file = archive.extractfile(member)
@@ -173,10 +173,10 @@ def test_only_its_owner_may_read_it_and_no_draft_is_left(mgmt: Any, tmp_path: Pa
     out.mkdir()
     (out / "b.tar.gz").write_text("an older one, readable by all")
     result, _files = made(tmp_path, mgmt[1], dest=str(out / "b.tar.gz"))
-    assert stat.S_IMODE(Path(result["path"]).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(result["archive"]).stat().st_mode) == 0o600
     assert [file.name for file in out.iterdir()] == ["b.tar.gz"]
-    assert result["size"] == Path(result["path"]).stat().st_size
-    with tarfile.open(result["path"]) as archive:
+    assert result["size"] == Path(result["archive"]).stat().st_size
+    with tarfile.open(result["archive"]) as archive:
         assert {(m.mode, m.uid, m.uname) for m in archive.getmembers()} == {(0o600, 0, "")}
 
 
