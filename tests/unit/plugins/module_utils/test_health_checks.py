@@ -154,6 +154,12 @@ def _renamed_port(site: Any) -> None:
 _OTHER = health_site.obj(
     "Service", "reviews-too", "app", meta={"labels": {"app": "reviews"}}, spec={"selector": {"app": "reviews"}}
 )
+_NO_GATEWAY = {"selector": {"labels": {"istio": "none"}}}
+_OLD_CRD = health_site.obj(
+    "CustomResourceDefinition",
+    "gateways.gateway.networking.k8s.io",
+    meta={"annotations": {"gateway.networking.k8s.io/bundle-version": "v1.0.0"}},
+)
 _LOCALITY = health_site.obj(
     "DestinationRule",
     "dr",
@@ -574,6 +580,23 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         ("Programmed",),
     ),
     ("gateway-address", "c1", "failed", _set("c1", "Service", "http", "status", {}), ("no address",)),
+    ("gateway-api", "c1", "warning", _add("c1", "CustomResourceDefinition", _OLD_CRD), ("v1.0.0", "newer CRDs")),
+    (
+        "east-west-selected",
+        "mgmt",
+        "failed",
+        _both(
+            _set(
+                "mgmt",
+                "WorkspaceSettings",
+                "ws",
+                "spec.options",
+                {"eastWestGateways": [_NO_GATEWAY]},
+            ),
+            _set("mgmt", "WorkspaceSettings", "ws", "status.numSelectedEastWestGateways", 0),
+        ),
+        ("0 east-west gateways in 2", "options.eastWestGateways"),
+    ),
     ("gateway-bootstrap", "c1", "warning", _new_bootstrap, ("bootstrap", "rollout restart")),
     ("gateway-integration", "c1", "failed", _both(_switch(1), _image("v2.3.0")), ("unknown backend kind", "Helm")),
     ("gateway-integration", "c1", "warning", _switch(1), ("INTEGRATION is off",)),
@@ -716,6 +739,7 @@ def test_the_log_decides_where_the_metric_cannot_be_read() -> None:
 
 def test_every_id_has_its_paragraph_in_the_order_of_the_walk() -> None:
     text = (Path(__file__).parents[4] / "docs" / "doctor.md").read_text()
+    assert [int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == list(range(1, 35))
     paragraphs = dict(re.findall(r"^### (\S+)\n(.+?)(?=^#|\Z)", text, re.DOTALL | re.MULTILINE))
     assert list(paragraphs) == [check.id for check in health_info.CHECKS]
     assert all(len(body.split()) > 10 for body in paragraphs.values())
