@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from acceptance.site import Site
+from acceptance.site import Site, wait_until
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_proxy_info
 
 Json = dict[str, Any]
@@ -64,7 +64,8 @@ class Edge:
         self.site.create(self.cluster, PARAMETERS.format(namespace), body)
 
     def delete(self) -> None:
-        self.site.delete(self.cluster, f"/api/v1/namespaces/{NAMESPACE}")
+        self.site.delete(self.cluster, CORE)
+        wait_until(lambda: self.site.get(self.cluster, CORE) is None, f"the end of namespace {NAMESPACE}")
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
