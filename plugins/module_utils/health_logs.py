@@ -14,7 +14,8 @@ from . import redaction
 
 #: lines read of a container at most
 LINES = 200
-EXCERPT = 300
+#: characters shown of a line, and how many of them are its first
+EXCERPT, HEAD = 300, 120
 
 
 @dataclass(frozen=True)
@@ -130,4 +131,5 @@ def cause(text: str, patterns: Sequence[Pattern]) -> Cause | None:
 def quote(line: str) -> str:
     """A line as it may be shown: one line, without secrets, not too long."""
     text = " ".join(redaction.text("".join(c if c.isprintable() else " " for c in line)).split())
-    return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
+    # An error of Go ends with its root.
+    return text if len(text) <= EXCERPT else f"{text[:HEAD]} ... {text[HEAD + 5 - EXCERPT :]}"
