@@ -249,6 +249,9 @@ def _address(s: Situation) -> Verdict | None:
         return None if s.certified else failed(f"{where}: Service {'/'.join(target)} leads to no istiod; {hint}")
     if s.plane_at(istio.service_of_address(asked)) not in (None, s.plane):
         return failed(f"{where} leads to another istiod; {hint}")
+    named = f"{target[1]}.{target[0]}.svc"
+    if istio.split_host_port(address)[0] != named and not s.certified:
+        return failed(f"{where}: istiod's certificate is for names that end in .svc, TLS fails; use {named}:{port}")
     return None
 
 

@@ -230,6 +230,14 @@ FAULTS: tuple[Fault, ...] = (
         ("istiod-gloo.istio-system.svc:15010", "15012", f"istiod is at {ADDRESS}"),
     ),
     Fault(
+        "address that istiod's certificate is not for",
+        _address("istiod-gloo.istio-system.svc.cluster.local:15012"),
+        "failed",
+        "istiod-address",
+        "former",
+        ("certificate is for names that end in .svc", f"use {ADDRESS}"),
+    ),
+    Fault(
         "address outside the cluster that nobody knows",
         _address("istiod.example.invalid:15012"),
         "waiting",
