@@ -135,13 +135,15 @@ def _gateway_api(place: Place) -> Finding:
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
-def _of_proxy(check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:
+def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:
+    """One of proxy.CHECKS as a check of the walk; where no object tells why, with what a log says."""
+
     def look(place: Place) -> Finding:
         found = situation(place.world, place.facts, *place.subject)
         verdict = check(found)
         if verdict is None:
             return ok("", place.object)
-        cause = _told_by_logs(place, found)
+        cause = _told_by_logs(place, found) if name in ("deployment", "rollout") else None
         text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
         return failed(text, cause.hint if cause else "", place.object)
 
@@ -226,7 +228,7 @@ def _proxy_checks() -> Iterator[Check]:
     before: tuple[str, ...] = ("gateway-api",)
     for name, check in proxy.CHECKS:
         id, text, hint = PROXY_CHECKS[name]
-        yield Check(id, text, each_gateway, _of_proxy(check), hint, (*before, *_BEYOND_PROXY.get(id, ())))
+        yield Check(id, text, each_gateway, _of_proxy(name, check), hint, (*before, *_BEYOND_PROXY.get(id, ())))
         before = (*before, id)
 
 

@@ -734,6 +734,17 @@ def test_the_log_decides_where_the_metric_cannot_be_read() -> None:
     assert walked(site)["verdict"] == "ok"
 
 
+def test_a_log_is_read_only_where_no_object_tells() -> None:
+    site = Site()
+    _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress", "istiod.x.svc:15012")(
+        site
+    )
+    _crash(site, {"c1/discovery": _REFUSED})
+    first = walked(site)["first"]
+    assert first["id"] == "gateway-istiod-address"
+    assert "client claims" not in first["seen"]
+
+
 # -- documentation ---------------------------------------------------------------------------------------------------
 
 
