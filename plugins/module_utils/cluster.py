@@ -36,6 +36,8 @@ from .errors import (
     Unreachable,
 )
 from .kinds import Kind, api_path, group_of, known
+from .progress import Progress
+from .readiness import waiting
 
 try:
     import urllib3
@@ -83,9 +85,9 @@ CLUSTER_SPEC: dict[str, Any] = {
 _APPLY = "application/apply-patch+yaml"
 
 
-def connect(params: dict[str, Any]) -> Cluster:
+def connect(params: dict[str, Any], tell: Callable[[str], None] = lambda line: None) -> Cluster:
     """The cluster that a module's common options name; use it in a ``with`` statement."""
-    return Cluster(params["kubeconfig"], params["context"], params.get("cluster"))
+    return Cluster(params["kubeconfig"], params["context"], params.get("cluster"), tell=tell)
 
 
 class Cluster:
@@ -93,14 +95,23 @@ class Cluster:
 
     ``requests`` and ``writes`` count HTTP requests (dry-run ones are no writes). Thread-safe: watches run in threads.
     Transient refusals (429, 503, webhook not answering yet, namespace terminating) are tried again for ``patience``
-    seconds; an API server that cannot be reached fails after a few.
+    seconds, which is told; an API server that cannot be reached fails after a few.
     """
 
-    def __init__(self, kubeconfig: str, context: str, name: str | None = None, *, patience: float = 20.0) -> None:
+    def __init__(
+        self,
+        kubeconfig: str,
+        context: str,
+        name: str | None = None,
+        *,
+        patience: float = 20.0,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.name = name or context
         self.context = context
         self.kubeconfig = kubeconfig
         self.patience = patience
+        self.tell = tell
         self.requests = 0
         self.writes = 0
         self.server_time: float | None = None
@@ -471,6 +482,7 @@ class Cluster:
         url = self.server + quote(path) + (f"?{urlencode(query)}" if query else "")
         payload = json.dumps(body).encode() if body is not None else None
         deadline = time.monotonic() + self.patience
+        report = Progress(self.name, self.tell)
         attempt = 0
         while True:
             attempt += 1
@@ -504,6 +516,7 @@ class Cluster:
             response.release_conn()
             pause = transient_pause(status, response.status, response.headers.get("Retry-After"), attempt)
             if pause is not None and time.monotonic() + pause < deadline:
+                report(waiting(f"{what or path}: {status.get('message') or f'HTTP {response.status}'}"))
                 time.sleep(pause)
                 continue
             if response.status == 404 and kind is not None and not (status.get("details") or {}).get("name"):

@@ -85,7 +85,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: objects [record], changed, msg, diff, requests, writes. Raises with the same lists when one fails."""
     name = params.get("cluster") or params["context"]
     definitions = checked(params["definitions"], name)
-    with connect(params) as cluster:
+    with connect(params, progress) as cluster:
         return converge(
             cluster,
             definitions,

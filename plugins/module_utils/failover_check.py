@@ -69,7 +69,7 @@ def run(params: dict[str, Any], check: bool, progress: Tell) -> dict[str, Any]:
         raise Invalid("failover_check: 'clusters' is empty: name the clusters", option="clusters")
     with ExitStack() as stack:
         clusters = {
-            each["name"]: stack.enter_context(connect({**each, "cluster": each["name"]}))
+            each["name"]: stack.enter_context(connect({**each, "cluster": each["name"]}, _safely(progress)))
             for each in params["clusters"]
             if each["role"] == "workload"
         }

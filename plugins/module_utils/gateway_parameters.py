@@ -23,7 +23,9 @@ from .gateway_parameters_rules import combinations, problems
 from .istiod_objects import split_host_port
 from .objects import MANAGER, is_ours
 from .parameter_kinds import V1_PARAMETERS, ParameterKind, kind_to_use, unserved
+from .progress import Progress
 from .proxy_settings import SETTINGS, deep_merge
+from .readiness import waiting
 
 Json = dict[str, Any]
 
@@ -131,8 +133,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if not absent:
         wrong += problems(spec)
         _refuse(wrong, name, f"parameters {where}")
-    with connect(params) as cluster:
-        kind = _kind(cluster, params, absent=absent, check=check)
+    with connect(params, progress) as cluster:
+        kind = _kind(cluster, params, progress, absent=absent, check=check)
         title = f"{kind.kind} {where}"
         obj = {
             "apiVersion": kind.api_version,
@@ -196,10 +198,12 @@ def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) ->
     return [f"{cluster}: {title}: {text}" for text in against + remarks(spec, istiod)]
 
 
-def _kind(cluster: Cluster, params: Mapping[str, Any], *, absent: bool, check: bool) -> ParameterKind:
+def _kind(
+    cluster: Cluster, params: Mapping[str, Any], progress: Callable[[str], None], *, absent: bool, check: bool
+) -> ParameterKind:
     """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
     api_version, kind = params.get("api_version") or None, params.get("kind") or None
-    named, deadline = unserved(api_version, kind), time.monotonic() + _CRD_PATIENCE
+    named, report = unserved(api_version, kind), Progress(cluster.name, progress)
     while True:
         try:
             found = kind_to_use(cluster, api_version, kind)
@@ -209,7 +213,7 @@ def _kind(cluster: Cluster, params: Mapping[str, Any], *, absent: bool, check: b
             raise
         if found or absent or check:
             return found or named
-        if time.monotonic() > deadline:
+        if report.seconds > _CRD_PATIENCE:
             raise NotServed(
                 f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor another kind "
                 "of parameters: install the gateway's CRDs",
@@ -217,6 +221,7 @@ def _kind(cluster: Cluster, params: Mapping[str, Any], *, absent: bool, check: b
                 api_version=named.api_version,
                 kind=named.kind,
             )
+        report(waiting(f"{named.api_version} {named.kind} is not served yet"))
         time.sleep(0.3)
 
 

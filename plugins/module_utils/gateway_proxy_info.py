@@ -49,7 +49,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if params.get("gateway") and not params.get("namespace"):
         raise ClusterError("gateway_proxy_info: 'gateway' needs 'namespace'", option="namespace")
     waits = bool(params.get("wait")) and not check
-    with connect(params) as cluster:
+    with connect(params, progress) as cluster:
         reader = _Reader(cluster, params)
         with Watcher(cluster, reader.collections) as watcher:
             if waits:

@@ -42,7 +42,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     queries = [_collection(row) for row in params["objects"]]
     wanted = params.get("wait_for") or "none"
     timeout = float(params.get("wait_timeout") or 0)
-    with connect(params) as cluster, Watcher(cluster, queries) as watcher:
+    with connect(params, progress) as cluster, Watcher(cluster, queries) as watcher:
         verdict = Verdict("ready")
         if wanted != "none":
 

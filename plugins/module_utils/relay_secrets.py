@@ -40,12 +40,15 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     namespace = params.get("namespace") or "gloo-mesh"
     timeout = float(params.get("wait_timeout") or 0)
     absent = params.get("state") == "absent"
-    with connect(params) as cluster:
+    with connect(params, progress) as cluster:
         asked = 0
         values: dict[str, str] = dict.fromkeys(TRAVELS, "")
         if not absent:
             management = Cluster(
-                params["management_kubeconfig"], params["management_context"], params.get("management_cluster")
+                params["management_kubeconfig"],
+                params["management_context"],
+                params.get("management_cluster"),
+                tell=progress,
             )
             with management:
                 values, missing = _read(management, namespace, 0.0 if check else timeout, progress)

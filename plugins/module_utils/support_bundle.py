@@ -47,7 +47,7 @@ _CLUSTERS_AT_ONCE = 8
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: archive, size, files, clusters [record], left_out, not_ready. Raises Invalid when dest cannot be written."""
+    """Result: archive, size, files, clusters [record], left_out, not_ready. Invalid when dest cannot be written."""
     clusters: list[Json] = params["clusters"]
     _validate(params)
     now = time.time()

@@ -92,7 +92,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
     if params.get("url"):
         return _judge(origin, tally, UrlClient(origin, params, pattern), limits, progress, lambda: 0)
-    with connect(params) as cluster:
+    with connect(params, progress) as cluster:
         client = _PodClient(cluster, params, pattern)
         return _judge(origin, tally, client, limits, progress, lambda: cluster.requests)
 

@@ -45,7 +45,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         raise ClusterError(f"{name}: give 'host' or 'name' of the VirtualDestination", option="host")
     target = translation.Target(params.get("host"), params.get("port"), params.get("name"), params.get("namespace"))
     absent = params.get("wait_for") == "absent"
-    with connect(params) as cluster:
+    with connect(params, progress) as cluster:
         pods = Collection("v1", "Pod", params.get("namespace"))
         collections = [SERVICE_ENTRIES, WORKLOAD_ENTRIES, *([DESTINATION_RULES] if absent else [HTTP_ROUTES, pods])]
 

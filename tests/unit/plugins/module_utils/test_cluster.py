@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import socket
@@ -28,6 +29,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.errors import (
     Unreachable,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.kinds import Kind, known
+from ansible_collections.multicluster.gloo.plugins.module_utils.progress import Progress
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
 
@@ -295,3 +297,15 @@ def test_the_last_lines_of_a_container_are_read(fake: Any) -> None:
         assert cluster.logs("default", "p", "c", 2, previous=True) == "before\n"
         with pytest.raises(ClusterError, match=r"cluster1: Pod default/p: log of container other: .*waiting to start"):
             cluster.logs("default", "p", "other", 2)
+
+
+def test_what_is_tried_again_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    api, kubeconfig = fake
+    api.refuse("GET", "configmaps", 503, {"message": "etcdserver: leader changed"}, times=2)
+    monkeypatch.setattr(module, "Progress", functools.partial(Progress, every=0.0))
+    told: list[str] = []
+    with Cluster(kubeconfig, "fake", "cluster1", tell=told.append) as cluster:
+        cluster.list("v1", "ConfigMap", "default")
+    assert [line.partition(" (waited")[0] for line in told] == [
+        "cluster1: ConfigMap in default: etcdserver: leader changed"
+    ]
