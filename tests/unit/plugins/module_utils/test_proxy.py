@@ -445,15 +445,16 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
     stage.deployments = [copy.deepcopy(stage.controller), copy.deepcopy(stage.controller)]
     for number, deployment in enumerate(stage.deployments):
         deployment["metadata"].update(name=f"other-{number}", namespace=f"other-{number}")
+    for namesakes in filter(None, stage.parameters.values()):
+        namesakes += [{"metadata": {"namespace": namespace, "name": "params"}} for namespace in ("a", "b")]
     s = stage.situation()
     objects, shuffle = copy.deepcopy(s.objects), random.Random(seed).shuffle
-    for name, value in vars(objects).items():
-        if isinstance(value, list):
-            shuffle(value)
-            for obj in value:
-                shuffle((obj.get("status") or {}).get("conditions") or [])
-                shuffle((obj.get("spec") or {}).get("ports") or [])
-        assert name != "parameters" or all(one is None or isinstance(one, list) for one in value.values())
+    lists = [*vars(objects).values(), *objects.parameters.values()]
+    for one in (found for found in lists if isinstance(found, list)):
+        shuffle(one)
+        for obj in one:
+            shuffle((obj.get("status") or {}).get("conditions") or [])
+            shuffle((obj.get("spec") or {}).get("ports") or [])
     assert proxy.judge(Situation(objects, s.namespace, s.name, s.want)) == proxy.judge(s)
 
 
