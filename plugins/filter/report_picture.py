@@ -36,8 +36,8 @@ ROW = 26  # of an instance
 # Font size and the width of an average character. Wide enough for the fonts browsers come with.
 FONTS = {
     "name": (15, 10.2),
-    "title": (12, 8.2),
-    "fact": (12, 7.2),
+    "title": (12, 7.8),
+    "fact": (12, 6.9),
     "code": (10.5, 6.4),
     "count": (11, 7.6),
     "silent": (11, 7.6),
