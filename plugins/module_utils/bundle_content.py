@@ -123,6 +123,7 @@ class _Reader:
             progress(f"{name}: reading namespaces {', '.join(sorted(self.namespaces))}")
             here = [obj for obj in everywhere if obj["metadata"]["name"] in self.namespaces]
             here += [obj for namespace in sorted(self.namespaces) for obj in self._of_namespace(namespace)]
+            self.redaction.publish(obj["metadata"]["name"] for obj in [*everywhere, *own, *here])
             self._objects([*own, *here])
             self._releases(here)
             self._definitions()
@@ -179,9 +180,7 @@ class _Reader:
 
     def _releases(self, objects: list[Json]) -> None:
         rows = [helm_release(obj) for obj in objects if _is_release(obj)]
-        self._table(
-            "helm.json", sorted(rows, key=lambda row: (row["namespace"], row["name"], int(row["revision"] or 0)))
-        )
+        self._table("helm.json", sorted(rows, key=lambda row: (row["namespace"], row["name"], row["revision"])))
 
     def _definitions(self) -> None:
         """Versions of the chain's CRDs; their schemas are large and known."""
@@ -219,7 +218,6 @@ class _Reader:
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
             for container, previous in containers_with_logs(pod):
                 path = f"{self.cluster.name}/{namespace}/logs/{name}/{container}{'.previous' if previous else ''}.log"
-
                 written = self._attempt(
                     path, functools.partial(self.cluster.logs, namespace, name, container, self.log_lines, previous)
                 )

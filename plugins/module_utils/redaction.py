@@ -165,14 +165,15 @@ def _assigns(match: re.Match[str]) -> bool:
 
 
 class Redaction:
-    """Redacts the objects and texts of one bundle, and remembers what was hidden so that ``scrub`` finds it anywhere.
+    """Redacts what goes into one bundle, and remembers what was hidden so that ``scrub`` finds it anywhere."""
 
-    ``public``: words that stay although a Secret may hold them, such as names of clusters and namespaces.
-    """
-
-    def __init__(self, public: Iterable[str] = ()) -> None:
-        self._public = set(public)
+    def __init__(self) -> None:
+        self._public: set[str] = set()
         self._hidden: set[str] = set()
+
+    def publish(self, words: Iterable[str]) -> None:
+        """Words that stay although a Secret may hold them: names of clusters, namespaces and objects."""
+        self._public.update(words)
 
     # -- objects
 
@@ -272,7 +273,7 @@ class Redaction:
             parts += [match.group(3).strip("\\\"'") for match in _ASSIGNED.finditer(value) if _assigns(match)]
         for part in parts:
             # What its shape gives away needs no memory.
-            if len(part) >= 8 and part not in self._public and text(part) != REDACTED:
+            if len(part) >= 8 and text(part) != REDACTED:
                 self._hidden.add(part)
         return REDACTED
 
@@ -286,7 +287,7 @@ class Redaction:
     @functools.cached_property
     def _needles(self) -> list[str]:
         needles = set()
-        for value in self._hidden:
+        for value in self._hidden - self._public:
             raw = value.encode()
             needles |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
             needles |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}

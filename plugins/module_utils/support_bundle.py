@@ -58,7 +58,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         records = [_record(each, Content()) for each in clusters]
         text = f"a support bundle of {names} would be written to {path}"
         return {"changed": True, "msg": text, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
-    redaction = Redaction(public=[*(each["name"] for each in clusters), *(each["context"] for each in clusters)])
+    redaction = Redaction()
+    redaction.publish(each[key] for each in clusters for key in ("name", "context"))
     with ThreadPoolExecutor(_CLUSTERS_AT_ONCE) as pool:
         found = list(pool.map(lambda each: _collect(each, redaction, params, progress), clusters))
 
@@ -110,7 +111,11 @@ def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress:
         with connect({**each, "cluster": each["name"]}) as cluster:
             return collect(cluster, redaction, params["namespaces"], params["log_lines"], progress)
     except ClusterError as exc:
-        return Content(facts={"error": exc.msg}, left_out=[{"what": f"{each['name']}: everything", "reason": exc.msg}])
+        reason = exc.msg
+    except Exception as exc:
+        # A fault of ours in one cluster is no reason to have nothing of the others.
+        reason = f"{each['name']}: unexpected {type(exc).__name__}"
+    return Content(facts={"error": reason}, left_out=[{"what": f"{each['name']}: everything", "reason": reason}])
 
 
 def _record(each: Json, content: Content) -> Json:

@@ -178,7 +178,8 @@ def test_what_was_hidden_once_is_found_everywhere(value: str) -> None:
 
 
 def test_public_words_and_lines_of_files_are_no_secrets() -> None:
-    redaction = Redaction(public=["bookinfo-cluster"])
+    redaction = Redaction()
+    redaction.publish(["bookinfo-cluster"])
     content = f"replicas: 1\napiKey: {CANARY}\nnamespace: bookinfo-cluster\n"
     data = {"a": base64.b64encode(b"bookinfo-cluster").decode(), "b": base64.b64encode(content.encode()).decode()}
     redaction.object(obj("Secret", data=data))

@@ -81,6 +81,8 @@ def plant(api: Any) -> None:
         api.write("v1", "events", namespace, event)
     destination = {"metadata": {"name": "vd"}, "spec": {"hosts": ["a.example"]}, "status": {}}
     api.write("networking.gloo.solo.io/v2", "virtualdestinations", "bookinfo", destination)
+    account = {"metadata": {"name": "a"}, "data": {"namespace": b64("gloo-mesh"), "app": b64("gloo-mesh-agent")}}
+    api.write("v1", "secrets", "gloo-mesh", account)
     api.write("example.org/v1", "others", "bookinfo", {"metadata": {"name": "o"}})
 
 
@@ -124,6 +126,9 @@ def test_no_secret_is_anywhere_in_the_archive(mgmt: Any, tmp_path: Path) -> None
 def test_what_diagnoses_is_in_the_archive(mgmt: Any, tmp_path: Path) -> None:
     result, files = made(tmp_path, mgmt[1])
     assert result["changed"] is True
+    # names stay names although a Secret holds them
+    assert b'"namespace": "gloo-mesh"' in files["c1/gloo-mesh/Pod.yaml"]
+    assert b'"app": "gloo-mesh-agent"' in files["c1/gloo-mesh/Pod.yaml"]
     assert b"istiod:15012" in files["c1/gloo-mesh/Pod.yaml"]
     assert b'"keys": [\n    "note",\n    "token"\n  ]' in files["c1/gloo-mesh/Secret.yaml"]
     assert json.loads(files["c1/helm.json"])["version"] == "2.9.0"
