@@ -152,25 +152,26 @@ def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callab
 
 def _told_by_logs(place: Place, found: Situation) -> health_logs.Cause | None:
     """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
-    sources: list[tuple[Json, str, Any]] = []
+    sources: list[tuple[Json, str, Any, str]] = []
     if found.deployment is None and found.controller is not None:
-        sources += [(pod, "", health_logs.CONTROLLER) for pod in _pods_of(place.facts, found.controller)]
+        sources += [(pod, "", health_logs.CONTROLLER, "") for pod in _pods_of(place.facts, found.controller)]
     for pod in found.current_pods if found.deployment else ():
         names = [c.get("name") for c in spec(pod).get("containers") or ()]
         if not is_ready(pod) and "istio-proxy" in names:
             istio = place.facts.istiod or {}
             planes = [d for d in place.facts.of("Deployment") if meta(d).get("namespace") == istio.get("namespace")]
-            sources += [
-                (p, "discovery", health_logs.REFUSED) for d in planes for p in _pods_of(place.facts, d) if _is_istiod(p)
-            ]
-            sources.append((pod, "istio-proxy", health_logs.CERTIFICATES))
-    for pod, container, patterns in sources:
+            # istiod's log names no Pod: what it said before this one was there is about another.
+            born = str(meta(pod).get("creationTimestamp") or "")
+            servers = [p for d in planes for p in _pods_of(place.facts, d) if _is_istiod(p)]
+            sources += [(p, "discovery", health_logs.REFUSED, born) for p in servers]
+            sources.append((pod, "istio-proxy", health_logs.CERTIFICATES, ""))
+    for pod, container, patterns, since in sources:
         try:
             name = container or str(spec(pod)["containers"][0]["name"])
             text = place.world.probes.log(place.cluster, meta(pod)["namespace"], meta(pod)["name"], name)
         except Unread:
             continue
-        cause = health_logs.cause(text, patterns)
+        cause = health_logs.cause(text, patterns, since)
         if cause:
             return cause
     return None

@@ -119,9 +119,17 @@ OPERATOR: tuple[Pattern, ...] = (
 )
 
 
-def cause(text: str, patterns: Sequence[Pattern]) -> Cause | None:
-    """What the log says last that matters; None when that is good, or nothing."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | None:
+    """What the log says last that matters; None when that is good, or nothing.
+
+    since: RFC 3339, whole seconds, of UTC; what a line with an earlier time at its start says is about something past.
+    """
     for line in reversed(text.splitlines()[-LINES:]):
+        if since and _TIME.match(line) and line < since.rstrip("Z"):
+            return None
         for pattern in patterns:
             if re.search(pattern.text, line, re.IGNORECASE):
                 return None if pattern.good else Cause(quote(line), pattern.hint)

@@ -89,3 +89,17 @@ def test_a_quoted_line_is_one_short_line() -> None:
     assert found is not None
     assert "\x1b" not in found.line
     assert len(found.line) <= health_logs.EXCERPT
+
+
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ("2026-01-01T10:59:59.999999Z\t", False),
+        ("2026-01-01T11:00:00.000001Z\t", True),
+        ("2026-01-01T11:00:00Z ", True),
+        ("[no time] ", True),
+    ],
+)
+def test_what_was_said_before_is_about_something_else(time: str, told: bool) -> None:
+    text = f'{time}error: client claims to be in cluster "a"\n2026-01-01T12:00:00Z\tinfo: pushing\n'
+    assert (health_logs.cause(text, CERTIFICATES, "2026-01-01T11:00:00Z") is not None) is told
