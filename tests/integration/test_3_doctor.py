@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -107,6 +108,7 @@ def test_the_broken_link_and_no_other_is_the_first(site: Site, fault: Fault) -> 
     first = found["first"] or {}
     expected = (fault.check, named(site, fault.cluster), fault.verdict)
     assert (first.get("id"), first.get("cluster"), first.get("verdict")) == expected, "\n".join(wrong(found))
+    assert re.search(fault.says, f"{first['seen']} {first['hint']}")
     assert first["hint"] and first["doc"] == f"docs/doctor.md#{fault.check}"
     failed = {row["id"] for row in found["checks"] if row["verdict"] == "failed"}
     assert failed <= {fault.check}, "\n".join(wrong(found))

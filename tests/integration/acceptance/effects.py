@@ -141,3 +141,13 @@ def resolves_by_dns(site: Site) -> bool:
     """What the VirtualDestination became in the gateway's cluster."""
     found = site.get(site.gateway_cluster, "/apis/networking.istio.io/v1/namespaces/bookinfo/serviceentries")
     return [entry["spec"]["resolution"] for entry in (found or {}).get("items", [])] == ["DNS"]
+
+
+def bootstrap_has(text: str) -> Effect:
+    """What Envoy of the gateway's Pods reads at its start."""
+
+    def shows(site: Site) -> bool:
+        config = there(site, site.gateway_cluster, "/api/v1/namespaces/gloo-system/configmaps/http")
+        return any(text in value for value in config["data"].values())
+
+    return shows

@@ -1,6 +1,7 @@
 """Known failures made on a site that works, each with the check of the doctor that has to fail first.
 
-A fault changes one thing and knows how to take it back; `shows` tells when its effect is there to be seen.
+A fault changes one thing and knows how to take it back; `shows` tells when its effect is there to be seen. Those that
+no lab can play are made of plain objects in tests/unit/plugins/module_utils/test_health_faults.py.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from acceptance.effects import (
     MESH_CONTROLLER,
     Effect,
     at_once,
+    bootstrap_has,
     condition,
     connected,
     gone,
@@ -58,6 +60,7 @@ from acceptance.effects import (
     state,
     workspace,
 )
+from acceptance.eyes import GATEWAY_PODS
 from acceptance.site import Site, wait_until
 from lab.api import ApiError
 from lab.gloo_mesh_relay import cacerts, client_secret, mesh_root, relay_secrets
@@ -77,13 +80,17 @@ def settings(site: Site) -> str:
     return f"/apis/admin.gloo.solo.io/v2/namespaces/gloo-mesh-config/workspacesettings/{site.management}"
 
 
+OTHER_BOOTSTRAP = "/stats?filter=nothing"
 unresolved = condition(ROUTE, "ResolvedRefs", "False")
 OTHER = relay_secrets("gloo-mesh")  # of a management server that is not there any more
 
 
 @dataclass(frozen=True)
 class Fault:
-    """numbers: the known failures it is one of; check: the first that fails, in the cluster of this role."""
+    """numbers: the known failures of docs/doctor.md it is one of.
+
+    check: the first that fails, in the cluster of this role; says: what has to be told of it, a regular expression.
+    """
 
     name: str
     numbers: tuple[int, ...]
@@ -92,6 +99,7 @@ class Fault:
     check: str
     cluster: str
     verdict: str = "failed"
+    says: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -131,7 +139,9 @@ def another_root(site: Site) -> Undo:
 
 def _shared_root_again(site: Site, cluster: str) -> None:
     """Gloo Mesh issues cacerts anew; who is older than it is restarted as after a first one, istiod before the rest."""
-    site.delete(cluster, f"{SECRETS.format('istio-system')}/cacerts")
+    path = f"{SECRETS.format('istio-system')}/cacerts"
+    site.delete(cluster, path)
+    wait_until(lambda: site.get(cluster, path) is not None, "cacerts issued anew", 30)
     told = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
     change = {"spec": {"template": {"metadata": {"annotations": told}}}}
     for namespace in ("istio-system", "bookinfo", "istio-eastwest"):
@@ -141,6 +151,19 @@ def _shared_root_again(site: Site, cluster: str) -> None:
             site.patch(cluster, path, change)
         for path in paths:
             wait_until(functools.partial(rolled_out("remote", path), site), f"{path} restarted", 60)
+
+
+def bootstrap_changed(site: Site) -> Undo:
+    """Envoy reads its bootstrap once: after the way back, too, only a new Pod has it."""
+    stats = {"statsRoutePrefixRewrite": OTHER_BOOTSTRAP}
+    undo = patched(site, site.gateway_cluster, PARAMETERS, {"spec": {"kube": {"stats": stats}}})
+
+    def undo_and_restart() -> None:
+        undo()
+        wait_until(lambda: not bootstrap_has(OTHER_BOOTSTRAP)(site), "the former bootstrap", 30)
+        site.delete(site.gateway_cluster, GATEWAY_PODS)
+
+    return undo_and_restart
 
 
 def untrusted_gateway_namespace(site: Site) -> Undo:
@@ -167,6 +190,11 @@ def untrusted_gateway_namespace(site: Site) -> Undo:
 def stale_client(site: Site) -> dict[str, bytes]:
     """What an agent was given by the other installation."""
     return client_secret(site.remote_cluster, OTHER["relay-tls-signing-secret"])
+
+
+def another_server(site: Site) -> dict[str, bytes]:
+    """The certificate of a server with another name, as a load balancer that ends TLS would show it."""
+    return {"tls.crt": relay_secrets("elsewhere")["relay-server-tls-secret"]["tls.crt"]}
 
 
 def renamed_port(spec: Json) -> Json:
@@ -279,6 +307,15 @@ FAULTS = (
         "relay-authority",
         "remote",
     ),
+    Fault(
+        "another server's certificate at the relay",
+        (22,),
+        secret_data("management", "gloo-mesh", "relay-server-tls-secret", another_server),
+        connected(0),
+        "agent-connected",
+        "gateway",
+        says=r"x509: certificate is valid for .*elsewhere.*relay\.authority",
+    ),
     # Istio
     Fault(
         "Istio version that does not exist",
@@ -344,6 +381,14 @@ FAULTS = (
         "warning",
     ),
     Fault(
+        "no Pod behind the destination in one cluster",
+        (14,),
+        scaled_to_0("remote", APPS.format("bookinfo", "reviews-v3")),
+        no_replica("remote", APPS.format("bookinfo", "reviews-v3")),
+        "backends",
+        "remote",
+    ),
+    Fault(
         "Workspace without the namespace of the destination",
         (18,),
         changed("management", workspace, {"spec": {"workloadClusters": ONLY_CONFIG}}),
@@ -353,7 +398,7 @@ FAULTS = (
     ),
     Fault(
         "other clusters known by host name only",
-        (14, 29),
+        (29,),
         changed("management", settings, {"spec": {"options": {"eastWestGateways": BY_HOST_NAME}}}),
         resolves_by_dns,
         "service-entry",
@@ -369,6 +414,14 @@ FAULTS = (
         "gateway-version",
         "gateway",
         "warning",
+    ),
+    Fault(
+        "controller scaled to 0",
+        (9,),
+        scaled_to_0("gateway", CONTROLLER),
+        no_replica("gateway", CONTROLLER),
+        "gateway-controller",
+        "gateway",
     ),
     Fault("auto mTLS off", (1,), auto_mtls_off, proxy_containers(1), "gateway-switches", "gateway"),
     Fault(
@@ -398,7 +451,7 @@ FAULTS = (
     ),
     Fault(
         "Gateway without its parameters",
-        (9,),
+        (3,),
         changed("gateway", GATEWAY, {"spec": {"infrastructure": None}}),
         proxy_stuck,
         "gateway-istiod-address",
@@ -427,6 +480,15 @@ FAULTS = (
         gone("gateway", ROOT_CERT),
         "gateway-istiod",
         "gateway",
+    ),
+    Fault(
+        "bootstrap changed under a running proxy",
+        (9,),
+        bootstrap_changed,
+        bootstrap_has(OTHER_BOOTSTRAP),
+        "gateway-bootstrap",
+        "gateway",
+        "warning",
     ),
     Fault(
         "image nobody has",
