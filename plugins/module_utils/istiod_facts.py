@@ -76,15 +76,17 @@ def cluster_id(plane: Plane, seen: Seen) -> Fact:
     container = plane.container
     if container is not None and plane.deployment is not None:
         title = f"Deployment {where(plane.deployment)}"
-        argument = flag(container, "clusterID")
-        if argument:
-            return Fact(argument, f"{title}, argument --clusterID", CERTAIN)
-        is_set, value = env(container, "CLUSTER_ID")
-        if value:
-            return Fact(value, f"{title}, env CLUSTER_ID", CERTAIN)
-        if is_set and value is None:
-            return second_hand or Fact(None, f"{title}, env CLUSTER_ID comes from elsewhere (valueFrom)", UNKNOWN)
-        if not is_set and container.get("envFrom"):
+        # Set to nothing is set: an empty argument hides the env, and istiod then takes its default.
+        for place, (is_set, value) in (
+            ("argument --clusterID", flag(container, "clusterID")),
+            ("env CLUSTER_ID", env(container, "CLUSTER_ID")),
+        ):
+            if is_set and value is None:
+                return second_hand or Fact(None, f"{title}, {place} comes from elsewhere (valueFrom)", UNKNOWN)
+            if is_set:
+                empty = "" if value else " is empty: istiod's default"
+                return Fact(value or _DEFAULT_CLUSTER_ID, f"{title}, {place}{empty}", CERTAIN)
+        if container.get("envFrom"):
             return second_hand or Fact(
                 _DEFAULT_CLUSTER_ID, f"{title} sets no CLUSTER_ID, unless its envFrom does", GUESS
             )

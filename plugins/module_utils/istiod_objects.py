@@ -27,6 +27,8 @@ XDS_PORT = 15012
 WEBHOOK_PORT = 15017
 
 _SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
+#: `$$` stands for a dollar sign, `$(NAME)` for an environment variable
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
@@ -123,38 +125,39 @@ def discovery_container(deployment: Object) -> Object | None:
     return None
 
 
-def flag(container: Object, name: str) -> str | None:
-    """Value of a command line flag in either spelling; the last one given counts."""
+def flag(container: Object, name: str) -> tuple[bool, str | None]:
+    """(is the command line flag given, its value) in either spelling; the last one counts, values are as in `env`."""
     found: str | None = None
-    words = words_of(container)
+    is_given, words = False, words_of(container)
     for position, word in enumerate(words):
         if word.startswith(f"--{name}="):
-            found = word.split("=", 1)[1]
+            is_given, found = True, word.split("=", 1)[1]
         elif word == f"--{name}" and position + 1 < len(words):
-            found = words[position + 1]
-    return found
+            is_given, found = True, words[position + 1]
+    return is_given, None if found is None else _expanded(found, _environment(container))
 
 
 def env(container: Object, name: str) -> tuple[bool, str | None]:
-    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here.
+    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here."""
+    known = _environment(container)
+    return name in known, known.get(name)
 
-    Of duplicates the kubelet keeps the last; `$(OTHER)` is expanded from what stands before it.
-    """
+
+def _environment(container: Object) -> dict[str, str | None]:
+    """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
     known: dict[str, str | None] = {}
     for entry in container.get("env") or []:
         known[str(entry.get("name"))] = (
             None if "valueFrom" in entry else _expanded(str(entry.get("value") or ""), known)
         )
-    return name in known, known.get(name)
+    return known
 
 
 def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
-    for other in re.findall(r"(?<!\$)\$\(([^)]+)\)", text):
-        value = known.get(other)
-        if value is None:
-            return None
-        text = text.replace(f"$({other})", value)
-    return text
+    """The text as the kubelet hands it over; None when it refers to what cannot be read here."""
+    if any(name and known.get(name) is None for name in _REFERENCE.findall(text)):
+        return None
+    return _REFERENCE.sub(lambda found: str(known[found[1]]) if found[1] else "$", text)
 
 
 def image_version(image: str) -> str | None:

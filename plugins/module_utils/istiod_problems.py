@@ -15,6 +15,7 @@ from .istiod_objects import (
     dig,
     discovery_address,
     env,
+    flag,
     injected_settings,
     key_of,
     labels_of,
@@ -71,7 +72,7 @@ def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
     if not plane.services and not plane.remotes and "services" not in seen.unread:
         yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; install its Service again"
     entries = [e for e in (plane.container or {}).get("env") or [] if e.get("name") == "CLUSTER_ID"]
-    if len({str(entry) for entry in entries}) > 1:
+    if len({str(entry) for entry in entries}) > 1 and not flag(plane.container or {}, "clusterID")[0]:
         value = env(plane.container or {}, "CLUSTER_ID")[1]
         counts = value if value is not None else "one that comes from elsewhere (valueFrom)"
         yield f"{title} sets CLUSTER_ID {len(entries)} times; the last one counts: {counts}"

@@ -64,6 +64,11 @@ ELSEWHERE = {"name": "CLUSTER_ID", "valueFrom": {"configMapKeyRef": {"name": "x"
         (["--clusterID=from-arg"], [CLUSTER], "by-values", "from-arg", "certain"),
         (["--clusterID", "from-arg"], [CLUSTER], "by-values", "from-arg", "certain"),
         (["--clusterID=a", "--clusterID=b"], [], "", "b", "certain"),
+        (["--clusterID="], [CLUSTER], "by-values", "Kubernetes", "certain"),
+        (["--clusterID=$(CLUSTER_ID)"], [CLUSTER], "by-values", "by-env", "certain"),
+        (["--clusterID", "c-$(CLUSTER_ID)"], [ELSEWHERE], "by-values", "by-values", "likely"),
+        (["--clusterID=$$(CLUSTER_ID)$"], [ELSEWHERE], "", "$(CLUSTER_ID)$", "certain"),
+        (["--clusterID=$(FROM_ENV_FROM)"], [CLUSTER], "", None, "unknown"),
         (["--clusterAliases=x=y"], [], "", "Kubernetes", "certain"),
         ([], [], "by-values", "Kubernetes", "certain"),
         ([], [{"name": "CLUSTER_ID"}], "by-values", "Kubernetes", "certain"),
@@ -101,6 +106,8 @@ def test_the_same_duplicate_twice_is_no_problem_another_is() -> None:
     assert istiod.discover(mesh.objects())["problems"] == []
     mesh.container["env"] = [CLUSTER, ELSEWHERE]
     assert "counts: one that comes from elsewhere" in istiod.discover(mesh.objects())["problems"][0]
+    mesh.container["args"].append("--clusterID=by-env")  # then none of them counts
+    assert istiod.discover(mesh.objects())["problems"] == []
 
 
 def test_injected_pods_with_another_cluster_id_than_istiod_accepts_are_told() -> None:
