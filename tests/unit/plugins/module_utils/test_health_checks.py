@@ -129,11 +129,6 @@ def _switch(place: int, value: str = "false") -> Callable[[Any], None]:
     return _set("c1", "Deployment", "gloo-gateway", f"spec.template.spec.containers.0.env.{place}.value", value)
 
 
-def _crd(bundle: str) -> Json:
-    told = {"gateway.networking.k8s.io/bundle-version": bundle}
-    return health_site.obj("CustomResourceDefinition", "gateways.gateway.networking.k8s.io", meta={"annotations": told})
-
-
 def _ref(key: str, value: Any) -> Callable[[Any], None]:
     return _set("c1", "HTTPRoute", "r", f"spec.rules.0.backendRefs.0.{key}", value)
 
@@ -169,7 +164,6 @@ _LOCALITY = health_site.obj(
         "trafficPolicy": {"outlierDetection": {}, "loadBalancer": {"localityLbSetting": {"enabled": True}}},
     },
 )
-_SELECTS_NOTHING = {"selector": {"labels": {"istio": "nobody"}}}
 _FALSE = [
     {"type": "Ready", "status": "False", "reason": "Licence", "message": "no licence given", "observedGeneration": 1}
 ]
@@ -376,16 +370,6 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         _set("mgmt", "WorkspaceSettings", "ws", "status.numSelectedEastWestGateways", 0),
         ("0 east-west gateways in 2",),
     ),
-    (
-        "east-west-selected",
-        "mgmt",
-        "failed",
-        _both(
-            _set("mgmt", "WorkspaceSettings", "ws", "spec.options", {"eastWestGateways": [_SELECTS_NOTHING]}),
-            _set("mgmt", "WorkspaceSettings", "ws", "status.numSelectedEastWestGateways", 0),
-        ),
-        ("0 east-west gateways in 2", "options.eastWestGateways"),
-    ),
     ("backing-service", "c2", "failed", _drop("c2", "Service", "reviews"), ("app=reviews run in app",)),
     (
         "backing-service",
@@ -468,7 +452,6 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         lambda s: s.absent["c1"].update(("GatewayClass", "Gateway", "HTTPRoute")),
         ("does not serve",),
     ),
-    ("gateway-api", "c1", "warning", _add("c1", "CustomResourceDefinition", _crd("v1.0.0")), ("v1.0.0", "newer CRDs")),
     ("gateway", "c1", "failed", _drop("c1", "Gateway", "http"), ("Gateway edge/http does not exist",)),
     (
         "gateway-class",
