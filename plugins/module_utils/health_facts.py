@@ -285,7 +285,7 @@ def standing(obj: Json | None, named: str) -> Finding:
 def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
     """Everything of one cluster. An API server that does not answer, or no one, is a fact too."""
     try:
-        version, uid = cluster.version(), cluster.uid()
+        version, uid = cluster.version(), _uid(cluster)
     except ClusterError as exc:
         return Facts(cluster.name, role, gateway, server=cluster.server, unreachable=exc.msg)
     lists: dict[str, Sequence[Json]] = {}
@@ -330,6 +330,16 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
         except (Forbidden, NotServed) as exc:
             unread[name] = f"Secret {namespace}/{name} may not be read: {exc.facts.get('reason') or exc.msg}"
     return Facts(**{**_fields(facts), "secrets": secrets})
+
+
+def _uid(cluster: Cluster) -> str:
+    """The cluster's UID, "" where this user may not read it; without valid credentials nothing can be read."""
+    try:
+        return cluster.uid()
+    except Forbidden as exc:
+        if exc.facts.get("code") == 401:
+            raise
+        return ""
 
 
 def _fields(facts: Facts) -> Json:

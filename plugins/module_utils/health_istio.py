@@ -27,7 +27,7 @@ from .health_facts import (
     title,
     title_of,
 )
-from .health_mesh import management, workloads
+from .health_mesh import management, own_name, workloads
 from .readiness import judge, load_balancer_address
 from .workloads import has_sidecar, is_ready, living, within
 
@@ -89,11 +89,11 @@ def _istiod(place: Place) -> Finding:
 
 def _cluster_id(place: Place) -> Finding:
     record = place.facts.istiod or {}
-    found = record.get("cluster_id")
+    found, registered = record.get("cluster_id"), own_name(place.facts)
     if not found:
         raise Unread("neither istiod's Deployment nor its injector tell the cluster ID")
-    if found != place.cluster:
-        return warning(f"istiod's cluster ID is {found}, the cluster is registered as {place.cluster}")
+    if found != registered:
+        return warning(f"istiod's cluster ID is {found}, the cluster is registered as {registered}")
     return ok(f"cluster ID {found}")
 
 
@@ -150,6 +150,7 @@ def _fresh(place: Place) -> Finding:
         f"{meta(pod)['namespace']}/{meta(pod)['name']}"
         for pod in place.facts.of("Pod")
         if not meta(pod).get("deletionTimestamp")
+        and status(pod).get("phase") == "Running"
         and (has_sidecar(pod) or labels_of(pod).get("app") == "istiod")
         and seconds(meta(pod).get("creationTimestamp")) < made
     ]
@@ -231,7 +232,8 @@ def _east_west_address(place: Place) -> Finding:
                 f"{named} has the host name {address}: gateways leave out endpoints that are no IP address",
                 "give it an IP address, or set hostInfoOverrides in the WorkspaceSettings", named,
             )  # fmt: skip
-    return ok(", ".join(east_west_addresses(place.world, place.facts)))
+    found = [load_balancer_address(service) for service in east_west(place.world, place.facts)]
+    return ok(f"at {', '.join(found)}")
 
 
 def _east_west_selected(place: Place) -> Finding:

@@ -71,6 +71,8 @@ def _reach(place: Place) -> Finding:
 
 
 def _distinct(place: Place) -> Finding:
+    if not place.facts.uid:
+        raise Unread("Namespace kube-system, whose UID tells clusters apart, may not be read")
     same = [f.name for f in place.world.clusters if f.uid == place.facts.uid and f.name != place.cluster]
     if same:
         return failed(f"{place.cluster} and {', '.join(same)} are one cluster (UID {place.facts.uid} of kube-system)")

@@ -13,7 +13,7 @@ from typing import Any
 from . import istiod, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
-from .health_mesh import accepted, workloads
+from .health_mesh import accepted, own_name, workloads
 from .istiod_objects import discovery_container, env
 from .readiness import pod_trouble
 from .workloads import has_sidecar, is_ready, living, within
@@ -62,7 +62,7 @@ def backing_services(destination: Destination, facts: Facts) -> list[Json]:
         if within(selector.get("labels") or {}, labels_of(service))
         and selector.get("name") in (None, "", meta(service).get("name"))
         and selector.get("namespace") in (None, "", meta(service).get("namespace"))
-        and selector.get("cluster") in (None, "", facts.name)
+        and selector.get("cluster") in (None, "", own_name(facts))
     ]
     return sorted(
         found, key=lambda s: (str(meta(s).get("creationTimestamp")), meta(s).get("namespace"), meta(s)["name"])

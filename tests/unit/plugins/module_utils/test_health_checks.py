@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.multicluster.gloo.plugins.module_utils import health, health_info, health_table, proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.health_gateway import PROXY_CHECKS
@@ -726,6 +728,41 @@ def test_a_log_is_read_only_where_no_object_tells() -> None:
     first = walked(site)["first"]
     assert first["id"] == "gateway-istiod-address"
     assert "client claims" not in first["seen"]
+
+
+@st.composite
+def mutilated(draw: st.DrawFn) -> Any:
+    """The site with parts of it gone, refused or not served, as a cluster in the middle of anything may be."""
+    site = Site()
+    if draw(st.booleans()):
+        site.data = None
+    for cluster, kinds in site.clusters.items():
+        for kind, objects in kinds.items():
+            fate = draw(st.sampled_from(["stays"] * 6 + ["gone", "refused", "absent", "cut", "cut"]))
+            if fate == "gone":
+                objects.clear()
+            elif fate == "refused":
+                site.unread[cluster][kind] = "Forbidden"
+            elif fate == "absent":
+                site.absent[cluster].add(kind)
+            elif fate == "cut" and objects:
+                found = draw(st.sampled_from(objects))
+                part = draw(st.sampled_from(["spec", "status", "data", "labels"]))
+                (found["metadata"] if part == "labels" else found).pop(part, None)
+        for name in list(site.secrets[cluster]):
+            if draw(st.integers(0, 9)) == 0:
+                site.secrets[cluster][name] = None
+    return site
+
+
+@given(mutilated())
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_whatever_is_missing_the_walk_comes_to_its_end_and_says_what_to_do(site: Any) -> None:
+    found = walked(site)
+    for row in found["checks"]:
+        assert row["seen"] or row["object"]
+        assert bool(row["hint"]) is (row["verdict"] in ("warning", "failed")), row
+        assert row["doc"].startswith("docs/doctor.md#")
 
 
 # -- documentation ---------------------------------------------------------------------------------------------------

@@ -170,6 +170,17 @@ def test_what_may_not_be_read_is_said(served: Served, path: str, id: str) -> Non
     assert health["verdict"] == "ok"
 
 
+@pytest.mark.parametrize(("code", "verdicts"), [(401, {"failed"}), (403, {"ok"})])
+def test_without_rights_there_is_less_to_say_and_without_credentials_nothing(
+    served: Served, code: int, verdicts: set[str]
+) -> None:
+    status = {"reason": "Forbidden", "message": 'namespaces "kube-system" is forbidden: User x cannot get'}
+    served.apis["c2"].refuse("GET", "/namespaces/kube-system", code, status, times=9)
+    rows = [row for row in served.run()["health"]["checks"] if row["cluster"] == "c2"]
+    assert {row["verdict"] for row in rows if row["id"] == "reach"} == verdicts
+    assert {row["verdict"] for row in rows if row["id"] == "distinct"} == {"skipped"}
+
+
 def test_the_log_of_an_agent_that_is_not_connected_is_quoted(served: Served) -> None:
     line = "x509: certificate signed by unknown authority; token=s3cr3t-canary"
     served.apis["c2"].logs["gloo-mesh", "gloo-mesh-agent-1", "gloo-mesh-agent", False] = line
