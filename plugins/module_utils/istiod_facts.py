@@ -203,7 +203,7 @@ def _ready(plane: Plane, seen: Seen) -> Fact:
         return Fact(False, "no Service: proxies cannot reach it", CERTAIN)
     host = external_name(service)
     if host is not None:
-        if service_of(host):
+        if service_of(host) and service_of(host) not in seen.service_keys:
             return Fact(False, f"Service {where(service)} is another name for {host}, which does not exist", LIKELY)
         return Fact(None, f"Service {where(service)} stands for {host}: whether it answers is not known here", UNKNOWN)
     if "endpointslices" in seen.unread:

@@ -208,13 +208,15 @@ def _assign_services(planes: list[Plane], seen: Seen) -> None:
             plane.services.append(service)
         if not serving and "istio.io/tag" not in labels_of(service):
             alone.append(service)
-    for service in alone:
+    # Other names come last, when the Services they may stand for have their planes.
+    for service in sorted(alone, key=lambda s: external_name(s) is not None):
         if selector_of(service):
             if named_as_istiod(service):
                 plane_of(service).dead.append(service)
-        elif service_of_address(external_name(service)) in seen.service_keys:
-            continue  # another name for a Service that is looked at itself
-        elif made_for_remote(service) or key_of(service) in told:
+            continue
+        known = {key_of(s) for plane in planes for s in plane.own_services}
+        is_alias = service_of_address(external_name(service)) in known
+        if not is_alias and (made_for_remote(service) or key_of(service) in told):
             plane_of(service).remotes.append(service)
 
 

@@ -147,6 +147,20 @@ def remote_by_name() -> Objects:
     return of_remote(mesh, mesh.remote("istiod.primary.example.test"))
 
 
+@situation([row(**REMOTE, ready=None)])
+def remote_by_name_of_a_gateway_in_this_cluster() -> Objects:
+    mesh, labels = Istiod(), {"istio": "eastwestgateway"}
+    gateway = labelled("istio-ew", "eastwest", labels, spec={"ports": [{"port": 15012}], "selector": labels})
+    remote = of_remote(mesh, mesh.remote("eastwest.istio-ew.svc.cluster.local"))
+    return joined(remote, {"services": [gateway], "endpointslices": [endpoints_of(gateway, "10.0.0.7")]})
+
+
+@situation([row(**REMOTE, ready=False)])
+def remote_by_name_of_a_service_that_is_gone() -> Objects:
+    mesh = Istiod()
+    return of_remote(mesh, mesh.remote("eastwest.istio-ew.svc.cluster.local"))
+
+
 @situation(
     [row("1-22", **REMOTE)],
     "discoveryAddress istiod.istio-system.svc:15012 names a Service that does not exist; use istiod-1-22.istio-system",
