@@ -136,9 +136,13 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
             f"(revisions: {', '.join(revisions)}){carried}"
         )
     if len(default) > 1:
-        names = ", ".join("/".join(filter(None, (p.namespace, p.name))) for p in default)
+        names = ", ".join(map(_title, default))
         yield f"several injectors answer to label istio-injection=enabled ({names}): it is chance which one injects"
-    served = {*revisions, *(tag for record in facts for tag in record["tags"].value)}
+    tagged = [tag for record in facts for tag in record["tags"].value]
+    for tag in sorted({tag for tag in tagged if tagged.count(tag) > 1}):
+        names = ", ".join(_title(p) for p, record in zip(planes, facts, strict=True) if tag in record["tags"].value)
+        yield f"tag {tag} leads to several istiods ({names}): its webhooks and Services have to name one revision"
+    served = {*revisions, *tagged}
     for webhook in seen.webhooks:
         tag, revision = labels_of(webhook).get("istio.io/tag"), labels_of(webhook).get("istio.io/rev")
         if tag and revision not in revisions:
@@ -147,6 +151,10 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
         wanted = labels_of(namespace).get("istio.io/rev")
         if wanted and wanted not in served and "istio-injection" not in labels_of(namespace) and planes:
             yield f"Namespace {where(namespace)} asks for revision {wanted}, which no istiod serves"
+
+
+def _title(plane: Plane) -> str:
+    return "/".join(filter(None, (plane.namespace, plane.name)))
 
 
 def _left_over(planes: list[Plane], seen: Seen) -> Iterator[str]:

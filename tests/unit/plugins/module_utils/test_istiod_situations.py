@@ -92,6 +92,16 @@ def two_revisions_with_tags() -> Objects:
     return joined(new.objects(), old.objects(), {"namespaces": [namespace("bookinfo", rev="canary")]})
 
 
+@situation(
+    [row("1-27", tags=["prod"]), row("1-28", tags=["prod"])],
+    "tag prod leads to several istiods (istio-system/istiod-1-27, istio-system/istiod-1-28)",
+    NO_DEFAULT,
+)
+def tag_moved_without_its_service() -> Objects:
+    old, new = Istiod("1-27").tag("prod", service=True), Istiod("1-28").tag("prod")
+    return joined(old.objects(mutatingwebhookconfigurations=old.webhooks[:1]), new.objects())
+
+
 @situation([row(), row("1-27", tags=["default"])])
 def default_tag_moved_away_from_the_unrevisioned_one() -> Objects:
     return joined(Istiod().deactivated().objects(), Istiod("1-27").tag("default", service=True).objects())
