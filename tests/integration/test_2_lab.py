@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
+
+import pytest
 
 from acceptance.breakages import APPS
+from acceptance.changes import named, there
 from acceptance.eyes import gateway_url, healthy
 from acceptance.site import REPO, Site, wait_until
 from lab import paths, processes
+from lab.api import ApiError
 from lab.clusters import ControlPlane
 
 BUDGET = 2.0  # seconds until traffic follows a change, on a machine with nothing else to do
@@ -109,14 +115,15 @@ def _answers_forwarded(site: Site) -> bool:
         return False
 
 
-def _kubectl(site: Site, namespace: str) -> tuple[str, ...]:
-    return ("exec", "--", "kubectl", "--context", site.gateway_cluster, "--namespace", namespace)
+def _kubectl(site: Site, namespace: str, cluster: str = "") -> tuple[str, ...]:
+    return ("exec", "--", "kubectl", "--context", cluster or site.gateway_cluster, "--namespace", namespace)
 
 
 @contextmanager
-def _forwarded(site: Site, target: str, port: int) -> Iterator[str]:
+def _forwarded(site: Site, target: str, port: int, cluster: str = "", namespace: str = "gloo-system") -> Iterator[str]:
     """URL of a free local port that kubectl forwards to `target`."""
-    command = [sys.executable, "-m", "lab", *_kubectl(site, "gloo-system"), "port-forward", target, f":{port}"]
+    kubectl = _kubectl(site, namespace, cluster)
+    command = [sys.executable, "-m", "lab", *kubectl, "port-forward", target, f":{port}"]
     with subprocess.Popen(command, cwd=REPO, env=site.environment(), stdout=subprocess.PIPE, text=True) as forward:
         try:
             assert forward.stdout is not None
@@ -125,6 +132,44 @@ def _forwarded(site: Site, target: str, port: int) -> Iterator[str]:
             yield f"http://{line.split()[2]}"
         finally:
             forward.terminate()
+
+
+@pytest.mark.parametrize(
+    ("role", "namespace", "app", "says"),
+    [
+        ("management", "gloo-mesh", "app=gloo-mesh-mgmt-server", r'relay client of cluster \\"[\w-]+\\" connected'),
+        ("remote", "gloo-mesh", "app=gloo-mesh-agent", r"connected to relay server 127\."),
+        ("remote", "gloo-mesh", "app.kubernetes.io/name=gloo-operator", r"managed-istio: SUCCEEDED"),
+        ("gateway", "gloo-system", "app.kubernetes.io/name=gloo-gateway", r"Gateway gloo-system/http: reconciled"),
+        ("remote", "istio-system", "app=istiod", r"\binfo\b"),
+    ],
+    ids=["management server", "agent", "operator", "gateway controller", "istiod"],
+)
+def test_logs_end_with_what_was_said_last(deployed: Site, role: str, namespace: str, app: str, says: str) -> None:
+    cluster = named(deployed, role)
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    [pod] = there(deployed, cluster, f"{pods}?labelSelector={quote(app)}")["items"]
+    log = deployed.api(cluster).text(f"{pods}/{pod['metadata']['name']}/log?tailLines=1")
+    assert len(log.splitlines()) == 1
+    assert re.search(says, log), log
+
+
+def test_a_program_without_a_log_has_none_to_show(deployed: Site) -> None:
+    pods = "/api/v1/namespaces/bookinfo/pods"
+    pod = there(deployed, deployed.gateway_cluster, f"{pods}?labelSelector=app%3Dratings")["items"][0]
+    with pytest.raises(ApiError, match="no logs found for container"):
+        deployed.api(deployed.gateway_cluster).text(f"{pods}/{pod['metadata']['name']}/log?container=ratings")
+
+
+def test_metrics_count_the_connected_agents(deployed: Site) -> None:
+    with (
+        _forwarded(deployed, "deploy/gloo-mesh-mgmt-server", 9091, deployed.management, "gloo-mesh") as url,
+        urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer,
+    ):
+        counted = re.findall(
+            r'^relay_push_clients_connected\{cluster="([^"]+)"\} 1$', answer.read().decode(), re.MULTILINE
+        )
+    assert sorted(counted) == sorted(deployed.group("workload"))
 
 
 def test_the_users_kubeconfig_stays_untouched(deployed: Site, tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_a_site_that_works_has_nothing_wrong_and_nothing_skipped(site: Site) -> 
     assert wrong(found) == []
     assert (found["counts"]["ok"], found["counts"]["skipped"]) == (len(found["checks"]), 0)
     assert {row["cluster"] for row in found["checks"]} == set(site.clusters)
+    relay = [row["seen"] for row in found["checks"] if row["id"] == "agent-connected"]
+    assert relay == [f"the management server holds the connection of {name}" for name in site.group("workload")]
     site.note("the doctor's walk over a site that works", found["seconds"])
 
 

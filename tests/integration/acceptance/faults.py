@@ -324,6 +324,7 @@ FAULTS = (
         phase("remote", "FAILED"),
         "service-mesh-controller",
         "remote",
+        says=r"9\.9\.9.*operator's log.*spec\.version",
     ),
     Fault(
         "istiod scaled to 0",

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from lab import cloud
-from lab.gloo_mesh import crashed, roots_differ, settings_outcome, trust_status, workspace_outcome
+from lab.gloo_mesh import settings_outcome, workspace_outcome
+from lab.gloo_mesh_agents import crashed
 from lab.gloo_mesh_relay import Problem
 from lab.gloo_mesh_translation import Mesh, Outcome
+from lab.gloo_mesh_trust import roots_differ, trust_status
 
 CHARTS = Path(__file__).parents[3] / "lab" / "charts"
 
