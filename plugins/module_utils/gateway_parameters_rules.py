@@ -108,18 +108,26 @@ def host_port(address: Any) -> Wrong:
         yield "", f"is {address!r}, it has to be text such as istiod.istio-system.svc:15012"
         return
     host, port = split_host_port(address)
-    bare = host.strip("[]")
-    is_ip6 = ":" in bare and re.fullmatch(r"[0-9a-fA-F:.]+", bare) is not None
+    bare = next((part for part in (host, host.rpartition(":")[0]) if _is_ip6(part)), None)
     if "://" in address:
         yield "", f"is {address!r}: a URL; give host:port alone"
+    elif bare and (port is None or not address.startswith("[")):
+        yield "", f"is {address!r}: give an IPv6 address in brackets and with a port, such as [{bare}]:15012"
+    elif port is None and ":" in host:
+        yield "", f"is {address!r}: give host:port with a number, such as {host.partition(':')[0]}:15012"
     elif port is None:
         yield "", f"is {address!r}: without a port istio-proxy exits at once; give host:port, such as {host}:15012"
     elif not 1 <= port <= 65535:
         yield "", f"is {address!r}: port {port} is not between 1 and 65535"
-    elif is_ip6 and not address.startswith("["):
-        yield "", f"is {address!r}: put an IPv6 address in brackets, such as [{bare}]:{port}"
-    elif not is_ip6 and not _HOST.fullmatch(host):
+    elif not bare and not _HOST.fullmatch(host):
         yield "", f"is {address!r}: {host!r} is no host name; give host:port, such as istiod.istio-system.svc:15012"
+
+
+def _is_ip6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def plain_id(value: Any) -> Wrong:

@@ -29,6 +29,7 @@ WEBHOOK_PORT = 15017
 _SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
 #: `$$` stands for a dollar sign, `$(NAME)` for an environment variable
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
+_HOST_PORT = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
 _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
@@ -66,11 +67,9 @@ def suffixed(name: str, revision: str) -> str:
 
 
 def split_host_port(address: str) -> tuple[str, int | None]:
-    """(host, port); the port is None when the address has none that is a number."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit() and "]" not in port:
-        return host.strip("[]"), int(port)
-    return address.strip("[]"), None
+    """(host, port) as programs in Go take an address, so IPv6 in brackets; port None when there is none to be told."""
+    found = _HOST_PORT.fullmatch(address)
+    return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
 
 
 def join_host_port(host: str, port: int) -> str:
