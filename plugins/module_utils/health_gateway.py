@@ -19,11 +19,12 @@ from .health import Check, Finding, Place, Unread, failed, ok, warning
 from .health_facts import GATEWAY_CRD, Facts, World, meta, spec, title, title_of
 from .health_mesh import gateways
 from .health_routing import destinations, objects_of
+from .istiod_objects import discovery_container
 from .parameter_kinds import CONTROLLERS
 from .proxy_controller import INTEGRATION, switch
 from .proxy_situation import MESH_CONTAINERS, Situation, Want
 from .readiness import Verdict, judge
-from .workloads import is_ready, living
+from .workloads import has_sidecar, is_ready, pods_of
 
 Json = dict[str, Any]
 
@@ -152,38 +153,20 @@ def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callab
 
 def _told_by_logs(place: Place, found: Situation) -> health_logs.Cause | None:
     """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
-    sources: list[tuple[Json, str, Any, str]] = []
-    if found.deployment is None and found.controller is not None:
-        sources += [(pod, "", health_logs.CONTROLLER, "") for pod in _pods_of(place.facts, found.controller)]
-    for pod in found.current_pods if found.deployment else ():
-        names = [c.get("name") for c in spec(pod).get("containers") or ()]
-        if not is_ready(pod) and "istio-proxy" in names:
-            istio = place.facts.istiod or {}
-            planes = [d for d in place.facts.of("Deployment") if meta(d).get("namespace") == istio.get("namespace")]
-            # istiod's log names no Pod: what it said before this one was there is about another.
-            born = str(meta(pod).get("creationTimestamp") or "")
-            servers = [p for d in planes for p in _pods_of(place.facts, d) if _is_istiod(p)]
-            sources += [(p, "discovery", health_logs.REFUSED, born) for p in servers]
-            sources.append((pod, "istio-proxy", health_logs.CERTIFICATES, ""))
-    for pod, container, patterns, since in sources:
-        try:
-            name = container or str(spec(pod)["containers"][0]["name"])
-            text = place.world.probes.log(place.cluster, meta(pod)["namespace"], meta(pod)["name"], name)
-        except Unread:
-            continue
-        cause = health_logs.cause(text, patterns, since)
-        if cause:
-            return cause
-    return None
-
-
-def _is_istiod(pod: Json) -> bool:
-    return any(c.get("name") == "discovery" for c in spec(pod).get("containers") or ())
-
-
-def _pods_of(facts: Facts, deployment: Json) -> list[Json]:
-    labels = (spec(deployment).get("selector") or {}).get("matchLabels") or {"": ""}
-    return living(facts.of("Pod"), str(meta(deployment).get("namespace")), labels)
+    pods = place.facts.of("Pod")
+    if found.deployment is None:
+        controllers = pods_of(found.controller, pods) if found.controller else ()
+        return health_logs.told(place, controllers, health_logs.CONTROLLER)
+    agents = [pod for pod in found.current_pods if not is_ready(pod) and has_sidecar(pod)]
+    if not agents:
+        return None
+    namespace = str((place.facts.istiod or {}).get("namespace"))
+    istiods = [pod for d in place.facts.of("Deployment") if discovery_container(d) for pod in pods_of(d, pods)]
+    here = [pod for pod in istiods if meta(pod).get("namespace") == namespace]
+    # istiod's log names no Pod: what it said before these were there is about others.
+    born = min(str(meta(pod).get("creationTimestamp") or "") for pod in agents)
+    refused = health_logs.told(place, here, health_logs.REFUSED, "discovery", born)
+    return refused or health_logs.told(place, agents, health_logs.CERTIFICATES, "istio-proxy")
 
 
 _PARAMETERS = "correct the parameters; site.yml --tags gateway finds the right values"

@@ -29,7 +29,7 @@ from .health_facts import (
 )
 from .health_mesh import management, own_name, workloads
 from .readiness import judge, load_balancer_address
-from .workloads import has_sidecar, is_ready, living, within
+from .workloads import has_sidecar, is_ready, living, pods_of, within
 
 Json = dict[str, Any]
 
@@ -57,23 +57,12 @@ def _controller(place: Place) -> Finding:
         return state
     if judge(found[0]).state == "waiting" and (place.facts.istiod or {}).get("ready") is False:
         return ok(f"{state.seen}: it waits for istiod")  # whose own check tells why
-    cause = _log_of(place, OPERATOR, health_logs.OPERATOR)
+    operator = place.facts.find("Deployment", OPERATOR)
+    pods = pods_of(operator, place.facts.of("Pod")) if operator else ()
+    cause = health_logs.told(place, pods, health_logs.OPERATOR)
     return failed(
         f"{state.seen}; the operator's log: {cause.line}" if cause else state.seen, cause.hint if cause else ""
     )
-
-
-def _log_of(place: Place, deployment: str, patterns: Any) -> health_logs.Cause | None:
-    found = place.facts.find("Deployment", deployment)
-    labels = (spec(found).get("selector") or {}).get("matchLabels") or {}
-    for pod in living(place.facts.of("Pod"), str(meta(found).get("namespace")), labels) if found else ():
-        try:
-            container = str(spec(pod)["containers"][0]["name"])
-            text = place.world.probes.log(place.cluster, meta(pod)["namespace"], meta(pod)["name"], container)
-        except Unread:
-            continue
-        return health_logs.cause(text, patterns)
-    return None
 
 
 def _istiod(place: Place) -> Finding:

@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import redaction
+from .health import Place, Unread
+
+Json = dict[str, Any]
 
 #: lines read of a container at most
 LINES = 200
@@ -133,6 +137,22 @@ def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | No
         for pattern in patterns:
             if re.search(pattern.text, line, re.IGNORECASE):
                 return None if pattern.good else Cause(quote(line), pattern.hint)
+    return None
+
+
+def told(
+    place: Place, pods: Iterable[Json], patterns: Sequence[Pattern], container: str = "", since: str = ""
+) -> Cause | None:
+    """What the first log with a cause says, of Pods of the place's cluster; of their first container unless named."""
+    for pod in pods:
+        name = container or str(((pod.get("spec") or {}).get("containers") or [{}])[0].get("name"))
+        try:
+            text = place.world.probes.log(place.cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], name)
+        except Unread:
+            continue
+        found = cause(text, patterns, since)
+        if found:
+            return found
     return None
 
 

@@ -29,6 +29,7 @@ from .health_facts import (
     title_of,
 )
 from .readiness import judge, load_balancer_address
+from .workloads import pods_of
 
 Json = dict[str, Any]
 
@@ -159,7 +160,7 @@ def _registered(place: Place) -> Finding:
         have = ", ".join(str(meta(c).get("name")) for c in mesh.of("KubernetesCluster")) or "none"
         return failed(f"{named} does not exist in {mesh.name} (registered: {have})", object=named)
     state = standing(found, named)
-    if name != place.cluster:
+    if state.verdict == "ok" and name != place.cluster:
         return warning(f"the agent calls this cluster {name}, the inventory {place.cluster}", object=named)
     return state
 
@@ -231,16 +232,8 @@ def _refused(place: Place) -> bool:
 
 def _agent_log(place: Place) -> health_logs.Cause | None:
     """What the agent's log says of the relay, None when it says nothing bad."""
-    for pod in place.facts.of("Pod"):
-        if labels_of(pod).get("app") == AGENT and not meta(pod).get("deletionTimestamp"):
-            try:
-                text = place.world.probes.log(place.cluster, meta(pod)["namespace"], meta(pod)["name"], AGENT)
-            except Unread:
-                continue
-            cause = health_logs.cause(text, health_logs.RELAY)
-            if cause:
-                return cause
-    return None
+    agent = place.facts.find("Deployment", AGENT)
+    return health_logs.told(place, pods_of(agent, place.facts.of("Pod")) if agent else (), health_logs.RELAY)
 
 
 def _agent_connected(place: Place) -> Finding:

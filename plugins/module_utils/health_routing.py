@@ -162,7 +162,7 @@ def _backends(place: Place) -> Finding:
     ]
     if asleep:
         return warning(f"{asleep[0]} is scaled to 0 replicas", object=asleep[0])
-    return ok(f"{len(pods)} ready Pods behind {title_of(services[0])}")
+    return ok(f"ready Pods behind {title_of(services[0])}: {len(pods)}")
 
 
 def _is_injected(facts: Facts, namespace: str, labels: dict[str, str]) -> bool:
@@ -196,7 +196,7 @@ def _injection(place: Place) -> Finding:
                 "restart its Deployment: it started before injection was on",
                 title_of(bare[0]),
             )
-    return ok(f"{len(pods)} Pods have a sidecar" if pods else "no Pod of it in this cluster")
+    return ok(f"Pods with a sidecar: {len(pods)}" if pods else "no Pod of it in this cluster")
 
 
 # -- Gloo's objects --------------------------------------------------------------------------------------------------

@@ -275,7 +275,9 @@ def _management() -> dict[str, list[Json]]:
 
 def _workload(name: str, other: str, other_address: str) -> dict[str, list[Json]]:
     args = [f"--cluster={name}", "--relay-address=192.0.2.9:9900", "--relay-authority=gloo-mesh-mgmt-server.gloo-mesh"]
-    agent = deployment("gloo-mesh-agent", "gloo-mesh", {"app": "gloo-mesh-agent"}, [{"name": "agent", "args": args}])
+    agent = deployment(
+        "gloo-mesh-agent", "gloo-mesh", {"app": "gloo-mesh-agent"}, [{"name": "gloo-mesh-agent", "args": args}]
+    )
     operator = deployment("gloo-operator", "gloo-mesh", {"app": "gloo-operator"}, [{"name": "manager"}])
     discovery = {
         "name": "discovery",
