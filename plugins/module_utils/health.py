@@ -134,15 +134,18 @@ def _at(check: Check, place: Place, before: Sequence[Record], management: str, g
 def _cause(
     check: Check, cluster: str, before: Sequence[Record], management: str, ground: Sequence[str]
 ) -> Record | None:
-    """The first failed record that the check stands on, directly or through skipped ones."""
-    for record in before:
-        id, here = record.check.id, record.cluster == cluster
-        near = here or record.cluster == management
-        if (near and id in check.needs) or id in check.needs_all or (here and id in ground):
-            if record.because is not None:
-                return record.because
-            if record.finding.verdict == "failed":
-                return record
+    """The first failed record that the check stands on, directly or through skipped ones; its own ground before all."""
+
+    def carries(record: Record) -> bool:
+        near = record.cluster in (cluster, management)
+        return (near and record.check.id in check.needs) or record.check.id in check.needs_all
+
+    own = [record for record in before if record.cluster == cluster and record.check.id in ground]
+    for record in [*own, *filter(carries, before)]:
+        if record.because is not None:
+            return record.because
+        if record.finding.verdict == "failed":
+            return record
     return None
 
 
