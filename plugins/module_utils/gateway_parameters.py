@@ -62,17 +62,19 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec:
         return []
     found, values = [], effective(spec)
+    told = at(spec, ("kube", "istio", "istioProxyContainer")) or {}
+    shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
     if right and _normal(address) != _normal(str(right)):
         found.append(
-            f"discovery_address is {address}, but the istiod of this cluster is at {right}: "
-            "set it to that, or leave it out of your variables"
+            f"discovery_address is {shown['istioDiscoveryAddress']}, but the istiod of this cluster is at {right}: "
+            "set it to that"
         )
     cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
-    if accepted and cluster_id != accepted:
+    if accepted and cluster_id != str(accepted):
         found.append(
-            f"meta_cluster_id is {cluster_id}, but istiod issues certificates to cluster ID {accepted} only: set "
-            f"{accepted}"
+            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates to cluster ID "
+            f"{accepted} only: set it to that"
         )
     return found
 
@@ -83,6 +85,13 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec or not right or have == right:
         return []
     return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
+
+
+def _no_facts(istiod: Mapping[str, Any]) -> list[str]:
+    """What is wrong with facts that tell nothing: comparing with them would look like approval."""
+    if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
+        return []
+    return ["istiod has neither address nor cluster_id nor mesh_id: give what istiod_info returned in istiod"]
 
 
 def _normal(address: str) -> tuple[str, int | None]:
@@ -131,6 +140,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     absent = params.get("state") == "absent"
     spec, wrong = desired_spec(params)
     if not absent:
+        wrong += _no_facts(params.get("istiod") or {})
         wrong += problems(spec)
         _refuse(wrong, name, f"parameters {where}")
     with connect(params, progress) as cluster:

@@ -13,6 +13,7 @@ from acceptance.random_parameters import settings
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_parameters as gp
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_parameters_options as options
 from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_parameters_rules as rules
+from ansible_collections.multicluster.gloo.plugins.module_utils.errors import Invalid
 from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds import GATEWAY_PARAMETERS, V1_PARAMETERS
 from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import yaml_changes
 from ansible_collections.multicluster.gloo.plugins.modules import gateway_parameters as module
@@ -151,6 +152,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("sdsContainer.image.tag", 2.1, "put it in quotes"),
     ("sdsContainer.image.registry", "https://registry.example", "without https://"),
     ("sdsContainer.image.digest", "sha256:1", "64 hexadecimal"),
+    ("sdsContainer.image.digest", f"sha256:{'a' * 63}", "64 hexadecimal"),
     ("sdsContainer.image.pullPolicy", "Sometimes", "one of Always"),
     ("sdsContainer.image", "sds", "has to be a map"),
     ("sdsContainer.bootstrap.logLevel", 1, "one of trace, debug"),
@@ -276,7 +278,7 @@ def test_quantities_that_are_the_same(one: Any, same: Any) -> None:
     assert rules.quantity(one) is not None and rules.quantity(one) == rules.quantity(same)
 
 
-@pytest.mark.parametrize("value", ["", "1 Gi", "1gi", "-", "Mi", True, None, [1]])
+@pytest.mark.parametrize("value", ["", "1 Gi", "1gi", "-", "Mi", "1e9999999", True, None, [1]])
 def test_no_quantities(value: Any) -> None:
     assert rules.quantity(value) is None
 
@@ -287,8 +289,15 @@ def test_no_quantities(value: Any) -> None:
 def test_contradictions_name_both_values() -> None:
     found = gp.contradictions(container(istioDiscoveryAddress="istiod.istio-system.svc:15012"), ISTIOD)
     assert "istiod.istio-system.svc:15012" in found[0] and "istiod-gloo.istio-system.svc:15012" in found[0]
-    assert "Kubernetes" in found[1] and "cluster1" in found[1]
+    assert "Kubernetes (the controller's default), but" in found[1] and "cluster1" in found[1]
     assert gp.contradictions({"selfManaged": {}}, ISTIOD) == []
+
+
+def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
+    """Nothing would be compared then, in silence."""
+    params = {"context": "c1", "namespace": "n", "name": "p", "self_managed": True, "istiod": {"istiod": ISTIOD}}
+    with pytest.raises(Invalid, match="give what istiod_info returned in istiod"):
+        gp.run(params, True, print)
 
 
 @pytest.mark.parametrize(
