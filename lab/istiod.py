@@ -1,4 +1,4 @@
-"""A real istiod (pilot-discovery) for each revision in a workload cluster, following the Pods of its Deployment.
+"""A real istiod (pilot-discovery) for each namespace and revision that has one in a workload cluster, following Pods.
 
 The process takes its arguments and environment from the Pod's container `discovery` and finds mesh configuration and
 injection templates in the API, as in a cluster; Secret `cacerts` is laid out as a kubelet would mount it. What differs:
@@ -102,17 +102,17 @@ class Istiod:
 
 
 def chosen(pods: list[Object]) -> list[Object]:
-    """The Pods a process stands for: of each revision the newest that has a container `discovery` and a node."""
-    newest: dict[str, Object] = {}
+    """The Pods a process stands for: of each namespace and revision the newest that has `discovery` and a node."""
+    newest: dict[tuple[str, str], Object] = {}
     for pod in sorted(pods, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"])):
         if _discovery(pod) and pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
-            newest[labels_of(pod).get("istio.io/rev", "")] = pod
+            newest[pod["metadata"]["namespace"], labels_of(pod).get("istio.io/rev", "")] = pod
     return list(newest.values())
 
 
 def arguments(pod: Object) -> list[str]:
     """The container's own arguments; ours come after them, and the last one counts."""
-    return [str(argument) for argument in (_discovery(pod) or {}).get("args") or ["discovery"]]
+    return containers.arguments(_discovery(pod) or {}, environment(pod)) or ["discovery"]
 
 
 def listeners(ports: dict[str, int]) -> list[str]:

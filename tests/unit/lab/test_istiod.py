@@ -34,12 +34,20 @@ def test_environment_comes_from_the_container(made: Any) -> None:
     assert told == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
 
 
-def test_of_each_revision_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
+def test_arguments_refer_to_the_environment(made: Any) -> None:
+    told = pod(made, args=["discovery", "--clusterID=$(CLUSTER_ID)"], env=[variable("CLUSTER_ID", "cluster1")])
+    assert istiod.arguments(told) == ["discovery", "--clusterID=cluster1"]
+
+
+def test_of_each_namespace_and_revision_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
     old, new = pod(made, "a"), pod(made, "b", created="2026-02-01T00:00:00Z")
     assert istiod.chosen([new, old]) == [new]
     other = pod(made, "c")
     other["metadata"]["labels"]["istio.io/rev"] = "1-27"
     assert istiod.chosen([new, other, old]) == [new, other]
+    far = pod(made, "d")
+    far["metadata"]["namespace"] = "mesh-b"
+    assert istiod.chosen([new, far, old]) == [new, far]
     new["metadata"]["deletionTimestamp"] = "2026-02-02T00:00:00Z"
     assert istiod.chosen([new, old]) == [old]
     alias = made.pod("other", {"app": "istiod"}, "istio-system")
