@@ -133,7 +133,7 @@ msg:
   description: One sentence for a person.
   returned: always
   type: str
-  sample: "/home/me/bundle.tar.gz: 214 files of mgmt, cluster1; not reached: cluster2; 1 things left out, see index.json"
+  sample: "/home/me/b.tar.gz: 214 files of mgmt, cluster1; not reached: cluster2; 1 things left out, see index.json"
 archive:
   description: Path of the archive; in check mode where it would be.
   returned: success
