@@ -12,7 +12,8 @@ from typing import Any
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ..module_utils.health_info import ARGUMENT_SPEC, run
+from ..module_utils.health_info import ARGUMENT_SPEC
+from ..module_utils.health_info import run as engine
 from ..module_utils.health_table import ASCII_MARKS, MARKS, lines
 from ..plugin_utils.engine_action import EngineAction
 
@@ -24,7 +25,7 @@ COLOURS = {"ok": C.COLOR_OK, "warning": C.COLOR_CHANGED, "failed": C.COLOR_ERROR
 class ActionModule(EngineAction):
     """See the documentation of the module health_info."""
 
-    ENGINE = staticmethod(run)
+    ENGINE = staticmethod(engine)
     ARGUMENT_SPEC = ARGUMENT_SPEC
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -19,7 +19,8 @@ FORMER_REVISION = "multicluster.gloo/former-revision"
 GROUPS = "multicluster.gloo/groups"
 ONLY_CRDS = "multicluster.gloo/only-crds"
 
-HELM_NAME, HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+HELM_NAME = "meta.helm.sh/release-name"
+HELM_NAMESPACE = "meta.helm.sh/release-namespace"
 
 # Keys of Helm values under which a text is a secret.
 SECRET_KEY = re.compile(r"licen[cs]e|key|token|passw|secret|credential", re.IGNORECASE)

@@ -112,7 +112,7 @@ def discovery_container(deployment: Object) -> Object | None:
     """
     labelled = template_labels(deployment).get("app") == "istiod"
     for container in dig(deployment, "spec", "template", "spec", "containers") or []:
-        image = str(container.get("image") or "").split("@")[0].rsplit("/", 1)[-1].split(":")[0]
+        image = str(container.get("image") or "").split("@", maxsplit=1)[0].rsplit("/", 1)[-1].split(":")[0]
         signs = (
             labelled,
             container.get("name") == "discovery",

@@ -176,7 +176,9 @@ def _service_revision(service: Object, seen: Seen) -> Fact:
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
     calling = {labels_of(w).get("istio.io/rev") for w in seen.webhooks if key in called_services(w)}
-    naming = {rev for (ns, _), rev, mesh in seen.mesh_configs if service_of_address(discovery_address(mesh), ns) == key}
+    naming = {
+        rev for (ns, _cm), rev, mesh in seen.mesh_configs if service_of_address(discovery_address(mesh), ns) == key
+    }
     for source, told in (("injection webhook that calls it", calling), ("mesh config that names it", naming)):
         if len(told) == 1 and None not in told:
             return Fact(told.pop(), f"{title}: {source}", LIKELY)
@@ -200,7 +202,7 @@ def _assign_services(planes: list[Plane], seen: Seen) -> None:
         return planes[-1]
 
     told = {key for webhook in seen.webhooks for key in called_services(webhook)}
-    told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _), _rev, mesh in seen.mesh_configs}
+    told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _cm), _rev, mesh in seen.mesh_configs}
     alone = []
     for service in seen.services:
         serving = [p for p in planes if p.deployment is not None and selects(service, p.deployment)]
@@ -338,5 +340,5 @@ def _belongs(webhook: Object, plane: Plane, planes: list[Plane]) -> bool:
     if called & {key_of(service) for service in plane.own_services}:
         return True
     if called:
-        return rivals == 1 and {namespace for namespace, _ in called} == {plane.namespace}
+        return rivals == 1 and {namespace for namespace, _name in called} == {plane.namespace}
     return rivals == 1 or webhook_namespace(webhook) == plane.namespace

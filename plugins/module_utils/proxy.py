@@ -49,9 +49,9 @@ def judge(situation: Situation) -> Finding:
     for name, check in CHECKS:
         verdict = check(situation)
         if verdict is not None:
-            return Finding(verdict.state, verdict.reason + _meanwhile(situation, name), check=name)
+            return Finding(state=verdict.state, reason=verdict.reason + _meanwhile(situation, name), check=name)
     names = ", ".join(container_names(situation.deployment))
-    return Finding("ready", f"{names} ready in {len(situation.current_pods)} Pod(s)")
+    return Finding(state="ready", reason=f"{names} ready in {len(situation.current_pods)} Pod(s)")
 
 
 def _meanwhile(s: Situation, check: str) -> str:
@@ -355,7 +355,7 @@ def _addresses(s: Situation) -> Verdict | None:
     return waiting(f"{s.title} has no address yet")
 
 
-Check = Callable[[Situation], Verdict | None]
+Check = Callable[[Situation], "Verdict | None"]
 
 #: from cause to symptom; the names are what records call a check
 CHECKS: tuple[tuple[str, Check], ...] = (

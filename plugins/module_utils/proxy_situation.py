@@ -357,5 +357,5 @@ def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> 
             value = word.partition("=")[2] if word.startswith("--clusterAliases=") else ""
             if word == "--clusterAliases" and place + 1 < len(words):
                 value = words[place + 1]
-            found += [a for a, _, of in (pair.partition("=") for pair in value.split(",")) if of == cluster_id]
+            found += [a for a, _sign, of in (pair.partition("=") for pair in value.split(",")) if of == cluster_id]
     return found

@@ -205,7 +205,7 @@ class Redaction:
             row: Json = {"key": key, "bytes": len(str(value).encode())}
             if key in PUBLIC_CERTIFICATES:
                 row["sha256"] = hashlib.sha256(str(value).strip().encode()).hexdigest()
-            elif key == "mesh" and str(obj["metadata"].get("name", "")).split("-")[0] == "istio":
+            elif key == "mesh" and str(obj["metadata"].get("name", "")).split("-", maxsplit=1)[0] == "istio":
                 row["mesh"] = self._walk(_mesh(str(value)), "")
             rows.append(row)
         return rows

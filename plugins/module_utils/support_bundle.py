@@ -107,6 +107,7 @@ def _validate(params: dict[str, Any]) -> None:
 
 def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress: Callable[[str], None]) -> Content:
     """Never raises: what cannot be reached is a fact of the bundle."""
+    reason = ""
     try:
         with connect({**each, "cluster": each["name"]}) as cluster:
             return collect(cluster, redaction, params["namespaces"], params["log_lines"], progress)
