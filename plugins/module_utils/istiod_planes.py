@@ -328,8 +328,8 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
 
 
 def _merged(first: Object, then: Object) -> Object:
-    proxy = {**(dig(first, "defaultConfig") or {}), **(dig(then, "defaultConfig") or {})}
-    return {**first, **then, "defaultConfig": proxy}
+    told = [proxy for mesh in (first, then) if isinstance(proxy := mesh.get("defaultConfig"), dict)]
+    return {**first, **then, "defaultConfig": {key: value for proxy in told for key, value in proxy.items()}}
 
 
 def _belongs(webhook: Object, plane: Plane, planes: list[Plane]) -> bool:

@@ -157,6 +157,8 @@ def test_mesh_id_of_a_shared_mesh_config() -> None:
     shared = labelled("istio-system", "shared", data={"mesh": "trustDomain: loses\ndefaultConfig: {meshId: m1}"})
     objects = joined(mesh.objects(), {"configmaps": [shared]})
     assert (only(objects)["mesh_id"], only(objects)["trust_domain"]) == ("m1", "cluster.local")
+    shared["data"]["mesh"] = "defaultConfig: 7"
+    assert only(objects)["mesh_id"] == "cluster.local"
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "{broken", "defaultConfig: 7"])
