@@ -45,9 +45,22 @@ options:
 """
 
 EXAMPLES = r"""
+- name: Look at two clusters
+  multicluster.gloo.health_info:
+    clusters:
+      - name: mgmt
+        kubeconfig: ~/.kube/config
+        context: mgmt
+        role: management
+      - name: cluster1
+        kubeconfig: ~/.kube/config
+        context: cluster1
+        role: workload
+  register: found
+
 - name: Keep what was found
   multicluster.gloo.report_files:
-    path: reports
+    path: ~/reports
     files:
       health.json: "{{ found.health | to_nice_json }}"
   delegate_to: localhost
