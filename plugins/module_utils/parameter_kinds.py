@@ -142,7 +142,8 @@ def _controllers(cluster: Cluster) -> tuple[list[str], str]:
     }
     if not known:
         return [], "no GatewayClass tells which of them is used"
-    return list(known.values()), f"GatewayClasses of several products use them: {', '.join(sorted(known))}"
+    told = ", ".join(sorted(known))
+    return list(known.values()), f"its GatewayClasses do not tell which of them is used: {told}"
 
 
 def _listed(kinds: Sequence[ParameterKind]) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from ansible_collections.multicluster.gloo.plugins.module_utils import parameter_kinds
+from ansible_collections.multicluster.gloo.plugins.module_utils.errors import Invalid, NotServed
 from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds import (
     CONTROLLERS,
     ENTERPRISE_PARAMETERS,
@@ -13,6 +17,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds 
     V1_PARAMETERS,
     ParameterKind,
     choose,
+    kind_to_use,
     unserved,
 )
 
@@ -41,6 +46,43 @@ NEWER = ParameterKind("gateway.kgateway.dev/v1", "GatewayParameters")
 )
 def test_chosen(served: list[ParameterKind], controllers: list[str], chosen: list[ParameterKind]) -> None:
     assert choose(served, controllers) == chosen
+
+
+class Classes:
+    """A cluster of which only its GatewayClasses are asked."""
+
+    name = "c1"
+
+    def __init__(self, *controllers: str) -> None:
+        self.classes = [{"metadata": {"name": c.partition("/")[2]}, "spec": {"controllerName": c}} for c in controllers]
+
+    def list(self, _api_version: str, _kind: str) -> Any:
+        return self.classes
+
+
+@pytest.mark.parametrize(
+    ("controllers", "words"),
+    [
+        ((), "no GatewayClass tells which of them is used"),
+        (("example.com/other",), "no GatewayClass tells which of them is used"),
+        (("solo.io/gloo-gateway",), "its GatewayClasses do not tell which of them is used: gloo-gateway"),
+        (
+            ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway"),
+            "do not tell which of them is used: enterprise-kg",
+        ),
+    ],
+)
+def test_what_the_cluster_does_not_tell_is_asked_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, controllers: tuple[str, ...], words: str
+) -> None:
+    both = [GLOO_GATEWAY_PARAMETERS, ENTERPRISE_PARAMETERS]
+    monkeypatch.setattr(parameter_kinds, "served_kinds", lambda _cluster: both)
+    cluster: Any = Classes(*controllers)
+    with pytest.raises(Invalid, match=f"c1: the cluster serves gloo.solo.io.*{words}.*: set api_version and kind"):
+        kind_to_use(cluster)
+    assert kind_to_use(cluster, kind="EnterpriseKgatewayParameters") == ENTERPRISE_PARAMETERS
+    with pytest.raises(NotServed, match="c1: the API server does not serve GatewayParameters; for proxies it serves"):
+        kind_to_use(cluster, kind="GatewayParameters")
 
 
 def test_what_is_named_while_nothing_is_served() -> None:
