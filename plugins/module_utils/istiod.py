@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .istiod_facts import facts_of
+from .istiod_facts import certificate_hosts, facts_of
 from .istiod_objects import (
     XDS_PORT,
     Object,
@@ -54,7 +54,8 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
     `problems` (sentences), `serving` (place in `istiods` by "namespace/name" of every Service that leads to it, aliases
-    too), `selectors` (for each of `istiods` the namespaceSelectors of its injectors; None: they could not be read).
+    too), and for each of `istiods`: `hosts` (the names its certificate is for), `selectors` (the namespaceSelectors of
+    its injectors; None: they could not be read).
     """
     seen = Seen(objects)
     planes = control_planes(seen)
@@ -74,6 +75,7 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "problems": problems_of(planes, facts, seen),
         "serving": _serving(planes, seen),
+        "hosts": [certificate_hosts(plane) for plane in planes],
         "selectors": None
         if "mutatingwebhookconfigurations" in seen.unread
         else [[s for webhook in plane.webhooks for s in namespace_selectors(webhook)] for plane in planes],

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from .istiod_objects import (
     Object,
     dig,
+    discovery_address,
     env,
     external_name,
     flag,
@@ -23,6 +24,8 @@ from .istiod_objects import (
     injected_settings,
     key_of,
     labels_of,
+    split_host_port,
+    suffixed,
     where,
 )
 from .istiod_objects import service_of_address as service_of
@@ -99,6 +102,18 @@ def cluster_id(plane: Plane, seen: Seen) -> Fact:
     if plane.dead and "deployments" in seen.unread:
         return Fact(_DEFAULT_CLUSTER_ID, f"{empty}; Deployments could not be read", LIKELY)
     return Fact(None, f"no Deployment; {empty}", UNKNOWN)
+
+
+def certificate_hosts(plane: Plane) -> list[str]:
+    """Names that istiod's certificate is for, by getDNSNames in Istio's pilot/pkg/bootstrap/server.go.
+
+    The names of Services made for an istiod elsewhere are believed: what its certificate says is not known here.
+    """
+    known = ("istiod", suffixed("istiod", str(plane.revision.value)), "istiod-remote", "istio-pilot")
+    names = [*known, *(key_of(service)[1] for service in plane.remotes)]
+    custom = env(plane.container or {}, "ISTIOD_CUSTOM_HOST")[1] or ""
+    told = [split_host_port(discovery_address(plane.mesh))[0], *custom.split(",")]
+    return list(dict.fromkeys([*(f"{name}.{plane.namespace}.svc" for name in names), *filter(None, told)]))
 
 
 def _trust_domain(plane: Plane) -> Fact:

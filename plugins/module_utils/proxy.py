@@ -207,12 +207,12 @@ def _settings(s: Situation) -> Verdict | None:
     """Values that cannot work anywhere."""
     if not s.in_mesh:
         return None
-    where = s.parameters_title
     for option, (env, _default) in SETTINGS.items():
-        value = s.settings()[env]
+        value, where = s.settings()[env], s.set_by(option)
         if env == "CA_ADDR":
             if istio.split_host_port(value)[1] is None:
-                return failed(f"{option} {value} of {where} has no port: istio-proxy exits at once; add :15012")
+                fault = "is no host:port" if ":" in value else "has no port"
+                return failed(f"{option} {value} of {where} {fault}: istio-proxy exits at once; give host:15012")
         elif not yaml_keeps(value):
             return failed(
                 f"{option} of {where} is {value!r}, which YAML reads as something else than text: the controller "
@@ -234,7 +234,7 @@ def _address(s: Situation) -> Verdict | None:
     known = [r["address"] for r in s.objects.istiods["istiods"] if r["address"]]
     asked = (s.want.istiod or {}).get("address")
     hint = f"istiod is at {asked or ' or '.join(known) or 'no Service of this cluster'}"
-    where = f"istioDiscoveryAddress {address} of {s.parameters_title}"
+    where = f"istioDiscoveryAddress {address} of {s.set_by('istioDiscoveryAddress')}"
     service = by_name(s.objects.services, *target)
     if service is None:
         return failed(f"{where} names a Service that does not exist; {hint}")
@@ -249,10 +249,12 @@ def _address(s: Situation) -> Verdict | None:
         return None if s.certified else failed(f"{where}: Service {'/'.join(target)} leads to no istiod; {hint}")
     if s.plane_at(istio.service_of_address(asked)) not in (None, s.plane):
         return failed(f"{where} leads to another istiod; {hint}")
-    named = f"{target[1]}.{target[0]}.svc"
-    if istio.split_host_port(address)[0] != named and not s.certified:
+    hosts, named = s.certificate_hosts, f"{target[1]}.{target[0]}.svc"
+    if istio.split_host_port(address)[0] in hosts or s.certified:
+        return None
+    if named in hosts:
         return failed(f"{where}: istiod's certificate is for names that end in .svc, TLS fails; use {named}:{port}")
-    return None
+    return failed(f"{where}: istiod's certificate is for {hosts[0]}, not for this name, TLS fails; {hint}")
 
 
 def _cluster_id(s: Situation) -> Verdict | None:
@@ -263,8 +265,8 @@ def _cluster_id(s: Situation) -> Verdict | None:
         return None
     host = istio.split_host_port(s.settings()["CA_ADDR"])[0]
     return failed(
-        f"istioMetaClusterId of {s.parameters_title} is {cluster_id}, but istiod {host} only issues certificates to "
-        f"{' or '.join(right)}: set istioMetaClusterId to {right[0]}"
+        f"istioMetaClusterId of {s.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} only issues "
+        f"certificates to {' or '.join(right)}: set istioMetaClusterId to {right[0]}"
     )
 
 
@@ -275,7 +277,8 @@ def _istiod(s: Situation) -> Verdict | None:
     plane = s.plane
     if plane and plane["ready"] is False:
         where = f"{plane['namespace']}/{plane['name']}"
-        why = next((p for p in sorted(s.objects.istiods["problems"]) if where in p), "it has no ready Pod")
+        told = (f"Deployment {where} ", f"Service {where} ")
+        why = next((p for p in s.objects.istiods["problems"] if p.startswith(told)), "it has no ready Pod")
         deployment = by_name(s.objects.deployments, plane["namespace"], plane["name"])
         lasting = deployment is None or spec_of(deployment).get("replicas") == 0
         return (failed if lasting else waiting)(f"istiod {where} is not ready, nobody issues certificates: {why}")
@@ -306,11 +309,12 @@ def _deployment(s: Situation) -> Verdict | None:
         return waiting(f"{title_of(s.deployment)} {' and '.join(parts)}: the controller has not rendered it anew")
     if s.in_mesh:
         env, told = mesh_env(containers(s.deployment)), s.told()
-        for name, value in s.settings().items():
+        for option, (name, _default) in SETTINGS.items():
+            value = s.settings()[name]
             # kgateway's defaults are not looked for: another version may leave them out.
             if env.get(name, None if name in told else value) != value:
                 shown = f"has {name} {env[name]}" if name in env else f"has no {name} in container istio-proxy"
-                return waiting(f"{title_of(s.deployment)} {shown}, {s.parameters_title} says {value}")
+                return waiting(f"{title_of(s.deployment)} {shown}, {s.set_by(option)} says {value}")
     return None
 
 

@@ -22,6 +22,7 @@ from .proxy_situation import Situation
 from .readiness import Verdict, failed, waiting
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
+_NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -58,7 +59,7 @@ def pod_cause(s: Situation, pod: Json) -> Verdict | None:
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
     if _ended(agent) and not agent.get("ready"):
         return waiting(f"{name}: istio-proxy ended {_how(agent)}, so there is no certificate; read its log")
-    if _ended(sds) and not sds.get("ready"):
+    if _ended(sds) and not sds.get("ready") and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES:
         settings = s.settings()
         return waiting(
             f"{name}: sds ends again and again because istio-proxy gets no certificate: it asks {settings['CA_ADDR']} "

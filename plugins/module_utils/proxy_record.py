@@ -85,8 +85,8 @@ def problems(s: Situation) -> list[str]:
     right, have = s.right_istiod.get("mesh_id"), s.settings()["ISTIO_META_MESH_ID"]
     if s.in_mesh and right and right != have:
         found.append(
-            f"istioMetaMeshId of {s.parameters_title} is {have}, istiod's mesh ID is {right}; nothing checks it, but "
-            "telemetry will carry the wrong one"
+            f"istioMetaMeshId of {s.set_by('istioMetaMeshId')} is {have}, istiod's mesh ID is {right}; nothing checks "
+            "it, but telemetry will carry the wrong one"
         )
     if s.in_mesh and switch(s.controller, INTEGRATION) is False:
         found.append(f"{INTEGRATION} is off in {title_of(s.controller)}: newer versions then find no ServiceEntry")

@@ -232,12 +232,17 @@ class Situation:
         """Who sets the proxy's settings, for messages."""
         return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef: kgateway's defaults)"
 
+    def set_by(self, option: str) -> str:
+        """Who sets an option of istioProxyContainer, for messages: the last of the parameters that do."""
+        for ref in reversed(self.refs):
+            if _istio_proxy(spec_of(self.parameters(ref))).get(option):
+                return ref.title
+        return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
+
     def told(self) -> dict[str, str]:
         """The env of the container istio-proxy that the parameters set."""
-        istio_proxy = ((self.spec.get("kube") or {}).get("istio") or {}).get("istioProxyContainer") or {}
-        return {
-            env: str(istio_proxy[option]) for option, (env, _default) in SETTINGS.items() if istio_proxy.get(option)
-        }
+        told = _istio_proxy(self.spec)
+        return {env: str(told[option]) for option, (env, _default) in SETTINGS.items() if told.get(option)}
 
     def settings(self) -> dict[str, str]:
         """The same with kgateway's defaults."""
@@ -297,8 +302,17 @@ class Situation:
 
     def plane_at(self, target: tuple[str, str] | None) -> Json | None:
         """The istiod that a Service stands for, whether it is its first or another of its names."""
-        place = self.objects.istiods["serving"].get("/".join(target)) if target else None
+        place = self._place(target)
         return None if place is None else self.objects.istiods["istiods"][place]
+
+    @property
+    def certificate_hosts(self) -> list[str]:
+        """Names that the certificate of the istiod the settings lead to is for."""
+        place = self._place(self.target())
+        return [] if place is None else self.objects.istiods["hosts"][place]
+
+    def _place(self, target: tuple[str, str] | None) -> int | None:
+        return self.objects.istiods["serving"].get("/".join(target)) if target else None
 
     @property
     def plane(self) -> Json | None:
@@ -328,6 +342,11 @@ class Situation:
             return []
         deployment = by_name(self.objects.deployments, right.get("namespace"), str(right.get("name")))
         return [str(own), *_cluster_aliases(deployment, str(own), str(right.get("version") or ""))]
+
+
+def _istio_proxy(spec: Json) -> Json:
+    """What parameters say of the container istio-proxy."""
+    return ((spec.get("kube") or {}).get("istio") or {}).get("istioProxyContainer") or {}
 
 
 def situations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -153,6 +154,23 @@ def elsewhere(stage: Any) -> None:
     stage.parameters[GATEWAY_PARAMETERS][0]["metadata"]["namespace"] = "default"
 
 
+def set_by_the_class(stage: Any) -> None:
+    """The Gateway's own parameters leave the cluster ID to those of its class."""
+    stage.settings.pop("istioMetaClusterId")
+    name = {"name": "of-class", "namespace": "gloo-system"}
+    spec = {"kube": {"istio": {"istioProxyContainer": {"istioMetaClusterId": "cluster2"}}}}
+    stage.parameters[GATEWAY_PARAMETERS].append({"metadata": name, "spec": spec})
+    own = stage.gateway["spec"]["infrastructure"]["parametersRef"]
+    stage.gateway_class["spec"]["parametersRef"] = {**own, **name}
+
+
+def injector_says(cluster: str) -> Break:
+    """Another problem of the same istiod, which is no reason for it not to run."""
+    values = json.dumps({"global": {"multiCluster": {"clusterName": cluster}}})
+    meta = {"namespace": "istio-system", "name": "istio-sidecar-injector-gloo", "labels": {"istio.io/rev": "gloo"}}
+    return put("config_maps", [{"metadata": meta, "data": {"values": values}}])
+
+
 def istiod_down(stage: Any) -> None:
     stage.istiod["spec"]["replicas"], stage.istiod["status"] = 0, {}
 
@@ -283,6 +301,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     ),
     (setting("istioMetaMeshId", "on"), "failed", "settings", "istioMetaMeshId of GatewayParameters gloo-system/params"),
     (setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc"), "failed", "settings", "has no port"),
+    (setting("istioDiscoveryAddress", "https://istiod-gloo:15012"), "failed", "settings", "is no host:port: istio-pr"),
     (
         setting("istioDiscoveryAddress", "istiod.istio-system.svc:15012"),
         "failed",
@@ -312,6 +331,18 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     ),
     (plain_port, "failed", "istiod-address", "istiod gives certificates at port 15012 only; istiod is at istiod-gloo"),
     (other_service, "failed", "istiod-address", "Service istio-eastwest/eastwest leads to no istiod"),
+    (
+        set_by_the_class,
+        "failed",
+        "cluster-id",
+        "istioMetaClusterId of GatewayParameters gloo-system/of-class is cluster2, but istiod",
+    ),
+    (
+        lambda s: s.settings.pop("istioMetaClusterId"),
+        "failed",
+        "cluster-id",
+        "istioMetaClusterId of GatewayParameters gloo-system/params (kgateway's default) is Kubernetes, but istiod",
+    ),
     (
         setting("istioMetaClusterId", "cluster2"),
         "failed",
@@ -344,6 +375,12 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "waiting",
         "istiod",
         "Deployment istio-system/istiod-gloo has no ready Pod",
+    ),
+    (
+        both(injector_says("cluster2"), lambda s: s.istiod.update(status={})),
+        "waiting",
+        "istiod",
+        "nobody issues certificates: Deployment istio-system/istiod-gloo has no ready Pod",
     ),
     (put("root_cert", False), "failed", "istiod", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
     (put("proxy", None), "waiting", "deployment", "Deployment gloo-system/http does not exist although"),
@@ -382,6 +419,16 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "failed",
         "rollout",
         "container kgateway-proxy ended with code 137 (OOMKilled) again and again",
+    ),
+    (
+        container(
+            "sds",
+            state={"waiting": {"reason": "CrashLoopBackOff"}},
+            lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        ),
+        "failed",
+        "rollout",
+        "container sds ended with code 137 (OOMKilled) again and again",
     ),
     (
         waits("sds", "ImagePullBackOff", "back-off", "sds:nope"),
@@ -497,6 +544,23 @@ def test_an_alias_of_the_cluster_counts_from_1_27_on(stage: Any, image: str, rea
     container.update(image=image, args=["discovery", "--clusterAliases=Kubernetes=cluster1,x=other"])
     wrong_id(stage)
     assert proxy.judge(stage.situation()).ready is ready
+
+
+@pytest.mark.parametrize("name", ["istiod", "pilot"])
+def test_an_alias_that_istiods_certificate_does_not_name(stage: Any, name: str) -> None:
+    """It leads to istiod, but TLS fails; a certificate that is there all the same proves otherwise."""
+    alias = copy.deepcopy(stage.istiod_service)
+    alias["metadata"].update(name=name, labels={"istio.io/tag": "prod"})
+    stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = f"{name}.istio-system.svc:15012"
+    stage.services = [alias]
+    assert proxy.judge(stage.situation()).ready
+    crash(stage)
+    finding = proxy.judge(stage.situation())
+    assert (finding.check == "istiod-address") is (name == "pilot"), finding
+    stage.istiod["spec"]["template"]["spec"]["containers"][0]["env"].append(
+        {"name": "ISTIOD_CUSTOM_HOST", "value": "a.example,pilot.istio-system.svc"}
+    )
+    assert proxy.judge(stage.situation()).check == "rollout"
 
 
 def test_a_way_to_istiod_that_gave_a_certificate_is_one(stage: Any) -> None:
