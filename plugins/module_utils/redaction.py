@@ -91,12 +91,17 @@ HARMLESS_PROXY_KEYS = ("meshId", "discoveryAddress")
 PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
 _SECRET_WORDS = (
-    r"passw(?:or)?d|passphrase|token|secret|api[-_.]?key|private[-_.]?key|access[-_.]?key|signing[-_.]?key|"
-    r"encryption[-_.]?key|licen[cs]e|credential|authorization|cookie|bearer|signature"
+    r"passw(?:or)?d|passphrase|pwd|(?<![a-z])pass(?![a-z])|token|secret|"
+    r"(?:api|private|access|signing|encryption)[-_. ]?key|licen[cs]e(?:[ ]key)?|credential|authorization|cookie|bearer|signature"
 )
 _SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
 # Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
-_REFERENCE = re.compile(r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|audience|secrets)$")
+_REFERENCE = re.compile(
+    r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|seconds|audience|secrets)$"
+)
+# Names of mappings whose values are those of annotations or of environment variables.
+_ANNOTATIONS = re.compile(r"(?i)annotations$")
+_VARIABLES = frozenset(["env", "extraEnv", "environmentVariables", "proxyMetadata"])
 
 # Shorter ones are too many ordinary words.
 _BLOB = 40
@@ -106,7 +111,18 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"-----BEGIN [A-Z0-9 ]+-----(?:.{0,8000}?-----END [A-Z0-9 ]+-----|[\sA-Za-z0-9+/=\\]*)", re.DOTALL),
         REDACTED,
     ),
-    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^/\s@\"']+@"), rf"\1{REDACTED}@"),
+    # a password may hold @ itself
+    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^/\s\"']+@"), rf"\1{REDACTED}@"),
+    # a header with several words
+    (re.compile(r"(?i)(\bcookie\\*[\"']?\s*[:=]\s*)[^\"'\n]+"), rf"\1{REDACTED}"),
+    (
+        re.compile(
+            r"(?i)(\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?(?:digest|token|negotiate|api-?key|aws4[\w-]*)\s)[^'\n]+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    # keys that clouds and forges mark by their beginning
+    (re.compile(r"\b(?:A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[a-z]-[\w-]{10,}|gh[a-z]_\w{20,})"), REDACTED),
     (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 {REDACTED}"),
     (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
     (re.compile(r"\b[A-Z0-9]{4,10}(?:-[A-Z0-9]{4,10}){3,}\b"), REDACTED),
@@ -116,12 +132,27 @@ _LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}
 # A part of a path: the name of an object, or its kind.
 _WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}")
 _PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
-_VALUE = r"""(?![{\[])(?:\\*"(?:[^"\\\n]|\\[^"\n])*\\*"|'[^'\n]*'|[^\s,;&}\])"']+)"""
+# A value, quoted or not, a YAML block or a list of values; no object, whose own names tell more.
+_VALUE = (
+    r"(?!\{)(?:\[[^\]{\n]+\]|(?!\[)(?:[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+|"
+    r"""\\*"(?:[^"\\\n]|\\[^"\n])*\\*"|'[^'\n]*'|[^\s,;&}\])"']+))"""
+)
 # Both begin with the telling word, not with the name it is part of: so each place of a long log is looked at once.
-_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&]key)(\\*[\"']?\s*[:=]\s*)({_VALUE})")
+_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&]key)(\\*[\"']?\s*(?:[:=]>?|%3[AD])\s*)({_VALUE})")
+# The two fields of a variable, as JSON, YAML or Go write them.
+_PAIR = re.compile(
+    rf"(?i)(\bname\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})"
+    rf"(\\*[\"']?\s*,?\s*\\*[\"']?value\\*[\"']?\s*[:=]\s*)({_VALUE})"
+)
+# In prose: 'license "..." expired', "token is abc123def". Only quoted, or no word of a language: it has a digit.
+_TOLD = re.compile(
+    r"(?i)\b((?:licen[cs]e|passw(?:or)?d|passphrase|token|(?:api|access)[-_ ]?key)(?:[ ]key)?)((?:\s+is)?:?\s+)"
+    r"""(\\*"[^"\n]+"|'[^'\n]+'|(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s,;:/"')]{8,})"""
+)
 _FLAG = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}})(\s+)(?!-)({_VALUE})")
 _IS_FLAG = re.compile(r"(?:^|[^\w/.-])--?[\w.-]*$")
 _FLAG_ALONE = re.compile(rf"(?i)^--?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}}$")
+_PASSWORD = re.compile(r"://[^:/\s\"']*:([^/\s\"']+)@")
 _OF_OBJECT = re.compile(r"/[\w.-]*$")
 
 
@@ -132,7 +163,9 @@ def text(value: str) -> str:
     value = _LONG.sub(lambda match: match[0] if all(map(_WORD.fullmatch, match[0].split("/"))) else REDACTED, value)
     if "-----END " in value:
         value = _without_headless(value)
-    return _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
+    value = _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
+    value = _PAIR.sub(rf"\1\2{REDACTED}", value)
+    return _TOLD.sub(rf"\1\2{REDACTED}", value)
 
 
 def _without_headless(value: str) -> str:
@@ -162,6 +195,10 @@ def _assigns(match: re.Match[str]) -> bool:
     else:
         told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
     return not told and not _REFERENCE.search(name)
+
+
+def _names_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _REFERENCE.search(name)
 
 
 class Redaction:
@@ -213,23 +250,29 @@ class Redaction:
     def _walk(self, value: Any, key: str) -> Any:
         """``key``: the name under which the value stands, of a list for each of its items."""
         if isinstance(value, dict):
+            if key in _VARIABLES and "name" not in value:
+                return {name: self._variable(name, item) for name, item in value.items()}
             return self._mapping(value, key)
         if isinstance(value, list):
             if key in ("args", "command"):
                 return self._arguments(value)
             return [self._walk(item, key) for item in value]
-        if value and not isinstance(value, bool) and _SECRET_NAME.search(key) and not _REFERENCE.search(key):
+        if value and not isinstance(value, bool) and _names_secret(key):
             return self.hide(str(value))
         return text(value) if isinstance(value, str) else value
 
     def _mapping(self, value: Json, key: str) -> Json:
-        if key == "annotations":
+        if _ANNOTATIONS.search(key):
             return {name: self._annotation(name, item) for name, item in value.items()}
         if re.search(r"(?i)header", key) and not ("name" in value and "value" in value):
             return {name: self._header(name, item) for name, item in value.items()}
-        shown = {name: self._walk(item, name) for name, item in value.items()}
+        # What stands below the name of a secret is one too; below "secret" itself a volume names its Secret.
+        above = f"{key}." if key != "secret" and _names_secret(key) else ""
+        shown = {name: self._walk(item, f"{above}{name}") for name, item in value.items()}
         if isinstance(value.get("name"), str) and value.get("value"):
             shown["value"] = self._variable(value["name"], value["value"])
+        elif _names_secret(str(value.get("key", ""))) and value.get("value"):
+            shown["value"] = self.hide(str(value["value"]))
         return shown
 
     def _annotation(self, name: str, value: Any) -> str:
@@ -265,12 +308,12 @@ class Redaction:
     def hide(self, value: str) -> str:
         """Remember a value as one that must not be seen; what is shown instead.
 
-        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words.
+        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words. Of a connection
+        string its password too.
         """
         value = value.strip()
-        parts = [value]
-        if "\n" in value:
-            parts += [match.group(3).strip("\\\"'") for match in _ASSIGNED.finditer(value) if _assigns(match)]
+        parts = [value, *(match.group(1) for match in _PASSWORD.finditer(value))]
+        parts += [match.group(3).strip("\\\"'") for match in _ASSIGNED.finditer(value) if _assigns(match)]
         for part in parts:
             # What its shape gives away needs no memory.
             if len(part) >= 8 and text(part) != REDACTED:

@@ -49,6 +49,23 @@ SHAPES = [
     ("data " + "a1b2c3d4" * 6, "a1b2c3d4"),
     ("data QUJDabc/ab12/" + BLOB.lower() + "A9", BLOB.lower()),
     ("digest " + "0123456789abcdef" * 2, "0123456789abcdef"),
+    (f"GET https://admin:p@{CANARY}@example.org/path", CANARY),
+    (f"redis_pass={CANARY} pwd={CANARY}", CANARY),
+    (f"Cookie: a=b; session={CANARY}", CANARY),
+    (f"Authorization: Token {CANARY}", CANARY),
+    (f'Authorization: Digest username="x", response="{CANARY}"', CANARY),
+    ("found AKIAIOSFODNN7EXAMPLE here", "AKIAIOSFODNN7EXAMPLE"),
+    (f"GET /x?next=access_token%3D{CANARY}", CANARY),
+    (f"password => {CANARY}", CANARY),
+    (f"password: |\n  {CANARY}\n", CANARY),
+    (f'{{"tokens":["{CANARY}"]}}', CANARY),
+    (f"env:\n- name: MY_PASSWORD\n  value: {CANARY}\n", CANARY),
+    (f'{{"name":"MY_PASSWORD","value":"{CANARY}"}}', CANARY),
+    (f"EnvVar{{Name:MY_PASSWORD,Value:{CANARY},}}", CANARY),
+    (f"license key: {CANARY}", CANARY),
+    (f"license key '{CANARY}' has expired", CANARY),
+    (f"invalid license key {CANARY}", CANARY),
+    (f"the token is {CANARY}", CANARY),
 ]
 
 # What a reader needs and no rule may take.
@@ -65,6 +82,11 @@ KEPT = [
     '"secretName": "istio-ca-secret"',
     "config ServiceEntry/bookinfo/vd-reviews-mesh-internal-com-mgmt-2 and more",
     "dial tcp 192.0.2.10:9900: connect: connection refused",
+    'secrets "relay-root-tls-secret-2" is forbidden: User "x" cannot get resource',
+    "license is valid until 2027-01-01",
+    "license expired at 2026-01-01T00:00:00Z",
+    "the token has expired",
+    "oci://registry.example:5000/a/b@sha256:0a",
 ]
 
 
@@ -123,6 +145,15 @@ PLANTED = [
     ),
     obj("Pod", status={"containerStatuses": [{"state": {"terminated": {"message": f"token: {CANARY}"}}}]}),
     obj("Event", message=f"failed with --token {CANARY}"),
+    obj("ProxyConfig", "networking.istio.io/v1beta1", spec={"environmentVariables": {"PLAIN": CANARY}}),
+    obj("AnyKind", "gloo.solo.io/v1", spec={"credentials": [{"user": "x", "key": CANARY}]}),
+    obj("AnyKind", "gloo.solo.io/v1", spec={"licence": {"value": {"plain": CANARY}}}),
+    obj("AnyKind", "gloo.solo.io/v1", spec={"options": [{"key": "password", "value": CANARY}]}),
+    obj(
+        "GatewayParameters",
+        "gateway.kgateway.dev/v1alpha1",
+        spec={"kube": {"podTemplate": {"extraAnnotations": {"any/thing": CANARY}}}},
+    ),
 ]
 
 
@@ -185,6 +216,20 @@ def test_public_words_and_lines_of_files_are_no_secrets() -> None:
     redaction.object(obj("Secret", data=data))
     assert redaction.scrub("replicas: 1 in bookinfo-cluster") == "replicas: 1 in bookinfo-cluster"
     assert redaction.scrub(f"seen {CANARY}") == f"seen {REDACTED}"
+
+
+def test_the_password_of_a_connection_string_is_found_alone() -> None:
+    redaction = Redaction()
+    data = {"url": f"redis://:{CANARY}@redis:6379", "config": f'{{"password":"{CANARY}2"}}'}
+    redaction.object(obj("Secret", data={key: base64.b64encode(v.encode()).decode() for key, v in data.items()}))
+    assert redaction.scrub(f"seen {CANARY}2 and {CANARY}") == f"seen {REDACTED} and {REDACTED}"
+
+
+def test_volumes_stay_as_they_are() -> None:
+    token = {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}
+    items = {"secret": {"name": "certs", "items": [{"key": "token", "path": "token"}]}}
+    volumes = [{"projected": {"sources": [token, items]}}, {"secret": {"secretName": "x", "defaultMode": 420}}]
+    assert Redaction().object(obj("Pod", spec={"volumes": volumes}))["spec"]["volumes"] == volumes
 
 
 def test_a_helm_release_is_its_chart_and_state_alone() -> None:
