@@ -92,7 +92,8 @@ PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
 _SECRET_WORDS = (
     r"passw(?:or)?d|passphrase|pwd|(?<![a-z])pass(?![a-z])|token|secret|"
-    r"(?:api|private|access|signing|encryption)[-_. ]?key|licen[cs]e(?:[ ]key)?|credential|authorization|cookie|bearer|signature"
+    r"(?:api|private|access|signing|encryption)[-_. ]?key|licen[cs]e(?:[ ]key)?|"
+    r"credential|authorization|cookie|bearer|signature"
 )
 _SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
 # Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
