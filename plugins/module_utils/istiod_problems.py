@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .istiod_facts import network_label, ready_endpoints
+from .istiod_facts import certificate_hosts, network_label, ready_endpoints
 from .istiod_objects import (
     XDS_PORT,
     called_services,
@@ -24,6 +24,8 @@ from .istiod_objects import (
     namespace_selectors,
     selector_of,
     service_of_address,
+    split_host_port,
+    suffixed,
     where,
 )
 from .istiod_planes import CERTAIN, Fact, Plane, Seen
@@ -37,6 +39,7 @@ def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: 
     for plane, record in zip(planes, facts, strict=True):
         found += _of_deployment(plane, seen)
         found += _of_service(plane, seen)
+        found += _of_name(plane, seen)
         found += _of_config(plane, record, seen)
     found += _of_services(planes, seen)
     # Statements on the whole cluster: an istiod that was not looked for is not missing.
@@ -88,6 +91,17 @@ def _of_service(plane: Plane, seen: Seen) -> Iterator[str]:
         yield f"Service {where(service)} stands for an istiod elsewhere and has no ready endpoint: give it its address"
     elif dig(plane.deployment, "status", "readyReplicas"):
         yield f"Service {where(service)} has no ready endpoint, though its Deployment is ready"
+
+
+def _of_name(plane: Plane, seen: Seen) -> Iterator[str]:
+    """A Service of the wrong name leads to istiod, and TLS fails all the same."""
+    service, hosts = plane.service, certificate_hosts(plane)
+    host = split_host_port(plane.address.value or "")[0]
+    if service in plane.services and host not in hosts and "configmaps" not in seen.unread:
+        yield (
+            f"Service {where(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
+            f"make a Service {suffixed('istiod', str(plane.revision.value))} beside it"
+        )
 
 
 def _of_services(planes: list[Plane], seen: Seen) -> Iterator[str]:

@@ -102,6 +102,19 @@ def tag_moved_without_its_service() -> Objects:
     return joined(old.objects(mutatingwebhookconfigurations=old.webhooks[:1]), new.objects())
 
 
+@situation(
+    [row("1-28", name="istiod-revision-tag-prod", tags=["prod"])],
+    "discoveryAddress istiod-1-28.istio-system.svc:15012 names a Service that does not exist",
+    "istiod-revision-tag-prod leads to istiod, but its certificate is not for istiod-revision-tag-prod.istio-system",
+    NO_DEFAULT,
+    "calls Service istio-system/istiod-1-28, which serves no istiod",
+)
+def only_the_service_of_a_tag_is_left() -> Objects:
+    mesh = Istiod("1-28").tag("prod", service=True)
+    slices = [endpoints_of(mesh.tag_services[0], "10.0.0.1")]
+    return mesh.objects(services=mesh.tag_services, endpointslices=slices)
+
+
 @situation([row(), row("1-27", tags=["default"])])
 def default_tag_moved_away_from_the_unrevisioned_one() -> Objects:
     return joined(Istiod().deactivated().objects(), Istiod("1-27").tag("default", service=True).objects())
@@ -361,6 +374,7 @@ def another_port_leads_to_15012() -> Objects:
 @situation(
     [row("a", name="all"), row("b")],
     "Service istio-system/all leads to several istiods (istio-system/istiod-a, istio-system/istiod-b)",
+    "Service istio-system/all leads to istiod, but its certificate is not for all.istio-system.svc: TLS fails; make a",
     "istiod-a.istio-system.svc:15012 names a Service that does not exist; use all.istio-system.svc:15012",
     "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which serves no istiod",
     NO_DEFAULT,
