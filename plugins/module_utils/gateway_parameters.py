@@ -22,7 +22,7 @@ from .gateway_parameters_options import argument_spec, at, desired_spec, field
 from .gateway_parameters_rules import combinations, problems
 from .istiod_objects import split_host_port
 from .objects import MANAGER, is_ours
-from .parameter_kinds import V1_PARAMETERS, ParameterKind, kind_to_use, unserved
+from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
 from .progress import Progress
 from .proxy_settings import SETTINGS, deep_merge
 from .readiness import waiting
@@ -46,8 +46,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 # How long CRDs may take to be served after somebody installed them.
 _CRD_PATIENCE = 3.0
-# How a Gateway of Gloo Gateway 1.x names its parameters, besides parametersRef.
-_V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
 _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
 
 
@@ -123,7 +121,7 @@ def references(
     found = []
     for gateway in gateways:
         spec, meta = gateway.get("spec") or {}, gateway["metadata"]
-        of_v1 = (meta.get("annotations") or {}).get(_V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
+        of_v1 = (meta.get("annotations") or {}).get(V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
         if of_v1 or fits((spec.get("infrastructure") or {}).get("parametersRef") or {}):
             found.append(f"Gateway {meta['namespace']}/{meta['name']}")
     for gateway_class in classes:

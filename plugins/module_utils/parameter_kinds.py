@@ -36,6 +36,9 @@ ENTERPRISE_PARAMETERS = ParameterKind("enterprisekgateway.solo.io/v1alpha1", "En
 # Gloo Gateway 1.x; of the same name as kgateway's, in a group of its own
 V1_PARAMETERS = ParameterKind("gateway.gloo.solo.io/v1alpha1", "GatewayParameters")
 
+#: how a Gateway of Gloo Gateway 1.x may name its parameters, besides parametersRef
+V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
+
 PARAMETER_KINDS: tuple[ParameterKind, ...] = (
     GATEWAY_PARAMETERS,
     GLOO_GATEWAY_PARAMETERS,

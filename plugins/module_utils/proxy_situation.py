@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from . import istiod as istio
-from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_PARAMETERS, ParameterKind
+from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
 from .proxy_controller import AUTO_MTLS, controller_of, switch
 from .proxy_objects import (
     Json,
@@ -38,9 +38,6 @@ GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
 ROOT_CERT = "istio-ca-root-cert"
 MESH_CONTAINERS = ("sds", "istio-proxy")
-
-#: Gloo Gateway 1.x names parameters of a Gateway by this annotation
-_V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,7 @@ class Situation:
         """The class's and the Gateway's parameters in the order they are merged."""
         of_class = spec_of(self.gateway_class).get("parametersRef")
         own = (spec_of(self.gateway).get("infrastructure") or {}).get("parametersRef")
-        annotated = (meta(self.gateway).get("annotations") or {}).get(_V1_ANNOTATION)
+        annotated = (meta(self.gateway).get("annotations") or {}).get(V1_ANNOTATION)
         if not own and annotated and V1_PARAMETERS in CONTROLLERS.get(self.controller_name, ()):
             own = {"group": V1_PARAMETERS.group, "kind": V1_PARAMETERS.kind, "name": annotated}
         places = [(of_class, str((of_class or {}).get("namespace") or "")), (own, self.namespace)]
