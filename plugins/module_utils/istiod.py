@@ -18,6 +18,7 @@ from .istiod_objects import (
     Object,
     external_name,
     image_version,
+    key_of,
     matches,
     namespace_selectors,
     service_of_address,
@@ -54,8 +55,8 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
     `problems` (sentences), `serving` (place in `istiods` by "namespace/name" of every Service that leads to it, aliases
-    too), and for each of `istiods`: `hosts` (the names its certificate is for), `selectors` (the namespaceSelectors of
-    its injectors; None: they could not be read).
+    too), and for each of `istiods`: `hosts` (the names its certificate is for), `deployments` ((namespace, name) of
+    its Deployment or None), `selectors` (the namespaceSelectors of its injectors; None: they could not be read).
     """
     seen = Seen(objects)
     planes = control_planes(seen)
@@ -76,6 +77,7 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
         "problems": problems_of(planes, facts, seen),
         "serving": _serving(planes, seen),
         "hosts": [certificate_hosts(plane) for plane in planes],
+        "deployments": [plane.deployment and key_of(plane.deployment) for plane in planes],
         "selectors": None
         if "mutatingwebhookconfigurations" in seen.unread
         else [[s for webhook in plane.webhooks for s in namespace_selectors(webhook)] for plane in planes],

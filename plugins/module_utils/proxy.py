@@ -277,9 +277,9 @@ def _istiod(s: Situation) -> Verdict | None:
     plane = s.plane
     if plane and plane["ready"] is False:
         where = f"{plane['namespace']}/{plane['name']}"
-        told = (f"Deployment {where} ", f"Service {where} ")
+        deployment = s.deployment_of(plane)
+        told = tuple(f"{title} " for title in (title_of(deployment), f"Service {where}"))
         why = next((p for p in s.objects.istiods["problems"] if p.startswith(told)), "it has no ready Pod")
-        deployment = by_name(s.objects.deployments, plane["namespace"], plane["name"])
         lasting = deployment is None or spec_of(deployment).get("replicas") == 0
         return (failed if lasting else waiting)(f"istiod {where} is not ready, nobody issues certificates: {why}")
     if plane and s.target_is_empty:

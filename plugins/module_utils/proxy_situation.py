@@ -337,8 +337,16 @@ class Situation:
         own = right.get("cluster_id") or (self.want.istiod or {}).get("cluster_id")
         if not own:
             return []
-        deployment = by_name(self.objects.deployments, right.get("namespace"), str(right.get("name")))
-        return [str(own), *_cluster_aliases(deployment, str(own), str(right.get("version") or ""))]
+        aliases = _cluster_aliases(self.deployment_of(right), str(own), str(right.get("version") or ""))
+        return [str(own), *aliases]
+
+    def deployment_of(self, istiod: Json) -> Json | None:
+        """The Deployment of an istiod, which may have another name than its Service."""
+        found = self.objects.istiods
+        for record, key in zip(found["istiods"], found["deployments"], strict=True):
+            if key and all(record[name] == istiod.get(name) for name in ("namespace", "name", "revision")):
+                return by_name(self.objects.deployments, *key)
+        return None
 
 
 def _istio_proxy(spec: Json) -> Json:

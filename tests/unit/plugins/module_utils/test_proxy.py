@@ -546,6 +546,17 @@ def test_an_alias_of_the_cluster_counts_from_1_27_on(stage: Any, image: str, rea
     assert proxy.judge(stage.situation()).ready is ready
 
 
+def test_istiods_deployment_may_have_another_name_than_its_service(stage: Any) -> None:
+    stage.istiod["metadata"]["name"] = "discovery"
+    container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = ["discovery", "--clusterAliases=Kubernetes=cluster1"]
+    wrong_id(stage)
+    assert proxy.judge(stage.situation()).ready
+    stage.istiod["status"] = {}
+    finding = proxy.judge(stage.situation())
+    assert finding.state == "waiting" and "Deployment istio-system/discovery has no ready Pod" in finding.reason
+
+
 @pytest.mark.parametrize("name", ["istiod", "pilot"])
 def test_an_alias_that_istiods_certificate_does_not_name(stage: Any, name: str) -> None:
     """It leads to istiod, but TLS fails; a certificate that is there all the same proves otherwise."""
