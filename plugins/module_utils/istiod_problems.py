@@ -162,8 +162,9 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
         if tag and revision not in revisions:
             yield f"tag {tag} points to revision {revision}, which no istiod serves"
     for namespace in seen.namespaces:
-        wanted = labels_of(namespace).get("istio.io/rev")
-        if wanted and wanted not in served and "istio-injection" not in labels_of(namespace) and planes:
+        labels = labels_of(namespace)
+        wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
+        if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
             yield f"Namespace {where(namespace)} asks for revision {wanted}, which no istiod serves"
 
 

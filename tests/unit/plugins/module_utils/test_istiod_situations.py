@@ -102,6 +102,13 @@ def tag_moved_without_its_service() -> Objects:
     return joined(old.objects(mutatingwebhookconfigurations=old.webhooks[:1]), new.objects())
 
 
+@situation([row("1-27")], NO_DEFAULT)
+def injector_with_a_value_of_its_own() -> Objects:
+    mesh = Istiod("1-27")
+    mesh.webhooks[0]["webhooks"][0]["namespaceSelector"]["matchExpressions"][0]["values"].append("legacy")
+    return joined(mesh.objects(), {"namespaces": [namespace("shop", rev="legacy")]})
+
+
 @situation(
     [row("1-28", name="istiod-revision-tag-prod", tags=["prod"])],
     "discoveryAddress istiod-1-28.istio-system.svc:15012 names a Service that does not exist",
