@@ -20,7 +20,7 @@ from .errors import ClusterError, Forbidden, Invalid, NotServed
 from .field_ownership import fields_of, owners, project, union
 from .gateway_parameters_options import argument_spec, at, desired_spec, field
 from .gateway_parameters_rules import combinations, problems
-from .istiod_objects import split_host_port
+from .istiod import facts_problems, split_host_port
 from .objects import MANAGER, is_ours
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
 from .progress import Progress
@@ -85,13 +85,6 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
 
 
-def _no_facts(istiod: Mapping[str, Any]) -> list[str]:
-    """What is wrong with facts that tell nothing: comparing with them would look like approval."""
-    if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
-        return []
-    return ["istiod has neither address nor cluster_id nor mesh_id: give what istiod_info returned in istiod"]
-
-
 def _normal(address: str) -> tuple[str, int | None]:
     """An address as TLS compares it; istiod's certificate has names that end in .svc, not in .svc.cluster.local."""
     host, port = split_host_port(address)
@@ -138,7 +131,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     absent = params.get("state") == "absent"
     spec, wrong = desired_spec(params)
     if not absent:
-        wrong += _no_facts(params.get("istiod") or {})
+        wrong += facts_problems(params.get("istiod") or {})
         wrong += problems(spec)
         _refuse(wrong, name, f"parameters {where}")
     with connect(params, progress) as cluster:

@@ -15,6 +15,7 @@ from typing import Any
 from . import health_logs, proxy, proxy_restart
 from .cluster import CLUSTER_SPEC, Cluster, Json, connect
 from .errors import ClusterError
+from .istiod import facts_problems
 from .parameter_kinds import PARAMETER_KINDS
 from .proxy_controller import controller_container
 from .proxy_objects import container_status, spec_of
@@ -48,6 +49,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     not met."""
     if params.get("gateway") and not params.get("namespace"):
         raise ClusterError("gateway_proxy_info: 'gateway' needs 'namespace'", option="namespace")
+    for text in facts_problems(params.get("istiod") or {}):
+        raise ClusterError(f"gateway_proxy_info: {text}", option="istiod")
     waits = bool(params.get("wait")) and not check
     with connect(params, progress) as cluster:
         reader = _Reader(cluster, params)

@@ -46,6 +46,13 @@ KEYS = (
 )  # fmt: skip
 
 
+def facts_problems(istiod: Mapping[str, Any]) -> list[str]:
+    """What is wrong with facts somebody passes on that tell nothing: comparing with them would look like approval."""
+    if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
+        return []
+    return ["istiod has neither address nor cluster_id nor mesh_id: give what istiod_info returned in istiod"]
+
+
 def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
     """Find every control plane in the objects of one cluster.
 

@@ -164,8 +164,9 @@ def _self_managed(s: Situation) -> Verdict | None:
 
 
 def _switch(s: Situation) -> Verdict | None:
-    if s.controller is None:
-        return None
+    never = _never_together(s)
+    if never or s.controller is None:
+        return never
     title = title_of(s.controller)
     if s.mesh_wanted and s.auto_mtls is False:
         wanted = [n for n in MESH_CONTAINERS if s.want.expect is None or n in s.want.expect]
@@ -177,6 +178,22 @@ def _switch(s: Situation) -> Verdict | None:
         return failed(
             f"{AUTO_MTLS} is on in {title}: {', '.join(MESH_CONTAINERS)} stay in every proxy; remove it from "
             "controller.extraEnv in its Helm values"
+        )
+    return None
+
+
+def _never_together(s: Situation) -> Verdict | None:
+    """Containers that are asked for and that no setting brings: waiting for them would never end."""
+    if s.want.expect is None or s.deployment is None:
+        return None
+    asked = set(s.want.expect)
+    if len(asked & set(MESH_CONTAINERS)) == 1:
+        return failed(f"expect: {' and '.join(MESH_CONTAINERS)} come together or not at all")
+    strange = asked - {"kgateway-proxy", *MESH_CONTAINERS, *container_names(s.deployment)}
+    if strange:
+        return failed(
+            f"expect: the controller makes no container {', '.join(sorted(strange))}; {title_of(s.deployment)} has "
+            f"{', '.join(container_names(s.deployment))}"
         )
     return None
 

@@ -231,6 +231,13 @@ AT_OLD = "; clients are still served with the old settings, by http-old-a"
 KEEPS = "; the proxy that runs keeps the settings it has"
 
 CAUSES: list[tuple[Break, str, str, str]] = [
+    (
+        put("want", Want(expect=(*THREE, "waf"))),
+        "failed",
+        "switch",
+        "the controller makes no container waf; Deployment",
+    ),
+    (put("want", Want(expect=THREE[:2])), "failed", "switch", "sds and istio-proxy come together or not at all"),
     (put("gateway", None), "failed", "gateway", "Gateway gloo-system/http does not exist"),
     (
         moved,
