@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,16 +144,18 @@ def told(
     place: Place, pods: Iterable[Json], patterns: Sequence[Pattern], container: str = "", since: str = ""
 ) -> Cause | None:
     """What the first log with a cause says, of Pods of the place's cluster; of their first container unless named."""
+    found = (cause(text, patterns, since) for text in texts(place, pods, container))
+    return next(filter(None, found), None)
+
+
+def texts(place: Place, pods: Iterable[Json], container: str = "") -> Iterator[str]:
+    """The logs that can be read of these Pods."""
     for pod in pods:
         name = container or str(((pod.get("spec") or {}).get("containers") or [{}])[0].get("name"))
         try:
-            text = place.world.probes.log(place.cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], name)
+            yield place.world.probes.log(place.cluster, pod["metadata"]["namespace"], pod["metadata"]["name"], name)
         except Unread:
             continue
-        found = cause(text, patterns, since)
-        if found:
-            return found
-    return None
 
 
 def quote(line: str) -> str:

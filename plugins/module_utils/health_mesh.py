@@ -126,9 +126,12 @@ def outside_address(facts: Facts, name: str, port_name: str) -> tuple[str, Findi
 
 def _relay_address(place: Place) -> Finding:
     _address, found = outside_address(place.facts, SERVER, "grpc")
-    if found.verdict == "failed" and all(place.world.is_connected(own_name(f)) for f in place.world.workloads):
-        return warning(f"{found.seen}; agents are connected all the same", found.hint, found.object)
-    return found
+    agents = [Place(place.world, facts) for facts in place.world.workloads]
+    if found.verdict != "failed" or any(map(_refused, agents)):
+        return found
+    known = all(place.world.is_connected(own_name(agent.facts)) for agent in agents)
+    remark = "agents are connected all the same" if known else "but no agent is known to miss it"
+    return warning(f"{found.seen}; {remark}", found.hint, found.object)
 
 
 def _telemetry_address(place: Place) -> Finding:
@@ -232,8 +235,12 @@ def _refused(place: Place) -> bool:
 
 def _agent_log(place: Place) -> health_logs.Cause | None:
     """What the agent's log says of the relay, None when it says nothing bad."""
+    return health_logs.told(place, _agent_pods(place), health_logs.RELAY)
+
+
+def _agent_pods(place: Place) -> list[Json]:
     agent = place.facts.find("Deployment", AGENT)
-    return health_logs.told(place, pods_of(agent, place.facts.of("Pod")) if agent else (), health_logs.RELAY)
+    return pods_of(agent, place.facts.of("Pod")) if agent else []
 
 
 def _agent_connected(place: Place) -> Finding:
@@ -248,7 +255,9 @@ def _agent_connected(place: Place) -> Finding:
         )
     if connected is False:
         return failed(f"the management server counts no connection of {name}; the agent's log says nothing of it")
-    if place.facts.secret(CLIENT_SECRET) is not None:
+    if place.facts.secret(CLIENT_SECRET) is not None and any(
+        True for _log in health_logs.texts(place, _agent_pods(place))
+    ):
         return ok("the agent has its certificate and its log complains of nothing (the metric could not be read)")
     raise Unread("neither the management server's metric nor the agent's log could be read")
 

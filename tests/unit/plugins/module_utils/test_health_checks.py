@@ -719,6 +719,24 @@ def test_the_log_decides_where_the_metric_cannot_be_read() -> None:
     assert walked(site)["verdict"] == "ok"
 
 
+def test_nothing_is_said_of_an_agent_whose_log_cannot_be_read_either() -> None:
+    site = Site()
+    site.connected = None
+    found = [row for row in walked(site)["checks"] if row["id"] == "agent-connected"]
+    assert [(row["verdict"], "log could be read" in row["seen"]) for row in found] == [("skipped", True)] * 2
+
+
+def test_a_relay_without_address_is_no_failure_while_nobody_is_known_to_miss_it() -> None:
+    site = Site()
+    site.connected = None
+    _set("mgmt", "Service", "gloo-mesh-mgmt-server", "spec.type", "ClusterIP")(site)
+    first = walked(site)["first"]
+    assert (first["id"], first["verdict"]) == ("relay-address", "warning")
+    assert "no agent is known to miss it" in first["seen"]
+    site.logs["c2/gloo-mesh-agent"] = "dial tcp: i/o timeout"
+    assert walked(site)["first"]["verdict"] == "failed"
+
+
 def test_a_log_is_read_only_where_no_object_tells() -> None:
     site = Site()
     _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress", "istiod.x.svc:15012")(
