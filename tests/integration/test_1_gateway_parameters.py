@@ -134,7 +134,7 @@ def test_300_random_specs_merge_settle_and_do_what_check_mode_said(
         served(empty, yaml.safe_load(CRD.read_text())),
         Cluster(str(empty.kubeconfig), empty.gateway_cluster) as cluster,
     ):
-        monkeypatch.setattr(gp, "connect", lambda params: nullcontext(cluster))
+        monkeypatch.setattr(gp, "connect", lambda *_told: nullcontext(cluster))
 
         @profile(
             max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
