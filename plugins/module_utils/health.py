@@ -18,6 +18,8 @@ from typing import Any, Literal
 Json = dict[str, Any]
 
 DOCS = "docs/doctor.md"
+#: what is seen where a check cannot deal with what it finds
+BROKEN = "the check itself failed"
 
 
 class Unread(Exception):
@@ -126,6 +128,11 @@ def _at(check: Check, place: Place, before: Sequence[Record], management: str, g
         found = check.look(place)
     except Unread as exc:
         found = Finding("unknown", f"not known: {exc}")
+    except Exception as exc:
+        # A fault of ours in one check is no reason to tell nothing of the others.
+        found = warning(
+            f"{BROKEN}: {type(exc).__name__}: {exc}", "please report it with a support bundle: playbooks/bundle.yml"
+        )
     if not found.object and place.object:
         found = Finding(found.verdict, found.seen, found.hint, place.object)
     return Record(check, place.cluster, found)

@@ -71,6 +71,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     Requests are GETs, so check mode sends them too.
     """
     rows = _validate(params["clusters"])
+    _validate_data(params.get("data") or {})
     begin = time.monotonic()
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=max(1, len(rows))) as pool:
         clusters: dict[str, Cluster] = {}
@@ -115,6 +116,24 @@ def _validate(rows: Sequence[Json]) -> list[Json]:
     if twice:
         raise ClusterError(f"health_info: 'clusters' names {', '.join(twice)} more than once", option="clusters")
     return list(rows)
+
+
+#: what a list of `data` has to say of each of its entries
+_NEEDED = {
+    "virtual_destinations": ("name", "namespace"),
+    "route_tables": ("name", "namespace"),
+    "http_routes": ("name", "namespace"),
+    "proofs": ("name", "path", "answered_by"),
+}
+
+
+def _validate_data(data: Json) -> None:
+    for key, needed in _NEEDED.items():
+        for entry in data.get(key) or ():
+            lacking = [name for name in needed if not entry.get(name)]
+            if lacking:
+                named = f"an entry of {key!r} in 'data' has no {', '.join(lacking)}: {entry.get('name') or entry}"
+                raise ClusterError(f"health_info: {named}", option="data")
 
 
 def _read(row: Json, clusters: dict[str, Cluster], stack: ExitStack) -> Facts:

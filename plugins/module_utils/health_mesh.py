@@ -152,20 +152,32 @@ def _mesh_namespace(place: Place) -> Finding:
 # -- registration and relay ------------------------------------------------------------------------------------------
 
 
+_OWN_NAME = "give the agent the name of its cluster: Helm value common.cluster"
+
+
 def _registered(place: Place) -> Finding:
     name = own_name(place.facts)
     mesh = place.world.management
     named = title("KubernetesCluster", name, mesh.mesh_namespace)
     if "_" in name:
         return failed(f"the agent calls this cluster {name}", "cluster names have no underscores: rename it", named)
+    same = [f.name for f in place.world.workloads if f is not place.facts and name != place.cluster and _calls(f, name)]
+    if same:
+        return failed(f"the agent calls this cluster {name}, as that of {', '.join(same)} does", _OWN_NAME, named)
     found = mesh.find("KubernetesCluster", name)
     if found is None:
         have = ", ".join(str(meta(c).get("name")) for c in mesh.of("KubernetesCluster")) or "none"
-        return failed(f"{named} does not exist in {mesh.name} (registered: {have})", object=named)
+        hint = _OWN_NAME if mesh.find("KubernetesCluster", place.cluster) else ""
+        return failed(f"{named} does not exist in {mesh.name} (registered: {have})", hint, named)
     state = standing(found, named)
     if state.verdict == "ok" and name != place.cluster:
-        return warning(f"the agent calls this cluster {name}, the inventory {place.cluster}", object=named)
+        return warning(f"the agent calls this cluster {name}, the inventory {place.cluster}", _OWN_NAME, named)
     return state
+
+
+def _calls(facts: Facts, name: str) -> bool:
+    """Whether the agent of a cluster is known to call it so."""
+    return "Deployment" not in facts.unread and flag(facts.find("Deployment", AGENT), "cluster") == name
 
 
 def _copied(secret: str, key: str) -> Callable[[Place], Finding]:

@@ -217,11 +217,26 @@ def _virtual_destination(place: Place) -> Finding:
         )
     state = accepted(found, f", {status(found).get('numSelectedBackingServices', 0)} Services behind it")
     reason = translation.idle_reason(found) if status(found) else ""
-    if reason and (state.verdict == "ok" or "workspace" in reason):
-        return failed(
-            f"{wanted.title} {reason}", "let a Workspace select its namespace" if "workspace" in reason else ""
-        )
-    return state
+    if "workspace" in reason:
+        return failed(f"{wanted.title} {reason}", "let a Workspace select its namespace")
+    if state.verdict != "ok":
+        return state
+    if reason:
+        return failed(f"{wanted.title} {reason}", "compare its selectors with the labels of Services, not of Pods")
+    return _all_seen(place, found) or state
+
+
+def _all_seen(place: Place, found: Json) -> Finding | None:
+    """Whether the management server counts a Service of every cluster that has one."""
+    having = [f.name for f in place.world.workloads if "Service" not in f.unread and backing_services(place.subject, f)]
+    counted = int(status(found).get("numSelectedBackingServices") or 0)
+    if counted >= len(having):
+        return None
+    return failed(
+        f"{place.subject.title} has {counted} Services behind it, there are some in {', '.join(having)}",
+        "what an agent sees has not reached the management server: read the logs of both; does a Workspace select the "
+        "namespace in every cluster?",
+    )
 
 
 def _route_table(place: Place) -> Finding:

@@ -229,9 +229,15 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "registered",
         "c2",
         "warning",
-        _both(_argument(0, "--cluster=c1"), lambda s: s.clusters["mgmt"]["KubernetesCluster"].pop()),
-        ("the inventory c2",),
+        _both(
+            _argument(0, "--cluster=c9"),
+            _set("mgmt", "KubernetesCluster", "c2", "metadata.name", "c9"),
+            lambda s: s.connected.update(c9=True),
+        ),
+        ("the inventory c2", "common.cluster"),
     ),
+    ("registered", "c2", "failed", _argument(0, "--cluster=c1"), ("as that of c1 does", "common.cluster")),
+    ("registered", "c2", "failed", _argument(0, "--cluster=c9"), ("registered: c1, c2", "common.cluster")),
     ("relay-root", "c2", "failed", _secret("c2", "relay-root-tls-secret", None), ("does not exist", "site.yml")),
     ("relay-root", "c2", "failed", _secret("c2", "relay-root-tls-secret", _STALE), ("another installation",)),
     (
@@ -398,6 +404,20 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
     ),
     ("virtual-destination", "mgmt", "failed", _drop("mgmt", "VirtualDestination", "vd"), ("does not exist in mgmt",)),
     ("virtual-destination", "mgmt", "failed", _state("VirtualDestination", "vd", "PENDING"), ("PENDING",)),
+    (
+        "virtual-destination",
+        "mgmt",
+        "failed",
+        _set("mgmt", "VirtualDestination", "vd", "status.numSelectedBackingServices", 1),
+        ("has 1 Services", "c1, c2", "every cluster"),
+    ),
+    (
+        "virtual-destination",
+        "mgmt",
+        "failed",
+        _set("mgmt", "VirtualDestination", "vd", "status.numSelectedBackingServices", 0),
+        ("no Service in any cluster", "not of Pods"),
+    ),
     (
         "virtual-destination",
         "mgmt",
@@ -737,6 +757,12 @@ def test_a_relay_without_address_is_no_failure_while_nobody_is_known_to_miss_it(
     assert walked(site)["first"]["verdict"] == "failed"
 
 
+def test_an_expression_that_python_cannot_read_is_left_to_the_requests() -> None:
+    site = Site()
+    _set("c1", "HTTPRoute", "r", "spec.rules.0.matches.0.path", {"type": "RegularExpression", "value": r"/\z(?i"})(site)
+    assert walked(site)["verdict"] == "ok"
+
+
 def test_a_log_is_read_only_where_no_object_tells() -> None:
     site = Site()
     _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress", "istiod.x.svc:15012")(
@@ -779,6 +805,7 @@ def test_whatever_is_missing_the_walk_comes_to_its_end_and_says_what_to_do(site:
     found = walked(site)
     for row in found["checks"]:
         assert row["seen"] or row["object"]
+        assert health.BROKEN not in row["seen"]
         assert bool(row["hint"]) is (row["verdict"] in ("warning", "failed")), row
         assert row["doc"].startswith("docs/doctor.md#")
 

@@ -216,6 +216,20 @@ def test_clusters_that_do_not_fit_are_refused(roles: list[str], text: str) -> No
         health_info.run({"clusters": rows}, False, print)
 
 
+@pytest.mark.parametrize(
+    ("key", "entry", "text"),
+    [
+        ("virtual_destinations", {"name": "vd"}, "'virtual_destinations' in 'data' has no namespace: vd"),
+        ("http_routes", {"namespace": "app"}, "'http_routes' in 'data' has no name"),
+        ("proofs", {"name": "p", "path": "/"}, "'proofs' in 'data' has no answered_by: p"),
+    ],
+)
+def test_data_that_lacks_something_is_refused(key: str, entry: Json, text: str) -> None:
+    rows = [{"name": "c", "kubeconfig": "x", "context": "x", "role": "management"}]
+    with pytest.raises(ClusterError, match=text):
+        health_info.run({"clusters": rows, "data": {key: [entry]}}, False, print)
+
+
 def test_two_clusters_of_one_name_are_refused() -> None:
     rows = [{"name": "c", "kubeconfig": "x", "context": "x", "role": role} for role in ("management", "workload")]
     with pytest.raises(ClusterError, match="names c more than once"):

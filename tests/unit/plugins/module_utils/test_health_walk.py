@@ -120,6 +120,13 @@ def test_what_everything_stands_on_fails_only_its_own_cluster(links: list[Link],
     )
 
 
+def test_a_check_that_fails_itself_leaves_the_others() -> None:
+    links = [Link(frozenset(), frozenset(), {"mgmt": "no such finding"}), Link(frozenset(), frozenset(), {"c1": "ok"})]
+    records = walk(checks_of(links), None, "mgmt")
+    assert [record.verdict for record in records] == ["warning", "ok"]
+    assert records[0].finding.seen == "the check itself failed: KeyError: 'no such finding'"
+
+
 def test_a_record_has_hint_and_doc_only_where_something_is_wrong() -> None:
     link = Link(frozenset(), frozenset(), {"mgmt": "failed", "c1": "ok", "c2": "unknown"})
     rows = [record.as_dict() for record in walk(checks_of([link]), None, "mgmt")]
