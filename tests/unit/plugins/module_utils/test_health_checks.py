@@ -238,16 +238,41 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
     ),
     ("registered", "c2", "failed", _argument(0, "--cluster=c1"), ("as that of c1 does", "common.cluster")),
     ("registered", "c2", "failed", _argument(0, "--cluster=c9"), ("registered: c1, c2", "common.cluster")),
-    ("relay-root", "c2", "failed", _secret("c2", "relay-root-tls-secret", None), ("does not exist", "site.yml")),
-    ("relay-root", "c2", "failed", _secret("c2", "relay-root-tls-secret", _STALE), ("another installation",)),
+    (
+        "relay-root",
+        "c2",
+        "failed",
+        _both(_secret("c2", "relay-root-tls-secret", None), _disconnect()),
+        ("does not exist", "site.yml"),
+    ),
+    (
+        "relay-root",
+        "c2",
+        "failed",
+        _both(_secret("c2", "relay-root-tls-secret", _STALE), _disconnect()),
+        ("another installation",),
+    ),
     (
         "relay-token",
         "c2",
         "failed",
-        _secret("c2", "relay-identity-token-secret", {"created": None, "keys": {"other": "x"}}),
+        _both(_secret("c2", "relay-identity-token-secret", {"created": None, "keys": {"other": "x"}}), _disconnect()),
         ("no key token",),
     ),
-    ("relay-token", "c1", "failed", _secret("c1", "relay-identity-token-secret", None), ("does not exist",)),
+    (
+        "relay-token",
+        "c2",
+        "failed",
+        _both(_secret("c2", "relay-identity-token-secret", None), _disconnect()),
+        ("does not exist",),
+    ),
+    (
+        "relay-token",
+        "c1",
+        "warning",
+        _secret("c1", "relay-identity-token-secret", None),
+        ("does not exist; the agent is connected all the same",),
+    ),
     (
         "relay-client",
         "c2",
@@ -842,6 +867,7 @@ def test_every_judgement_on_a_proxy_has_a_check() -> None:
 def test_the_table_folds_what_is_skipped_and_ends_with_the_cause() -> None:
     site = Site()
     site.secrets["c2"]["relay-identity-token-secret"] = None
+    _disconnect()(site)
     found = walked(site)
     clusters = [
         {"cluster": n, "role": "management" if n == "mgmt" else "workload", "gateway": n == "c1", "version": "v1"}
