@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from . import redaction
+
 Json = dict[str, Any]
 
 DOCS = "docs/doctor.md"
@@ -100,7 +102,8 @@ class Record:
             "cluster": self.cluster,
             "check": self.check.title,
             "verdict": self.verdict,
-            "seen": finding.seen,
+            # It quotes what others wrote: conditions, messages, events.
+            "seen": redaction.text(finding.seen),
             "hint": (finding.hint or self.check.hint) if wrong else "",
             "doc": f"{DOCS}#{self.check.id}",
             "object": finding.object,

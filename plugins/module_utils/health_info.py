@@ -23,6 +23,7 @@ from . import (
     health_table,
     health_traffic,
     proxy,
+    redaction,
     translation,
 )
 from .cluster import Cluster
@@ -185,7 +186,12 @@ def _cluster(world: World, facts: Facts) -> Json:
 
 def _gateways(world: World, facts: Facts) -> list[Json]:
     situations = [health_gateway.situation(world, facts, *found) for found in health_gateway.gateways_of(world, facts)]
-    return [record(facts.name, found, proxy.judge(found)) for found in situations]
+    return [_redacted(record(facts.name, found, proxy.judge(found))) for found in situations]
+
+
+def _redacted(row: Json) -> Json:
+    """What the record quotes of conditions and messages without secrets."""
+    return {**row, "cause": redaction.text(row["cause"] or ""), "problems": list(map(redaction.text, row["problems"]))}
 
 
 def _destinations(world: World) -> list[Json]:

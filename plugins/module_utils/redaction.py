@@ -92,7 +92,7 @@ PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
 _SECRET_WORDS = (
     r"passw(?:or)?d|passphrase|pwd|(?<![a-z])pass(?![a-z])|token|secret|"
-    r"(?:api|private|access|signing|encryption)[-_. ]?key|licen[cs]e(?:[ ]key)?|"
+    r"(?:api|private|access|signing|encryption)[-_. ]?key|(?<!un)licen[cs]e(?:[ ]key)?|"
     r"credential|authorization|cookie|bearer|signature"
 )
 _SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
@@ -130,8 +130,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
 )
 _LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}")
-# A part of a path: the name of an object, or its kind.
-_WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}")
+# A part of a path: the name of an object, or its kind; the name of a variable.
+_WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}|[A-Z0-9]{1,31}(?:_[A-Z0-9]{1,31})+")
 _PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
 # A value, quoted or not, a YAML block or a list of values; no object, whose own names tell more.
 _VALUE = (

@@ -782,6 +782,12 @@ def test_a_relay_without_address_is_no_failure_while_nobody_is_known_to_miss_it(
     assert walked(site)["first"]["verdict"] == "failed"
 
 
+def test_what_a_status_says_is_told_without_secrets() -> None:
+    site = Site()
+    _state("VirtualDestination", "vd", "WARNING", "licence key Canary-4tune8te has ended")(site)
+    assert "licence key (redacted) has ended" in walked(site)["first"]["seen"]
+
+
 def test_an_expression_that_python_cannot_read_is_left_to_the_requests() -> None:
     site = Site()
     _set("c1", "HTTPRoute", "r", "spec.rules.0.matches.0.path", {"type": "RegularExpression", "value": r"/\z(?i"})(site)

@@ -86,6 +86,8 @@ KEPT = [
     "license is valid until 2027-01-01",
     "license expired at 2026-01-01T00:00:00Z",
     "the token has expired",
+    "set env PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES on istiod",
+    "Workspace gloo-mesh/ws: UNLICENSED: expired",
     "oci://registry.example:5000/a/b@sha256:0a",
 ]
 
