@@ -17,7 +17,7 @@ from .errors import ClusterError, NotServed, Unreachable
 from .kinds import group_of
 from .objects import ref_of
 from .readiness import judge
-from .redaction import Redaction, helm_release, text
+from .redaction import Redaction, text
 
 # API groups all of whose objects belong to the chain; subgroups (admin.gloo.solo.io) too.
 GROUPS = ("gloo.solo.io", "kgateway.dev", "enterprisekgateway.solo.io", "istio.io", "gateway.networking.k8s.io")
@@ -179,7 +179,7 @@ class _Reader:
         self.content.files += [File(path, "".join(pieces)) for path, pieces in files.items()]
 
     def _releases(self, objects: list[Json]) -> None:
-        rows = [helm_release(obj) for obj in objects if _is_release(obj)]
+        rows = [self.redaction.release(obj) for obj in objects if _is_release(obj)]
         self._table("helm.json", sorted(rows, key=lambda row: (row["namespace"], row["name"], row["revision"])))
 
     def _definitions(self) -> None:

@@ -304,6 +304,12 @@ class Redaction:
                 shown.append(text(value) if isinstance(value, str) else value)
         return shown
 
+    def release(self, secret: Json) -> Json:
+        """What helm_release() tells of it; what its values assign to names of secrets is remembered."""
+        config = _unpacked(secret).get("config")
+        self._walk(config if isinstance(config, dict) else {}, "")
+        return helm_release(secret)
+
     # -- values
 
     def hide(self, value: str) -> str:
@@ -344,9 +350,8 @@ def helm_release(secret: Json) -> Json:
     meta = secret["metadata"]
     labels = meta.get("labels") or {}
     try:
-        packed = _decoded(_decoded(str((secret.get("data") or {}).get("release", ""))).decode("ascii", "replace"))
-        chart = json.loads(gzip.decompress(packed))["chart"]["metadata"]
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+        chart = _unpacked(secret)["chart"]["metadata"]
+    except (KeyError, TypeError):
         chart = {}
     return {
         "namespace": meta.get("namespace", ""),
@@ -356,6 +361,16 @@ def helm_release(secret: Json) -> Json:
         "chart": str(chart.get("name", "")),
         "version": str(chart.get("version", "")),
     }
+
+
+def _unpacked(secret: Json) -> Json:
+    """The release as Helm 3 keeps it; {} when the Secret does not hold one."""
+    packed = _decoded(_decoded(str((secret.get("data") or {}).get("release", ""))).decode("ascii", "replace"))
+    try:
+        release = json.loads(gzip.decompress(packed))
+    except (OSError, EOFError, zlib.error, ValueError):
+        return {}
+    return release if isinstance(release, dict) else {}
 
 
 def _decoded(value: str) -> bytes:

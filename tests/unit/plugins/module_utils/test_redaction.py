@@ -252,6 +252,14 @@ def test_a_helm_release_is_its_chart_and_state_alone() -> None:
     }
 
 
+def test_secrets_among_helm_values_are_found_in_logs() -> None:
+    release = {"chart": {"metadata": {"name": "x"}}, "config": {"licensing": {"glooMeshLicenseKey": CANARY}}}
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(release).encode()))).decode()
+    redaction = Redaction()
+    assert redaction.release(obj("Secret", data={"release": packed}))["chart"] == "x"
+    assert redaction.scrub(f"seen {CANARY}") == f"seen {REDACTED}"
+
+
 @pytest.mark.parametrize("data", [None, {}, {"release": "%%%"}, {"release": B64}])
 def test_a_release_that_cannot_be_read_is_named_all_the_same(data: Any) -> None:
     found = helm_release(obj("Secret", metadata={"labels": {"name": "platform"}}, data=data))
