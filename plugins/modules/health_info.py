@@ -120,6 +120,10 @@ EXAMPLES = r"""
         context: cluster1
         role: workload
         gateway: true
+      - name: cluster2
+        kubeconfig: ~/.kube/config
+        context: cluster2
+        role: workload
     data:
       virtual_destinations:
         - name: reviews-vd

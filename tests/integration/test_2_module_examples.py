@@ -85,7 +85,7 @@ def comparable(value: Any) -> Any:
     # what was scaled down and up again has other Pods
     value = re.sub(r"-[a-z0-9]{5,10}-[a-z0-9]{5}\b", "-POD", value)
     # a sentence may count requests or seconds
-    return re.sub(r"\b\d+(\.\d+)?\b", "N", value) if " " in value else value
+    return re.sub(r"\b\d+(\.\d+)?x?\b", "N", value) if " " in value else value
 
 
 def test_every_module_has_an_action_plugin_and_examples() -> None:
