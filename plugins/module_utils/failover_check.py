@@ -110,17 +110,28 @@ class _Site:
     # -- what a killed run left
 
     def heal(self, check: bool) -> list[Json]:
-        """Bring back what an earlier run left away, in every cluster; records of it."""
-        healed = []
+        """Bring back what an earlier run left away, in every cluster; records of it.
+
+        One cluster that refuses keeps nothing of the others away; what it says comes at the end.
+        """
+        healed: list[Json] = []
+        errors: list[ClusterError] = []
         for name, cluster in self.clusters.items():
-            for deployment in left_away(cluster.list(*DEPLOYMENT)):
-                self.tell(
-                    f"{name}: {ref_of(deployment).title} was left away by a run that did not end: bringing it back"
-                )
-                if not check:
-                    bring_back(cluster, deployment)
-                healed.append(_record(name, deployment))
+            try:
+                self._heal(name, cluster, check, healed)
+            except ClusterError as exc:
+                errors.append(exc)
+        if errors:
+            errors[0].facts = {**errors[0].facts, "healed": healed}
+            raise errors[0]
         return healed
+
+    def _heal(self, name: str, cluster: Cluster, check: bool, healed: list[Json]) -> None:
+        for deployment in left_away(cluster.list(*DEPLOYMENT)):
+            self.tell(f"{name}: {ref_of(deployment).title} was left away by a run that did not end: bringing it back")
+            if not check:
+                bring_back(cluster, deployment)
+            healed.append(_record(name, deployment))
 
     # -- the check
 

@@ -363,6 +363,19 @@ def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> Non
     assert world.check(state="restored")["changed"] is False
 
 
+def test_a_cluster_that_refuses_keeps_nothing_of_the_others_away(world: World) -> None:
+    before = world.state("c1")
+    with in_the_middle(world) as run:
+        run.kill()
+        run.wait(timeout=30)
+    world.apis["c2"].refuse("GET", "/deployments", 403, {"reason": "Forbidden", "message": "no right"}, times=99)
+    clusters = world.params()["clusters"][::-1]
+    with pytest.raises(ClusterError, match="no right") as caught:
+        world.check(state="restored", clusters=clusters)
+    assert world.state("c1") == before
+    assert [row["name"] for row in caught.value.facts["healed"]] == ["reviews-v1", "reviews-v2"]
+
+
 def test_a_check_first_brings_back_what_a_killed_run_left(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
