@@ -39,6 +39,12 @@ class Cause:
     hint: str
 
 
+#: a licence that is not in order; that there is one is written, too
+_NO_LICENCE = (
+    r"\b(no|missing|invalid|expired|empty|without)\b[^.;]{0,40}\blicen[cs]e|"
+    r"\blicen[cs]e\b.{0,60}\b(expired|invalid|missing|required|empty|failed|not (found|set|valid))"
+)
+
 #: the agent's way to the relay; of the lines that match one, the last counts
 RELAY: tuple[Pattern, ...] = (
     Pattern(r"\bconnected to (the )?relay|relay connection (is )?established", good=True),
@@ -61,7 +67,13 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
     Pattern(
-        r"Unauthenticated|identity token",
+        r"first record does not look like a TLS handshake",
+        "what answers at the relay's address speaks no TLS: correct glooAgent.relay.serverAddress, or let the load "
+        "balancer pass TCP through",
+    ),
+    Pattern(r"no route to host|network is unreachable", "the workload cluster has no way to the relay's address"),
+    Pattern(
+        r"Unauthenticated|identity token does not match",
         "relay-identity-token-secret is not the management server's: copy it anew with site.yml --tags mesh",
     ),
     Pattern(r"PermissionDenied|is not registered", "create the KubernetesCluster in the management cluster"),
@@ -70,7 +82,8 @@ RELAY: tuple[Pattern, ...] = (
         r"connection refused", "nobody listens at the relay's address: is the management server ready, the port right?"
     ),
     Pattern(
-        r"i/o timeout|DeadlineExceeded", "packets to the relay are lost: firewall, wrong address, or an egress proxy"
+        r"i/o timeout|DeadlineExceeded|context deadline exceeded",
+        "packets to the relay are lost: firewall, wrong address, or an egress proxy",
     ),
     Pattern(r"no such host", "the relay's host name is unknown to the workload cluster's DNS"),
     Pattern(r"\bUnavailable\b|transport: ", "the relay cannot be reached"),
@@ -98,7 +111,10 @@ CERTIFICATES: tuple[Pattern, ...] = (
         r"request authenticate failure|Unauthenticated", "istiod refuses the proxy; the reason stands in istiod's log"
     ),
     Pattern(r"connection refused", "istiod does not listen at this address: is it ready, is the port 15012?"),
-    Pattern(r"i/o timeout|DeadlineExceeded", "istiod cannot be reached: is it ready, does a NetworkPolicy forbid it?"),
+    Pattern(
+        r"i/o timeout|DeadlineExceeded|context deadline exceeded",
+        "istiod cannot be reached: is it ready, does a NetworkPolicy forbid it?",
+    ),
 )
 
 #: the gateway controller that cannot write a proxy
@@ -110,12 +126,12 @@ CONTROLLER: tuple[Pattern, ...] = (
     Pattern(
         r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot make the proxy's objects"
     ),
-    Pattern(r"\blicen[cs]e\b.*(expired|invalid|missing|not found)", "renew the gateway's licence"),
+    Pattern(_NO_LICENCE, "renew the gateway's licence"),
 )
 
 #: the operator that cannot install Istio
 OPERATOR: tuple[Pattern, ...] = (
-    Pattern(r"\blicen[cs]e\b", "give the operator its licence: Helm values manager.env of gloo-operator"),
+    Pattern(_NO_LICENCE, "give the operator its licence: Helm values manager.env of gloo-operator"),
     Pattern(
         r"not found in .*repo|no chart|manifest unknown",
         "this version of Istio does not exist there: correct spec.version",

@@ -33,6 +33,10 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
         (f'{DIAL} i/o timeout"', RELAY, "firewall"),
         ("dial tcp: lookup relay.example on 10.96.0.10:53: no such host", RELAY, "DNS"),
         ("rpc error: code = Unavailable desc = closing", RELAY, "cannot be reached"),
+        ("failed to dial: context deadline exceeded", RELAY, "firewall"),
+        (f'{DIAL} connect: no route to host"', RELAY, "no way"),
+        ("tls: first record does not look like a TLS handshake", RELAY, "no TLS"),
+        ("license key is not valid", OPERATOR, "licence"),
         (
             'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1"',
             CERTIFICATES,
@@ -58,6 +62,19 @@ def test_what_went_well_since_does_not_count_and_what_failed_since_does() -> Non
     assert health_logs.cause("i/o timeout\nconnection refused", RELAY).hint.startswith("nobody")  # type: ignore[union-attr]
     assert health_logs.cause("all is well", RELAY) is None
     assert health_logs.cause("", RELAY) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "patterns"),
+    [
+        ("using license from env", OPERATOR),
+        ("license is valid until 2027", OPERATOR),
+        ("license check ok", CONTROLLER),
+        ('{"level":"debug","msg":"read identity token"}', RELAY),
+    ],
+)
+def test_what_is_in_order_is_no_cause(line: str, patterns: tuple[health_logs.Pattern, ...]) -> None:
+    assert health_logs.cause(line, patterns) is None
 
 
 def test_only_the_last_lines_are_looked_at() -> None:
