@@ -83,7 +83,7 @@ def comparable(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     # what was scaled down and up again has other Pods
-    value = re.sub(r"-[a-z0-9]{5,10}-[a-z0-9]{5}\b", "-POD", value)
+    value = re.sub(r"-[a-z0-9]{5,10}-[a-z0-9]{5}\b|\b10(\.\d+){3}\b", "-POD", value)
     # a sentence may count requests or seconds
     return re.sub(r"\b\d+(\.\d+)?x?\b", "N", value) if " " in value else value
 
