@@ -124,6 +124,8 @@ def _gateway_api(place: Place) -> Finding:
     missing = [kind for kind in ("GatewayClass", "Gateway", "HTTPRoute") if kind in place.facts.absent]
     if missing:
         return failed(f"the API server does not serve {', '.join(missing)} of gateway.networking.k8s.io/v1")
+    for kind in ("GatewayClass", "Gateway", "HTTPRoute"):
+        place.facts.of(kind)  # that none is found would else look as if there were none
     crd = next(iter(place.facts.lists.get("CustomResourceDefinition") or ()), None)
     bundle = str((meta(crd).get("annotations") or {}).get(BUNDLE) or "")
     match = re.match(r"v(\d+)\.(\d+)\.(\d+)", bundle)

@@ -51,6 +51,7 @@ def _controller(place: Place) -> Finding:
     if not found:
         if place.facts.istiod:
             return ok("there is no ServiceMeshController: Istio is somebody else's")
+        _look_for_istiod(place.facts)
         return failed("there is no ServiceMeshController, and no istiod")
     state = standing(found[0], title_of(found[0]))
     if state.verdict == "ok":
@@ -65,9 +66,16 @@ def _controller(place: Place) -> Finding:
     )
 
 
+def _look_for_istiod(facts: Facts) -> None:
+    """Raises Unread when what istiod would be found by may not be read: that it is not there is then a guess."""
+    for kind in ("Deployment", "Service"):
+        facts.of(kind)
+
+
 def _istiod(place: Place) -> Finding:
     record, why = place.facts.chosen
     if record is None:
+        _look_for_istiod(place.facts)
         return failed(why)
     named = f"Service {record['namespace']}/{record['name']}" if record["name"] else str(record["address"])
     if record["ready"] is False:

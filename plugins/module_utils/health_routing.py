@@ -83,7 +83,10 @@ def backing_pods(destination: Destination, facts: Facts) -> list[Json]:
 
 
 def _each_destination(world: World) -> Iterator[Place]:
-    return (Place(world, world.management, d, d.title) for d in destinations(world))
+    if world.data is None and "VirtualDestination" in world.management.unread:
+        yield Place(world, world.management, Destination("", "", {}))  # looking for it says why it cannot be read
+    for destination in destinations(world):
+        yield Place(world, world.management, destination, destination.title)
 
 
 def _each_route_table(world: World) -> Iterator[Place]:

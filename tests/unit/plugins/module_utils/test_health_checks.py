@@ -794,6 +794,16 @@ def test_an_expression_that_python_cannot_read_is_left_to_the_requests() -> None
     assert walked(site)["verdict"] == "ok"
 
 
+def test_who_may_list_nothing_is_told_so_and_nothing_else() -> None:
+    site = Site()
+    for name, kinds in site.clusters.items():
+        site.unread[name].update(dict.fromkeys(kinds, "they may not be listed"))
+    assert walked(site)["counts"]["failed"] == 0
+    site.data = None
+    unknown = {row["id"] for row in walked(site)["checks"] if row["verdict"] == "skipped"}
+    assert {"istiod", "gateway-api", "virtual-destination"} <= unknown
+
+
 def test_a_log_is_read_only_where_no_object_tells() -> None:
     site = Site()
     _set("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress", "istiod.x.svc:15012")(
