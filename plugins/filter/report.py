@@ -67,7 +67,8 @@ def _headline(verdict: str, first: Record | None, checks: list[dict[str, Any]]) 
         return f"The chain breaks in {first['cluster']}" if first and first["cluster"] else "The chain is broken"
     if verdict == "warning":
         return f"It works, with {_number(_counts(checks)['warning'], 'warning')}"
-    return "Every link holds"
+    unknown = _counts(checks)["skipped"]
+    return f"What could be looked at holds, {_number(unknown, 'check')} could not" if unknown else "Every link holds"
 
 
 def _number(count: int, noun: str) -> str:

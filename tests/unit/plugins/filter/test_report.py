@@ -68,6 +68,7 @@ def test_checks_stay_in_the_order_of_the_walk() -> None:
     [
         ([], "Nothing was checked"),
         (["ok"], "Every link holds"),
+        (["ok", "skipped", "skipped"], "What could be looked at holds, 2 checks could not"),
         (["ok", "warning"], "It works, with 1 warning"),
         (["warning", "warning"], "It works, with 2 warnings"),
         (["failed", "warning"], "The chain breaks in here"),
