@@ -55,6 +55,7 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "CLUSTER_SPEC",
+    "CLUSTERS_SPEC",
     "Conflict",
     "connect",
     "FIELD_MANAGER",
@@ -80,6 +81,22 @@ CLUSTER_SPEC: dict[str, Any] = {
     "kubeconfig": {"type": "path", "required": True},
     "context": {"type": "str", "required": True},
     "cluster": {"type": "str"},
+}
+
+# Option of the modules that look at all clusters at once; documented in the doc fragment "clusters".
+CLUSTERS_SPEC: dict[str, Any] = {
+    "clusters": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "kubeconfig": {"type": "path", "required": True},
+            "context": {"type": "str", "required": True},
+            "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
+            "gateway": {"type": "bool", "default": False},
+        },
+    },
 }
 
 _APPLY = "application/apply-patch+yaml"

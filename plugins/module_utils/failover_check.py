@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import traffic
-from .cluster import Cluster, Json, connect
+from .cluster import CLUSTERS_SPEC, Cluster, Json, connect
 from .errors import ClusterError, Invalid, Timeout
 from .failover_scale import bring_back, left_away, take_away
 from .failover_traffic import Sample, Stream, answers, failures, longest_gap, still_wrong
@@ -23,14 +23,13 @@ from .object_waits import verdicts_when_ready
 from .objects import ref_of
 from .progress import Progress, blocked, lines
 from .readiness import Verdict, together, waiting
-from .support_bundle import CLUSTERS_SPEC
 from .traffic import Expected
 from .traffic_check import UrlClient
 from .watching import Collection, View, Watcher
 from .workloads import instances, labels_of, pods_of, within
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "clusters": CLUSTERS_SPEC,
+    **CLUSTERS_SPEC,
     "state": {"type": "str", "choices": ["checked", "restored"], "default": "checked"},
     "cluster": {"type": "str"},
     "backends": {

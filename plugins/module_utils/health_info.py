@@ -26,7 +26,7 @@ from . import (
     redaction,
     translation,
 )
-from .cluster import Cluster
+from .cluster import CLUSTERS_SPEC, Cluster
 from .errors import BadKubeconfig, ClusterError
 from .health_facts import SERVER, Facts, World, status
 from .health_probes import LiveProbes
@@ -35,18 +35,7 @@ from .proxy_record import record
 Json = dict[str, Any]
 
 ARGUMENT_SPEC: dict[str, Any] = {
-    "clusters": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "kubeconfig": {"type": "path", "required": True},
-            "context": {"type": "str", "required": True},
-            "role": {"type": "str", "choices": ["management", "workload"], "required": True},
-            "gateway": {"type": "bool", "default": False},
-        },
-    },
+    **CLUSTERS_SPEC,
     "data": {"type": "dict"},
     "fail_on": {"type": "str", "choices": ["never", "failed", "warning"], "default": "never"},
     "show": {"type": "str", "choices": ["all", "wrong"], "default": "all"},

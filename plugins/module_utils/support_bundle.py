@@ -15,26 +15,12 @@ from typing import Any
 
 from .bundle_archive import README, bounded, destination, packed, write
 from .bundle_content import Content, File, collect
-from .cluster import Json, connect
+from .cluster import CLUSTERS_SPEC, Json, connect
 from .errors import ClusterError, Invalid
 from .redaction import Redaction
 
-# Option of the modules that look at all clusters.
-CLUSTERS_SPEC: dict[str, Any] = {
-    "type": "list",
-    "elements": "dict",
-    "required": True,
-    "options": {
-        "name": {"type": "str", "required": True},
-        "kubeconfig": {"type": "path", "required": True},
-        "context": {"type": "str", "required": True},
-        "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
-        "gateway": {"type": "bool", "default": False},
-    },
-}
-
 ARGUMENT_SPEC: dict[str, Any] = {
-    "clusters": CLUSTERS_SPEC,
+    **CLUSTERS_SPEC,
     "dest": {"type": "path"},
     "namespaces": {"type": "list", "elements": "str", "default": []},
     "log_lines": {"type": "int", "default": 1000},

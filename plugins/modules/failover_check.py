@@ -23,6 +23,7 @@ description:
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
+  - multicluster.gloo.clusters
   - multicluster.gloo.attributes
 attributes:
   action_group:
@@ -40,33 +41,6 @@ attributes:
     support: partial
     details: With O(state=restored) it is. A check changes each time, and undoes it.
 options:
-  clusters:
-    description: The clusters whose backends answer; those with another role are not touched.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Its name.
-        type: str
-        required: true
-      kubeconfig:
-        description: Path of the kubeconfig that has the context.
-        type: path
-        required: true
-      context:
-        description: Name of the context.
-        type: str
-        required: true
-      role:
-        description: What the cluster is for.
-        type: str
-        choices: [management, workload]
-        default: workload
-      gateway:
-        description: Whether requests come in through a gateway of this cluster. Changes nothing here.
-        type: bool
-        default: false
   state:
     description:
       - V(checked) does all of it.
@@ -127,8 +101,6 @@ options:
     description: Seconds to wait for each step.
     type: int
     default: 120
-requirements:
-  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
 notes:
   - Whoever uses the service meanwhile will notice when the other clusters cannot take over.
   - Endpoints behind the east-west gateway of a cluster are given up only where an OutlierDetectionPolicy says so.

@@ -22,36 +22,10 @@ description:
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
+  - multicluster.gloo.clusters
   - multicluster.gloo.attributes
   - multicluster.gloo.attributes.info
 options:
-  clusters:
-    description: All clusters, one of them with role management.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: The name it is registered under.
-        type: str
-        required: true
-      kubeconfig:
-        description: Path of the kubeconfig that has the context.
-        type: path
-        required: true
-      context:
-        description: Name of the context.
-        type: str
-        required: true
-      role:
-        description: What the cluster is for.
-        type: str
-        choices: [management, workload]
-        required: true
-      gateway:
-        description: Whether requests come in through a gateway of this cluster.
-        type: bool
-        default: false
   data:
     description:
       - What the site wants, as the variables of the collection's playbooks have it. What it names has to be there,
@@ -82,10 +56,8 @@ options:
     description: Seconds to ask for each proof at most.
     type: int
     default: 15
-requirements:
-  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
 notes:
-  - With a local connection the work is done inside the controller process, and the table of checks is printed.
+  - With a local connection the table of checks is printed.
 seealso:
   - module: multicluster.gloo.gateway_proxy_info
   - module: multicluster.gloo.istiod_info

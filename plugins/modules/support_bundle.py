@@ -26,6 +26,7 @@ description:
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
+  - multicluster.gloo.clusters
   - multicluster.gloo.attributes
 attributes:
   action_group:
@@ -43,33 +44,6 @@ attributes:
     support: none
     details: Each run makes an archive of what is then.
 options:
-  clusters:
-    description: The clusters to read.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Its name, in the archive the name of its folder.
-        type: str
-        required: true
-      kubeconfig:
-        description: Path of the kubeconfig that has the context.
-        type: path
-        required: true
-      context:
-        description: Name of the context.
-        type: str
-        required: true
-      role:
-        description: What the cluster is for; noted in the archive.
-        type: str
-        choices: [management, workload]
-        default: workload
-      gateway:
-        description: Whether requests come in through a gateway of this cluster; noted in the archive.
-        type: bool
-        default: false
   dest:
     description:
       - The archive to write, replaced when it is there, or a folder to write one into.
@@ -93,8 +67,6 @@ options:
     description: MiB of one file. Of logs and events the newest lines stay.
     type: int
     default: 5
-requirements:
-  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
 notes:
   - Redaction knows shapes and places, not meanings. Look through the archive before you give it away.
 seealso:
