@@ -53,10 +53,11 @@ def _controller(place: Place) -> Finding:
             return ok("there is no ServiceMeshController: Istio is somebody else's")
         _look_for_istiod(place.facts)
         return failed("there is no ServiceMeshController, and no istiod")
-    state = standing(found[0], title_of(found[0]))
+    states = [(smc, standing(smc, title_of(smc))) for smc in found]
+    smc, state = next((pair for pair in states if pair[1].verdict != "ok"), states[0])
     if state.verdict == "ok":
         return state
-    if judge(found[0]).state == "waiting" and (place.facts.istiod or {}).get("ready") is False:
+    if judge(smc).state == "waiting" and (place.facts.istiod or {}).get("ready") is False:
         return ok(f"{state.seen}: it waits for istiod")  # whose own check tells why
     operator = place.facts.find("Deployment", OPERATOR)
     pods = pods_of(operator, place.facts.of("Pod")) if operator else ()

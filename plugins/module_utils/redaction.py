@@ -198,6 +198,10 @@ def _assigns(match: re.Match[str]) -> bool:
     return not told and not _REFERENCE.search(name)
 
 
+# Long, of letters and digits, and no path, address or sentence.
+_NO_WORD = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/:,{}\"']{16,}")
+
+
 def _names_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _REFERENCE.search(name)
 
@@ -277,14 +281,14 @@ class Redaction:
         return shown
 
     def _annotation(self, name: str, value: Any) -> str:
-        if name in HARMLESS_ANNOTATIONS:
-            return text(str(value))
-        return self.hide(str(value)) if _SECRET_NAME.search(name) else REDACTED
+        return text(str(value)) if name in HARMLESS_ANNOTATIONS else self._unlisted(name, str(value))
 
     def _variable(self, name: str, value: Any) -> str:
-        if name in HARMLESS_VARIABLES:
-            return text(str(value))
-        return self.hide(str(value)) if _SECRET_NAME.search(name) else REDACTED
+        return text(str(value)) if name in HARMLESS_VARIABLES else self._unlisted(name, str(value))
+
+    def _unlisted(self, name: str, value: str) -> str:
+        """A value nobody knows to be harmless; what may be a word or a number elsewhere is not remembered."""
+        return self.hide(value) if _SECRET_NAME.search(name) or _NO_WORD.fullmatch(value) else REDACTED
 
     def _header(self, name: str, value: Any) -> Any:
         """Below "headers" only names stay: what sets a header may set a credential."""

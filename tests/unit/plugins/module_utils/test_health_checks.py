@@ -174,6 +174,12 @@ _REFUSED = (
     'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1" and remote clusters []'
 )
 _STALE = {"created": None, "keys": {"ca.crt": "another"}}
+SECOND_MESH: Json = {
+    "apiVersion": "operator.gloo.solo.io/v1",
+    "kind": "ServiceMeshController",
+    "metadata": {"name": "second", "generation": 1},
+    "status": {"phase": "FAILED", "conditions": _FALSE},
+}
 
 # id of the first record, its cluster, its verdict, what is broken, words of what was seen and of the hint
 BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
@@ -335,6 +341,13 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "failed",
         _set("c2", "ServiceMeshController", "managed-istio", "status", {"phase": "FAILED", "conditions": _FALSE}),
         ("no licence given",),
+    ),
+    (
+        "service-mesh-controller",
+        "c2",
+        "failed",
+        _add("c2", "ServiceMeshController", SECOND_MESH),
+        ("ServiceMeshController second", "no licence given"),
     ),
     ("istiod", "c2", "failed", _asleep, ("0 replicas",)),
     (

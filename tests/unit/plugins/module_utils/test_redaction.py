@@ -264,3 +264,25 @@ def test_secrets_among_helm_values_are_found_in_logs() -> None:
 def test_a_release_that_cannot_be_read_is_named_all_the_same(data: Any) -> None:
     found = helm_release(obj("Secret", metadata={"labels": {"name": "platform"}}, data=data))
     assert (found["name"], found["chart"]) == ("platform", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("canary-7f3c9a51d2e4", True),
+        ("Zm9vYmFyYmF6cXV4MTIz", True),
+        ("cluster1", False),  # a word of everybody
+        ("http://reviews.bookinfo:9080", False),
+    ],
+)
+def test_a_value_of_no_known_name_is_found_elsewhere_where_it_is_no_word(value: str, found: bool) -> None:
+    redaction = Redaction()
+    redaction.object(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "x", "annotations": {"example.com/note": value}},
+            "spec": {"containers": [{"name": "c", "env": [{"name": "GREETING", "value": value}]}]},
+        }
+    )
+    assert (value not in redaction.scrub(f"hello {value}")) is found
