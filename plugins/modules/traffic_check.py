@@ -121,6 +121,9 @@ EXAMPLES = r"""
       - instance: reviews-v1-.*
         cluster: cluster1
         workload: Deployment bookinfo/reviews-v1
+      - instance: reviews-v2-.*
+        cluster: cluster1
+        workload: Deployment bookinfo/reviews-v2
       - instance: reviews-v3-.*
         cluster: cluster2
         workload: Deployment bookinfo/reviews-v3
@@ -135,6 +138,10 @@ EXAMPLES = r"""
       port: 9080
     path: /productpage
     expect:
+      - instance: reviews-v1-.*
+        cluster: cluster1
+      - instance: reviews-v2-.*
+        cluster: cluster1
       - instance: reviews-v3-.*
         cluster: cluster2
 """
