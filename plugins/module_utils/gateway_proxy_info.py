@@ -18,10 +18,11 @@ from .errors import ClusterError
 from .istiod import facts_problems
 from .parameter_kinds import PARAMETER_KINDS
 from .proxy_controller import controller_container
-from .proxy_objects import container_status, spec_of
+from .proxy_objects import container_status
 from .proxy_record import record
 from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects, Situation, Want, situations
 from .readiness import Verdict, together, waiting
+from .reading import meta, seconds, spec_of
 from .watching import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -239,6 +240,5 @@ class _Reader:
 
 
 def _last_write(obj: Json) -> float:
-    meta = obj["metadata"]
-    times = [meta.get("creationTimestamp"), *(f.get("time") for f in meta.get("managedFields") or ())]
-    return max((datetime.fromisoformat(t.replace("Z", "+00:00")).timestamp() for t in times if t), default=0.0)
+    written = [meta(obj).get("creationTimestamp"), *(f.get("time") for f in meta(obj).get("managedFields") or ())]
+    return max((seconds(time) or 0.0 for time in written), default=0.0)

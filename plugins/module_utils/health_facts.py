@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -25,6 +24,7 @@ from .health import Finding, Unread, failed, ok
 from .parameter_kinds import PARAMETER_KINDS
 from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects
 from .readiness import judge
+from .reading import meta, spec_of
 
 Json = dict[str, Any]
 
@@ -229,49 +229,20 @@ class World:
 # -- small readers ---------------------------------------------------------------------------------------------------
 
 
-def meta(obj: Json | None) -> Json:
-    return (obj or {}).get("metadata") or {}
-
-
-def spec(obj: Json | None) -> Json:
-    return (obj or {}).get("spec") or {}
-
-
-def status(obj: Json | None) -> Json:
-    return (obj or {}).get("status") or {}
-
-
-def title(kind: str, name: str, namespace: str | None = None) -> str:
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
-
-
-def title_of(obj: Json) -> str:
-    return title(str(obj.get("kind")), str(meta(obj).get("name")), meta(obj).get("namespace"))
-
-
-def labels_of(obj: Json | None) -> dict[str, str]:
-    return meta(obj).get("labels") or {}
-
-
 def flag(workload: Json | None, name: str) -> str:
     """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
-    containers = (spec(workload).get("template") or {}).get("spec", {}).get("containers") or [{}]
+    containers = (spec_of(workload).get("template") or {}).get("spec", {}).get("containers") or [{}]
     for word in [*(containers[0].get("command") or ()), *(containers[0].get("args") or ())]:
         if str(word).startswith(f"--{name}="):
             return str(word).partition("=")[2]
     return ""
 
 
-def seconds(time: Any) -> float:
-    """RFC 3339 as seconds since the epoch; 0 when there is none."""
-    return datetime.fromisoformat(str(time).replace("Z", "+00:00")).timestamp() if time else 0.0
-
-
 def standing(obj: Json | None, named: str) -> Finding:
     """Is it there, wanted and ready? The commonest question of the walk."""
     if obj is None:
         return failed(f"{named} does not exist", object=named)
-    if spec(obj).get("replicas") == 0:
+    if spec_of(obj).get("replicas") == 0:
         return failed(f"{named} is scaled to 0 replicas", object=named)
     verdict = judge(obj)
     if not verdict.ready:
@@ -319,17 +290,17 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
             jobs.append(pool.submit(fetch_istio))
         for job in jobs:
             job.result()
+    secrets: dict[str, Json | None] = {}  # filled below: where they are, the facts tell
     facts = Facts(
         cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
-        lists=lists, unread=unread, absent=frozenset(absent), istio_objects=istio_objects,
+        lists=lists, unread=unread, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
     )  # fmt: skip
-    secrets: dict[str, Json | None] = {}
     for name, namespace in _secret_places(facts):
         try:
             secrets[name] = _digests(cluster.get("v1", "Secret", name, namespace))
         except (Forbidden, NotServed) as exc:
             unread[name] = f"Secret {namespace}/{name} may not be read: {exc.facts.get('reason') or exc.msg}"
-    return Facts(**{**_fields(facts), "secrets": secrets})
+    return facts
 
 
 def _uid(cluster: Cluster) -> str:
@@ -340,10 +311,6 @@ def _uid(cluster: Cluster) -> str:
         if exc.facts.get("code") == 401:
             raise
         return ""
-
-
-def _fields(facts: Facts) -> Json:
-    return {name: getattr(facts, name) for name in Facts.__dataclass_fields__}
 
 
 def _secret_places(facts: Facts) -> list[tuple[str, str]]:
@@ -359,7 +326,7 @@ def istio_namespace(facts: Facts) -> str:
         return str(facts.istiod["namespace"])
     controllers = facts.lists.get("ServiceMeshController") or ()
     return next(
-        (str(spec(c)["installNamespace"]) for c in controllers if spec(c).get("installNamespace")), "istio-system"
+        (str(spec_of(c)["installNamespace"]) for c in controllers if spec_of(c).get("installNamespace")), "istio-system"
     )
 
 
@@ -367,13 +334,10 @@ def _digests(secret: Json | None) -> Json | None:
     """Creation time and a digest by key: enough to compare, nothing to give away."""
     if secret is None:
         return None
-    keys = {
-        key: hashlib.sha256(base64.b64decode(value or "").strip()).hexdigest()[:16] if value else ""
-        for key, value in (secret.get("data") or {}).items()
-    }
+    keys = {key: digest(base64.b64decode(value)) if value else "" for key, value in (secret.get("data") or {}).items()}
     return {"created": meta(secret).get("creationTimestamp"), "keys": keys}
 
 
-def digest(text: str) -> str:
-    """The digest that ``secrets`` has of the same text."""
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
+def digest(content: bytes) -> str:
+    """What ``secrets`` keeps of a content, white space around it aside."""
+    return hashlib.sha256(content.strip()).hexdigest()[:16]

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import health_logs, istiod, proxy, proxy_restart, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
-from .health_facts import GATEWAY_CRD, Facts, World, meta, spec, title, title_of
+from .health_facts import GATEWAY_CRD, Facts, World
 from .health_mesh import gateways
 from .health_routing import destinations, objects_of
 from .istiod_objects import discovery_container
@@ -24,6 +24,7 @@ from .parameter_kinds import CONTROLLERS
 from .proxy_controller import INTEGRATION, switch
 from .proxy_situation import MESH_CONTAINERS, Situation, Want
 from .readiness import Verdict, judge
+from .reading import meta, spec_of, title, title_of
 from .workloads import has_sidecar, is_ready, pods_of
 
 Json = dict[str, Any]
@@ -62,10 +63,10 @@ class Route:
 
 def _ours(facts: Facts, gateway: Json) -> bool:
     """Whether the Gateway is one of kgateway's, or of nobody's: others have their own doctors."""
-    wanted = spec(gateway).get("gatewayClassName")
+    wanted = spec_of(gateway).get("gatewayClassName")
     for found in facts.lists.get("GatewayClass") or ():
         if meta(found).get("name") == wanted:
-            return spec(found).get("controllerName") in CONTROLLERS
+            return spec_of(found).get("controllerName") in CONTROLLERS
     return True
 
 
@@ -84,7 +85,7 @@ def routes_of(world: World, facts: Facts) -> list[Route]:
     wanted = world.wanted("http_routes")
     if wanted is not None:
         return [Route(r["namespace"], r["name"], r.get("spec") or {}) for r in wanted]
-    found = [Route(meta(r)["namespace"], meta(r)["name"], spec(r)) for r in facts.lists.get("HTTPRoute") or ()]
+    found = [Route(meta(r)["namespace"], meta(r)["name"], spec_of(r)) for r in facts.lists.get("HTTPRoute") or ()]
     ours = gateways_of(world, facts)
     return [r for r in found if any(parent in ours for parent in r.parents())]
 
@@ -223,7 +224,7 @@ def _proxy_checks() -> Iterator[Check]:
 
 def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
     """Version in the tag of the controller's image, None when it tells none."""
-    containers = (spec(deployment).get("template") or {}).get("spec", {}).get("containers") or [{}]
+    containers = (spec_of(deployment).get("template") or {}).get("spec", {}).get("containers") or [{}]
     tag = istiod.image_version(str(containers[0].get("image") or "")) or ""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", tag)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
@@ -256,7 +257,7 @@ def _version(place: Place) -> Finding:
         raise Unread("the controller's image has no version in its tag")
     named, text = title_of(found.controller), ".".join(map(str, version))
     image = str(
-        ((spec(found.controller).get("template") or {}).get("spec", {}).get("containers") or [{}])[0].get("image")
+        ((spec_of(found.controller).get("template") or {}).get("spec", {}).get("containers") or [{}])[0].get("image")
     )
     if re.search(r":v?2\.0\.0-", image):
         return warning(
@@ -266,7 +267,7 @@ def _version(place: Place) -> Finding:
     for destination in destinations(place.world):
         for target in destination.targets():
             entry, _problems = translation.find_entry(objects, target)
-            if entry and version <= (2, 3, 0) and len(spec(entry).get("ports") or ()) > 1:
+            if entry and version <= (2, 3, 0) and len(spec_of(entry).get("ports") or ()) > 1:
                 return warning(f"{named} {text} takes any port of {target.host}, which has several", object=named)
             if entry and (2, 0, 0) <= version <= (2, 3, 0):
                 unready = [row["pod"] for row in translation.local_endpoints(entry, objects.pods) if not row["ready"]]
@@ -288,7 +289,7 @@ def _route(place: Place) -> Finding:
     found = _live(place)
     if found is None:
         return failed(f"{place.object} does not exist", "create it with site.yml --tags routing")
-    wanted, have = place.subject.parents(), Route("", "", spec(found)).parents()
+    wanted, have = place.subject.parents(), Route("", "", spec_of(found)).parents()
     have = [(namespace or place.subject.namespace, name) for namespace, name in have]
     gone = [f"{namespace}/{name}" for namespace, name in wanted if (namespace, name) not in have]
     if gone:
@@ -302,16 +303,16 @@ def _route_backends(place: Place) -> Finding:
     problems: list[translation.Problem] = []
     for destination in destinations(place.world):  # for refs of kind VirtualDestination
         problems += translation.route_problems([live], translation.Target(name=destination.name), None)[1]
-    for ref in Route(place.subject.namespace, place.subject.name, spec(live)).backends():
+    for ref in Route(place.subject.namespace, place.subject.name, spec_of(live)).backends():
         if ref.get("kind") == "Hostname":
             target = translation.Target(str(ref.get("name")))
             entry, missing = translation.find_entry(objects, target)
-            numbers = sorted({int(p.get("number") or 0) for p in spec(entry).get("ports") or ()}) if entry else None
+            numbers = sorted({int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()}) if entry else None
             problems += translation.route_problems([live], target, numbers)[1] or (missing if entry is None else [])
     texts = list(dict.fromkeys(p.text for p in problems))
     if texts:
         return failed("; ".join(texts))
-    named = [f"{ref.get('name')}:{ref.get('port')}" for ref in Route("", "", spec(live)).backends()]
+    named = [f"{ref.get('name')}:{ref.get('port')}" for ref in Route("", "", spec_of(live)).backends()]
     return ok(f"leads to {', '.join(named)}")
 
 

@@ -28,9 +28,10 @@ from . import (
 )
 from .cluster import CLUSTERS_SPEC, Cluster
 from .errors import BadKubeconfig, ClusterError
-from .health_facts import SERVER, Facts, World, status
+from .health_facts import SERVER, Facts, World
 from .health_probes import LiveProbes
 from .proxy_record import record
+from .reading import status_of
 
 Json = dict[str, Any]
 
@@ -207,7 +208,7 @@ def _state(obj: Json | None) -> str:
     """The approval of a Gloo object, "missing" or "unknown"."""
     if obj is None:
         return "missing"
-    return str(((status(obj).get("common") or {}).get("State") or {}).get("approval") or "unknown")
+    return str(((status_of(obj).get("common") or {}).get("State") or {}).get("approval") or "unknown")
 
 
 def _instances(facts: Facts, target: translation.Target) -> list[Json]:

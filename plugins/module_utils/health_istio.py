@@ -12,23 +12,10 @@ from typing import Any
 
 from . import health_logs, proxy
 from .health import Check, Finding, Place, Unread, failed, ok, warning
-from .health_facts import (
-    CACERTS,
-    Facts,
-    World,
-    digest,
-    istio_namespace,
-    labels_of,
-    meta,
-    seconds,
-    spec,
-    standing,
-    status,
-    title,
-    title_of,
-)
+from .health_facts import CACERTS, Facts, World, digest, istio_namespace, standing
 from .health_mesh import management, own_name, workloads
 from .readiness import judge, load_balancer_address
+from .reading import labels_of, meta, seconds, spec_of, status_of, title, title_of
 from .workloads import has_sidecar, is_ready, living, pods_of, within
 
 Json = dict[str, Any]
@@ -113,7 +100,7 @@ def root_of(facts: Facts) -> str:
     namespace = istio_namespace(facts)
     found = facts.find("ConfigMap", proxy.ROOT_CERT, namespace) or facts.find("ConfigMap", proxy.ROOT_CERT)
     text = ((found or {}).get("data") or {}).get("root-cert.pem") or ""
-    return digest(text) if text else ""
+    return digest(text.encode()) if text else ""
 
 
 def _root_shared(place: Place) -> Finding:
@@ -141,16 +128,16 @@ def _fresh(place: Place) -> Finding:
     secret = place.facts.secret(CACERTS)
     if secret is None:
         return ok("there is no Secret cacerts that a Pod could be older than")
-    made = seconds(secret["created"])
+    made = seconds(secret["created"]) or 0.0
     if (place.facts.time or made) - made > CERTIFICATE_LIFE:
         return ok("every certificate has been renewed since the Secret cacerts was made")
     old = [
         f"{meta(pod)['namespace']}/{meta(pod)['name']}"
         for pod in place.facts.of("Pod")
         if not meta(pod).get("deletionTimestamp")
-        and status(pod).get("phase") == "Running"
+        and status_of(pod).get("phase") == "Running"
         and (has_sidecar(pod) or labels_of(pod).get("app") == "istiod")
-        and seconds(meta(pod).get("creationTimestamp")) < made
+        and (seconds(meta(pod).get("creationTimestamp")) or 0.0) < made
     ]
     if old:
         return failed(
@@ -166,7 +153,7 @@ def east_west(world: World, facts: Facts) -> list[Json]:
     """The Services that workspace settings take for east-west gateways; where they take none, those there are."""
     selectors = []
     for settings in world.management.lists.get("WorkspaceSettings") or ():
-        for entry in (spec(settings).get("options") or {}).get("eastWestGateways") or ():
+        for entry in (spec_of(settings).get("options") or {}).get("eastWestGateways") or ():
             selectors.append((entry.get("selector") or {}).get("labels") or EAST_WEST_LABELS)
     for wanted in (selectors, [EAST_WEST_LABELS]):
         found = [s for s in facts.of("Service") if any(within(labels, labels_of(s)) for labels in wanted)]
@@ -186,7 +173,7 @@ def east_west_addresses(world: World, facts: Facts) -> list[str]:
 
 
 def _tls_port(service: Json) -> int | None:
-    return next((p.get("port") for p in spec(service).get("ports") or () if p.get("name") in ("tls", "https")), None)
+    return next((p.get("port") for p in spec_of(service).get("ports") or () if p.get("name") in ("tls", "https")), None)
 
 
 def _east_west_gateway(place: Place) -> Finding:
@@ -196,7 +183,7 @@ def _east_west_gateway(place: Place) -> Finding:
     served = {r for i in place.facts.istio["istiods"] for r in (i["revision"], *i["tags"])}
     for service in services:
         namespace = str(meta(service).get("namespace"))
-        pods = living(place.facts.of("Pod"), namespace, spec(service).get("selector") or {})
+        pods = living(place.facts.of("Pod"), namespace, spec_of(service).get("selector") or {})
         revisions = {labels_of(pod).get("istio.io/rev") or "" for pod in pods} - {""}
         if not any(is_ready(pod) for pod in pods):
             return failed(f"{title_of(service)} has no ready Pod behind it", object=title_of(service))
@@ -211,7 +198,9 @@ def _east_west_gateway(place: Place) -> Finding:
 def _east_west_port(place: Place) -> Finding:
     for service in east_west(place.world, place.facts):
         if _tls_port(service) is None:
-            names = ", ".join(str(p.get("name") or p.get("port")) for p in spec(service).get("ports") or ()) or "none"
+            names = (
+                ", ".join(str(p.get("name") or p.get("port")) for p in spec_of(service).get("ports") or ()) or "none"
+            )
             return failed(f"{title_of(service)} has no port named tls (ports: {names})", object=title_of(service))
     return ok("its port is named tls")
 
@@ -220,7 +209,7 @@ def _east_west_address(place: Place) -> Finding:
     for service in east_west(place.world, place.facts):
         address, named = load_balancer_address(service), title_of(service)
         if not address:
-            kind = spec(service).get("type")
+            kind = spec_of(service).get("type")
             text = f"{named} of type {kind} has no load balancer address: other clusters cannot reach this one"
             return failed(text, object=named)
         try:
@@ -236,7 +225,7 @@ def _east_west_address(place: Place) -> Finding:
 
 def _east_west_selected(place: Place) -> Finding:
     found = place.facts.of("WorkspaceSettings")
-    number = sum(int(status(obj).get("numSelectedEastWestGateways") or 0) for obj in found)
+    number = sum(int(status_of(obj).get("numSelectedEastWestGateways") or 0) for obj in found)
     wanted = len(place.world.workloads)
     named = title_of(found[0]) if found else ""
     if number < wanted:

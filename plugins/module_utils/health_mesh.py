@@ -11,24 +11,9 @@ from typing import Any
 
 from . import health_logs
 from .health import Check, Finding, Place, Unread, failed, ok, warning
-from .health_facts import (
-    AGENT,
-    CLIENT_SECRET,
-    ROOT_SECRET,
-    SERVER,
-    TOKEN_SECRET,
-    Facts,
-    World,
-    flag,
-    labels_of,
-    meta,
-    spec,
-    standing,
-    status,
-    title,
-    title_of,
-)
+from .health_facts import AGENT, CLIENT_SECRET, ROOT_SECRET, SERVER, TOKEN_SECRET, Facts, World, flag, standing
 from .readiness import judge, load_balancer_address
+from .reading import labels_of, meta, spec_of, status_of, title, title_of
 from .workloads import pods_of
 
 Json = dict[str, Any]
@@ -110,10 +95,10 @@ def outside_address(facts: Facts, name: str, port_name: str) -> tuple[str, Findi
     named = title("Service", name, facts.mesh_namespace)
     if service is None:
         return "", failed(f"{named} does not exist", object=named)
-    port = next((p.get("port") for p in spec(service).get("ports") or () if p.get("name") == port_name), None)
+    port = next((p.get("port") for p in spec_of(service).get("ports") or () if p.get("name") == port_name), None)
     if port is None:
         return "", failed(f"{named} has no port named {port_name}", object=named)
-    kind = spec(service).get("type", "ClusterIP")
+    kind = spec_of(service).get("type", "ClusterIP")
     if kind != "LoadBalancer":
         hint = f"set its type to LoadBalancer, or give agents another way to port {port}"
         return "", failed(f"{named} has type {kind}: nobody outside the cluster reaches it", hint, named)
@@ -304,7 +289,7 @@ def _workspace(place: Place) -> Finding:
         state = accepted(obj)
         if state.verdict != "ok":
             return state
-    numbers = [int(status(obj).get("numSelectedClusters") or 0) for obj in found]
+    numbers = [int(status_of(obj).get("numSelectedClusters") or 0) for obj in found]
     wanted = len(place.world.workloads)
     if sum(numbers) < wanted:
         return failed(

@@ -15,7 +15,8 @@ from . import health_logs, traffic_check
 from .cluster import Cluster
 from .errors import ClusterError
 from .health import Unread
-from .health_facts import SERVER, Facts, labels_of, meta
+from .health_facts import SERVER, Facts
+from .reading import labels_of, meta
 from .workloads import is_ready
 
 Json = dict[str, Any]

@@ -12,10 +12,11 @@ from typing import Any
 
 from . import istiod, translation
 from .health import Check, Finding, Place, Unread, failed, ok, warning
-from .health_facts import Facts, World, labels_of, meta, spec, status, title, title_of
+from .health_facts import Facts, World
 from .health_mesh import accepted, own_name, workloads
 from .istiod_objects import discovery_container, env
 from .readiness import pod_trouble
+from .reading import labels_of, meta, spec_of, status_of, title, title_of
 from .workloads import has_sidecar, is_ready, living, within
 
 Json = dict[str, Any]
@@ -50,7 +51,7 @@ def destinations(world: World) -> list[Destination]:
     if wanted is not None:
         return [Destination(d["namespace"], d["name"], d.get("spec") or {}) for d in wanted]
     found = world.management.lists.get("VirtualDestination") or ()
-    return [Destination(meta(d)["namespace"], meta(d)["name"], spec(d)) for d in found]
+    return [Destination(meta(d)["namespace"], meta(d)["name"], spec_of(d)) for d in found]
 
 
 def backing_services(destination: Destination, facts: Facts) -> list[Json]:
@@ -75,7 +76,7 @@ def backing_pods(destination: Destination, facts: Facts) -> list[Json]:
     return [
         pod
         for s in services
-        for pod in living(facts.of("Pod"), meta(s)["namespace"], spec(s).get("selector") or {"": ""})
+        for pod in living(facts.of("Pod"), meta(s)["namespace"], spec_of(s).get("selector") or {"": ""})
     ]
 
 
@@ -156,11 +157,11 @@ def _backends(place: Place) -> Finding:
     asleep = [
         title_of(d)
         for d in place.facts.of("Deployment")
-        if spec(d).get("replicas") == 0
+        if spec_of(d).get("replicas") == 0
         and meta(d).get("namespace") == meta(services[0]).get("namespace")
         and within(
-            spec(services[0]).get("selector") or {"": ""},
-            ((spec(d).get("template") or {}).get("metadata") or {}).get("labels") or {},
+            spec_of(services[0]).get("selector") or {"": ""},
+            ((spec_of(d).get("template") or {}).get("metadata") or {}).get("labels") or {},
         )
     ]
     if asleep:
@@ -218,8 +219,8 @@ def _virtual_destination(place: Place) -> Finding:
         return failed(
             f"{wanted.title} does not exist in {place.cluster}{where}", "create it with site.yml --tags routing"
         )
-    state = accepted(found, f", {status(found).get('numSelectedBackingServices', 0)} Services behind it")
-    reason = translation.idle_reason(found) if status(found) else ""
+    state = accepted(found, f", {status_of(found).get('numSelectedBackingServices', 0)} Services behind it")
+    reason = translation.idle_reason(found) if status_of(found) else ""
     if "workspace" in reason:
         return failed(f"{wanted.title} {reason}", "let a Workspace select its namespace")
     if state.verdict != "ok":
@@ -232,7 +233,7 @@ def _virtual_destination(place: Place) -> Finding:
 def _all_seen(place: Place, found: Json) -> Finding | None:
     """Whether the management server counts a Service of every cluster that has one."""
     having = [f.name for f in place.world.workloads if "Service" not in f.unread and backing_services(place.subject, f)]
-    counted = int(status(found).get("numSelectedBackingServices") or 0)
+    counted = int(status_of(found).get("numSelectedBackingServices") or 0)
     if counted >= len(having):
         return None
     return failed(
@@ -246,7 +247,7 @@ def _route_table(place: Place) -> Finding:
     found = place.facts.find("RouteTable", place.subject["name"], place.subject["namespace"])
     if found is None:
         return failed(f"{place.object} does not exist in {place.cluster}", "create it with site.yml --tags routing")
-    told = status(found)
+    told = status_of(found)
     if told and "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
         return failed(f"{place.object} belongs to no workspace", "let a Workspace select its namespace")
     return accepted(found)
@@ -309,9 +310,9 @@ def _workload_selection(place: Place) -> Finding:
         return ok(f"istiod has {SELECT_WORKLOAD_ENTRIES} false")
     for entry in place.facts.of("WorkloadEntry"):
         for service in place.facts.of("Service"):
-            selector = spec(service).get("selector") or {}
+            selector = spec_of(service).get("selector") or {}
             same = meta(service).get("namespace") == meta(entry).get("namespace")
-            if same and selector and within(selector, spec(entry).get("labels") or {}):
+            if same and selector and within(selector, spec_of(entry).get("labels") or {}):
                 return warning(
                     f"istiod takes {title_of(entry)} for an endpoint of {title_of(service)}, on its own port"
                 )
@@ -321,10 +322,10 @@ def _workload_selection(place: Place) -> Finding:
 def _locality(place: Place) -> Finding:
     _destination, target = place.subject
     for rule in place.facts.of("DestinationRule"):
-        policy = spec(rule).get("trafficPolicy") or {}
+        policy = spec_of(rule).get("trafficPolicy") or {}
         parts = [policy, *(policy.get("portLevelSettings") or ())]
         locality = any((part.get("loadBalancer") or {}).get("localityLbSetting") for part in parts)
-        if spec(rule).get("host") == target.host and locality and any("outlierDetection" in part for part in parts):
+        if spec_of(rule).get("host") == target.host and locality and any("outlierDetection" in part for part in parts):
             return warning(
                 f"{title_of(rule)} keeps traffic in the cluster while its own instances are healthy",
                 object=title_of(rule),

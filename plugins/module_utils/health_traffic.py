@@ -15,8 +15,9 @@ from typing import Any
 
 from . import proxy_record
 from .health import Check, Finding, Place, failed, ok
-from .health_facts import World, spec
+from .health_facts import World
 from .health_gateway import gateways_of, routes_of, situation
+from .reading import spec_of
 from .workloads import instances, is_ready, labels_of, living
 
 Json = dict[str, Any]
@@ -108,7 +109,7 @@ def _route_match(place: Place) -> Finding:
     proof, gateway = place.subject
     host, path = str(proof.get("host") or ""), str(proof["path"])
     ours = [r for r in routes_of(place.world, place.facts) if gateway in r.parents()]
-    live = [(r, spec(place.facts.find("HTTPRoute", r.name, r.namespace))) for r in ours]
+    live = [(r, spec_of(place.facts.find("HTTPRoute", r.name, r.namespace))) for r in ours]
     for route, found in live:
         if takes(found, path, host or _address(place), proof.get("headers")):
             return ok(f"{route.title} takes GET {path}")

@@ -18,23 +18,12 @@ from . import istiod as istio
 from . import readiness
 from .parameter_kinds import CONTROLLERS
 from .proxy_controller import AUTO_MTLS
-from .proxy_objects import (
-    by_name,
-    condition,
-    container_names,
-    containers,
-    is_ready,
-    labels_of,
-    mesh_env,
-    meta,
-    name_of,
-    spec_of,
-    title_of,
-)
+from .proxy_objects import by_name, condition, container_names, containers, is_ready, mesh_env
 from .proxy_pods import pod_cause, pods_refused
 from .proxy_settings import SETTINGS, yaml_keeps
 from .proxy_situation import CLASS_LABEL, MESH_CONTAINERS, ROOT_CERT, Situation
 from .readiness import Verdict, failed, waiting
+from .reading import labels_of, meta, name_of, spec_of, title_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .proxy_objects import Json, containers, labels_of, meta, name_of
+from .proxy_objects import containers
+from .reading import Json, labels_of, meta, name_of
 
 AUTO_MTLS, INTEGRATION = "KGW_ENABLE_ISTIO_AUTO_MTLS", "KGW_ENABLE_ISTIO_INTEGRATION"
 

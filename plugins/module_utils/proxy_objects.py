@@ -7,31 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .proxy_settings import SETTINGS
-
-Json = dict[str, Any]
-
-
-def meta(obj: Json | None) -> Json:
-    return (obj or {}).get("metadata") or {}
-
-
-def spec_of(obj: Json | None) -> Json:
-    return (obj or {}).get("spec") or {}
-
-
-def status_of(obj: Json | None) -> Json:
-    return (obj or {}).get("status") or {}
-
-
-def name_of(obj: Json | None) -> str:
-    return str(meta(obj).get("name") or "")
-
-
-def title_of(obj: Json | None) -> str:
-    return f"{(obj or {}).get('kind')} {meta(obj).get('namespace')}/{name_of(obj)}"
+from .reading import Json, meta, name_of, spec_of, status_of
 
 
 def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json | None:
@@ -68,10 +46,6 @@ def mesh_env(listed: Sequence[Json]) -> dict[str, str]:
     proxy: Json = next((c for c in listed if c.get("name") == "istio-proxy"), {})
     env = {str(e.get("name")): str(e.get("value") or "") for e in proxy.get("env") or () if "valueFrom" not in e}
     return {name: env[name] for name, _default in SETTINGS.values() if name in env}
-
-
-def labels_of(obj: Json | None) -> dict[str, str]:
-    return meta(obj).get("labels") or {}
 
 
 def owners_of(obj: Json) -> list[Json]:

@@ -7,19 +7,10 @@
 from __future__ import annotations
 
 from . import readiness
-from .proxy_objects import (
-    Json,
-    by_name,
-    condition,
-    container_status,
-    is_ready,
-    meta,
-    name_of,
-    spec_of,
-    title_of,
-)
+from .proxy_objects import by_name, condition, container_status, is_ready
 from .proxy_situation import Situation
 from .readiness import Verdict, failed, waiting
+from .reading import Json, meta, name_of, spec_of, title_of
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain

@@ -12,24 +12,13 @@ from collections.abc import Sequence
 from .istiod import image_version
 from .proxy import Finding
 from .proxy_controller import INTEGRATION, controller_container, switch
-from .proxy_objects import (
-    Json,
-    condition,
-    container_status,
-    containers,
-    is_ready,
-    mesh_env,
-    meta,
-    name_of,
-    spec_of,
-    status_of,
-    title_of,
-)
+from .proxy_objects import condition, container_status, containers, is_ready, mesh_env
 from .proxy_pods import added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
 from .proxy_situation import Situation
 from .readiness import judge
+from .reading import Json, meta, name_of, spec_of, status_of, title_of
 
 
 def record(cluster: str, s: Situation, finding: Finding) -> Json:

@@ -10,12 +10,10 @@ it is when nothing else changes.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
 from . import readiness
-from .proxy_objects import Json, container_status, meta, name_of, title_of
+from .proxy_objects import container_status
 from .proxy_situation import Situation
+from .reading import Json, meta, name_of, seconds, title_of
 
 #: kubectl's own mark of `rollout restart`
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -26,7 +24,7 @@ SYNC = 120.0
 def bootstrap_changed(s: Situation) -> float | None:
     """When the bootstrap was last written, in seconds since 1970; None when that is not known."""
     entries = meta(s.bootstrap).get("managedFields") or ()
-    times = [_time(e.get("time")) for e in entries if "f:data" in (e.get("fieldsV1") or {})]
+    times = [seconds(e.get("time")) for e in entries if "f:data" in (e.get("fieldsV1") or {})]
     return max((t for t in times if t is not None), default=None)
 
 
@@ -41,9 +39,9 @@ def outdated_pods(s: Situation) -> list[str]:
         return []
     found = []
     for pod in s.current_pods:
-        created = _time(meta(pod).get("creationTimestamp"))
+        created = seconds(meta(pod).get("creationTimestamp"))
         running = ((container_status(pod, "kgateway-proxy") or {}).get("state") or {}).get("running") or {}
-        started = _time(running.get("startedAt"))
+        started = seconds(running.get("startedAt"))
         if created is not None and created < changed and (started is None or started < changed + SYNC):
             found.append(name_of(pod))
     return found
@@ -74,7 +72,3 @@ def restarted_at(deployment: Json | None) -> str | None:
     """The stamp on the Pod template."""
     template = ((deployment or {}).get("spec") or {}).get("template") or {}
     return ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT)
-
-
-def _time(text: Any) -> float | None:
-    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp() if text else None

@@ -17,22 +17,9 @@ from typing import Any
 from . import istiod as istio
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
 from .proxy_controller import AUTO_MTLS, controller_of, switch
-from .proxy_objects import (
-    Json,
-    by_name,
-    container_names,
-    container_status,
-    containers,
-    is_ready,
-    labels_of,
-    meta,
-    name_of,
-    owners_of,
-    revision_of,
-    spec_of,
-    status_of,
-)
+from .proxy_objects import by_name, container_names, container_status, containers, is_ready, owners_of, revision_of
 from .proxy_settings import SETTINGS, deep_merge
+from .reading import Json, labels_of, meta, name_of, spec_of, status_of
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"

@@ -15,11 +15,9 @@ import difflib
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .readiness import Verdict, failed, ready, waiting
-
-Json = dict[str, Any]
+from .reading import Json, labels_of, meta, spec_of
 
 PARENT = "gloo.solo.io/parent_"
 TLS_MODE = "security.istio.io/tlsMode"
@@ -65,20 +63,8 @@ class Problem:
 # -- small readers ---------------------------------------------------------------------------------------------------
 
 
-def _meta(obj: Json) -> Json:
-    return obj.get("metadata") or {}
-
-
-def _labels(obj: Json) -> dict[str, str]:
-    return _meta(obj).get("labels") or {}
-
-
-def _spec(obj: Json) -> Json:
-    return obj.get("spec") or {}
-
-
 def _where(obj: Json) -> str:
-    return f"{_meta(obj).get('namespace')}/{_meta(obj).get('name')}"
+    return f"{meta(obj).get('namespace')}/{meta(obj).get('name')}"
 
 
 def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
@@ -86,7 +72,7 @@ def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 
 
 def _selector(entry: Json) -> dict[str, str]:
-    return (_spec(entry).get("workloadSelector") or {}).get("labels") or {}
+    return (spec_of(entry).get("workloadSelector") or {}).get("labels") or {}
 
 
 def _is_ip(text: str) -> bool:
@@ -99,7 +85,7 @@ def _is_ip(text: str) -> bool:
 
 def is_translated_from(obj: Json, target: Target) -> bool:
     """Whether Gloo's labels say that the object came from the target's VirtualDestination."""
-    labels = _labels(obj)
+    labels = labels_of(obj)
     return (
         target.name is not None
         and labels.get(f"{PARENT}name") == target.name
@@ -109,7 +95,7 @@ def is_translated_from(obj: Json, target: Target) -> bool:
 
 
 def _is_translated(obj: Json) -> bool:
-    return f"{PARENT}name" in _labels(obj) or _labels(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
+    return f"{PARENT}name" in labels_of(obj) or labels_of(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
 
 
 # -- the VirtualDestination -------------------------------------------------------------------------------------------
@@ -121,7 +107,7 @@ def idle_reason(destination: Json) -> str:
     if "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
         return "belongs to no workspace: no Workspace selects its namespace"
     if not told.get("numSelectedBackingServices"):
-        selectors = "; ".join(str(part) for part in _spec(destination).get("services") or ()) or "none"
+        selectors = "; ".join(str(part) for part in spec_of(destination).get("services") or ()) or "none"
         return f"selects no Service in any cluster (its service selectors: {selectors}): compare labels"
     return ""
 
@@ -131,10 +117,10 @@ def idle_reason(destination: Json) -> str:
 
 def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Problem]]:
     """The ServiceEntry a gateway uses for the target, and what is wrong with that choice."""
-    entries = sorted(objects.service_entries, key=lambda e: (str(_meta(e).get("creationTimestamp") or ""), _where(e)))
+    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), _where(e)))
     ours = [e for e in entries if is_translated_from(e, target)]
     if target.host:
-        having = [e for e in entries if target.host in (_spec(e).get("hosts") or ())]
+        having = [e for e in entries if target.host in (spec_of(e).get("hosts") or ())]
     else:
         having = ours
     if not having:
@@ -158,15 +144,15 @@ def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Prob
 
 
 def _port_numbers(entry: Json) -> tuple[int, ...]:
-    return tuple(sorted(int(p.get("number") or 0) for p in _spec(entry).get("ports") or ()))
+    return tuple(sorted(int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()))
 
 
 def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
     """No ServiceEntry: everything that is known about it."""
     if ours:
-        hosts = sorted({str(h) for e in ours for h in _spec(e).get("hosts") or ()})
+        hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
         return Problem(f"ServiceEntry {_where(ours[0])} comes from it but has hosts {', '.join(hosts)}", passing=True)
-    known = sorted({str(h) for e in objects.service_entries for h in _spec(e).get("hosts") or ()})
+    known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
         return Problem(f"no ServiceEntry lists it; one lists {close[0]}: compare the spelling", passing=True)
@@ -182,7 +168,7 @@ def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
 
 def entry_problems(entry: Json, target: Target) -> list[Problem]:
     """What keeps a gateway from using the ServiceEntry for the target."""
-    spec, where = _spec(entry), f"ServiceEntry {_where(entry)}"
+    spec, where = spec_of(entry), f"ServiceEntry {_where(entry)}"
     found = []
     numbers = _port_numbers(entry)
     if target.port and target.port not in numbers:
@@ -209,12 +195,12 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
 
 def _workload(pod: Json) -> str:
     """Name of the Deployment behind a Pod, as far as its ReplicaSet's name tells."""
-    for owner in _meta(pod).get("ownerReferences") or ():
+    for owner in meta(pod).get("ownerReferences") or ():
         if owner.get("kind") == "ReplicaSet":
-            suffix = _labels(pod).get("pod-template-hash")
+            suffix = labels_of(pod).get("pod-template-hash")
             return str(owner.get("name")).removesuffix(f"-{suffix}") if suffix else str(owner.get("name"))
         return str(owner.get("name"))
-    return str(_meta(pod).get("name"))
+    return str(meta(pod).get("name"))
 
 
 def _pod_ready(pod: Json) -> bool:
@@ -224,17 +210,17 @@ def _pod_ready(pod: Json) -> bool:
 
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
-    selector, namespace = _selector(entry), _meta(entry).get("namespace")
+    selector, namespace = _selector(entry), meta(entry).get("namespace")
     rows = [
         {
-            "pod": str(_meta(p).get("name")),
+            "pod": str(meta(p).get("name")),
             "ip": str((p.get("status") or {}).get("podIP") or ""),
-            "ready": _pod_ready(p) and not _meta(p).get("deletionTimestamp"),
+            "ready": _pod_ready(p) and not meta(p).get("deletionTimestamp"),
             "workload": _workload(p),
-            "version": _labels(p).get("version", ""),
+            "version": labels_of(p).get("version", ""),
         }
         for p in pods
-        if _meta(p).get("namespace") == namespace and _selects(selector, _labels(p))
+        if meta(p).get("namespace") == namespace and _selects(selector, labels_of(p))
     ]
     return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
 
@@ -244,12 +230,12 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
     "with them."""
     rows: list[Json] = []
     problems: list[Problem] = []
-    selector, namespace = _selector(entry), _meta(entry).get("namespace")
-    ports = [p for p in _spec(entry).get("ports") or () if not target.port or p.get("number") == target.port]
-    here = [w for w in entries if _meta(w).get("namespace") == namespace]
+    selector, namespace = _selector(entry), meta(entry).get("namespace")
+    ports = [p for p in spec_of(entry).get("ports") or () if not target.port or p.get("number") == target.port]
+    here = [w for w in entries if meta(w).get("namespace") == namespace]
     for workload in sorted(here, key=_where):
-        spec, where = _spec(workload), f"WorkloadEntry {_where(workload)}"
-        if not _selects(selector, _labels(workload)):
+        spec, where = spec_of(workload), f"WorkloadEntry {_where(workload)}"
+        if not _selects(selector, labels_of(workload)):
             if is_translated_from(workload, target) or _selects(selector, spec.get("labels") or {}):
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
@@ -260,13 +246,13 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
                 )
             continue
         rows.append(
-            _remote(str(_meta(workload).get("name")), spec, {**(spec.get("labels") or {}), **_labels(workload)}, ports)
+            _remote(str(meta(workload).get("name")), spec, {**(spec.get("labels") or {}), **labels_of(workload)}, ports)
         )
         problems += _remote_problems(where, spec, rows[-1], ports)
-    for place, endpoint in enumerate(_spec(entry).get("endpoints") or ()):
-        name = f"{_meta(entry).get('name')}[{place}]"
+    for place, endpoint in enumerate(spec_of(entry).get("endpoints") or ()):
+        name = f"{meta(entry).get('name')}[{place}]"
         rows.append(_remote(name, endpoint, endpoint.get("labels") or {}, ports))
-        if _spec(entry).get("resolution") == "STATIC":
+        if spec_of(entry).get("resolution") == "STATIC":
             problems += _remote_problems(f"endpoint {place} of ServiceEntry {_where(entry)}", endpoint, rows[-1], ports)
     return rows, problems
 
@@ -319,7 +305,7 @@ def route_problems(
     problems: list[Problem] = []
     for route in sorted(routes, key=_where):
         where = f"HTTPRoute {_where(route)}"
-        for number, rule in enumerate(_spec(route).get("rules") or ()):
+        for number, rule in enumerate(spec_of(route).get("rules") or ()):
             for ref in rule.get("backendRefs") or ():
                 group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref.get("name")
                 at = f"{where} rule {number}: backendRef {name}"
@@ -382,7 +368,7 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
                     passing=True,
                 )
             )
-    spec = _spec(entry or {})
+    spec = spec_of(entry or {})
     named = Target(target.host or next(iter(spec.get("hosts") or ()), None), target.port, target.name, target.namespace)
     routes, wrong = route_problems(objects.http_routes, named, _port_numbers(entry) if entry else None)
     problems += wrong
@@ -391,8 +377,8 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
         "host": named.host,
         "port": target.port,
         "translated": entry is not None,
-        "namespace": _meta(entry or {}).get("namespace"),
-        "service_entry": _meta(entry or {}).get("name"),
+        "namespace": meta(entry or {}).get("namespace"),
+        "service_entry": meta(entry or {}).get("name"),
         "ports": [
             {"name": str(p.get("name") or ""), "number": p.get("number"), "protocol": str(p.get("protocol") or "")}
             for p in spec.get("ports") or ()
@@ -422,7 +408,7 @@ def leftovers(objects: Objects, target: Target) -> list[str]:
     ):
         for item in items:
             by_host = (
-                kind == "ServiceEntry" and target.host in (_spec(item).get("hosts") or ()) and _is_translated(item)
+                kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and _is_translated(item)
             )
             if is_translated_from(item, target) or by_host:
                 found.append(f"{kind} {_where(item)}")
