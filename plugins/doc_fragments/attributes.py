@@ -13,11 +13,6 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options: {}
 attributes:
-  action_group:
-    description: Use C(group/multicluster.gloo.cluster) in C(module_defaults) to set the cluster options once.
-    support: full
-    membership:
-      - multicluster.gloo.cluster
   action:
     description: Has an action plugin of the same name; some of the work is done on the controller.
     support: full

@@ -2,13 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options every module of the collection has: which cluster."""
+"""Options that say which cluster, or which clusters."""
 
 from __future__ import annotations
 
 
+_WORK = r"""
+requirements:
+  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
+notes:
+  - With a local connection the work is done inside the controller process; with another connection, with C(async) or
+    with C(become) the module is sent to the host. The result is the same.
+"""
+
+
 class ModuleDocFragment:
-    """Fragment multicluster.gloo.cluster."""
+    """Fragments multicluster.gloo.cluster, for one, and multicluster.gloo.cluster.all, for all at once."""
 
     DOCUMENTATION = r"""
 options:
@@ -28,9 +37,43 @@ options:
       - Name of the cluster in messages and results.
       - The O(context) by default.
     type: str
-requirements:
-  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
-notes:
-  - With a local connection the work is done inside the controller process; with another connection, with C(async) or
-    with C(become) the module is sent to the host. The result is the same.
+attributes:
+  action_group:
+    description: Use C(group/multicluster.gloo.cluster) in C(module_defaults) to set the cluster options once.
+    support: full
+    membership:
+      - multicluster.gloo.cluster
 """
+    DOCUMENTATION += _WORK
+
+    ALL = r"""
+options:
+  clusters:
+    description: All clusters.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Its name in messages and results, and the one it is registered under.
+        type: str
+        required: true
+      kubeconfig:
+        description: Path of the kubeconfig that has the context.
+        type: path
+        required: true
+      context:
+        description: Name of the context.
+        type: str
+        required: true
+      role:
+        description: What the cluster is for.
+        type: str
+        choices: [management, workload]
+        default: workload
+      gateway:
+        description: Whether requests come in through a gateway of this cluster.
+        type: bool
+        default: false
+"""
+    ALL += _WORK

@@ -83,7 +83,7 @@ CLUSTER_SPEC: dict[str, Any] = {
     "cluster": {"type": "str"},
 }
 
-# Option of the modules that look at all clusters at once; documented in the doc fragment "clusters".
+# Option of the modules that look at all clusters at once; documented in the doc fragment "cluster.all".
 CLUSTERS_SPEC: dict[str, Any] = {
     "clusters": {
         "type": "list",

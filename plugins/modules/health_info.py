@@ -22,7 +22,7 @@ description:
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
-  - multicluster.gloo.clusters
+  - multicluster.gloo.cluster.all
   - multicluster.gloo.attributes
   - multicluster.gloo.attributes.info
 options:

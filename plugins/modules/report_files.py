@@ -20,9 +20,6 @@ author:
 extends_documentation_fragment:
   - multicluster.gloo.attributes
 attributes:
-  action_group:
-    support: none
-    membership: []
   check_mode:
     description: Can run in C(check_mode) and tell the truth without changing anything.
     support: full

@@ -26,12 +26,9 @@ description:
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
-  - multicluster.gloo.clusters
+  - multicluster.gloo.cluster.all
   - multicluster.gloo.attributes
 attributes:
-  action_group:
-    support: none
-    membership: []
   check_mode:
     description: Can run in C(check_mode) and tell the truth without changing anything.
     support: full
