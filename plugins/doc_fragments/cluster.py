@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-
 _WORK = r"""
 requirements:
   - kubernetes (Python package) where the module runs; with a local connection that is the controller.

@@ -124,16 +124,22 @@ def discovery_container(deployment: Object) -> Object | None:
     return None
 
 
-def flag(container: Object, name: str) -> tuple[bool, str | None]:
-    """(is the command line flag given, its value) in either spelling; the last one counts, values are as in `env`."""
-    found: str | None = None
-    is_given, words = False, words_of(container)
+def flags(container: Object, name: str) -> list[str | None]:
+    """What a command line flag is given, once or more, in either spelling; values are as in `env`."""
+    words, known = words_of(container), _environment(container)
+    found = []
     for position, word in enumerate(words):
         if word.startswith(f"--{name}="):
-            is_given, found = True, word.split("=", 1)[1]
+            found.append(word.split("=", 1)[1])
         elif word == f"--{name}" and position + 1 < len(words):
-            is_given, found = True, words[position + 1]
-    return is_given, None if found is None else _expanded(found, _environment(container))
+            found.append(words[position + 1])
+    return [_expanded(text, known) for text in found]
+
+
+def flag(container: Object, name: str) -> tuple[bool, str | None]:
+    """(is the flag given, its value); the last one counts."""
+    found = flags(container, name)
+    return bool(found), found[-1] if found else None
 
 
 def env(container: Object, name: str) -> tuple[bool, str | None]:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from . import istiod as istio
+from .istiod_objects import flags
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
 from .proxy_controller import AUTO_MTLS, controller_of, switch
 from .proxy_objects import by_name, container_names, container_status, containers, is_ready, owners_of, revision_of
@@ -361,12 +362,6 @@ def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> 
     numbers = [int(n) for n in version.lstrip("v").split("-")[0].split(".")[:2] if n.isdigit()]
     if len(numbers) == 2 and numbers < [1, 27]:
         return []
-    found = []
-    for container in containers(deployment):
-        words = [str(w) for w in container.get("args") or ()]
-        for place, word in enumerate(words):
-            value = word.partition("=")[2] if word.startswith("--clusterAliases=") else ""
-            if word == "--clusterAliases" and place + 1 < len(words):
-                value = words[place + 1]
-            found += [a for a, _sign, of in (pair.partition("=") for pair in value.split(",")) if of == cluster_id]
-    return found
+    told = [value for c in containers(deployment) for value in flags(c, "clusterAliases") if value]
+    pairs = [pair.partition("=") for value in told for pair in value.split(",")]
+    return [alias for alias, _sign, of in pairs if of == cluster_id]

@@ -216,7 +216,10 @@ class _Probes:
 
 
 def _secret(*pairs: str) -> Json:
-    return {"created": BORN, "keys": {key: digest(value.encode()) for key, value in zip(pairs[::2], pairs[1::2], strict=True)}}
+    return {
+        "created": BORN,
+        "keys": {key: digest(value.encode()) for key, value in zip(pairs[::2], pairs[1::2], strict=True)},
+    }
 
 
 def _workload_secrets() -> dict[str, Json | None]:
