@@ -10,26 +10,27 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import traffic
 from .cluster import CLUSTERS_SPEC, Cluster, Json, connect
 from .errors import ClusterError, Invalid, Timeout
 from .failover_scale import bring_back, left_away, take_away
-from .failover_traffic import Sample, Stream, answers, failures, longest_gap, still_wrong
+from .failover_traffic import Sample, Stream, answers, failures, longest_gap, settled, still_wrong
 from .interrupts import Interrupted, Interrupts
 from .object_waits import verdicts_when_ready
 from .objects import ref_of
 from .progress import Progress, blocked, lines
 from .readiness import Verdict, together, waiting
 from .traffic import Expected
-from .traffic_check import UrlClient
+from .traffic_check import REQUEST_SPEC, UrlClient
 from .watching import Collection, View, Watcher
 from .workloads import instances, labels_of, pods_of, within
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTERS_SPEC,
+    **REQUEST_SPEC,
     "state": {"type": "str", "choices": ["checked", "restored"], "default": "checked"},
     "cluster": {"type": "str"},
     "backends": {
@@ -40,11 +41,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "url": {"type": "str"},
-    "path": {"type": "str", "default": "/"},
-    "host": {"type": "str"},
-    "headers": {"type": "dict", "default": {}},
-    "validate_certs": {"type": "bool", "default": True},
-    "pattern": {"type": "str", "default": traffic.DEFAULT_PATTERN},
     "max_gap": {"type": "float", "default": 30.0},
     "min_requests": {"type": "int", "default": 20},
     "patience": {"type": "int", "default": 30},
@@ -89,12 +85,15 @@ class _Facts:
     """What was measured; filled on the way, so that a failure has what was known by then."""
 
     sent: int = 0
-    failed: int = 0
     longest_gap: float = 0.0
-    failures: list[Json] | None = None
-    answers_before: list[Json] | None = None
-    answers_during: list[Json] | None = None
-    answers_after: list[Json] | None = None
+    failures: list[Json] = field(default_factory=list)
+    answers_before: list[Json] = field(default_factory=list)
+    answers_during: list[Json] = field(default_factory=list)
+    answers_after: list[Json] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return sum(row["count"] for row in self.failures)
 
 
 class _Site:
@@ -177,14 +176,13 @@ class _Site:
                 with self._away(target, going) as interrupts:
                     self._await_gone(target, going, interrupts)
                     since = len(stream.samples())
-                    self._await_others(stream, since, others, interrupts)
-                    self.facts.answers_during = answers(stream.samples()[since:], others)
+                    samples = self._await_others(stream, since, others, interrupts)
+                    self.facts.answers_during = answers(settled(samples, others), others)
                 self._await_ready(going, target)
             finally:
                 end, samples = time.monotonic(), stream.samples()
                 self.facts.sent = len(samples)
                 self.facts.failures = failures(samples)
-                self.facts.failed = sum(row["count"] for row in self.facts.failures)
                 self.facts.longest_gap = round(longest_gap(samples, begin, end), 2)
 
     @contextmanager
@@ -252,16 +250,20 @@ class _Site:
         if not verdict.ready:
             raise Timeout("\n".join(lines(target.name, blocked(verdict), watcher.waited)), cluster=target.name)
 
-    def _await_others(self, stream: Stream, since: int, others: list[Expected], interrupts: Interrupts) -> None:
+    def _await_others(
+        self, stream: Stream, since: int, others: list[Expected], interrupts: Interrupts
+    ) -> Sequence[Sample]:
+        """The samples from ``since`` on, as soon as they prove that traffic goes on."""
         name = self.params["cluster"]
         report = Progress(name, self.tell)
         while True:
             interrupts.check()
-            wrong = still_wrong(stream.samples()[since:], others, self.params["min_requests"])
+            samples = stream.samples()[since:]
+            wrong = still_wrong(samples, others, self.params["min_requests"])
             if not wrong:
-                return
+                return samples
             if report.seconds >= self.params["patience"]:
-                entry = f"traffic does not go on without this cluster: {wrong}{advice(stream.samples()[since:])}"
+                entry = f"traffic does not go on without this cluster: {wrong}{advice(samples)}"
                 raise Timeout("\n".join(lines(name, [entry], report.seconds)), cluster=name)
             report(waiting(f"traffic without this cluster: {wrong}"))
             stream.wait(1.0)
@@ -342,11 +344,11 @@ def _result(site: _Site, healed: list[Json], msg: str) -> dict[str, Any]:
         "healed": healed,
         "sent": facts.sent,
         "failed_requests": facts.failed,
-        "failures": facts.failures or [],
+        "failures": facts.failures,
         "longest_gap": facts.longest_gap,
-        "answers_before": facts.answers_before or [],
-        "answers_during": facts.answers_during or [],
-        "answers_after": facts.answers_after or [],
+        "answers_before": facts.answers_before,
+        "answers_during": facts.answers_during,
+        "answers_after": facts.answers_after,
         "requests": sum(cluster.requests for cluster in site.clusters.values()),
     }
 

@@ -92,17 +92,24 @@ def answers(samples: Iterable[Sample], expected: Sequence[Expected]) -> list[Jso
     return sorted(rows, key=lambda row: (row["cluster"], row["workload"], row["instance"]))
 
 
+def settled(samples: Sequence[Sample], others: Sequence[Expected]) -> Sequence[Sample]:
+    """What came after the last answer of anybody else: a Pod may still answer when it is listed no more."""
+    for place, sample in reversed(list(enumerate(samples))):
+        name = sample.answer.instance
+        if name is not None and not any(each.fits(name) for each in others):
+            return samples[place + 1 :]
+    return samples
+
+
 def still_wrong(samples: Sequence[Sample], others: Sequence[Expected], enough: int) -> str:
     """What the answers since the switch still lack; "" when the last ``enough`` are good and all others answered."""
-    last = samples[-enough:]
+    last, alone = samples[-enough:], settled(samples, others)
     bad = failures(last)
     if bad:
         return f"requests fail: {', '.join(row['status'] for row in bad)}"
-    names = {sample.answer.instance or "" for sample in last}
-    strangers = [name for name in sorted(names) if missing([Expected(name)], [e.instance for e in others])]
-    if strangers:
-        return f"{', '.join(strangers)} still answers"
-    silent = missing(others, [sample.answer.instance or "" for sample in samples])
+    if len(alone) < len(last):
+        return f"{samples[-len(alone) - 1].answer.instance} still answers"
+    silent = missing(others, [sample.answer.instance or "" for sample in alone])
     if silent:
         return f"no answer yet from {', '.join(each.title for each in silent)}"
     return "" if len(last) >= enough else f"{len(last)} of {enough} answers"

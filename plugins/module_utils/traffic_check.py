@@ -21,8 +21,18 @@ from .errors import ClusterError
 from .progress import Progress
 from .readiness import judge
 
+# Options that say what is asked and how an answer is read; documented in the doc fragment "requests".
+REQUEST_SPEC: dict[str, Any] = {
+    "path": {"type": "str", "default": "/"},
+    "host": {"type": "str"},
+    "headers": {"type": "dict", "default": {}},
+    "validate_certs": {"type": "bool", "default": True},
+    "pattern": {"type": "str", "default": traffic.DEFAULT_PATTERN},
+}
+
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
+    **REQUEST_SPEC,
     "url": {"type": "str"},
     "from_pod": {
         "type": "dict",
@@ -32,10 +42,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "port": {"type": "int", "required": True},
         },
     },
-    "path": {"type": "str", "default": "/"},
-    "host": {"type": "str"},
-    "headers": {"type": "dict", "default": {}},
-    "validate_certs": {"type": "bool", "default": True},
     "expect": {
         "type": "list",
         "elements": "dict",
@@ -46,7 +52,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "workload": {"type": "str", "default": ""},
         },
     },
-    "pattern": {"type": "str", "default": traffic.DEFAULT_PATTERN},
     "min_requests": {"type": "int", "default": 0},
     "timeout": {"type": "int", "default": 60},
     "patience": {"type": "int", "default": 10},

@@ -24,6 +24,7 @@ author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster.all
+  - multicluster.gloo.requests
   - multicluster.gloo.attributes
 attributes:
   check_mode:
@@ -63,25 +64,6 @@ options:
   url:
     description: URL of the gateway that O(path) is added to.
     type: str
-  path:
-    description: Path and query.
-    type: str
-    default: /
-  host:
-    description: The C(Host) header, where it is not the URL's host.
-    type: str
-  headers:
-    description: Further headers.
-    type: dict
-    default: {}
-  validate_certs:
-    description: Whether an C(https) URL needs a valid certificate.
-    type: bool
-    default: true
-  pattern:
-    description: Regular expression that finds the instance's name in a body, as of M(multicluster.gloo.traffic_check).
-    type: str
-    default: '(?:"podname"\s*:\s*"|Reviews served by:(?:\s|<[^>]*>)*)(?P<instance>[a-z0-9][a-z0-9.-]*)'
   max_gap:
     description: Seconds without a good answer that are taken for traffic that goes on.
     type: float
@@ -203,7 +185,7 @@ answers_before:
       workload: reviews-v1
       count: 4
 answers_during:
-  description: Who answered while the backends were away.
+  description: Who answered while the backends were away, from the last answer of a Pod on its way out on.
   returned: success
   type: list
   elements: dict

@@ -30,6 +30,7 @@ author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.cluster
+  - multicluster.gloo.requests
   - multicluster.gloo.attributes
   - multicluster.gloo.attributes.info
 options:
@@ -54,21 +55,6 @@ options:
         description: Its port.
         type: int
         required: true
-  path:
-    description: Path and query.
-    type: str
-    default: /
-  host:
-    description: The C(Host) header, where it is not the URL's host.
-    type: str
-  headers:
-    description: Further headers.
-    type: dict
-    default: {}
-  validate_certs:
-    description: Whether an C(https) URL needs a valid certificate.
-    type: bool
-    default: true
   expect:
     description: Who has to answer.
     type: list
@@ -87,13 +73,6 @@ options:
         description: What it belongs to, for messages, such as V(Deployment bookinfo/reviews-v3).
         type: str
         default: ""
-  pattern:
-    description:
-      - Regular expression that finds the instance's name in a body, in its group C(instance), else its first group.
-      - A group C(cluster) may find the cluster's name.
-      - The default reads answers of Bookinfo's reviews service and product page.
-    type: str
-    default: '(?:"podname"\s*:\s*"|Reviews served by:(?:\s|<[^>]*>)*)(?P<instance>[a-z0-9][a-z0-9.-]*)'
   min_requests:
     description: Good answers to collect at least.
     type: int

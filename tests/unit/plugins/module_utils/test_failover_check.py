@@ -161,6 +161,25 @@ def test_the_others_answer_and_all_come_back(world: World) -> None:
     assert "all are back and answer" in result["msg"]
 
 
+def test_a_pod_on_its_way_out_is_not_among_those_who_answered_without_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, judge, judged = world.ask, failover_check.still_wrong, [0]
+
+    def still_wrong(samples: Any, *rest: Any) -> str:
+        judged.append(len(samples))
+        return judge(samples, *rest)
+
+    def answer() -> Answer:
+        gone = not any(key[1] == "pods" for key in world.apis["c1"].objects)
+        return Answer("reviews-v2-3", "200") if gone and not max(judged) else ask()
+
+    monkeypatch.setattr(failover_check, "still_wrong", still_wrong)
+    monkeypatch.setattr(world, "ask", answer)
+    result = world.check()
+    assert [row["cluster"] for row in result["answers_during"]] == ["c2"]
+
+
 class Boom(Exception):
     """Something nobody thought of."""
 
@@ -430,6 +449,10 @@ def test_the_longest_gap_is_between_good_answers(samples: list[tuple[float, Answ
         (["reviews-v3-1", "reviews-v4-1", None, "reviews-v3-1"], "requests fail: 503"),
         (["reviews-v3-1", "reviews-v4-1", "reviews-v1-1", "reviews-v3-1"], "reviews-v1-1 still answers"),
         ([None, "reviews-v1-1", *["reviews-v3-1", "reviews-v4-1"] * 2], ""),
+        (
+            ["reviews-v4-1", "reviews-v1-1", *["reviews-v3-1"] * 4],
+            "no answer yet from reviews-v4 (instance reviews-v4-1)",
+        ),
     ],
 )
 def test_when_traffic_goes_on_without_the_lost(names: list[str | None], says: str) -> None:

@@ -1,0 +1,37 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options of the modules that send requests and read who answers."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragment multicluster.gloo.requests."""
+
+    DOCUMENTATION = r"""
+options:
+  path:
+    description: Path and query.
+    type: str
+    default: /
+  host:
+    description: The C(Host) header, where it is not the URL's host.
+    type: str
+  headers:
+    description: Further headers.
+    type: dict
+    default: {}
+  validate_certs:
+    description: Whether an C(https) URL needs a valid certificate.
+    type: bool
+    default: true
+  pattern:
+    description:
+      - Regular expression that finds the instance's name in a body, in its group C(instance), else its first group.
+      - A group C(cluster) may find the cluster's name.
+      - The default reads answers of Bookinfo's reviews service and product page.
+    type: str
+    default: '(?:"podname"\s*:\s*"|Reviews served by:(?:\s|<[^>]*>)*)(?P<instance>[a-z0-9][a-z0-9.-]*)'
+"""
