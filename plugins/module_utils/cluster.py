@@ -11,14 +11,12 @@ themselves are plain HTTP on its connection pool, so no model classes and no dis
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -36,17 +34,17 @@ from .errors import (
     Unreachable,
 )
 from .kinds import Kind, api_path, group_of, known
+from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
+from .kubeconfig import Access
 from .progress import Progress
 from .readiness import waiting
 
 try:
     import urllib3
-    import yaml
-    from kubernetes import config as kube_config
     from kubernetes.client.exceptions import ApiException
     from kubernetes.stream import ws_client
 
-    IMPORT_ERROR: str | None = None
+    IMPORT_ERROR: str | None = KUBECONFIG_IMPORT_ERROR
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
@@ -140,9 +138,8 @@ class Cluster:
                 f"{IMPORT_ERROR.strip().splitlines()[-1]}. Install it there with: python -m pip install kubernetes",
                 cluster=self.name,
             )
-        self._api = _load(self.name, kubeconfig, context)
-        self.server: str = self._api.configuration.host.rstrip("/")
-        self._pool = self._api.rest_client.pool_manager
+        self._access = Access(self.name, kubeconfig, context)
+        self.server = self._access.server
 
     def __enter__(self) -> Cluster:
         return self
@@ -152,8 +149,7 @@ class Cluster:
 
     def close(self) -> None:
         """Close every connection of this cluster."""
-        self._pool.clear()
-        self._api.close()
+        self._access.close()
 
     # -- kinds -------------------------------------------------------------------------------------------------------
 
@@ -436,13 +432,14 @@ class Cluster:
         try:
             # Without CoreV1Api: that imports every model class, about a second in each new process.
             self._count("GET", False)
-            forward = ws_client.portforward_call(
-                self._api.configuration,
-                "GET",
-                self.server + path,
-                query_params=[("ports", str(port))],
-                headers={key.lower(): value for key, value in self._credentials().items()},
-            )
+            with self._access.files() as configuration:
+                forward = ws_client.portforward_call(
+                    configuration,
+                    "GET",
+                    self.server + path,
+                    query_params=[("ports", str(port))],
+                    headers={key.lower(): value for key, value in self._access.headers().items()},
+                )
             sock = forward.socket(port)
         except ApiException as exc:
             raise self._stream_error(what, exc) from exc
@@ -507,9 +504,9 @@ class Cluster:
             if payload is not None:
                 headers["Content-Type"] = content_type
             try:
-                headers.update(self._credentials())
+                headers.update(self._access.headers())
                 self._count(method, write)
-                response = self._pool.request(
+                response = self._access.pool.request(
                     method,
                     url,
                     body=payload,
@@ -541,11 +538,6 @@ class Cluster:
                 raise self._not_served(kind.api_version, kind.kind)
             raise explain(self.name, self.server, what, status, response.status)
 
-    def _credentials(self) -> dict[str, str]:
-        """Headers that say who asks; made anew for each request, as tokens may be renewed."""
-        settings = self._api.configuration.auth_settings().values()
-        return {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
-
     def _count(self, method: str, write: bool) -> None:
         with self._lock:
             self.requests += 1
@@ -568,51 +560,6 @@ class Cluster:
             server=self.server,
             reason=reason,
         )
-
-
-def _load(name: str, kubeconfig: str, context: str) -> Any:
-    path = Path(kubeconfig)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} does not exist. Set 'kubeconfig' to the file with context {context}",
-            cluster=name,
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
-        raise BadKubeconfig(f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}", cluster=name) from None
-    rows = content.get("contexts") if isinstance(content, dict) else None
-    contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
-    if context not in contexts:
-        have = ", ".join(sorted(contexts)) or "none"
-        raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} has no context {context!r}; it has: {have}. "
-            "Correct 'context' (kube_context)",
-            cluster=name,
-            contexts=sorted(contexts),
-        )
-    try:
-        api = kube_config.new_client_from_config(config_file=str(path), context=context, persist_config=False)
-    except Exception as exc:  # ConfigException, OSError of certificate files, exec plugins, ...
-        text = " ".join(str(exc).split())[:300]
-        raise BadKubeconfig(
-            f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}", cluster=name
-        ) from None
-    return api
-
-
-def _yaml_fault(exc: Exception) -> str:
-    """What is wrong and in which line; nothing of the line itself, which may hold a credential."""
-    mark = getattr(exc, "problem_mark", None)
-    # The problem itself names aliases, anchors and tags; parts of the grammar ('<block end>') may stay.
-    problem = str(getattr(exc, "problem", None) or "a character not allowed")
-    problem = re.sub(r"""(?<!\S)(['"])(?!<)((?!\1).){3,}\1""", "...", problem)
-    return f"it is no YAML{f', line {mark.line + 1}' if mark else ''}: {problem}"
-
-
-def _read_fault(exc: Exception) -> str:
-    return "it is no text in UTF-8" if isinstance(exc, UnicodeDecodeError) else str(getattr(exc, "strerror", exc))
 
 
 def _title(kind: str, namespace: str | None = None, name: str | None = None) -> str:

@@ -95,6 +95,8 @@ class Site:
         self.workloads = workloads
         self.deployed = False
         self.figures: list[str] = []
+        # Where programs put their temporary files; outside the lab, so that it can be removed meanwhile.
+        self.temporary = tempfile.TemporaryDirectory()
 
     def note(self, what: str, seconds: float) -> None:
         """Keep a figure for the summary at the end of the test session."""
@@ -172,6 +174,7 @@ class Site:
             "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
             "LAB_HOME": str(self.home),
+            "TMPDIR": self.temporary.name,
             "KUBECONFIG": str(self.kubeconfig),
             "GLOO_MESH_LICENSE_KEY": PLAYED_LICENCE,
             "GLOO_GATEWAY_LICENSE_KEY": PLAYED_LICENCE,
@@ -179,7 +182,7 @@ class Site:
         }
 
     def run(self, *argv: str, timeout: float = 600, environment: Mapping[str, str] | None = None) -> Run:
-        """Start a program and wait; what it prints goes to the test's captured output too."""
+        """Start a program and wait; what it prints goes to the test's captured output too. It leaves no key behind."""
         start = time.monotonic()
         done = subprocess.run(
             argv,
@@ -193,6 +196,9 @@ class Site:
         )
         run = Run(tuple(argv), done.returncode, done.stdout, time.monotonic() - start)
         print(f"$ {' '.join(argv)}\n{run.output}\n-> {run.code} in {run.seconds:.1f} s")
+        files = [path for path in Path(self.temporary.name).rglob("*") if path.is_file()]
+        keys = [path.name for path in files if b"PRIVATE KEY" in path.read_bytes()]
+        assert not keys, f"{' '.join(argv)} left private keys in {len(keys)} temporary files"
         return run
 
     def play(

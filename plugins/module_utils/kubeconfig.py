@@ -1,0 +1,191 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One context of a kubeconfig: the server, who asks, and the connections to it.
+
+The ``kubernetes`` package writes certificates and keys of a kubeconfig into files and removes them when Python ends.
+Workers of Ansible end without that, so here they stay in memory: in files they stand for the moment in which TLS reads
+them, which it cannot do from memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+import ssl
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import BadKubeconfig
+
+try:
+    import urllib3
+    import yaml
+    from kubernetes.client.api_client import ApiClient
+    from kubernetes.client.configuration import Configuration
+    from kubernetes.config.kube_config import KubeConfigLoader
+
+    IMPORT_ERROR: str | None = None
+except ImportError:
+    IMPORT_ERROR = traceback.format_exc()
+
+Json = dict[str, Any]
+
+# Where a kubeconfig has certificates: list, entry, key; and what the client's Configuration calls the file.
+_CERTIFICATES = (
+    ("clusters", "cluster", "certificate-authority", "ssl_ca_cert"),
+    ("users", "user", "client-certificate", "cert_file"),
+    ("users", "user", "client-key", "key_file"),
+)
+
+
+class Access:
+    """What a context gives. Raises BadKubeconfig when it gives nothing that can be used.
+
+    ``pool`` has the connections, ``server`` is the API server's URL.
+    """
+
+    def __init__(self, name: str, kubeconfig: str, context: str) -> None:
+        content = _read(name, kubeconfig, context)
+        try:
+            self._configuration, self._certificates = _load(content, kubeconfig, context)
+            self.server: str = self._configuration.host.rstrip("/")
+            with self.files() as configuration:
+                self.pool = ApiClient(configuration).rest_client.pool_manager
+                if self.server.startswith("https"):
+                    _keep_in_memory(self.pool.connection_pool_kw, configuration)
+        except Exception as exc:  # ConfigException, OSError of certificate files, exec plugins, ...
+            text = " ".join(str(exc).split())[:300]
+            raise BadKubeconfig(
+                f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}", cluster=name
+            ) from None
+
+    def headers(self) -> dict[str, str]:
+        """Headers that say who asks; made anew for each request, as tokens may be renewed."""
+        settings = self._configuration.auth_settings().values()
+        return {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
+
+    @contextmanager
+    def files(self) -> Iterator[Any]:
+        """The client's Configuration with its certificates in files, as long as it is used."""
+        with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
+            configuration = copy.copy(self._configuration)
+            for attribute, data in self._certificates.items():
+                path = Path(folder, attribute)
+                path.write_bytes(data)
+                setattr(configuration, attribute, str(path))
+            yield configuration
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.pool.clear()
+
+
+def _load(content: Json, kubeconfig: str, context: str) -> tuple[Any, dict[str, bytes]]:
+    """(Configuration, certificates that stand in no file of the user's, by their attribute of it)."""
+    plain, certificates = without_certificates(content, context)
+    configuration = Configuration()
+    with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
+        base = str(Path(kubeconfig).absolute().parent)
+        KubeConfigLoader(plain, context, config_base_path=base, temp_file_path=folder).load_and_set(configuration)
+        for *_place, attribute in _CERTIFICATES:
+            path = getattr(configuration, attribute)
+            if path and Path(path).parent == Path(folder):  # what an exec plugin gave
+                certificates.setdefault(attribute, Path(path).read_bytes())
+    return configuration, certificates
+
+
+def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, bytes]]:
+    """(the kubeconfig without the certificates that the context's entries hold themselves, those certificates).
+
+    Raises ValueError for data that is no base64. Anything else that is odd stays as it is.
+    """
+    plain, certificates = copy.deepcopy(content), {}
+    chosen = _entry(plain, "contexts", "context", context)
+    plugin = _entry(plain, "users", "user", chosen.get("user")).get("exec")
+    for rows, entry, key, attribute in _CERTIFICATES:
+        found = _entry(plain, rows, entry, chosen.get(entry))
+        if found.get(f"{key}-data"):
+            try:
+                certificates[attribute] = base64.b64decode("".join(str(found[f"{key}-data"]).split()), validate=True)
+            except ValueError:
+                raise ValueError(f"{key}-data is no base64") from None
+            if not (plugin and entry == "cluster"):  # a plugin may be told about the cluster, CA included
+                del found[f"{key}-data"]
+                found.pop(key, None)
+    return plain, certificates
+
+
+def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
+    """The entry of that name in one of the kubeconfig's lists; {} where there is none."""
+    listed = content.get(rows)
+    for row in listed if isinstance(listed, list) else ():
+        if isinstance(row, dict) and row.get("name") == name and isinstance(row.get(entry), dict):
+            found: Json = row[entry]
+            return found
+    return {}
+
+
+def _keep_in_memory(pool: Json, configuration: Any) -> None:
+    """Let the pool's connections use a TLS context that has read the files already. Raises ValueError."""
+    tls = urllib3.util.create_urllib3_context(cert_reqs=pool["cert_reqs"])
+    what = "CA certificate"
+    try:
+        if configuration.ssl_ca_cert:
+            tls.load_verify_locations(configuration.ssl_ca_cert)
+        elif tls.verify_mode != ssl.CERT_NONE:
+            tls.load_default_certs()
+        what = "client certificate with its key"
+        if configuration.cert_file:
+            # A password, so that nobody is asked for one on the terminal.
+            tls.load_cert_chain(configuration.cert_file, configuration.key_file, password="none")
+    except ssl.SSLError as exc:
+        raise ValueError(f"the {what} is wrong or encrypted: {exc.reason or exc}") from None
+    pool["ssl_context"] = tls
+    for key in ("ca_certs", "cert_file", "key_file"):
+        pool.pop(key)
+
+
+def _read(name: str, kubeconfig: str, context: str) -> Json:
+    """The kubeconfig, which has such a context."""
+    try:
+        content = yaml.safe_load(Path(kubeconfig).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadKubeconfig(
+            f"{name}: the kubeconfig {kubeconfig} does not exist. Set 'kubeconfig' to the file with context {context}",
+            cluster=name,
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
+        raise BadKubeconfig(f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}", cluster=name) from None
+    rows = content.get("contexts") if isinstance(content, dict) else None
+    contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
+    if context not in contexts:
+        have = ", ".join(sorted(contexts)) or "none"
+        raise BadKubeconfig(
+            f"{name}: the kubeconfig {kubeconfig} has no context {context!r}; it has: {have}. "
+            "Correct 'context' (kube_context)",
+            cluster=name,
+            contexts=sorted(contexts),
+        )
+    found: Json = content
+    return found
+
+
+def _yaml_fault(exc: Exception) -> str:
+    """What is wrong and in which line; nothing of the line itself, which may hold a credential."""
+    mark = getattr(exc, "problem_mark", None)
+    # The problem itself names aliases, anchors and tags; parts of the grammar ('<block end>') may stay.
+    problem = str(getattr(exc, "problem", None) or "a character not allowed")
+    problem = re.sub(r"""(?<!\S)(['"])(?!<)((?!\1).){3,}\1""", "...", problem)
+    return f"it is no YAML{f', line {mark.line + 1}' if mark else ''}: {problem}"
+
+
+def _read_fault(exc: Exception) -> str:
+    return "it is no text in UTF-8" if isinstance(exc, UnicodeDecodeError) else str(getattr(exc, "strerror", exc))
