@@ -136,8 +136,8 @@ class Watcher:
             if not verdict.ready:
                 report(verdict)
             self._follow()
-            hold = {"ready": settle, "failed": failed_after}.get(verdict.state, 1.0)
-            pause = min(1.0, deadline - now, max(0.01, hold - held))
+            hold = {"ready": settle, "failed": failed_after}.get(verdict.state)
+            pause = min(1.0, deadline - now, 1.0 if hold is None else max(0.01, hold - held))
             with self._changed:
                 if self._tick == seen:
                     self._changed.wait(pause)

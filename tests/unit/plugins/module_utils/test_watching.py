@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.multicluster.gloo.plugins.module_utils import watching
 from ansible_collections.multicluster.gloo.plugins.module_utils.cluster import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.progress import Progress
 from ansible_collections.multicluster.gloo.plugins.module_utils.readiness import Verdict, together
 from ansible_collections.multicluster.gloo.plugins.module_utils.watching import Collection, View, Watcher
 
@@ -46,8 +49,8 @@ def test_what_holds_already_costs_one_list(fake: Any, cluster: Cluster) -> None:
 
 def test_a_change_ends_the_wait_at_once(fake: Any, cluster: Cluster) -> None:
     with Watcher(cluster, [MAPS]) as watcher:
-        after(0.3, write, fake)
         started = time.monotonic()
+        after(0.3, write, fake)
         assert watcher.until(there, 10).ready
     assert 0.2 < time.monotonic() - started < 2
 
@@ -73,17 +76,41 @@ def test_a_failure_ends_the_wait_only_when_it_stays(cluster: Cluster) -> None:
 
 
 def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster: Cluster) -> None:
+    looked, flipped = threading.Event(), threading.Event()
+    right_since: list[float] = []
+
     def right(view: View) -> Verdict:
         found = view.get(MAPS, "a") or {}
-        return Verdict("ready") if found.get("data") == {"state": "True"} else Verdict("waiting", "not True")
+        if found.get("data") == {"state": "True"}:
+            looked.set()
+            return Verdict("ready")
+        flipped.set()
+        return Verdict("waiting", "not True")
+
+    def flip() -> None:
+        assert looked.wait(10)
+        write(fake, state="False")
+        assert flipped.wait(10)
+        right_since.append(time.monotonic())
+        write(fake, state="True")
 
     write(fake, state="True")
-    after(0.3, write, fake, state="False")
-    after(0.5, write, fake, state="True")
     with Watcher(cluster, [MAPS]) as watcher:
-        started = time.monotonic()
-        assert watcher.until(right, 20, settle=1.0).ready
-    assert time.monotonic() - started > 1.3
+        after(0, flip)
+        assert watcher.until(right, 30, settle=2.0).ready
+    assert time.monotonic() - right_since[0] >= 2.0
+
+
+def test_while_nothing_changes_the_judge_is_asked_once_a_second(cluster: Cluster) -> None:
+    looks: list[float] = []
+
+    def never(view: View) -> Verdict:
+        looks.append(time.monotonic())
+        return Verdict("waiting", "never")
+
+    with Watcher(cluster, [MAPS]) as watcher:
+        watcher.until(never, 2.5)
+    assert len(looks) < 10
 
 
 def test_a_kind_served_only_later_is_followed(fake: Any, cluster: Cluster) -> None:
@@ -115,12 +142,13 @@ def test_no_thread_outlives_its_wait(fake: Any, cluster: Cluster) -> None:
     assert threading.active_count() <= before + 2  # the server's own
 
 
-def test_a_wait_tells_of_its_cluster_and_of_every_object(cluster: Cluster) -> None:
+def test_a_wait_tells_of_its_cluster_and_of_every_object(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "Progress", functools.partial(Progress, every=0.0))
     lines: list[str] = []
     missing = together({"ConfigMap default/a": Verdict("waiting", "gone"), "Pod default/b": Verdict("failed", "ill")})
     with Watcher(cluster, [MAPS]) as watcher:
-        assert watcher.until(lambda view: missing, 2.6, lines.append) == missing
-        assert watcher.waited >= 2.6
+        assert watcher.until(lambda view: missing, 0.5, lines.append) == missing
+        assert watcher.waited >= 0.5
     assert [line.rpartition(" (waited ")[0] for line in lines] == [
         "cluster1: ConfigMap default/a: gone",
         "cluster1: Pod default/b: ill",
