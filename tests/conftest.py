@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 REPO = Path(__file__).resolve().parent.parent
 COLLECTIONS = REPO / ".cache" / "collections"
 
@@ -17,6 +19,11 @@ def link_collection() -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(REPO, target_is_directory=True)
 
+
+# The same examples everywhere, however long one takes on a machine that has other things to do. Others are looked for
+# with --hypothesis-profile=default.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 link_collection()
 for path in (str(REPO), str(COLLECTIONS)):
