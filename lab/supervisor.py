@@ -43,6 +43,7 @@ PARTS = (
 DEBOUNCE = 0.02
 LOOK_AGAIN = 2.0
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0)
+LOOKED_AT = 1.0  # seconds; is_running holds the lock, too, for a moment
 
 
 class Runner:
@@ -257,11 +258,16 @@ def stop(home: Path) -> None:
 @contextlib.contextmanager
 def _only_one(home: Path) -> Iterator[bool]:
     with (home / "supervisor.pid").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        end = time.monotonic() + LOOKED_AT
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(0.01)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
