@@ -67,7 +67,7 @@ class World:
 
     def _scale(self, api: Any, deployment: Json) -> None:
         name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]
-        mine = [key for key in api.objects if key[1] == "pods" and key[3].startswith(f"{name}-")]
+        mine = [key for key in list(api.objects) if key[1] == "pods" and key[3].startswith(f"{name}-")]
         for key in mine[wanted:]:
             api.remove(key)
         for _number in range(wanted - len(mine)):
@@ -97,7 +97,7 @@ class World:
                     "owners": [entry for entry in obj["metadata"]["managedFields"] if entry["fieldsV1"]],
                 }
             )
-            for key, obj in self.apis[cluster].objects.items()
+            for key, obj in list(self.apis[cluster].objects.items())  # its server goes on writing
             if key[1] == "deployments"
         }
 
@@ -171,7 +171,7 @@ def test_a_pod_on_its_way_out_is_not_among_those_who_answered_without_it(
         return judge(samples, *rest)
 
     def answer() -> Answer:
-        gone = not any(key[1] == "pods" for key in world.apis["c1"].objects)
+        gone = not any(key[1] == "pods" for key in list(world.apis["c1"].objects))
         return Answer("reviews-v2-3", "200") if gone and not max(judged) else ask()
 
     monkeypatch.setattr(failover_check, "still_wrong", still_wrong)
@@ -362,8 +362,8 @@ def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.
         os.kill(run.pid, signal.SIGTERM)  # and is asked again while it does
         code = run.wait(timeout=30)
     assert world.state("c1") == before
-    # It has ended by the signal, as if nothing had kept it.
-    assert code in (-number, 1)
+    # It has ended by the signal, as if nothing had kept it; by the second one where that came when all was done.
+    assert code in (-number, -signal.SIGTERM, 1)
 
 
 def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> None:
