@@ -134,11 +134,12 @@ def test_find_checksum(text: str, expected: str) -> None:
 @pytest.fixture
 def site() -> Iterator[tuple[str, dict[str, bytes]]]:
     files: dict[str, bytes] = {}
+    over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/silent":
-                time.sleep(4)
+                over.wait(60)
             body = files.get(self.path)
             self.send_response(404 if body is None else 200)
             self.end_headers()
@@ -151,6 +152,7 @@ def site() -> Iterator[tuple[str, dict[str, bytes]]]:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", files
+    over.set()
     server.shutdown()
     server.server_close()
 
@@ -185,7 +187,8 @@ def test_what_is_not_as_promised_leaves_nothing(site: tuple[str, dict[str, bytes
     assert list((tmp_path / "programs").iterdir()) == []
 
 
-def test_unreachable_releases_are_given_up_within_two_seconds(site: tuple[str, dict[str, bytes]]) -> None:
+def test_unreachable_releases_are_given_up_soon(site: tuple[str, dict[str, bytes]]) -> None:
+    assert download.REACHABLE_WITHIN <= 2
     url, files = site
     files["/good"] = SUM.encode()
     began = time.monotonic()
@@ -197,7 +200,7 @@ def test_unreachable_releases_are_given_up_within_two_seconds(site: tuple[str, d
         }
     )
     assert found == {"good": SUM}
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30  # nobody waits for the silent one
 
 
 def test_a_module_that_is_not_the_pinned_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
