@@ -69,7 +69,7 @@ def four_clusters(request: pytest.FixtureRequest) -> Iterator[Site]:
 def before(three_clusters: Site) -> dict[str, snapshot.Snapshot]:
     """Everything the clusters of the shared lab held before anything was played on them."""
     assert not three_clusters.deployed
-    return snapshot.take(three_clusters)
+    return snapshot.at_rest(three_clusters)
 
 
 @pytest.fixture

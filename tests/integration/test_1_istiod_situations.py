@@ -201,7 +201,7 @@ def ground(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Iterat
     for cluster, name in itertools.product(clusters, NAMESPACES):
         three_clusters.delete(cluster, f"/api/v1/namespaces/{name}")
     for cluster in clusters:
-        nothing_left(functools.partial(_differences, three_clusters, cluster, before[cluster]), seconds=60)
+        nothing_left(functools.partial(_differences, three_clusters, cluster, before[cluster]))
 
 
 def _differences(site: Site, cluster: str, before: snapshot.Snapshot) -> list[str]:
@@ -224,7 +224,7 @@ def ask(charts: IstioCharts, **params: Any) -> Json:
 def seen(charts: IstioCharts, expected: tuple[Json, ...], problems: tuple[str, ...] = (), **params: Any) -> Json:
     """The answer with these records and words of problems; asked for again while Pods and endpoints come about."""
     records = [{"cluster": charts.cluster, **record} for record in expected]
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while True:
         answer = ask(charts, **params)
         told = answer["problems"]

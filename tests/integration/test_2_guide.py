@@ -119,7 +119,7 @@ def test_the_relay_key_stays_in_the_management_cluster(built: Run, three_cluster
 
 
 def test_the_second_run_changes_and_writes_nothing(deployed: Site) -> None:
-    earlier = snapshot.take(deployed)
+    earlier = snapshot.at_rest(deployed)
     mark = Mark(deployed)
 
     run = deployed.molecule("idempotence").ok()

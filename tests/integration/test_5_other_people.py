@@ -55,7 +55,7 @@ def test_at_least_twenty_objects_are_in_the_way(planted: Planted) -> None:
 
 def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) -> None:
     site = planted.site
-    earlier = snapshot.take(site)
+    earlier = snapshot.at_rest(site)
 
     run = site.make("site").ok()
     site.note("make site among other people's objects, lab running", run.seconds)
@@ -64,8 +64,7 @@ def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) ->
     # Without the explicit yes: the vendors' CRDs stay, and with them objects of their kinds.
     partly = site.play("cleanup").ok()
     assert planted.changes() == []
-    unnamed = _unnamed_leftovers(partly.text, earlier, snapshot.take(site))
-    assert not unnamed, "\n".join(unnamed)
+    nothing_left(lambda: _unnamed_leftovers(partly.text, earlier, snapshot.take(site)))
 
     site.make("cleanup").ok()
     assert planted.changes() == []

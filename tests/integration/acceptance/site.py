@@ -309,7 +309,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
         time.sleep(0.2)
 
 
-def nothing_left(look: Callable[[], list[str]], seconds: float = 20) -> None:
+def nothing_left(look: Callable[[], list[str]], seconds: float = 60) -> None:
     """Look until nothing is found; fails the test with what is still there at the end.
 
     For what a garbage collector may still be taking away when a playbook ends.

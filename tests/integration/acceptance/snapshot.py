@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from acceptance.site import Site
@@ -36,6 +37,20 @@ OWNERS = "field managers"
 def take(site: Site) -> dict[str, Snapshot]:
     """Snapshots of all clusters of a lab, by cluster."""
     return {cluster: take_cluster(site, cluster) for cluster in site.clusters}
+
+
+def at_rest(site: Site, seconds: float = 60) -> dict[str, Snapshot]:
+    """Snapshots of clusters whose controllers have done what they do by themselves: two in a row are equal."""
+    end = time.monotonic() + seconds
+    last = take(site)
+    while True:
+        time.sleep(2.0)
+        now = take(site)
+        changes = all_differences(last, now)
+        if not changes:
+            return now
+        assert time.monotonic() < end, "\n".join(["the clusters come to no rest:", *changes])
+        last = now
 
 
 def take_cluster(site: Site, cluster: str) -> Snapshot:
