@@ -375,6 +375,11 @@ FAULTS = (
     Fault("mistyped kind of backend", (12,), backend(kind="HostName"), unresolved, "route-accepted", "gateway"),
     Fault("namespace on a Hostname", (13,), backend(namespace="bookinfo"), unresolved, "route-backends", "gateway"),
     Fault(
-        "path nobody asks for", (34,), rewritten("gateway", PAGE_ROUTE, other_path), at_once, "route-match", "gateway"
+        "path nobody asks for",
+        (34,),
+        rewritten("gateway", PAGE_ROUTE, other_path),
+        condition(PAGE_ROUTE, "Accepted", "True"),
+        "route-match",
+        "gateway",
     ),
 )
