@@ -62,6 +62,14 @@ def served(site: Site, *crds: Json) -> Iterator[None]:
 
 
 def is_served(site: Site, wanted: Json) -> bool:
+    """All its versions, among the API groups too: another controller of the API server adds them there later."""
+    spec = wanted["spec"]
+    groups = {row["name"]: row for row in (site.get(site.gateway_cluster, "/apis") or {}).get("groups", ())}
+    grouped = {row["version"] for row in groups.get(spec["group"], {}).get("versions", ())}
+    return grouped.issuperset(version["name"] for version in spec["versions"]) and is_listed(site, wanted)
+
+
+def is_listed(site: Site, wanted: Json) -> bool:
     spec = wanted["spec"]
     for version in spec["versions"]:
         answer = site.get(site.gateway_cluster, f"/apis/{spec['group']}/{version['name']}") or {}
@@ -72,7 +80,7 @@ def is_served(site: Site, wanted: Json) -> bool:
 
 def is_gone(site: Site, wanted: Json) -> bool:
     left = site.get(site.gateway_cluster, f"{CRDS}/{wanted['metadata']['name']}")
-    return left is None and not is_served(site, wanted)
+    return left is None and not is_listed(site, wanted)
 
 
 def crd(kind: ParameterKind, *versions: str) -> Json:
