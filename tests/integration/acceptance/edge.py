@@ -90,6 +90,11 @@ class Edge:
         query = f"labelSelector=gateway.networking.k8s.io/gateway-name%3D{NAME}"
         return list((self.site.get(self.cluster, f"{CORE}/pods?{query}") or {})["items"])
 
+    def pod(self) -> Json:
+        """Its one Pod; a former one may still be on its way out when the Gateway is ready."""
+        wait_until(lambda: len(self.pods()) == 1, f"one Pod of Gateway {NAMESPACE}/{NAME}")
+        return self.pods()[0]
+
     # -- the module --------------------------------------------------------------------------------------------------
 
     def options(self, **more: Any) -> Json:
