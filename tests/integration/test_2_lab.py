@@ -128,7 +128,8 @@ def _forwarded(site: Site, target: str, port: int, cluster: str = "", namespace:
         try:
             assert forward.stdout is not None
             line = forward.stdout.readline()  # "Forwarding from 127.0.0.1:40000 -> 8080"
-            assert line.startswith("Forwarding from 127.0.0.1:"), line
+            if not line.startswith("Forwarding from 127.0.0.1:"):
+                raise ConnectionError(f"kubectl port-forward {target}: {line!r}")
             yield f"http://{line.split()[2]}"
         finally:
             forward.terminate()
@@ -141,7 +142,7 @@ def _forwarded(site: Site, target: str, port: int, cluster: str = "", namespace:
         ("remote", "gloo-mesh", "app=gloo-mesh-agent", r"connected to relay server 127\."),
         ("remote", "gloo-mesh", "app.kubernetes.io/name=gloo-operator", r"managed-istio: SUCCEEDED"),
         ("gateway", "gloo-system", "app.kubernetes.io/name=gloo-gateway", r"Gateway gloo-system/http: reconciled"),
-        ("remote", "istio-system", "app=istiod", r"\binfo\b"),
+        ("remote", "istio-system", "app=istiod", r"\b(info|warn|error)\b"),
     ],
     ids=["management server", "agent", "operator", "gateway controller", "istiod"],
 )
@@ -149,9 +150,14 @@ def test_logs_end_with_what_was_said_last(deployed: Site, role: str, namespace: 
     cluster = named(deployed, role)
     pods = f"/api/v1/namespaces/{namespace}/pods"
     [pod] = there(deployed, cluster, f"{pods}?labelSelector={quote(app)}")["items"]
-    log = deployed.api(cluster).text(f"{pods}/{pod['metadata']['name']}/log?tailLines=1")
-    assert len(log.splitlines()) == 1
-    assert re.search(says, log), log
+
+    def ends_so() -> bool:
+        log = deployed.api(cluster).text(f"{pods}/{pod['metadata']['name']}/log?tailLines=1")
+        print(log)
+        assert len(log.splitlines()) == 1
+        return re.search(says, log) is not None
+
+    wait_until(ends_so, f"the log of {app} ends with {says}", 30)
 
 
 def test_a_program_without_a_log_has_none_to_show(deployed: Site) -> None:

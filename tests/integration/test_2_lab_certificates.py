@@ -7,7 +7,7 @@ import re
 import socket
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_without_a_certificate_sds_gives_up_and_the_old_pod_serves(
         assert "could not find file '/etc/istio-certs/key.pem'" in said(deployed, new, "sds")
         wait_until(lambda: agent_says in said(deployed, new, "istio-proxy"), f"istio-proxy says {agent_says}")
         (istiod,) = (deployed.get(deployed.gateway_cluster, ISTIODS) or {})["items"]
-        assert istiod_says in said(deployed, istiod, "discovery")
+        wait_until(lambda: istiod_says in said(deployed, istiod, "discovery"), f"istiod says {istiod_says}")
         assert not list(issued(deployed, new).iterdir())
         assert reviews_seen(deployed, requests=3)
 
@@ -195,12 +195,14 @@ def test_nothing_listens_outside_loopback(deployed: Site) -> None:
 
 def _sockets(pid: int) -> Iterator[int]:
     try:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
+        entries = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return  # it has ended meanwhile
+    for entry in entries:
+        with suppress(OSError):  # closed meanwhile
             found = re.fullmatch(r"socket:\[(\d+)\]", str(entry.readlink()))
             if found:
                 yield int(found[1])
-    except OSError:
-        return  # it has ended meanwhile
 
 
 def _listeners() -> Iterator[tuple[int, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
