@@ -126,8 +126,14 @@ class Stage:
             assert time.monotonic() < end, json.dumps(self.pod["status"], indent=1)
             time.sleep(0.05)
 
-    def said(self, container: str) -> str:
-        return (self.world.home / "logs" / "pods" / "cluster1" / "uid-http-1" / f"{container}.log").read_text()
+    def said(self, container: str, words: str) -> str:
+        """A container's log once these words are in it: it is written by a thread that reads the process."""
+        log = self.world.home / "logs" / "pods" / "cluster1" / "uid-http-1" / f"{container}.log"
+        end = time.monotonic() + GRACE
+        while not (log.is_file() and words in log.read_text()):
+            assert time.monotonic() < end, f"{container} never said {words!r}"
+            time.sleep(0.05)
+        return log.read_text()
 
 
 @pytest.fixture
@@ -151,7 +157,7 @@ def ready(told: dict[str, Any]) -> bool:
 def test_three_processes_make_three_ready_containers(made: Any, stage: Callable[..., Stage]) -> None:
     it = stage(proxy(made))
     it.until(ready)
-    said = json.loads(it.said("istio-proxy").partition(" F ")[2])
+    said = json.loads(it.said("istio-proxy", "\n").partition(" F ")[2])
     root = pod_folder(it.world, "cluster1", "uid-http-1") / "containers" / "istio-proxy"
     certs = str(root / "etc/istio-certs")
     assert said["arguments"] == ["proxy", "--domain", "gloo-system.svc.cluster.local", "--certs", certs]
@@ -162,7 +168,7 @@ def test_three_processes_make_three_ready_containers(made: Any, stage: Callable[
     assert env["HTTPS_PROXY"].startswith("http://cluster1:gloo-system@127.0.0.1:")
     assert (root / "etc/istio/pod/annotations").read_text() == 'status.sidecar.istio.io/port="0"\n'
     assert issued_root(it.world, it.cluster, it.pod) == "root-cert.pem"
-    assert "listening" in it.said("sds")
+    assert it.said("sds", "listening")
 
 
 def test_a_refused_certificate_ends_sds_and_nobody_else(made: Any, stage: Callable[..., Stage]) -> None:
