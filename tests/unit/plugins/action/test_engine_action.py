@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,10 +90,11 @@ def tasks_of() -> list[dict[str, Any]]:
 
 
 def comparable(result: dict[str, Any], server: tuple[str, ...]) -> Any:
-    """A result without what differs from run to run: UIDs, versions, the server's address."""
+    """A result without what differs from run to run: UIDs, versions, the server's address, seconds waited."""
     text = json.dumps({key: value for key, value in result.items() if key not in AROUND})
     for value in server:
         text = text.replace(value, "-")
+    text = re.sub(r"waited \d+ s", "waited - s", text)
 
     def without(value: Any) -> Any:
         if isinstance(value, list):
