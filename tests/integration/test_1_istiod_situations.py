@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from acceptance import snapshot
+from acceptance import istio_shapes, snapshot
 from acceptance.istio_charts import TAG, IstioCharts, Json
 from acceptance.site import BIN, Site, nothing_left, wait_until
 from ansible_collections.multicluster.gloo.plugins.module_utils import istiod_info
@@ -27,22 +27,7 @@ REMOTE = {"profile": "remote", "istiodRemote": {"injectionPath": "/inject/cluste
 Release = tuple[str, str, Json]  # name, namespace, Helm values
 
 
-def row(revision: str = "default", namespace: str = SYSTEM, **facts: Any) -> Json:
-    service = "istiod" if revision == "default" else f"istiod-{revision}"
-    return {
-        "namespace": namespace,
-        "name": service,
-        "revision": revision,
-        "tags": [],
-        "address": f"{service}.{namespace}.svc:15012",
-        "cluster_id": "Kubernetes",
-        "mesh_id": "cluster.local",
-        "network": None,
-        "trust_domain": "cluster.local",
-        "version": TAG,
-        "ready": True,
-        **facts,
-    }
+row = functools.partial(istio_shapes.row, version=TAG)
 
 
 def remote(address: str, revision: str = "", **settings: Any) -> Release:

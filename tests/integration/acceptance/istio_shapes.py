@@ -31,6 +31,25 @@ def suffixed(name: str, revision: str) -> str:
     return name if revision == "default" else f"{name}-{revision}"
 
 
+def row(revision: str = "default", namespace: str = "istio-system", name: str | None = None, **facts: Any) -> Json:
+    """The record istiod_info gives of a healthy control plane with nothing set, changed by ``facts``."""
+    service = name or suffixed("istiod", revision)
+    return {
+        "namespace": namespace,
+        "name": service,
+        "revision": revision,
+        "tags": [],
+        "address": f"{service}.{namespace}.svc:15012",
+        "cluster_id": "Kubernetes",
+        "mesh_id": "cluster.local",
+        "network": None,
+        "trust_domain": "cluster.local",
+        "version": None,
+        "ready": True,
+        **facts,
+    }
+
+
 def joined(*parts: Objects) -> Objects:
     return {kind: list(itertools.chain.from_iterable(part.get(kind) or [] for part in parts)) for kind in KINDS}
 

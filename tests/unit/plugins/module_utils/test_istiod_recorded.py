@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from acceptance import istio_shapes
 from ansible_collections.multicluster.gloo.plugins.module_utils import istiod
 
 REPO = Path(__file__).resolve().parents[4]
@@ -19,24 +21,7 @@ pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recordings her
 LISTS = ("deployments", "services", "endpointslices", "configmaps", "mutatingwebhookconfigurations", "namespaces")
 
 
-def row(
-    revision: str = "default", namespace: str = "istio-system", name: str | None = None, **facts: Any
-) -> dict[str, Any]:
-    service = name or ("istiod" if revision == "default" else f"istiod-{revision}")
-    return {
-        "namespace": namespace,
-        "name": service,
-        "revision": revision,
-        "tags": [],
-        "address": f"{service}.{namespace}.svc:15012",
-        "cluster_id": "Kubernetes",
-        "mesh_id": "cluster.local",
-        "network": None,
-        "trust_domain": "cluster.local",
-        "version": "1.27.0",
-        "ready": True,
-        **facts,
-    }
+row = functools.partial(istio_shapes.row, version="1.27.0")
 
 
 NO_DEFAULT = "no default injector: label istio-injection=enabled does nothing here, use istio.io/rev"

@@ -5,11 +5,13 @@ Objects are made here in the shapes of Istio's charts, so that every situation i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from acceptance import istio_shapes
 from acceptance.istio_shapes import Istiod, Json, Objects, endpoints_of, joined, labelled, namespace
 from ansible_collections.multicluster.gloo.plugins.module_utils import istiod
 
@@ -17,22 +19,7 @@ NO_DEFAULT = "no default injector"
 SITUATIONS: dict[str, tuple[Callable[[], Objects], list[Json], list[str]]] = {}
 
 
-def row(revision: str = "default", namespace: str = "istio-system", name: str | None = None, **facts: Any) -> Json:
-    service = name or ("istiod" if revision == "default" else f"istiod-{revision}")
-    return {
-        "namespace": namespace,
-        "name": service,
-        "revision": revision,
-        "tags": [],
-        "address": f"{service}.{namespace}.svc:15012",
-        "cluster_id": "cluster1",
-        "mesh_id": "cluster.local",
-        "network": None,
-        "trust_domain": "cluster.local",
-        "version": "1.27.0-solo",
-        "ready": True,
-        **facts,
-    }
+row = functools.partial(istio_shapes.row, version="1.27.0-solo", cluster_id="cluster1")
 
 
 Making = Callable[[], Objects]
