@@ -123,8 +123,17 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{REDACTED}",
     ),
     # keys that clouds and forges mark by their beginning
-    (re.compile(r"\b(?:A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[a-z]-[\w-]{10,}|gh[a-z]_\w{20,})"), REDACTED),
-    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 {REDACTED}"),
+    (
+        re.compile(
+            r"\b(?:A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[a-z]-[\w-]{10,}|gh[a-z]_\w{20,}|gl[a-z]{2,5}-[\w-]{20,}|"
+            r"dckr_[a-z]{3}_[\w-]{20,}|[rs]k_(?:live|test)_\w{16,})"
+        ),
+        REDACTED,
+    ),
+    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(\\*[\"']?)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 \3{REDACTED}"),
+    # of a registry; of curl
+    (re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[^\"\\\n]+"), rf"\1{REDACTED}"),
+    (re.compile(r"((?<![\w-])(?:-u|--user)[ =]\s*[\"']?[^\s:\"'/]+:)[^\s\"']+"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
     (re.compile(r"\b[A-Z0-9]{4,10}(?:-[A-Z0-9]{4,10}){3,}\b"), REDACTED),
     (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
@@ -133,13 +142,21 @@ _LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}
 # A part of a path: the name of an object, or its kind; the name of a variable.
 _WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}|[A-Z0-9]{1,31}(?:_[A-Z0-9]{1,31})+")
 _PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
-# A value, quoted or not, a YAML block or a list of values; no object, whose own names tell more.
+# A value, quoted or not, perhaps cut off, a YAML block or a list of values; no object, whose own names tell more.
 _VALUE = (
-    r"(?!\{)(?:\[[^\]{\n]+\]|(?!\[)(?:[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+|"
-    r"""\\*"(?:[^"\\\n]|\\[^"\n])*\\*"|'[^'\n]*'|[^\s,;&}\])"']+))"""
+    r"(?!\{)(?:\[[^\]{\n]+\]|(?!\[)(?:[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+|-[ ][^\n]+(?:\n[ \t]*-[ ][^\n]+)*|"
+    r""""(?:[^"\\\n]|\\.)*"?|\\+"(?:[^"\\\n]|\\[^"\n])*(?:\\*")?|'[^'\n]*'?|[^\s,;&}\])"']+))"""
 )
 # Both begin with the telling word, not with the name it is part of: so each place of a long log is looked at once.
-_ASSIGNED = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&]key)(\\*[\"']?\s*(?:[:=]>?|%3[AD])\s*)({_VALUE})")
+_ASSIGNED = re.compile(
+    rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&](?:key|sig|auth))"
+    rf"(\\*(?:[\"']|%22)?\s*(?:[:=]>?|%3[AD])\s*)({_VALUE})"
+)
+# One after the other, as in a list of arguments, or as Envoy writes headers.
+_LISTED = re.compile(
+    rf"(?i)(\\{{0,7}}\"(?=-)|')([\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})(\1,\s*\1)"
+    r"(?!-|(?:(?!\1)[^\n])+\1\s*:)((?:(?!\1)[^\n])+)"
+)
 # The two fields of a variable, as JSON, YAML or Go write them.
 _PAIR = re.compile(
     rf"(?i)(\bname\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})"
@@ -152,7 +169,7 @@ _TOLD = re.compile(
 )
 _FLAG = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}})(\s+)(?!-)({_VALUE})")
 _IS_FLAG = re.compile(r"(?:^|[^\w/.-])--?[\w.-]*$")
-_FLAG_ALONE = re.compile(rf"(?i)^--?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}}$")
+_FLAG_ALONE = re.compile(rf"(?i)^(?:--?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}}|-u|--user)$")
 _PASSWORD = re.compile(r"://[^:/\s\"']*:([^/\s\"']+)@")
 _OF_OBJECT = re.compile(r"/[\w.-]*$")
 
@@ -166,6 +183,7 @@ def text(value: str) -> str:
         value = _without_headless(value)
     value = _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
     value = _PAIR.sub(rf"\1\2{REDACTED}", value)
+    value = _LISTED.sub(lambda m: m[0] if _REFERENCE.search(m[2]) else f"{m[1]}{m[2]}{m[3]}{REDACTED}", value)
     return _TOLD.sub(rf"\1\2{REDACTED}", value)
 
 
@@ -189,15 +207,20 @@ def _without_value(match: re.Match[str]) -> str:
 
 def _assigns(match: re.Match[str]) -> bool:
     """Not "secret gloo-mesh/relay-token: not found", which tells of an object; not prose, which has no flags."""
-    name, between, _value = match.groups()
+    name, between, value = match.groups()
     before = match.string[max(0, match.start() - 80) : match.start()]
     if not between.strip():
         told = not _IS_FLAG.search(before)
     else:
         told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
+        # YAML: what follows on the next line is a name of its own.
+        told = told or ("\n" in between and value.endswith(":"))
     return not told and not _REFERENCE.search(name)
 
 
+# Names of mappings whose values are those of a request: headers, queryParams.
+_HEADERS = re.compile(r"(?i)header|queryparam")
+_PUNCTUATION = re.compile(r"[\s:,;={}\"']+")
 # Long, of letters and digits, and no path, address or sentence.
 _NO_WORD = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/:,{}\"']{16,}")
 
@@ -235,19 +258,25 @@ class Redaction:
 
     def _secret_keys(self, obj: Json) -> list[str]:
         for value in (obj.get("data") or {}).values():
-            decoded = _decoded(str(value))
+            decoded = _decoded(str(value)).decode("utf-8", "ignore")
             self.hide(str(value))
-            self.hide(decoded.decode("utf-8", "ignore"))
+            self.hide(decoded)
+            # A password may stand in it beside a user's name, or on a line of its own.
+            for word in _PUNCTUATION.split(decoded):
+                if _NO_WORD.fullmatch(word) and "." not in word:
+                    self.hide(word)
         return sorted(obj.get("data") or {})
 
     def _config_keys(self, obj: Json) -> list[Json]:
         rows = []
-        values = {**(obj.get("data") or {}), **(obj.get("binaryData") or {})}
-        for key, value in sorted(values.items()):
+        binary = obj.get("binaryData") or {}
+        for key, value in sorted({**(obj.get("data") or {}), **binary}.items()):
             row: Json = {"key": key, "bytes": len(str(value).encode())}
             if key in PUBLIC_CERTIFICATES:
                 row["sha256"] = hashlib.sha256(str(value).strip().encode()).hexdigest()
-            elif key == "mesh" and str(obj["metadata"].get("name", "")).split("-", maxsplit=1)[0] == "istio":
+            else:
+                self._unlisted(key, _decoded(str(value)).decode("utf-8", "ignore") if key in binary else str(value))
+            if key == "mesh" and str(obj["metadata"].get("name", "")).split("-", maxsplit=1)[0] == "istio":
                 row["mesh"] = self._walk(_mesh(str(value)), "")
             rows.append(row)
         return rows
@@ -255,7 +284,7 @@ class Redaction:
     def _walk(self, value: Any, key: str) -> Any:
         """``key``: the name under which the value stands, of a list for each of its items."""
         if isinstance(value, dict):
-            if key in _VARIABLES and "name" not in value:
+            if key in _VARIABLES and not {"name", "value", "valueFrom"}.issuperset(value):
                 return {name: self._variable(name, item) for name, item in value.items()}
             return self._mapping(value, key)
         if isinstance(value, list):
@@ -264,31 +293,46 @@ class Redaction:
             return [self._walk(item, key) for item in value]
         if value and not isinstance(value, bool) and _names_secret(key):
             return self.hide(str(value))
-        return text(value) if isinstance(value, str) else value
+        return self._text(value) if isinstance(value, str) else value
 
     def _mapping(self, value: Json, key: str) -> Json:
         if _ANNOTATIONS.search(key):
             return {name: self._annotation(name, item) for name, item in value.items()}
-        if re.search(r"(?i)header", key) and not ("name" in value and "value" in value):
+        if _HEADERS.search(key) and not ("name" in value and "value" in value):
             return {name: self._header(name, item) for name, item in value.items()}
         # What stands below the name of a secret is one too; below "secret" itself a volume names its Secret.
         above = f"{key}." if key != "secret" and _names_secret(key) else ""
         shown = {name: self._walk(item, f"{above}{name}") for name, item in value.items()}
         if isinstance(value.get("name"), str) and value.get("value"):
             shown["value"] = self._variable(value["name"], value["value"])
-        elif _names_secret(str(value.get("key", ""))) and value.get("value"):
-            shown["value"] = self.hide(str(value["value"]))
+        elif _names_secret(str(value.get("key", ""))) or _HEADERS.search(str(value.get("key", ""))):
+            for name in ("value", "values", "notValues"):
+                if value.get(name):
+                    shown[name] = self._unlisted(str(value["key"]), value[name])
         return shown
 
     def _annotation(self, name: str, value: Any) -> str:
-        return text(str(value)) if name in HARMLESS_ANNOTATIONS else self._unlisted(name, str(value))
+        return self._text(str(value)) if name in HARMLESS_ANNOTATIONS else self._unlisted(name, value)
 
     def _variable(self, name: str, value: Any) -> str:
-        return text(str(value)) if name in HARMLESS_VARIABLES else self._unlisted(name, str(value))
+        return self._text(str(value)) if name in HARMLESS_VARIABLES else self._unlisted(name, value)
 
-    def _unlisted(self, name: str, value: str) -> str:
-        """A value nobody knows to be harmless; what may be a word or a number elsewhere is not remembered."""
-        return self.hide(value) if _SECRET_NAME.search(name) or _NO_WORD.fullmatch(value) else REDACTED
+    def _unlisted(self, name: str, value: Any) -> str:
+        """A value, or several, that nobody knows to be harmless; what may be a word or a number elsewhere is not
+        remembered."""
+        for each in map(str, value if isinstance(value, list) else [value]):
+            if _SECRET_NAME.search(name) or _NO_WORD.fullmatch(each):
+                self.hide(each)
+            else:
+                self._learn(each)
+        return REDACTED
+
+    def _text(self, value: str) -> str:
+        """text(), and what it hides is remembered."""
+        shown = text(value)
+        if shown != value:
+            self._learn(value)
+        return shown
 
     def _header(self, name: str, value: Any) -> Any:
         """Below "headers" only names stay: what sets a header may set a credential."""
@@ -296,7 +340,7 @@ class Redaction:
             return {key: self._header(key, item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._header(name, item) for item in value]
-        return value if name in ("name", "type") or not isinstance(value, str) else REDACTED
+        return value if name in ("name", "type") or not isinstance(value, str) else self._unlisted(name, value)
 
     def _arguments(self, values: list[Any]) -> list[Any]:
         shown: list[Any] = []
@@ -305,7 +349,7 @@ class Redaction:
             if _FLAG_ALONE.match(flag) and not _REFERENCE.search(flag) and not str(value).startswith("-"):
                 shown.append(self.hide(str(value)))
             else:
-                shown.append(text(value) if isinstance(value, str) else value)
+                shown.append(self._text(value) if isinstance(value, str) else value)
         return shown
 
     def release(self, secret: Json) -> Json:
@@ -319,17 +363,24 @@ class Redaction:
     def hide(self, value: str) -> str:
         """Remember a value as one that must not be seen; what is shown instead.
 
-        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words. Of a connection
-        string its password too.
+        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words.
         """
-        value = value.strip()
-        parts = [value, *(match.group(1) for match in _PASSWORD.finditer(value))]
-        parts += [match.group(3).strip("\\\"'") for match in _ASSIGNED.finditer(value) if _assigns(match)]
-        for part in parts:
-            # What its shape gives away needs no memory.
-            if len(part) >= 8 and text(part) != REDACTED:
-                self._hidden.add(part)
+        self._remember(value.strip())
+        self._learn(value)
         return REDACTED
+
+    def _learn(self, value: str) -> None:
+        """Remember what a text assigns to names of secrets, and the passwords of its URLs."""
+        for match in _PASSWORD.finditer(value):
+            self._remember(match[1])
+        for match in _ASSIGNED.finditer(value):
+            if _assigns(match):
+                self._remember(match[3].strip("\\\"'"))
+
+    def _remember(self, value: str) -> None:
+        # What its shape gives away needs no memory.
+        if len(value) >= 8 and text(value) != REDACTED:
+            self._hidden.add(value)
 
     def scrub(self, content: str) -> str:
         """The text without any remembered value, plain, in base64 or as in a URL. When all objects have been seen."""
@@ -344,7 +395,12 @@ class Redaction:
         for value in self._hidden - self._public:
             raw = value.encode()
             needles |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
-            needles |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+            for encoded in (base64.b64encode, base64.urlsafe_b64encode):
+                needles.add(encoded(raw).decode().rstrip("="))
+                # Amid something else, as in "user:password": the characters that hold nothing of that.
+                for bits in (0, 8, 16):
+                    whole = encoded(b" " * (bits // 8) + raw).decode()
+                    needles.add(whole[-(-bits // 6) : (bits + 8 * len(raw)) // 6])
         return sorted(needles, key=len, reverse=True)
 
 

@@ -17,7 +17,7 @@ from .bundle_archive import README, bounded, destination, packed, write
 from .bundle_content import Content, File, collect
 from .cluster import CLUSTERS_SPEC, Json, connect
 from .errors import ClusterError, Invalid
-from .redaction import Redaction
+from .redaction import Redaction, text
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTERS_SPEC,
@@ -42,8 +42,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     names = ", ".join(each["name"] for each in clusters)
     if check:
         records = [_record(each, Content()) for each in clusters]
-        text = f"a support bundle of {names} would be written to {path}"
-        return {"changed": True, "msg": text, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
+        told = f"a support bundle of {names} would be written to {path}"
+        return {"changed": True, "msg": told, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
     redaction = Redaction()
     redaction.publish(each[key] for each in clusters for key in ("name", "context"))
     with ThreadPoolExecutor(_CLUSTERS_AT_ONCE) as pool:
@@ -98,7 +98,7 @@ def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress:
         with connect({**each, "cluster": each["name"]}) as cluster:
             return collect(cluster, redaction, params["namespaces"], params["log_lines"], progress)
     except ClusterError as exc:
-        reason = exc.msg
+        reason = text(exc.msg)
     except Exception as exc:
         # A fault of ours in one cluster is no reason to have nothing of the others.
         reason = f"{each['name']}: unexpected {type(exc).__name__}"
@@ -113,7 +113,7 @@ def _record(each: Json, content: Content) -> Json:
         "gateway": each["gateway"],
         "reached": bool(facts) and "error" not in facts,
         "error": facts.get("error", ""),
-        "server": facts.get("server", ""),
+        "server": text(facts.get("server", "")),
         "version": facts.get("version", ""),
         "uid": facts.get("uid", ""),
         "namespaces": facts.get("namespaces", []),
@@ -128,9 +128,9 @@ def _scrubbed(file: File, redaction: Redaction) -> File:
 def _sentence(result: Json, path: str, files: int) -> str:
     reached = [each["cluster"] for each in result["clusters"] if each["reached"]]
     missed = [each["cluster"] for each in result["clusters"] if not each["reached"]]
-    text = f"{path}: {files} files of {', '.join(reached) or 'no cluster'}"
+    told = f"{path}: {files} files of {', '.join(reached) or 'no cluster'}"
     if missed:
-        text += f"; not reached: {', '.join(missed)}"
+        told += f"; not reached: {', '.join(missed)}"
     if result["left_out"]:
-        text += f"; {len(result['left_out'])} things left out, see index.json"
-    return text
+        told += f"; {len(result['left_out'])} things left out, see index.json"
+    return told

@@ -6,6 +6,7 @@ import base64
 import copy
 import gzip
 import json
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -66,6 +67,20 @@ SHAPES = [
     (f"license key '{CANARY}' has expired", CANARY),
     (f"invalid license key {CANARY}", CANARY),
     (f"the token is {CANARY}", CANARY),
+    (f"'x-api-key', '{CANARY}'\n'cookie', 'a=b'", CANARY),
+    (f'"args":["--token","{CANARY}"]', CANARY),
+    (f'{{\\"args\\":[\\"--token\\", \\"{CANARY}\\"]}}', CANARY),
+    (f'{{"auths":{{"registry.example":{{"auth":"{base64.b64encode(CANARY.encode()).decode()}"}}}}}}', "Q2FuYXJ5"),
+    (f"curl -u admin:{CANARY} http://example.org", CANARY),
+    (f'Bearer "{CANARY}"', CANARY),
+    ("GET https://example.org/c?sv=2&sig=Xy1aB2cD3eF%2FgH4iJ5kL6mN%2BoP7q", "gH4iJ5kL6mN"),
+    (f"%22password%22%3A%22{CANARY}%22", CANARY),
+    ("found glpat-AbCd1234efGH5678ijkl here", "AbCd1234"),
+    ("found dckr_pat_AbCd1234efGH5678ijkl_mnopq here", "AbCd1234"),
+    (f"passwords:\n  - first-one\n  - {CANARY}\n", CANARY),
+    (f'{{"password":"ab\\"{CANARY}"}}', CANARY),
+    (f'cut off: {{"password":"{CANARY}', CANARY),
+    (f"cut off: password: '{CANARY}", CANARY),
 ]
 
 # What a reader needs and no rule may take.
@@ -89,6 +104,9 @@ KEPT = [
     "set env PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES on istiod",
     "Workspace gloo-mesh/ws: UNLICENSED: expired",
     "oci://registry.example:5000/a/b@sha256:0a",
+    '{"level":"info","msg":"relay-token","error":"none"}',
+    "{'kind': 'secret', 'name': 'relay'}",
+    '"--token-file", "/var/run/token"',
 ]
 
 
@@ -136,6 +154,7 @@ PLANTED = [
     pod(args=["--verbose", "--api-key", CANARY]),
     pod(args=[f"--password={CANARY}"]),
     pod(command=["sh", "-c", f"LICENSE_KEY={CANARY} run"]),
+    pod(livenessProbe={"exec": {"command": ["curl", "-u", f"admin:{CANARY}", "localhost"]}}),
     obj("EnvoyFilter", "networking.istio.io/v1", spec={"typed_config": {"client_secret": CANARY, "token": [CANARY]}}),
     obj(
         "HTTPRoute",
@@ -147,7 +166,22 @@ PLANTED = [
     ),
     obj("Pod", status={"containerStatuses": [{"state": {"terminated": {"message": f"token: {CANARY}"}}}]}),
     obj("Event", message=f"failed with --token {CANARY}"),
-    obj("ProxyConfig", "networking.istio.io/v1beta1", spec={"environmentVariables": {"PLAIN": CANARY}}),
+    obj("ProxyConfig", "networking.istio.io/v1beta1", spec={"environmentVariables": {"PLAIN": CANARY, "name": "x"}}),
+    obj(
+        "AuthorizationPolicy",
+        "security.istio.io/v1",
+        spec={
+            "rules": [
+                {"when": [{"key": f"request.headers[{name}]", field: [CANARY]}]}
+                for name, field in (("x-api-key", "values"), ("x-any", "notValues"))
+            ]
+        },
+    ),
+    obj(
+        "VirtualService",
+        "networking.istio.io/v1",
+        spec={"http": [{"match": [{"queryParams": {"sid": {"exact": CANARY}}}]}]},
+    ),
     obj("AnyKind", "gloo.solo.io/v1", spec={"credentials": [{"user": "x", "key": CANARY}]}),
     obj("AnyKind", "gloo.solo.io/v1", spec={"licence": {"value": {"plain": CANARY}}}),
     obj("AnyKind", "gloo.solo.io/v1", spec={"options": [{"key": "password", "value": CANARY}]}),
@@ -286,3 +320,42 @@ def test_a_value_of_no_known_name_is_found_elsewhere_where_it_is_no_word(value: 
         }
     )
     assert (value not in redaction.scrub(f"hello {value}")) is found
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        obj("ConfigMap", data={"license-key": CANARY}),
+        obj("ConfigMap", data={"any": CANARY}),
+        obj("ConfigMap", data={"values.yaml": f"global:\n  licenseKey: {CANARY}\n"}),
+        obj("ConfigMap", data={"kubeconfig": f"users:\n- name: a\n  user:\n    token: {CANARY}\n"}),
+        obj("ConfigMap", binaryData={"any": B64}),
+        obj("Service", metadata={"annotations": {"any": json.dumps({"password": CANARY, "a": "b c"})}}),
+        pod(env=[{"name": "DB", "value": f"postgres://u:{CANARY}@db/x"}]),
+        pod(args=[f"--set=licenseKey={CANARY}"]),
+        obj("HTTPRoute", spec={"requestHeaderModifier": {"set": [{"name": "X-A", "value": CANARY}]}}),
+        obj("Secret", data={"file": base64.b64encode(f"user one\n{CANARY}\n".encode()).decode()}),
+        obj("Secret", data={"users": base64.b64encode(f"admin:{CANARY}".encode()).decode()}),
+    ],
+)
+def test_what_is_hidden_in_one_place_is_hidden_in_a_log(planted: Json) -> None:
+    redaction = Redaction()
+    redaction.object(planted)
+    assert redaction.scrub(f"hello {CANARY}") == f"hello {REDACTED}"
+
+
+@pytest.mark.parametrize("before", ["", "u", "ad", "u:x", "admin"])
+def test_what_was_hidden_is_found_inside_base64(before: str) -> None:
+    redaction = Redaction()
+    redaction.hide(CANARY)
+    packed = base64.b64encode(f"{before}{CANARY}and more".encode()).decode()
+    left = redaction.scrub(packed)
+    assert REDACTED in left
+    assert len(left) - len(REDACTED) <= len(packed) - len(B64.rstrip("=")) + 2
+
+
+def test_texts_of_odd_shape_take_no_time() -> None:
+    begin = time.monotonic()
+    for piece in ("\\", "'token", '"--token", ', "'token', ", "- a\n", "-u a", 'token="', "token\\"):
+        text(f"token:\n{piece * (100_000 // len(piece))}")
+    assert time.monotonic() - begin < 10

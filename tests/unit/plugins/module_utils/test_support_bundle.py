@@ -66,6 +66,7 @@ def plant(api: Any) -> None:
         for container in ("main", "istio-proxy"):
             written = (
                 f"{app} starts\ntoken={CANARY}\npassword was {PASSWORD}\nGET /?q={quote(PASSWORD)}\n{b64(PASSWORD)}\n"
+                f"packed {b64('u:' + PASSWORD)} and {b64('me:' + PASSWORD)}\n"
             )
             api.logs[(namespace, f"{app}-1", container, False)] = written
             api.logs[(namespace, f"{app}-1", container, True)] = f"{app} before\n"
