@@ -204,25 +204,26 @@ class _Site:
 
     def _bring_back(self, target: Cluster, going: list[Json]) -> None:
         """One Deployment's failure does not keep the others away; an API server that is away is asked again."""
-        deadline = time.monotonic() + _RESTORE_WITHIN
+        report = Progress(target.name, self.tell)
         left = list(going)
         while left:
-            errors: list[ClusterError] = []
+            errors: dict[str, ClusterError] = {}
             for deployment in list(left):
                 try:
                     bring_back(target, deployment)
                     self.tell(f"{target.name}: {ref_of(deployment).title} is brought back")
                     left.remove(deployment)
                 except ClusterError as exc:
-                    errors.append(exc)
-            if left and time.monotonic() >= deadline:
+                    errors[ref_of(deployment).title] = exc
+            if left and report.seconds >= _RESTORE_WITHIN:
                 names = ", ".join(ref_of(each).title for each in left)
                 raise ClusterError(
-                    f"{target.name}: {names} could not be brought back: {errors[0].msg}. "
+                    f"{target.name}: {names} could not be brought back: {next(iter(errors.values())).msg}. "
                     "Play failover.yml with -e failover_restore=true: the former replicas are noted in the objects",
                     cluster=target.name,
                 )
             if left:
+                report(together({title: waiting(f"not brought back yet: {exc.msg}") for title, exc in errors.items()}))
                 time.sleep(0.5)
 
     # -- waits

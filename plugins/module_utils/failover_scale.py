@@ -67,9 +67,22 @@ def handed_back(entries: Iterable[Json], owners: Iterable[Json]) -> list[Json]:
 
 
 def take_away(cluster: Cluster, deployment: Json) -> None:
-    """Scale to 0, and note how it was."""
-    change = {"metadata": {"annotations": {ANNOTATION: note(deployment)}}, "spec": {"replicas": 0}}
-    _patch(cluster, deployment, change)
+    """Scale to 0, and note how it was: just now, not when the check began.
+
+    What another run has taken away meanwhile keeps its note.
+    """
+    ref = ref_of(deployment)
+    for attempt in range(_TRIES):
+        live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
+        if live is None or former(live) is not None:
+            return
+        meta = {"annotations": {ANNOTATION: note(live)}, "resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            _patch(cluster, live, {"metadata": meta, "spec": {"replicas": 0}})
+            return
+        except Conflict:
+            if attempt == _TRIES - 1:
+                raise
 
 
 def bring_back(cluster: Cluster, deployment: Json) -> Json | None:

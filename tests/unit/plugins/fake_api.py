@@ -323,6 +323,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return 409, {"reason": "Conflict", "message": "the object has been modified"}
             return 200, api.store(place, body)
         if "merge-patch" in self.headers["Content-Type"]:
+            version = body.get("metadata", {}).pop("resourceVersion", None)
+            if live and version not in (None, live["metadata"]["resourceVersion"]):
+                return 409, {"reason": "Conflict", "message": "the object has been modified"}
             return (
                 (200, api.store(place, update(live, body, query["fieldManager"]))) if live else _not_found(plural, name)
             )

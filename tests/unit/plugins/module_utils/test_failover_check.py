@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.errors import Cl
 from ansible_collections.multicluster.gloo.plugins.module_utils.failover_scale import ANNOTATION
 from ansible_collections.multicluster.gloo.plugins.module_utils.failover_traffic import Sample, Stream
 from ansible_collections.multicluster.gloo.plugins.module_utils.interrupts import Interrupted, Interrupts
+from ansible_collections.multicluster.gloo.plugins.module_utils.progress import Progress
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import Answer, Expected
 
 Json = dict[str, Any]
@@ -265,6 +267,17 @@ def test_an_api_server_that_refuses_at_first_gets_them_back_all_the_same(
     monkeypatch.setattr(failover_check._Site, "_await_gone", refusing)
     world.check()
     assert world.state("c1") == before
+
+
+def test_what_keeps_them_away_is_told_while_it_lasts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failover_check, "Progress", functools.partial(Progress, every=0.0))
+    refusal = {"reason": "Forbidden", "message": "somebody took the right away"}
+    world.apis["c1"].refuse("PUT", "/deployments/reviews-v1", 403, refusal, times=2)
+    told: list[str] = []
+    world.check(told.append)
+    [line] = [each for each in told if "not brought back yet" in each]
+    assert line.startswith("c1: Deployment bookinfo/reviews-v1: not brought back yet: ")
+    assert "somebody took the right away" in line
 
 
 def test_what_never_comes_back_is_told_with_the_way_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

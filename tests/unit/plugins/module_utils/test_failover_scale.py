@@ -92,6 +92,24 @@ def test_what_somebody_scaled_up_in_the_meantime_stays(fake: Any) -> None:
     assert (back["spec"]["replicas"], former(back)) == (9, None)
 
 
+def test_it_comes_back_as_it_was_when_it_went_not_when_it_was_first_read(fake: Any) -> None:
+    api, kubeconfig = fake
+    api.write("apps/v1", "deployments", "default", deployment(3))
+    with Cluster(kubeconfig, "fake", "c1") as cluster:
+        live = cluster.get("apps/v1", "Deployment", "d", "default")
+        assert live is not None
+        scaled = copy.deepcopy(api.get("apps/v1", "deployments", "default", "d"))
+        scaled["spec"]["replicas"] = 9
+        api.store(("apps/v1", "deployments", "default", "d"), scaled)
+        api.refuse("PATCH", "/deployments/d", 409, {"reason": "Conflict", "message": "has been modified"}, times=2)
+        take_away(cluster, live)
+        away = api.get("apps/v1", "deployments", "default", "d")
+        take_away(cluster, live)  # as a second run does
+        assert api.get("apps/v1", "deployments", "default", "d") == away
+        bring_back(cluster, live)
+    assert api.get("apps/v1", "deployments", "default", "d")["spec"]["replicas"] == 9
+
+
 def test_a_deleted_one_does_not_come_back(fake: Any) -> None:
     api, kubeconfig = fake
     api.write("apps/v1", "deployments", "default", deployment(3))
