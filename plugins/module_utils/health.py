@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import redaction
+from .progress import one_line
 
 Json = dict[str, Any]
 
@@ -103,7 +104,7 @@ class Record:
             "check": self.check.title,
             "verdict": self.verdict,
             # It quotes what others wrote: conditions, messages, events.
-            "seen": redaction.text(finding.seen),
+            "seen": one_line(redaction.text(finding.seen)),
             "hint": (finding.hint or self.check.hint) if wrong else "",
             "doc": f"{DOCS}#{self.check.id}",
             "object": finding.object,

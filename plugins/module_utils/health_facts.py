@@ -298,8 +298,8 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
     for name, namespace in _secret_places(facts):
         try:
             secrets[name] = _digests(cluster.get("v1", "Secret", name, namespace))
-        except (Forbidden, NotServed) as exc:
-            unread[name] = f"Secret {namespace}/{name} may not be read: {exc.facts.get('reason') or exc.msg}"
+        except ClusterError as exc:
+            unread[name] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
     return facts
 
 

@@ -30,6 +30,7 @@ from .cluster import CLUSTERS_SPEC, Cluster
 from .errors import BadKubeconfig, ClusterError
 from .health_facts import SERVER, Facts, World
 from .health_probes import LiveProbes
+from .progress import one_line
 from .proxy_record import record
 from .reading import status_of
 
@@ -77,8 +78,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             "seconds": round(time.monotonic() - begin, 2),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "clusters": [_cluster(world, each) for each in facts],
-            "destinations": _destinations(world),
-            "routes": _routes(world),
+            "destinations": _known(lambda: _destinations(world), []),
+            "routes": _known(lambda: _routes(world), []),
             "answers": world.answers,
         }
         requests = sum(each.requests for each in clusters.values())
@@ -180,8 +181,9 @@ def _gateways(world: World, facts: Facts) -> list[Json]:
 
 
 def _redacted(row: Json) -> Json:
-    """What the record quotes of conditions and messages without secrets."""
-    return {**row, "cause": redaction.text(row["cause"] or ""), "problems": list(map(redaction.text, row["problems"]))}
+    """What the record quotes of conditions and messages without secrets, each on one line."""
+    shown = [one_line(redaction.text(each)) for each in (row["cause"] or "", *row["problems"])]
+    return {**row, "cause": shown[0], "problems": shown[1:]}
 
 
 def _destinations(world: World) -> list[Json]:
@@ -238,5 +240,6 @@ def _routes(world: World) -> list[Json]:
 def _known(read: Callable[[], Any], otherwise: Any = None) -> Any:
     try:
         return read()
-    except health.Unread:
+    except Exception:
+        # Unread, or an object we cannot deal with: no reason to tell nothing of the checks, which say so themselves.
         return otherwise

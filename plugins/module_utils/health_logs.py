@@ -13,6 +13,7 @@ from typing import Any
 
 from . import redaction
 from .health import Place, Unread
+from .progress import one_line
 
 Json = dict[str, Any]
 
@@ -176,6 +177,6 @@ def texts(place: Place, pods: Iterable[Json], container: str = "") -> Iterator[s
 
 def quote(line: str) -> str:
     """A line as it may be shown: one line, without secrets, not too long."""
-    text = " ".join(redaction.text("".join(c if c.isprintable() else " " for c in line)).split())
+    text = redaction.text(one_line(line))
     # An error of Go ends with its root.
     return text if len(text) <= EXCERPT else f"{text[:HEAD]} ... {text[HEAD + 5 - EXCERPT :]}"

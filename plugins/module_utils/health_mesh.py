@@ -53,7 +53,11 @@ def gateways(world: World) -> Iterator[Place]:
 
 def _reach(place: Place) -> Finding:
     facts: Facts = place.facts
-    return failed(facts.unreachable) if facts.unreachable else ok(f"{facts.server}, Kubernetes {facts.version}")
+    return (
+        failed(facts.unreachable.removeprefix(f"{facts.name}: "))
+        if facts.unreachable
+        else ok(f"{facts.server}, Kubernetes {facts.version}")
+    )
 
 
 def _distinct(place: Place) -> Finding:

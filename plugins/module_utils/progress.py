@@ -17,9 +17,14 @@ def blocked(verdict: Verdict) -> list[str]:
     return [f"{title}: {reason}" for title, reason in verdict.awaited] or [verdict.reason]
 
 
+def one_line(text: str) -> str:
+    """The text on one line, without anything a terminal would obey."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def lines(cluster: str, entries: Iterable[str], seconds: float) -> list[str]:
     """Entries as people read them: "cluster1: Deployment bookinfo/ratings-v1: 0 of 1 replicas (waited 12 s)"."""
-    return [f"{cluster}: {entry} (waited {seconds:.0f} s)" for entry in entries]
+    return [f"{cluster}: {one_line(entry)} (waited {seconds:.0f} s)" for entry in entries]
 
 
 class Progress:

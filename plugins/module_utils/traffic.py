@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .progress import one_line
 from .readiness import Verdict, together, waiting
 
 Json = dict[str, Any]
@@ -151,9 +152,8 @@ def miss_chance(expected: Sequence[Expected], seen: Iterable[str], answers: int)
 
 
 def excerpt(body: str) -> str:
-    """The beginning of a body on one line, without anything a terminal would obey."""
-    printable = "".join(c if c.isprintable() else " " for c in body[: 4 * EXCERPT])
-    text = " ".join(printable.split())
+    """The beginning of a body on one line."""
+    text = one_line(body[: 4 * EXCERPT])
     return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
 
 

@@ -801,6 +801,12 @@ def test_what_a_status_says_is_told_without_secrets() -> None:
     assert "licence key (redacted) has ended" in walked(site)["first"]["seen"]
 
 
+def test_what_a_status_says_is_told_on_one_line() -> None:
+    site = Site()
+    _state("VirtualDestination", "vd", "WARNING", "2 errors occurred:\n\t* one\n\t* \x1b[2Jtwo\n")(site)
+    assert walked(site)["first"]["seen"].endswith("2 errors occurred: * one * [2Jtwo")
+
+
 def test_an_expression_that_python_cannot_read_is_left_to_the_requests() -> None:
     site = Site()
     _set("c1", "HTTPRoute", "r", "spec.rules.0.matches.0.path", {"type": "RegularExpression", "value": r"/\z(?i"})(site)

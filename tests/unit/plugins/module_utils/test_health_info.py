@@ -141,7 +141,7 @@ def test_a_cluster_that_does_not_answer_is_a_result(served: Served) -> None:
     health = served.run()["health"]
     assert health["first"]["id"] == "reach"
     assert health["first"]["cluster"] == "c2"
-    assert "/nowhere/kubeconfig does not exist" in health["first"]["seen"]
+    assert health["first"]["seen"].startswith("the kubeconfig /nowhere/kubeconfig does not exist")
     rest = [row for row in health["checks"] if row["cluster"] == "c2" and row["id"] != "reach"]
     assert {row["seen"] for row in rest} == {"because reach (c2)"}
     assert {row["verdict"] for row in health["checks"] if row["id"] == "istiod" and row["cluster"] == "c1"} == {"ok"}
@@ -168,6 +168,24 @@ def test_what_may_not_be_read_is_said(served: Served, path: str, id: str) -> Non
     assert row["seen"].startswith("not known: ")
     assert "Forbidden" in row["seen"]
     assert health["verdict"] == "ok"
+
+
+def test_an_api_server_that_fails_while_it_is_read_is_a_result(served: Served) -> None:
+    status = {"reason": "InternalError", "message": "etcdserver: no leader"}
+    served.apis["c2"].refuse("GET", "/secrets/", 500, status, times=99)
+    health = served.run()["health"]
+    row = next(r for r in health["checks"] if r["id"] == "relay-token" and r["cluster"] == "c2")
+    assert (row["verdict"], "InternalError" in row["seen"]) == ("skipped", True)
+    assert health["verdict"] == "ok"
+
+
+def test_an_object_the_picture_cannot_show_leaves_the_checks(served: Served) -> None:
+    gateway = next(obj for key, obj in served.apis["c1"].objects.items() if key[1] == "gateways")
+    for listener in gateway["spec"]["listeners"]:
+        listener.pop("port", None)
+    health = served.run()["health"]
+    assert next(each for each in health["clusters"] if each["cluster"] == "c1")["gateways"] == []
+    assert {row["id"] for row in health["checks"]} > {"reach", "gateway", "route"}
 
 
 @pytest.mark.parametrize(("code", "verdicts"), [(401, {"failed"}), (403, {"ok"})])
