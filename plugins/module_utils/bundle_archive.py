@@ -35,8 +35,8 @@ index.json            clusters with version, namespaces and what could not be re
 <cluster>/<namespace>/logs/<pod>/<container>[.previous].log
 
 Redacted: values of Secrets and ConfigMaps (their keys stay), environment variables and annotations except a few known
-to be harmless, headers, and what looks like a key, a token or a credential anywhere, logs included. Look through it
-before you give it away all the same.
+to be harmless, headers, query parameters, and what looks like a key, a token or a credential anywhere, logs included.
+Look through it before you give it away all the same.
 """
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,6 @@ def _write(place: Path, content: str) -> None:
         unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(place)
     except OSError as exc:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise ClusterError(f"report {place} cannot be written: {exc.strerror}. Name a folder that can be") from None

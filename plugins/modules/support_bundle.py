@@ -17,9 +17,9 @@ description:
   - Holds Gloo, Istio, Gateway API and kgateway objects of all namespaces; workloads, Pods, Services, EndpointSlices,
     ConfigMaps, Secrets and events of the namespaces that belong to the chain; charts, versions and states of Helm
     releases; the versions of the CRDs. Of the parts of the chain all logs, of other Pods those of their sidecar.
-  - Redacted are values of Secrets and ConfigMaps (their keys stay), of environment variables, headers and annotations
-    unless they are known to be harmless, values of Helm, and what looks like a key, a token or a credential anywhere.
-    A value that was hidden in one place is hidden in every other, logs included.
+  - Redacted are values of Secrets and ConfigMaps (their keys stay), of environment variables, headers, query parameters
+    and annotations unless they are known to be harmless, values of Helm, and what looks like a key, a token or a
+    credential anywhere. A value that was hidden in one place is hidden in every other, logs included.
   - A cluster that cannot be reached, and everything that may not be read or does not fit, is noted in the archive's
     C(index.json) and in the result; the bundle is made all the same.
   - Writes nothing to any cluster.

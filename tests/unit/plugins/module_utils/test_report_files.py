@@ -51,5 +51,12 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
         write(tmp_path / "file" / "below", {"a": "text"})
 
 
+def test_what_cannot_be_written_leaves_no_draft(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ClusterError, match="cannot be written: Is a directory"):
+        write(tmp_path, {"a": "text"})
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
 def test_nothing_wanted_is_nothing_written(tmp_path: Path) -> None:
     assert write(tmp_path / "new", {})["msg"] == "report: none is wanted"
