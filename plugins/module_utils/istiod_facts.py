@@ -23,13 +23,13 @@ from .istiod_objects import (
     image_version,
     injected_settings,
     key_of,
-    labels_of,
     split_host_port,
     suffixed,
     where,
 )
 from .istiod_objects import service_of_address as service_of
 from .istiod_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Seen
+from .reading import labels_of, listed, mappings, number
 
 _DEFAULT_CLUSTER_ID = "Kubernetes"
 
@@ -193,10 +193,10 @@ def ready_endpoints(service: Object, slices: Iterable[Object]) -> int:
     """Number of addresses that answer, by the EndpointSlices of a Service."""
     namespace, name = key_of(service)
     return sum(
-        len(endpoint.get("addresses") or [])
+        len(listed(endpoint.get("addresses")))
         for piece in slices
         if key_of(piece)[0] == namespace and labels_of(piece).get("kubernetes.io/service-name") == name
-        for endpoint in piece.get("endpoints") or []
+        for endpoint in mappings(piece.get("endpoints"))
         # the API says: no value means ready
         if dig(endpoint, "conditions", "ready") is not False
     )
@@ -206,7 +206,7 @@ def _ready(plane: Plane, seen: Seen) -> Fact:
     """Whether proxies get an answer at the address. A Deployment beside a remote Service only injects."""
     parts, service = [], plane.service
     if plane.deployment is not None and not plane.is_remote:
-        pods = int(dig(plane.deployment, "status", "readyReplicas") or 0)
+        pods = number(dig(plane.deployment, "status", "readyReplicas"))
         parts.append(f"Deployment {where(plane.deployment)}: {pods} ready")
         if pods < 1:
             return Fact(False, parts[0], CERTAIN)

@@ -12,7 +12,8 @@ from typing import Any
 from . import istiod
 from .cluster import CLUSTER_SPEC, Cluster, connect
 from .errors import ClusterError, Forbidden
-from .istiod_objects import key_of, labels_of, xds_port
+from .istiod_objects import key_of, xds_port
+from .reading import labels_of
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,

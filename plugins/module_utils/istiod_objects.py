@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .reading import labels_of, listed, mapping, mappings, texts
+
 try:
     import yaml
 except ImportError:  # told by cluster.py, which every caller needs first
@@ -54,8 +56,9 @@ def where(obj: Object) -> str:
     return "/".join(part for part in key_of(obj) if part)
 
 
-def labels_of(obj: Object) -> Mapping[str, str]:
-    return dig(obj, "metadata", "labels") or {}
+def revision_label(obj: Object) -> str:
+    """The revision by the object's label; charts leave it out or empty where there is none."""
+    return labels_of(obj).get("istio.io/rev") or "default"
 
 
 def suffixed(name: str, revision: str) -> str:
@@ -82,7 +85,8 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
     Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
     another namespace than that one, `a.b` may as well be a host on the Internet.
     """
-    host = split_host_port(address)[0] if address else ""
+    # as DNS and TLS compare names
+    host = split_host_port(address)[0].removesuffix(".").lower() if address else ""
     match = _SERVICE_HOST.match(host)
     if match:
         return match["namespace"], match["name"]
@@ -96,12 +100,12 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
 
 
 def template_labels(deployment: Object) -> Mapping[str, str]:
-    return dig(deployment, "spec", "template", "metadata", "labels") or {}
+    return texts(dig(deployment, "spec", "template", "metadata", "labels"))
 
 
 def words_of(container: Object) -> list[str]:
     """The container's command line, as far as the Deployment sets it."""
-    return [str(word) for word in [*(container.get("command") or []), *(container.get("args") or [])]]
+    return [str(word) for word in [*listed(container.get("command")), *listed(container.get("args"))]]
 
 
 def discovery_container(deployment: Object) -> Object | None:
@@ -111,7 +115,7 @@ def discovery_container(deployment: Object) -> Object | None:
     Pods' label are wanted.
     """
     labelled = template_labels(deployment).get("app") == "istiod"
-    for container in dig(deployment, "spec", "template", "spec", "containers") or []:
+    for container in mappings(dig(deployment, "spec", "template", "spec", "containers")):
         image = str(container.get("image") or "").split("@", maxsplit=1)[0].rsplit("/", 1)[-1].split(":")[0]
         signs = (
             labelled,
@@ -151,7 +155,7 @@ def env(container: Object, name: str) -> tuple[bool, str | None]:
 def _environment(container: Object) -> dict[str, str | None]:
     """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
     known: dict[str, str | None] = {}
-    for entry in container.get("env") or []:
+    for entry in mappings(container.get("env")):
         known[str(entry.get("name"))] = (
             None if "valueFrom" in entry else _expanded(str(entry.get("value") or ""), known)
         )
@@ -175,7 +179,7 @@ def image_version(image: str) -> str | None:
 
 
 def selector_of(service: Object) -> Mapping[str, str]:
-    return dig(service, "spec", "selector") or {}
+    return texts(dig(service, "spec", "selector"))
 
 
 def selects(service: Object, deployment: Object) -> bool:
@@ -190,10 +194,11 @@ def selects(service: Object, deployment: Object) -> bool:
 
 def xds_port(service: Object) -> int | None:
     """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
-    ports = [p for p in dig(service, "spec", "ports") or [] if p.get("protocol", "TCP") == "TCP"]
-    if any(p.get("port") == XDS_PORT for p in ports):
+    told = mappings(dig(service, "spec", "ports"))
+    ports = [p for p in told if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
+    if any(p["port"] == XDS_PORT for p in ports):
         return XDS_PORT
-    return next((int(p["port"]) for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
+    return next((p["port"] for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
 
 
 def named_as_istiod(service: Object) -> bool:
@@ -211,7 +216,7 @@ def made_for_remote(service: Object) -> bool:
     """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
     if labels_of(service).get("app.kubernetes.io/name") == "istiod":
         return True
-    ports = dig(service, "spec", "ports") or []
+    ports = mappings(dig(service, "spec", "ports"))
     return re.match(r"istiod(-|$)", key_of(service)[1]) is not None and any(
         p.get("targetPort") == WEBHOOK_PORT for p in ports
     )
@@ -270,7 +275,7 @@ def discovery_address(mesh: Object | None) -> str:
 
 def injection_hooks(webhook: Object) -> list[Object]:
     """The hooks of a MutatingWebhookConfiguration that inject sidecars."""
-    hooks = webhook.get("webhooks") or []
+    hooks = mappings(webhook.get("webhooks"))
     return [hook for hook in hooks if str(hook.get("name") or "").endswith("sidecar-injector.istio.io")]
 
 
@@ -278,7 +283,7 @@ def called_services(webhook: Object) -> set[Key]:
     """Services the injector calls, by reference or by a URL with a name inside the cluster."""
     found = set()
     for hook in injection_hooks(webhook):
-        service, url = dig(hook, "clientConfig", "service"), dig(hook, "clientConfig", "url")
+        service, url = mapping(dig(hook, "clientConfig", "service")), dig(hook, "clientConfig", "url")
         if service:
             found.add((str(service.get("namespace")), str(service.get("name"))))
         target = service_of_address(urlsplit(str(url)).hostname) if url else None
@@ -325,7 +330,7 @@ def webhook_namespace(webhook: Object) -> str:
         return str(release)
     labels, name = labels_of(webhook), key_of(webhook)[1]
     tag = labels.get("istio.io/tag")
-    revision = labels.get("istio.io/rev", "default")
+    revision = revision_label(webhook)
     prefix = f"istio-revision-tag-{tag}" if tag else suffixed("istio-sidecar-injector", revision)
     return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
 
@@ -333,7 +338,7 @@ def webhook_namespace(webhook: Object) -> str:
 def namespace_selectors(webhook: Object) -> list[Object]:
     """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
     return [
-        hook.get("namespaceSelector") or {}
+        mapping(hook.get("namespaceSelector"))
         for hook in injection_hooks(webhook)
         if "object" not in str(hook["name"]).split(".")
     ]
@@ -343,7 +348,7 @@ def matches(selector: Object, labels: Mapping[str, str]) -> bool:
     """Whether a label selector, as the API defines it, fits the labels."""
 
     def fits(rule: Object) -> bool:
-        key, operator, values = rule.get("key"), rule.get("operator"), rule.get("values") or []
+        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
         if operator == "Exists":
             return key in labels
         if operator == "DoesNotExist":
@@ -352,7 +357,7 @@ def matches(selector: Object, labels: Mapping[str, str]) -> bool:
             return labels.get(str(key)) in values
         return labels.get(str(key)) not in values  # NotIn, true without the label as well
 
-    exact = (selector.get("matchLabels") or {}).items()
+    exact = texts(selector.get("matchLabels")).items()
     return all(labels.get(key) == value for key, value in exact) and all(
-        fits(rule) for rule in selector.get("matchExpressions") or []
+        fits(rule) for rule in mappings(selector.get("matchExpressions"))
     )

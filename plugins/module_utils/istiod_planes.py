@@ -29,10 +29,10 @@ from .istiod_objects import (
     injector_values,
     join_host_port,
     key_of,
-    labels_of,
     made_for_remote,
     mesh_config,
     named_as_istiod,
+    revision_label,
     revision_of_name,
     selector_of,
     selects,
@@ -44,6 +44,7 @@ from .istiod_objects import (
     where,
     xds_port,
 )
+from .reading import labels_of, mappings
 
 #: how sure a value is: read from what binds; from a second-hand place; inferred; not to be had
 CERTAIN, LIKELY, GUESS, UNKNOWN = "certain", "likely", "guess", "unknown"
@@ -65,7 +66,7 @@ class Seen:
         self.unread = frozenset(kind for kind in LISTS if objects.get(kind) is None)
 
         def listed(kind: str) -> list[Object]:
-            return sorted(objects.get(kind) or [], key=key_of)
+            return sorted(mappings(objects.get(kind)), key=key_of)
 
         services = listed("services")
         self.service_keys = {key_of(s) for s in services}
@@ -288,7 +289,7 @@ def _add_hearsay(planes: list[Plane], seen: Seen) -> None:
     told: dict[Key, list[Object]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs}
     for webhook in seen.webhooks:
         if "istio.io/tag" not in labels_of(webhook):
-            key = webhook_namespace(webhook), labels_of(webhook).get("istio.io/rev", "default")
+            key = webhook_namespace(webhook), revision_label(webhook)
             told.setdefault(key, []).append(webhook)
     known = {plane.id for plane in planes}
     for (namespace, revision), webhooks in sorted(told.items(), key=lambda item: item[0]):
@@ -334,7 +335,7 @@ def _merged(first: Object, then: Object) -> Object:
 
 def _belongs(webhook: Object, plane: Plane, planes: list[Plane]) -> bool:
     """Whether the injector is of this plane: the same revision, and it calls one of its Services or is beside it."""
-    if labels_of(webhook).get("istio.io/rev", "default") != plane.revision.value:
+    if revision_label(webhook) != plane.revision.value:
         return False
     called, rivals = called_services(webhook), sum(p.revision.value == plane.revision.value for p in planes)
     if called & {key_of(service) for service in plane.own_services}:

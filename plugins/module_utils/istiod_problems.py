@@ -18,7 +18,6 @@ from .istiod_objects import (
     flag,
     injected_settings,
     key_of,
-    labels_of,
     matches,
     named_as_istiod,
     namespace_selectors,
@@ -29,6 +28,7 @@ from .istiod_objects import (
     where,
 )
 from .istiod_planes import CERTAIN, Fact, Plane, Seen
+from .reading import labels_of, mappings, status_of
 
 INJECTION_ENABLED = {"istio-injection": "enabled"}
 
@@ -59,8 +59,8 @@ def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
     deployment = plane.deployment
     if deployment is None:
         return
-    title, status = f"Deployment {where(deployment)}", deployment.get("status") or {}
-    conditions = {str(c.get("type")): c for c in status.get("conditions") or []}
+    title, status = f"Deployment {where(deployment)}", status_of(deployment)
+    conditions = {str(c.get("type")): c for c in mappings(status.get("conditions"))}
     if dig(deployment, "metadata", "deletionTimestamp"):
         yield f"{title} is being deleted"
     elif dig(deployment, "spec", "replicas") == 0:
@@ -72,9 +72,9 @@ def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
         failure = conditions.get("ReplicaFailure") or {}
         why = f": {failure.get('message')}" if failure.get("status") == "True" else ""
         yield f"{title} has no ready Pod{why}"
-    if not plane.services and not plane.remotes and "services" not in seen.unread:
+    if not plane.own_services and "services" not in seen.unread:
         yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; install its Service again"
-    entries = [e for e in (plane.container or {}).get("env") or [] if e.get("name") == "CLUSTER_ID"]
+    entries = [e for e in mappings((plane.container or {}).get("env")) if e.get("name") == "CLUSTER_ID"]
     if len({str(entry) for entry in entries}) > 1 and not flag(plane.container or {}, "clusterID")[0]:
         value = env(plane.container or {}, "CLUSTER_ID")[1]
         counts = value if value is not None else "one that comes from elsewhere (valueFrom)"
@@ -89,7 +89,7 @@ def _of_service(plane: Plane, seen: Seen) -> Iterator[str]:
         return
     if plane.is_remote:
         yield f"Service {where(service)} stands for an istiod elsewhere and has no ready endpoint: give it its address"
-    elif dig(plane.deployment, "status", "readyReplicas"):
+    elif service in plane.services and dig(plane.deployment, "status", "readyReplicas"):
         yield f"Service {where(service)} has no ready endpoint, though its Deployment is ready"
 
 
@@ -111,7 +111,15 @@ def _of_services(planes: list[Plane], seen: Seen) -> Iterator[str]:
             names = ", ".join(where(plane.deployment or {}) for plane in serving)
             yield f"Service {where(service)} leads to several istiods ({names}): use the Service of one of them"
         dead = not serving and selector_of(service) and named_as_istiod(service)
-        if dead and "deployments" not in seen.unread:
+        if not dead or "deployments" in seen.unread:
+            continue
+        unreached = [p.deployment for p in planes if service in p.dead and p.deployment and not p.services]
+        if unreached:
+            yield (
+                f"Service {where(service)} selects none of the Pods of Deployment {where(unreached[0])}, nobody "
+                "answers there: make its selector fit their labels"
+            )
+        else:
             yield (
                 f"Service {where(service)} selects no istiod Deployment, nobody answers there: install the istiod "
                 "again or remove the Service"
@@ -145,10 +153,9 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
     if planes and not default:
         asking = [where(n) for n in seen.namespaces if labels_of(n).get("istio-injection") == "enabled"]
         carried = f"; Namespaces that carry it: {', '.join(asking)}" if asking else ""
-        yield (
-            "no default injector: label istio-injection=enabled does nothing here, use istio.io/rev "
-            f"(revisions: {', '.join(revisions)}){carried}"
-        )
+        injecting = sorted({str(plane.revision.value) for plane in planes if plane.webhooks})
+        instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor does istio.io/rev"
+        yield f"no default injector: label istio-injection=enabled does nothing here, {instead}{carried}"
     if len(default) > 1:
         names = ", ".join(map(_title, default))
         yield f"several injectors answer to label istio-injection=enabled ({names}): it is chance which one injects"

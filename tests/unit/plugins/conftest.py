@@ -37,6 +37,35 @@ def fake(serving: Any, tmp_path: Path) -> Iterator[Any]:
         yield served
 
 
+def _damaged(value: Any) -> Iterator[tuple[str, Any]]:
+    """The value itself, again and again, with one field below it gone, null or of another type each time."""
+
+    def places(below: Any, way: str) -> Iterator[tuple[str, Any, Any]]:
+        keys = list(below) if isinstance(below, dict) else range(len(below)) if isinstance(below, list) else ()
+        for key in keys:
+            yield f"{way}/{key}", below, key
+            yield from places(below[key], f"{way}/{key}")
+
+    for way, parent, key in list(places(value, "")):
+        whole = parent[key]
+        for other in (None, "text", 7, True, [], ["x"], [None], {}, {"x": "y"}):
+            parent[key] = other
+            yield f"{way}={other}", value
+        parent[key] = whole
+        if isinstance(parent, dict):
+            items = list(parent.items())
+            del parent[key]
+            yield f"{way} gone", value
+            parent.clear()
+            parent.update(items)
+
+
+@pytest.fixture
+def damaged() -> Any:
+    """``damaged(value)``: what it is like with one field after the other gone, null or of another type."""
+    return _damaged
+
+
 @pytest.fixture
 def stage() -> Any:
     """The objects around a healthy Gateway's proxy: a Stage of proxy_stage.py."""

@@ -366,6 +366,31 @@ def another_port_leads_to_15012() -> Objects:
 
 
 @situation(
+    [row("1-27", ready=False)],
+    "Service istio-system/istiod-1-27 selects none of the Pods of Deployment istio-system/istiod-1-27",
+    NO_DEFAULT,
+)
+def service_whose_selector_does_not_fit() -> Objects:
+    mesh = Istiod("1-27")
+    mesh.service["spec"]["selector"] = {"app": "istiod", "istio.io/rev": "1-26"}
+    mesh.slice["endpoints"] = None
+    return mesh.objects()
+
+
+@situation([row()])
+def empty_label_of_the_revision() -> Objects:
+    mesh = Istiod()
+    for obj in (mesh.deployment, mesh.service, *mesh.webhooks):
+        obj["metadata"]["labels"]["istio.io/rev"] = ""
+    return mesh.objects()
+
+
+@situation([row()], "no default injector: label istio-injection=enabled does nothing here, nor does istio.io/rev")
+def no_injector() -> Objects:
+    return Istiod().objects(mutatingwebhookconfigurations=[])
+
+
+@situation(
     [row("a", name="all"), row("b")],
     "Service istio-system/all leads to several istiods (istio-system/istiod-a, istio-system/istiod-b)",
     "Service istio-system/all leads to istiod, but its certificate is not for all.istio-system.svc: TLS fails; make a",
@@ -393,6 +418,18 @@ def test_problems(name: str) -> None:
     unmatched = [w for w in words if not any(w in p for p in problems)]
     unexpected = [p for p in problems if not any(w in p for w in words)]
     assert (unmatched, unexpected) == ([], []), problems
+
+
+@pytest.mark.parametrize("name", ["everything_set", "local_injector", "external_known_by_the_injection_url_alone"])
+def test_damaged_objects_are_no_reason_to_break_off(name: str, damaged: Any) -> None:
+    for way, objects in damaged(SITUATIONS[name][0]()):
+        if way.count("/") > 1:  # the lists themselves are never damaged
+            found = istiod.discover(objects)
+            assert [s["key"] for s in found["sources"]] == [*istiod.KEYS] * len(found["istiods"]), way
+            try:
+                istiod.choose(found, for_namespace="bookinfo", namespace_labels={"istio-injection": "enabled"})
+            except istiod.ChoiceError as error:
+                assert str(error)
 
 
 def test_what_serves_an_istiod_leads_to_it() -> None:
