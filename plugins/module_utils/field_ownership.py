@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-Json = dict[str, Any]
+from .reading import Json, mapping, mappings, meta
+
 Path = tuple[str, ...]
 
 
@@ -28,22 +29,22 @@ MISSING = _Missing()
 
 def applied_fields(obj: Json, manager: str) -> Json | None:
     """The fieldsV1 that a manager applied (server-side apply of the object itself), None when there are none."""
-    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+    for entry in mappings(meta(obj).get("managedFields")):
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return entry.get("fieldsV1") or {}
+            return fields_of(entry)
     return None
 
 
 def fields_of(entry: Json) -> Json:
     """The fieldsV1 of an entry of managedFields."""
-    return entry.get("fieldsV1") or {}
+    return mapping(entry.get("fieldsV1"))
 
 
 def owners(obj: Json, manager: str, *, subresources: bool = False) -> list[Json]:
     """The entries of managedFields that a manager did not apply; those of subresources only when wanted."""
     return [
         entry
-        for entry in (obj.get("metadata") or {}).get("managedFields") or ()
+        for entry in mappings(meta(obj).get("managedFields"))
         if (subresources or not entry.get("subresource"))
         and (entry.get("subresource") or entry.get("manager") != manager or entry.get("operation") != "Apply")
     ]

@@ -26,8 +26,7 @@ from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_t
 from .progress import Progress
 from .proxy_settings import SETTINGS, deep_merge
 from .readiness import waiting
-
-Json = dict[str, Any]
+from .reading import Json, mapping, meta, name_of, spec_of, texts, title
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -51,7 +50,7 @@ _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared
 
 def effective(spec: Json) -> dict[str, str]:
     """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
-    container = at(spec, ("kube", "istio", "istioProxyContainer")) or {}
+    container = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
     return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
 
 
@@ -60,7 +59,7 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec:
         return []
     found, values = [], effective(spec)
-    told = at(spec, ("kube", "istio", "istioProxyContainer")) or {}
+    told = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
     shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
     if right and _normal(address) != _normal(str(right)):
@@ -98,9 +97,9 @@ def of_others(live: Json | None) -> Json:
     fields: Json = {}
     for entry in owners(live, MANAGER):
         fields = union(fields, fields_of(entry))
-    if not (live.get("metadata") or {}).get("managedFields"):
-        return live.get("spec") or {}
-    return project(live, fields).get("spec") or {} if fields else {}
+    if not meta(live).get("managedFields"):
+        return spec_of(live)
+    return spec_of(project(live, fields)) if fields else {}
 
 
 def references(
@@ -113,14 +112,13 @@ def references(
 
     found = []
     for gateway in gateways:
-        spec, meta = gateway.get("spec") or {}, gateway["metadata"]
-        of_v1 = (meta.get("annotations") or {}).get(V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
-        if of_v1 or fits((spec.get("infrastructure") or {}).get("parametersRef") or {}):
-            found.append(f"Gateway {meta['namespace']}/{meta['name']}")
+        of_v1 = texts(meta(gateway).get("annotations")).get(V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
+        if of_v1 or fits(mapping(mapping(spec_of(gateway).get("infrastructure")).get("parametersRef"))):
+            found.append(title("Gateway", name_of(gateway), meta(gateway).get("namespace")))
     for gateway_class in classes:
-        ref = (gateway_class.get("spec") or {}).get("parametersRef") or {}
+        ref = mapping(spec_of(gateway_class).get("parametersRef"))
         if fits(ref) and ref.get("namespace") == namespace:
-            found.append(f"GatewayClass {gateway_class['metadata']['name']}")
+            found.append(title("GatewayClass", name_of(gateway_class)))
     return found
 
 

@@ -18,8 +18,8 @@ from typing import Any
 from .gateway_parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, at, field
 from .istiod_objects import split_host_port
 from .proxy_settings import yaml_changes
+from .reading import Json, mappings
 
-Json = dict[str, Any]
 Wrong = Iterator[tuple[str, str]]
 Rule = Callable[[Any], Wrong]
 
@@ -73,8 +73,7 @@ def combinations(spec: Json) -> list[str]:
     if not isinstance(service, dict):
         return []
     kind, wrong = service.get("type", "LoadBalancer"), []
-    ports = service.get("ports") or []
-    if kind != "NodePort" and any(isinstance(port, dict) and "nodePort" in port for port in ports):
+    if kind != "NodePort" and any("nodePort" in port for port in mappings(service.get("ports"))):
         wrong.append(f"{field('service.ports')} has nodePort, which only type NodePort uses, and the type is {kind}")
     if kind == "ClusterIP" and "externalTrafficPolicy" in service:
         wrong.append(f"{field('service.externalTrafficPolicy')} is for types LoadBalancer and NodePort, not ClusterIP")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -354,3 +355,16 @@ def test_references_are_found() -> None:
     where = ("gloo-system", "custom-gw-params", gateways, classes)
     assert gp.references(GATEWAY_PARAMETERS, *where) == ["Gateway gloo-system/http", "GatewayClass mine"]
     assert gp.references(V1_PARAMETERS, *where) == ["Gateway gloo-system/v1"]
+
+
+def test_damaged_objects_of_others_are_no_reason_to_break_off(damaged: Any) -> None:
+    ref = gateway("")["spec"]["infrastructure"]["parametersRef"]
+    users = [gateway("http", "GatewayParameters", {}), {"metadata": {"name": "mine"}, "spec": {"parametersRef": ref}}]
+    for _way, (one, other) in damaged(copy.deepcopy(users)):
+        assert isinstance(gp.references(GATEWAY_PARAMETERS, "gloo-system", "custom-gw-params", [one], [other]), list)
+    spec = {
+        "kube": {"istio": {"istioProxyContainer": {"istioMetaClusterId": "a"}}, "service": {"ports": [{"port": 1}]}}
+    }
+    for _way, live in damaged({"metadata": {"name": "mine"}, "spec": spec}):
+        whole = gp.deep_merge(gp.of_others(live), {"kube": {"deployment": {"replicas": 2}}})
+        assert gp.contradictions(whole, {"cluster_id": "b"}) and isinstance(rules.combinations(whole), list)
