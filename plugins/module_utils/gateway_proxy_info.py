@@ -22,7 +22,7 @@ from .proxy_objects import container_status
 from .proxy_record import record
 from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects, Situation, Want, situations
 from .readiness import Verdict, together, waiting
-from .reading import meta, seconds, spec_of
+from .reading import mappings, meta, seconds, spec_of
 from .watching import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -240,5 +240,5 @@ class _Reader:
 
 
 def _last_write(obj: Json) -> float:
-    written = [meta(obj).get("creationTimestamp"), *(f.get("time") for f in meta(obj).get("managedFields") or ())]
+    written = [meta(obj).get("creationTimestamp"), *(f.get("time") for f in mappings(meta(obj).get("managedFields")))]
     return max((seconds(time) or 0.0 for time in written), default=0.0)

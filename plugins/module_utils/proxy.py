@@ -18,12 +18,12 @@ from . import istiod as istio
 from . import readiness
 from .parameter_kinds import CONTROLLERS
 from .proxy_controller import AUTO_MTLS
-from .proxy_objects import by_name, condition, container_names, containers, is_ready, mesh_env
-from .proxy_pods import pod_cause, pods_refused
+from .proxy_objects import by_name, condition, container_names, containers, is_ready, mesh_env, owners_of
+from .proxy_pods import pod_cause, pods_ended, pods_refused
 from .proxy_settings import SETTINGS, yaml_keeps
-from .proxy_situation import CLASS_LABEL, MESH_CONTAINERS, ROOT_CERT, Situation
+from .proxy_situation import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CERT, Situation
 from .readiness import Verdict, failed, waiting
-from .reading import labels_of, meta, name_of, spec_of, title_of
+from .reading import labels_of, mappings, meta, name_of, number, spec_of, title_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _other_classes(s: Situation) -> str:
     served = sorted(
         name_of(c)
         for c in s.objects.classes
-        if spec_of(c).get("controllerName") in CONTROLLERS and condition(c, "Accepted").get("status") == "True"
+        if str(spec_of(c).get("controllerName")) in CONTROLLERS and condition(c, "Accepted").get("status") == "True"
     )
     return f"use one of: {', '.join(served)}" if served else "no GatewayClass is served by Gloo Gateway or kgateway"
 
@@ -94,7 +94,7 @@ def _other_classes(s: Situation) -> str:
 def _renders(s: Situation) -> bool:
     """Whether a controller of unknown name made the Deployment for this very class."""
     named = labels_of(s.deployment).get(CLASS_LABEL) == spec_of(s.gateway).get("gatewayClassName")
-    return named and "kgateway-proxy" in container_names(s.deployment)
+    return named and PROXY_CONTAINER in container_names(s.deployment)
 
 
 def _controller(s: Situation) -> Verdict | None:
@@ -130,14 +130,16 @@ def _parameters(s: Situation) -> Verdict | None:
     for ref in s.refs:
         if allowed and ref.known not in allowed:
             right = " or ".join(kind.title for kind in allowed)
-            return failed(f"{s.title}: parametersRef names {ref.kind} of {ref.group}; its controller takes {right}")
+            return failed(f"{ref.by}: parametersRef names {ref.kind} of {ref.group}; its controller takes {right}")
         if not s.served(ref):
-            return failed(f"{s.title} refers to {ref.title}, but this kind is not served: install its CRD")
+            return failed(f"{ref.by} refers to {ref.title}, but this kind is not served: install its CRD")
+        if not ref.namespace:
+            return failed(f"{ref.by}: parametersRef names no namespace, so {ref.title} is not found: set it")
         if s.was_read(ref) and s.parameters(ref) is None:
             others = sorted(str(meta(p).get("namespace")) for p in s.of_kind(ref) if name_of(p) == ref.name)
-            where = "the Gateway's namespace" if ref.namespace == s.namespace else "the namespace the class names"
+            where = "the Gateway's namespace" if ref.by == s.title else "the namespace the class names"
             hint = f"; it exists in {', '.join(others)}, but has to be in {where}" if others else ""
-            return failed(f"{ref.title}, which {s.title} refers to, does not exist{hint}")
+            return failed(f"{ref.title}, which {ref.by} refers to, does not exist{hint}")
     accepted = condition(s.gateway, "Accepted")
     if accepted.get("status") == "False" and accepted.get("reason") == "InvalidParameters" and not _outdated(s):
         text = f"{s.title}: InvalidParameters: {accepted.get('message')}"
@@ -178,7 +180,9 @@ def _never_together(s: Situation) -> Verdict | None:
     asked = set(s.want.expect)
     if len(asked & set(MESH_CONTAINERS)) == 1:
         return failed(f"expect: {' and '.join(MESH_CONTAINERS)} come together or not at all")
-    strange = asked - {"kgateway-proxy", *MESH_CONTAINERS, *container_names(s.deployment)}
+    if PROXY_CONTAINER in set(container_names(s.deployment)) - asked:
+        return failed(f"expect: {PROXY_CONTAINER} is in every proxy; add it")
+    strange = asked - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(s.deployment)}
     if strange:
         return failed(
             f"expect: the controller makes no container {', '.join(sorted(strange))}; {title_of(s.deployment)} has "
@@ -189,7 +193,7 @@ def _never_together(s: Situation) -> Verdict | None:
 
 def _outdated(s: Situation) -> bool:
     observed = condition(s.gateway, "Accepted").get("observedGeneration")
-    return observed is not None and observed < meta(s.gateway).get("generation", 0)
+    return observed is not None and number(observed) < number(meta(s.gateway).get("generation"))
 
 
 def _generation(s: Situation) -> Verdict | None:
@@ -237,14 +241,12 @@ def _address(s: Situation) -> Verdict | None:
         return None
     address = s.settings()["CA_ADDR"]
     port = istio.split_host_port(address)[1]
-    known = [r["address"] for r in s.objects.istiods["istiods"] if r["address"]]
-    asked = (s.want.istiod or {}).get("address")
-    hint = f"istiod is at {asked or ' or '.join(known) or 'no Service of this cluster'}"
+    hint = s.istiod_hint
     where = f"istioDiscoveryAddress {address} of {s.set_by('istioDiscoveryAddress')}"
     service = by_name(s.objects.services, *target)
     if service is None:
         return failed(f"{where} names a Service that does not exist; {hint}")
-    ports = spec_of(service).get("ports") or []
+    ports = mappings(spec_of(service).get("ports"))
     entry = next((p for p in ports if p.get("port") == port), None)
     if ports and entry is None:
         return failed(f"{where}: Service {'/'.join(target)} has no port {port}; {hint}")
@@ -253,10 +255,11 @@ def _address(s: Situation) -> Verdict | None:
     if s.plane is None:
         # It may still be a way to one, such as an east-west gateway: a certificate proves it.
         return None if s.certified else failed(f"{where}: Service {'/'.join(target)} leads to no istiod; {hint}")
-    if s.plane_at(istio.service_of_address(asked)) not in (None, s.plane):
+    asked = istio.service_of_address((s.want.istiod or {}).get("address"))
+    if s.plane_at(asked) not in (None, s.plane):
         return failed(f"{where} leads to another istiod; {hint}")
     hosts, named = s.certificate_hosts, f"{target[1]}.{target[0]}.svc"
-    if istio.split_host_port(address)[0] in hosts or s.certified:
+    if istio.split_host_port(address)[0].removesuffix(".").lower() in hosts or s.certified:
         return None
     if named in hosts:
         return failed(f"{where}: istiod's certificate is for names that end in .svc, TLS fails; use {named}:{port}")
@@ -304,6 +307,10 @@ def _istiod(s: Situation) -> Verdict | None:
 
 def _deployment(s: Situation) -> Verdict | None:
     if s.deployment is None:
+        namesake = by_name(s.objects.deployments, s.namespace, s.name)
+        if namesake:
+            owners = ", ".join(f"{owner.get('kind')} {owner.get('name')}" for owner in owners_of(namesake))
+            return waiting(f"{title_of(namesake)} is not the Gateway's, it belongs to {owners}: rename one of the two")
         log = f"the log of the controller {title_of(s.controller)}" if s.controller else "its controller's log"
         return waiting(
             f"Deployment {s.namespace}/{s.name} does not exist although {s.title} is accepted; {log} tells why"
@@ -331,6 +338,9 @@ def _rollout(s: Situation) -> Verdict | None:
     refused = pods_refused(s)
     if refused:
         return refused
+    ended = pods_ended(s)
+    if ended:
+        return ended
     causes = [cause for pod in s.current_pods if (cause := pod_cause(s, pod))]
     if causes:
         return min(causes, key=lambda cause: cause.state)  # failed before waiting

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .proxy_objects import containers
+from .proxy_objects import containers, env_of
 from .reading import Json, labels_of, meta, name_of
 
 AUTO_MTLS, INTEGRATION = "KGW_ENABLE_ISTIO_AUTO_MTLS", "KGW_ENABLE_ISTIO_INTEGRATION"
@@ -25,22 +25,26 @@ _DEPLOYMENTS = {
 def controller_container(deployment: Json | None) -> Json:
     """The container of a gateway controller: the one with KGW_ settings, else the first."""
     listed = containers(deployment)
-    told = [c for c in listed if any(str(e.get("name") or "").startswith("KGW_") for e in c.get("env") or ())]
-    return next(iter(told or listed), {})
+    return next(iter([*filter(_has_settings, listed), *listed]), {})
+
+
+def _has_settings(container: Json) -> bool:
+    return any(str(entry.get("name")).startswith("KGW_") for entry in env_of(container))
 
 
 def controller_of(deployments: Sequence[Json], controller_name: str, namespace: str) -> Json | None:
     """The Deployment of the controller of that name, None when none or several could be it."""
     usual = _DEPLOYMENTS.get(controller_name)
 
-    def told(d: Json) -> bool:
-        return any(str(e.get("name") or "").startswith("KGW_") for e in controller_container(d).get("env") or ())
-
     def named(d: Json) -> set[str]:
         return {name_of(d), str(labels_of(d).get("app.kubernetes.io/name")), str(labels_of(d).get("gloo"))}
 
     # Gloo Gateway 1.x has no KGW_ settings; its label says what it is.
-    candidates = [d for d in deployments if told(d) or (usual == "gloo" and labels_of(d).get("gloo") == "gloo")]
+    candidates = [
+        d
+        for d in deployments
+        if _has_settings(controller_container(d)) or (usual == "gloo" and labels_of(d).get("gloo") == "gloo")
+    ]
     ours = [d for d in candidates if usual is None or usual in named(d)]
     # Renamed by its release, but not one that is another product's.
     ours = ours or [d for d in candidates if not named(d) & set(_DEPLOYMENTS.values())]
@@ -52,11 +56,10 @@ def controller_of(deployments: Sequence[Json], controller_name: str, namespace: 
 def switch(controller: Json | None, name: str) -> bool | None:
     """A switch of the controller as it reads it (Go's ParseBool); None when it cannot be known from here."""
     container = controller_container(controller)
-    env = container.get("env") or []
-    if not any(str(e.get("name") or "").startswith("KGW_") for e in env):
+    if not _has_settings(container):
         return None
     value: bool | None = None if container.get("envFrom") else False
-    for entry in env:
+    for entry in env_of(container):
         if entry.get("name") == name:
             text = str(entry.get("value") or "")
             value = None if "valueFrom" in entry else text in ("1", "t", "T", "TRUE", "true", "True")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .proxy_settings import SETTINGS
-from .reading import Json, meta, name_of, spec_of, status_of
+from .reading import Json, mapping, mappings, meta, name_of, spec_of, status_of, texts
 
 
 def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json | None:
@@ -21,16 +21,30 @@ def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json |
 
 def condition(obj: Json | None, kind: str) -> Json:
     """The condition of that type, {} when there is none."""
-    return next((c for c in status_of(obj).get("conditions") or () if c.get("type") == kind), {})
+    return next((c for c in mappings(status_of(obj).get("conditions")) if c.get("type") == kind), {})
 
 
 def is_ready(pod: Json) -> bool:
     return condition(pod, "Ready").get("status") == "True" and not meta(pod).get("deletionTimestamp")
 
 
+def template_of(workload: Json | None) -> Json:
+    return mapping(spec_of(workload).get("template"))
+
+
+def init_containers(pod: Json) -> list[Json]:
+    return mappings(spec_of(pod).get("initContainers"))
+
+
+def running_containers(pod: Json) -> list[Json]:
+    """What runs side by side in a Pod or a template: its containers and native sidecars."""
+    native = [c for c in init_containers(pod) if c.get("restartPolicy") == "Always"]
+    return [*mappings(spec_of(pod).get("containers")), *native]
+
+
 def containers(workload: Json | None) -> list[Json]:
     """Containers of a workload's template."""
-    return (spec_of(workload).get("template") or {}).get("spec", {}).get("containers") or []
+    return running_containers(template_of(workload))
 
 
 def container_names(workload: Json | None) -> list[str]:
@@ -38,19 +52,25 @@ def container_names(workload: Json | None) -> list[str]:
 
 
 def container_status(pod: Json, name: str) -> Json | None:
-    return next((c for c in status_of(pod).get("containerStatuses") or () if c.get("name") == name), None)
+    status = status_of(pod)
+    told = [*mappings(status.get("containerStatuses")), *mappings(status.get("initContainerStatuses"))]
+    return next((c for c in told if c.get("name") == name), None)
+
+
+def env_of(container: Json) -> list[Json]:
+    return mappings(container.get("env"))
 
 
 def mesh_env(listed: Sequence[Json]) -> dict[str, str]:
     """CA_ADDR, cluster ID and mesh ID that the container istio-proxy among those listed carries."""
     proxy: Json = next((c for c in listed if c.get("name") == "istio-proxy"), {})
-    env = {str(e.get("name")): str(e.get("value") or "") for e in proxy.get("env") or () if "valueFrom" not in e}
+    env = {str(e.get("name")): str(e.get("value") or "") for e in env_of(proxy) if "valueFrom" not in e}
     return {name: env[name] for name, _default in SETTINGS.values() if name in env}
 
 
 def owners_of(obj: Json) -> list[Json]:
-    return meta(obj).get("ownerReferences") or []
+    return mappings(meta(obj).get("ownerReferences"))
 
 
 def revision_of(obj: Json | None) -> str | None:
-    return (meta(obj).get("annotations") or {}).get("deployment.kubernetes.io/revision")
+    return texts(meta(obj).get("annotations")).get("deployment.kubernetes.io/revision")

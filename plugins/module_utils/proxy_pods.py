@@ -6,11 +6,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import readiness
-from .proxy_objects import by_name, condition, container_status, is_ready
+from .proxy_objects import (
+    by_name,
+    condition,
+    container_status,
+    init_containers,
+    is_ready,
+    running_containers,
+    template_of,
+)
 from .proxy_situation import Situation
 from .readiness import Verdict, failed, waiting
-from .reading import Json, meta, name_of, spec_of, title_of
+from .reading import Json, mapping, meta, name_of, status_of, title_of
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain
@@ -31,6 +41,14 @@ def pods_refused(s: Situation) -> Verdict | None:
     return None
 
 
+def pods_ended(s: Situation) -> Verdict | None:
+    """No Pod of the newest template is left, because one was evicted or its node shut down."""
+    for pod in s.ended_pods if not s.current_pods else ():
+        told = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
+        return waiting(f"Pod {s.namespace}/{name_of(pod)} ended" + (f": {told}" if told else ""))
+    return None
+
+
 def pod_cause(s: Situation, pod: Json) -> Verdict | None:
     """Why the Pod is not as it should be, None when it is."""
     if is_ready(pod):
@@ -39,36 +57,41 @@ def pod_cause(s: Situation, pod: Json) -> Verdict | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return waiting(f"{name} cannot be scheduled: {scheduled.get('message') or scheduled.get('reason')}")
-    names = [str(c.get("name")) for c in spec_of(pod).get("containers") or ()]
-    for container in names:
-        verdict = _not_started(name, container, container_status(pod, container) or {})
+    # init containers first: nothing else starts before they are done
+    listed = [*init_containers(pod), *running_containers(pod)]
+    for container in listed:
+        verdict = _not_started(name, container, container_status(pod, str(container.get("name"))) or {})
         if verdict:
             return verdict
     unwanted = _not_wanted(s, pod)
     if unwanted:
         return unwanted
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
-    if _ended(agent) and not agent.get("ready"):
+    if s.in_mesh and _ended(agent) and not agent.get("ready"):
         return waiting(f"{name}: istio-proxy ended {_how(agent)}, so there is no certificate; read its log")
-    if _ended(sds) and not sds.get("ready") and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES:
+    if s.in_mesh and _ended(sds) and not sds.get("ready") and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES:
         settings = s.settings()
+        outside = "" if s.target() else f" (which is no Service; {s.istiod_hint})"
         return waiting(
-            f"{name}: sds ends again and again because istio-proxy gets no certificate: it asks {settings['CA_ADDR']} "
-            f"as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the logs of istiod and of the "
-            "container istio-proxy"
+            f"{name}: sds ends again and again because istio-proxy gets no certificate: it asks {settings['CA_ADDR']}"
+            f"{outside} as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the logs of istiod and of "
+            "the container istio-proxy"
         )
-    for container in names:
-        status = container_status(pod, container) or {}
+    for container in listed:
+        status = container_status(pod, str(container.get("name"))) or {}
         if _waiting(status).get("reason") == "CrashLoopBackOff":
-            return failed(f"{name}: container {container} ended {_how(status)} again and again; read its log")
+            return failed(
+                f"{name}: container {container.get('name')} ended {_how(status)} again and again; read its log"
+            )
     return waiting(f"{name}: {readiness.pod_trouble(pod) or 'not ready'}")
 
 
-def added(s: Situation, pod: Json, field: str) -> list[str]:
-    """Names in the Pod's `containers` or `initContainers` that its Deployment does not have: a webhook put them in."""
-    template = (spec_of(s.deployment).get("template") or {}).get("spec") or {}
-    left = [str(c.get("name")) for c in spec_of(pod).get(field) or ()]
-    for name in (str(c.get("name")) for c in template.get(field) or ()):
+def added(s: Situation, pod: Json, read: Callable[[Json], list[Json]] = running_containers) -> list[str]:
+    """Names of the Pod's containers that its Deployment does not have: a webhook put them in."""
+    if s.deployment is None:
+        return []
+    left = [str(c.get("name")) for c in read(pod)]
+    for name in (str(c.get("name")) for c in read(template_of(s.deployment))):
         if name in left:
             left.remove(name)
     return sorted(left)
@@ -76,14 +99,14 @@ def added(s: Situation, pod: Json, field: str) -> list[str]:
 
 def by_istio(pod: Json) -> bool:
     """Whether Istio's injector has been at the Pod."""
-    return "sidecar.istio.io/status" in (meta(pod).get("annotations") or {})
+    return "sidecar.istio.io/status" in mapping(meta(pod).get("annotations"))
 
 
 def _not_wanted(s: Situation, pod: Json) -> Verdict | None:
     """A ready Pod is wrong with Istio's injection beside its own istio-proxy, or with containers nobody expects."""
-    more = added(s, pod, "containers")
+    more = added(s, pod)
     if (by_istio(pod) and s.in_mesh) or (more and s.want.expect is not None):
-        names = ", ".join([*added(s, pod, "initContainers"), *more])
+        names = ", ".join(dict.fromkeys([*added(s, pod, init_containers), *more]))
         return failed(f"Pod {s.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} too: {_injection(s)}")
     return None
 
@@ -99,11 +122,12 @@ def _injection(s: Situation) -> str:
     )
 
 
-def _not_started(pod: str, container: str, status: Json) -> Verdict | None:
-    state = _waiting(status)
+def _not_started(pod: str, spec: Json, status: Json) -> Verdict | None:
+    state, container = _waiting(status), spec.get("name")
     reason, message = str(state.get("reason") or ""), str(state.get("message") or "")
     if reason in _NO_IMAGE:
-        text = f"{pod}: image {status.get('image')} of container {container}: {reason}: {message}".rstrip(": ")
+        image = status.get("image") or spec.get("image")
+        text = f"{pod}: image {image} of container {container}: {reason}: {message}".rstrip(": ")
         return waiting(text) if reason == "ErrImagePull" else failed(text)
     if reason in _NO_CONTAINER:
         return failed(f"{pod}: container {container}: {reason}: {message}".rstrip(": "))
@@ -111,12 +135,12 @@ def _not_started(pod: str, container: str, status: Json) -> Verdict | None:
 
 
 def _waiting(status: Json) -> Json:
-    return (status.get("state") or {}).get("waiting") or {}
+    return mapping(mapping(status.get("state")).get("waiting"))
 
 
 def _last_end(status: Json) -> Json:
     for state in ("state", "lastState"):
-        ended = (status.get(state) or {}).get("terminated")
+        ended = mapping(mapping(status.get(state)).get("terminated"))
         if ended:
             return ended
     return {}

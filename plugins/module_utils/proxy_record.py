@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from .istiod import image_version
 from .proxy import Finding
 from .proxy_controller import INTEGRATION, controller_container, switch
-from .proxy_objects import condition, container_status, containers, is_ready, mesh_env
+from .proxy_objects import condition, container_status, containers, is_ready, mesh_env, running_containers
 from .proxy_pods import added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
 from .proxy_situation import Situation
-from .readiness import judge
-from .reading import Json, meta, name_of, spec_of, status_of, title_of
+from .readiness import judge, replicas_wanted
+from .reading import Json, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
 
 
 def record(cluster: str, s: Situation, finding: Finding) -> Json:
     """Keys and types are always the same; what is unknown is null, documented in the module's RETURN."""
-    carried = spec_of(s.current_pods[0]).get("containers") if s.current_pods else containers(s.deployment)
+    carried = running_containers(s.current_pods[0]) if s.current_pods else containers(s.deployment)
     return {
         "cluster": cluster,
         "namespace": s.namespace,
@@ -39,14 +39,14 @@ def record(cluster: str, s: Situation, finding: Finding) -> Json:
         "controller": _controller(s),
         "parameters": f"{s.refs[-1].namespace}/{s.refs[-1].name}" if s.refs else None,
         "deployment": _deployment(s),
-        "containers": [str(c.get("name")) for c in carried or ()],
-        "env": mesh_env(carried or []),
-        "settings": _settings(s, carried or []),
+        "containers": [str(c.get("name")) for c in carried],
+        "env": mesh_env(carried),
+        "settings": _settings(s, carried),
         "pods": [_pod(s, pod) for pod in sorted(s.pods, key=lambda p: p not in s.current_pods)],
         "service_type": spec_of(s.service).get("type"),
         "service_ports": [
             {"name": str(p.get("name") or ""), "port": p.get("port"), "node_port": p.get("nodePort")}
-            for p in spec_of(s.service).get("ports") or ()
+            for p in mappings(spec_of(s.service).get("ports"))
         ],
         "addresses": s.addresses,
         "url": url(s),
@@ -56,7 +56,7 @@ def record(cluster: str, s: Situation, finding: Finding) -> Json:
 
 def url(s: Situation) -> str | None:
     """URL of the first HTTP listener (else HTTPS) at the first address."""
-    listeners = spec_of(s.gateway).get("listeners") or []
+    listeners = [x for x in mappings(spec_of(s.gateway).get("listeners")) if x.get("port")]
     ranked = [x for wanted in ("HTTP", "HTTPS") for x in listeners if x.get("protocol") == wanted]
     if not s.addresses or not ranked:
         return None
@@ -90,7 +90,7 @@ def problems(s: Situation) -> list[str]:
             f"Namespace {s.namespace} is labelled {s.injected_by}: Istio's injector will change the proxy's next Pods; "
             "take the label off"
         )
-    more = sorted({name for pod in s.current_pods for name in added(s, pod, "containers")})
+    more = sorted({name for pod in s.current_pods for name in added(s, pod)})
     if more:
         found.append(f"its Pods have {', '.join(more)} too, which a webhook of this cluster puts in")
     return found
@@ -105,7 +105,7 @@ def _conditions(s: Situation) -> list[Json]:
             "message": str(c.get("message") or ""),
             "observed_generation": c.get("observedGeneration"),
         }
-        for c in status_of(s.gateway).get("conditions") or ()
+        for c in mappings(status_of(s.gateway).get("conditions"))
     ]
     return sorted(rows, key=lambda row: row["type"])
 
@@ -131,10 +131,10 @@ def _deployment(s: Situation) -> Json:
         "name": meta(s.deployment).get("name"),
         "generation": meta(s.deployment).get("generation"),
         "observed_generation": status.get("observedGeneration"),
-        "wanted": None if s.deployment is None else int(spec_of(s.deployment).get("replicas", 1)),
-        "updated": int(status.get("updatedReplicas") or 0),
-        "ready": int(status.get("readyReplicas") or 0),
-        "available": int(status.get("availableReplicas") or 0),
+        "wanted": None if s.deployment is None else replicas_wanted(s.deployment),
+        "updated": number(status.get("updatedReplicas")),
+        "ready": number(status.get("readyReplicas")),
+        "available": number(status.get("availableReplicas")),
         "rollout": rollout.state if rollout else None,
         "reason": rollout.reason if rollout else "",
     }
@@ -181,17 +181,15 @@ def _pod(s: Situation, pod: Json) -> Json:
         "phase": str(status_of(pod).get("phase") or ""),
         "ready": is_ready(pod),
         "current": pod in s.current_pods,
-        "containers": [
-            _container(c, container_status(pod, str(c.get("name"))) or {}) for c in spec_of(pod).get("containers") or ()
-        ],
+        "containers": [_container(c, container_status(pod, str(c.get("name"))) or {}) for c in running_containers(pod)],
     }
 
 
 def _container(container: Json, status: Json) -> Json:
-    state = status.get("state") or {}
+    state = mapping(status.get("state"))
     word = next((w for w in ("running", "waiting", "terminated") if w in state), "unknown")
-    last = (status.get("lastState") or {}).get("terminated") or {}
-    reason = (state.get(word) or {}).get("reason") or ""
+    last = mapping(mapping(status.get("lastState")).get("terminated"))
+    reason = mapping(state.get(word)).get("reason") or ""
     if last:
         reason = f"{reason}, " * bool(reason) + f"last ended with code {last.get('exitCode')}"
     return {
@@ -200,5 +198,5 @@ def _container(container: Json, status: Json) -> Json:
         "ready": bool(status.get("ready")),
         "state": word,
         "reason": reason,
-        "restarts": int(status.get("restartCount") or 0),
+        "restarts": number(status.get("restartCount")),
     }

@@ -11,9 +11,9 @@ it is when nothing else changes.
 from __future__ import annotations
 
 from . import readiness
-from .proxy_objects import container_status
+from .proxy_objects import container_status, template_of
 from .proxy_situation import Situation
-from .reading import Json, meta, name_of, seconds, title_of
+from .reading import Json, mapping, mappings, meta, name_of, seconds, texts, title_of
 
 #: kubectl's own mark of `rollout restart`
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
@@ -23,8 +23,8 @@ SYNC = 120.0
 
 def bootstrap_changed(s: Situation) -> float | None:
     """When the bootstrap was last written, in seconds since 1970; None when that is not known."""
-    entries = meta(s.bootstrap).get("managedFields") or ()
-    times = [seconds(e.get("time")) for e in entries if "f:data" in (e.get("fieldsV1") or {})]
+    entries = mappings(meta(s.bootstrap).get("managedFields"))
+    times = [seconds(e.get("time")) for e in entries if "f:data" in mapping(e.get("fieldsV1"))]
     return max((t for t in times if t is not None), default=None)
 
 
@@ -40,7 +40,7 @@ def outdated_pods(s: Situation) -> list[str]:
     found = []
     for pod in s.current_pods:
         created = seconds(meta(pod).get("creationTimestamp"))
-        running = ((container_status(pod, "kgateway-proxy") or {}).get("state") or {}).get("running") or {}
+        running = mapping(mapping((container_status(pod, "kgateway-proxy") or {}).get("state")).get("running"))
         started = seconds(running.get("startedAt"))
         if created is not None and created < changed and (started is None or started < changed + SYNC):
             found.append(name_of(pod))
@@ -70,5 +70,4 @@ def restart_patch(s: Situation, stamp: str) -> Json:
 
 def restarted_at(deployment: Json | None) -> str | None:
     """The stamp on the Pod template."""
-    template = ((deployment or {}).get("spec") or {}).get("template") or {}
-    return ((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED_AT)
+    return texts(meta(template_of(deployment)).get("annotations")).get(RESTARTED_AT)

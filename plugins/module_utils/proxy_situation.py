@@ -18,13 +18,23 @@ from . import istiod as istio
 from .istiod_objects import flags
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
 from .proxy_controller import AUTO_MTLS, controller_of, switch
-from .proxy_objects import by_name, container_names, container_status, containers, is_ready, owners_of, revision_of
+from .proxy_objects import (
+    by_name,
+    container_names,
+    container_status,
+    containers,
+    is_ready,
+    owners_of,
+    revision_of,
+    template_of,
+)
 from .proxy_settings import SETTINGS, deep_merge
-from .reading import Json, labels_of, meta, name_of, spec_of, status_of
+from .reading import Json, labels_of, mapping, mappings, meta, name_of, spec_of, status_of, texts
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
 ROOT_CERT = "istio-ca-root-cert"
+PROXY_CONTAINER = "kgateway-proxy"
 MESH_CONTAINERS = ("sds", "istio-proxy")
 
 
@@ -71,10 +81,11 @@ class ParametersRef:
     kind: str
     namespace: str
     name: str
+    by: str  # who refers
 
     @property
     def title(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
     @property
     def known(self) -> ParameterKind | None:
@@ -118,7 +129,7 @@ class Situation:
     def is_foreign(self) -> bool:
         """Whether it is another controller's and has nothing of kgateway's."""
         named = self.controller_name and self.controller_name not in CONTROLLERS
-        return bool(named) and "kgateway-proxy" not in container_names(self.deployment)
+        return bool(named) and PROXY_CONTAINER not in container_names(self.deployment)
 
     def _child(self, objects: Sequence[Json]) -> Json | None:
         """The object the controller made for the Gateway: owned by it, or of its name and nobody's."""
@@ -141,7 +152,15 @@ class Situation:
         """Of the newest template and alive; where the ReplicaSets do not tell, any living Pod."""
         if meta(pod).get("deletionTimestamp") or status_of(pod).get("phase") in ("Failed", "Succeeded"):
             return False
+        return self._is_newest(pod)
+
+    def _is_newest(self, pod: Json) -> bool:
         return self.replica_set is None or any(ref.get("name") == self.replica_set for ref in owners_of(pod))
+
+    @property
+    def ended_pods(self) -> list[Json]:
+        """Pods of the newest template that failed as a whole; the Deployment makes others for them."""
+        return [p for p in self.pods if status_of(p).get("phase") == "Failed" and self._is_newest(p)]
 
     @property
     def former_pods(self) -> list[Json]:
@@ -162,8 +181,8 @@ class Situation:
     @property
     def injected_by(self) -> str:
         """The label of the Gateway's namespace that has sidecars injected into the proxy's next Pods; "" when none."""
-        template = (spec_of(self.deployment).get("template") or {}).get("metadata") or {}
-        if {**(template.get("annotations") or {}), **(template.get("labels") or {})}.get(
+        template = template_of(self.deployment)
+        if {**texts(meta(template).get("annotations")), **labels_of(template)}.get(
             "sidecar.istio.io/inject"
         ) == "false":
             return ""
@@ -176,23 +195,23 @@ class Situation:
     def addresses(self) -> list[str]:
         """Where clients reach the proxy: the LoadBalancer's addresses, else what the Gateway's status says."""
         if spec_of(self.service).get("type") == "LoadBalancer":
-            ingress = (status_of(self.service).get("loadBalancer") or {}).get("ingress") or ()
+            ingress = mappings(mapping(status_of(self.service).get("loadBalancer")).get("ingress"))
             return [str(i.get("hostname") or i.get("ip")) for i in ingress if i.get("hostname") or i.get("ip")]
-        return [str(a["value"]) for a in status_of(self.gateway).get("addresses") or () if a.get("value")]
+        return [str(a["value"]) for a in mappings(status_of(self.gateway).get("addresses")) if a.get("value")]
 
     # -- parameters --------------------------------------------------------------------------------------------------
 
     def _refs(self) -> list[ParametersRef]:
         """The class's and the Gateway's parameters in the order they are merged."""
-        of_class = spec_of(self.gateway_class).get("parametersRef")
-        own = (spec_of(self.gateway).get("infrastructure") or {}).get("parametersRef")
-        annotated = (meta(self.gateway).get("annotations") or {}).get(V1_ANNOTATION)
+        of_class = mapping(spec_of(self.gateway_class).get("parametersRef"))
+        own = mapping(mapping(spec_of(self.gateway).get("infrastructure")).get("parametersRef"))
+        annotated = texts(meta(self.gateway).get("annotations")).get(V1_ANNOTATION)
         if not own and annotated and V1_PARAMETERS in CONTROLLERS.get(self.controller_name, ()):
             own = {"group": V1_PARAMETERS.group, "kind": V1_PARAMETERS.kind, "name": annotated}
-        places = [(of_class, str((of_class or {}).get("namespace") or "")), (own, self.namespace)]
+        of, namespace = f"GatewayClass {name_of(self.gateway_class)}", str(of_class.get("namespace") or "")
         return [
-            ParametersRef(str(ref.get("group") or ""), str(ref.get("kind") or ""), namespace, str(ref.get("name")))
-            for ref, namespace in places
+            ParametersRef(str(ref.get("group") or ""), str(ref.get("kind") or ""), place, str(ref.get("name")), by)
+            for ref, place, by in ((of_class, namespace, of), (own, self.namespace, self.title))
             if ref
         ]
 
@@ -247,21 +266,27 @@ class Situation:
         return True if self.told() else None
 
     @property
+    def switched(self) -> bool | None:
+        """What AUTO_MTLS means for this proxy; None when that is not known or it is no Envoy, but an agentgateway."""
+        other = self.deployment is not None and PROXY_CONTAINER not in container_names(self.deployment)
+        return None if other else self.auto_mtls
+
+    @property
     def in_mesh(self) -> bool:
         """Whether the proxy is one with istio-proxy: as asked for, as the switch means, as the Deployment is."""
         if self.want.expect is not None:
             return "istio-proxy" in self.want.expect
-        return self.auto_mtls if self.auto_mtls is not None else "istio-proxy" in container_names(self.deployment)
+        return self.switched if self.switched is not None else "istio-proxy" in container_names(self.deployment)
 
     def container_faults(self, have: Sequence[str]) -> tuple[list[str], list[str]]:
         """(missing, too many) of container names, by `expect` or else by the controller's switch."""
         if self.want.expect is not None:
             wanted: Sequence[str] = self.want.expect
             return [n for n in wanted if n not in have], [n for n in have if n not in wanted]
-        if self.auto_mtls is None:
+        if self.switched is None:
             return [], []
         there = [n for n in MESH_CONTAINERS if n in have]
-        return ([n for n in MESH_CONTAINERS if n not in have], []) if self.auto_mtls else ([], there)
+        return ([n for n in MESH_CONTAINERS if n not in have], []) if self.switched else ([], there)
 
     @property
     def certified(self) -> bool:
@@ -309,8 +334,8 @@ class Situation:
         """Whether the Service the settings lead to selects the Pods of no Deployment."""
         target = self.target()
         service = by_name(self.objects.services, *target) if target else None
-        selector: dict[str, str] = spec_of(service).get("selector") or {}
-        templates = [spec_of(d).get("template") for d in self.objects.deployments]
+        selector = texts(spec_of(service).get("selector"))
+        templates = [template_of(d) for d in self.objects.deployments]
         return bool(selector) and not any(selector.items() <= labels_of(t).items() for t in templates)
 
     @property
@@ -318,6 +343,13 @@ class Situation:
         """The istiod the settings have to fit: the caller's, else where they lead, else the only one there is."""
         found = self.objects.istiods["istiods"]
         return self.want.istiod or self.plane or (found[0] if len(found) == 1 else {})
+
+    @property
+    def istiod_hint(self) -> str:
+        """Where the istiod meant is, for messages."""
+        known = [r["address"] for r in self.objects.istiods["istiods"] if r["address"]]
+        asked = (self.want.istiod or {}).get("address")
+        return f"istiod is at {asked or ' or '.join(known) or 'no Service of this cluster'}"
 
     def accepted_ids(self) -> list[str]:
         """Cluster IDs the right istiod issues certificates to, its own first; empty when unknown."""
@@ -339,7 +371,7 @@ class Situation:
 
 def _istio_proxy(spec: Json) -> Json:
     """What parameters say of the container istio-proxy."""
-    return ((spec.get("kube") or {}).get("istio") or {}).get("istioProxyContainer") or {}
+    return mapping(mapping(mapping(spec.get("kube")).get("istio")).get("istioProxyContainer"))
 
 
 def situations(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .kinds import group_of
-
-Json = dict[str, Any]
+from .reading import Json, mapping, mappings, meta, number, spec_of, status_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,7 @@ def together(verdicts: Mapping[str, Verdict]) -> Verdict:
 
 def judge(obj: Json) -> Verdict:
     """The verdict on a live object as the API server returns it."""
-    meta = obj.get("metadata") or {}
-    if meta.get("deletionTimestamp"):
+    if meta(obj).get("deletionTimestamp"):
         return waiting(describe_deletion(obj))
     rule = _rule(obj)
     return rule(obj) if rule else _generic(obj)
@@ -76,7 +74,7 @@ def settle_seconds(obj: Json) -> float:
 
 def describe_deletion(obj: Json) -> str:
     """Why an object being deleted is still there."""
-    finalizers = (obj.get("metadata") or {}).get("finalizers") or []
+    finalizers = meta(obj).get("finalizers") or []
     parts = ["it is being deleted"]
     if "foregroundDeletion" in finalizers:
         parts.append("what it owns goes first")
@@ -94,15 +92,17 @@ def describe_deletion(obj: Json) -> str:
 
 def pod_trouble(pod: Json) -> str:
     """What keeps a Pod from being ready, container by container; "" when nothing does."""
-    status = pod.get("status") or {}
-    found = []
+    status = status_of(pod)
+    found: list[str] = []
     for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
-        for container in status.get(field) or ():
+        for container in mappings(status.get(field)):
             if (
                 container.get("ready")
-                or (container.get("state") or {}).get("terminated", {}).get("reason") == "Completed"
+                or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
             ):
                 continue
+            if found and mapping(mapping(container.get("state")).get("waiting")).get("reason") == "PodInitializing":
+                continue  # waits for the init containers, which are told
             found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
     if found:
         return "; ".join(found)
@@ -115,15 +115,14 @@ def pod_trouble(pod: Json) -> str:
 
 
 def _container_state(container: Json) -> str:
-    state = container.get("state") or {}
-    last = (container.get("lastState") or {}).get("terminated") or {}
+    state = mapping(container.get("state"))
+    last = mapping(mapping(container.get("lastState")).get("terminated"))
     parts = []
     if "waiting" in state:
-        parts.append(
-            " ".join(filter(None, [state["waiting"].get("reason"), state["waiting"].get("message")])) or "waiting"
-        )
+        told = mapping(state["waiting"])
+        parts.append(" ".join(filter(None, [told.get("reason"), told.get("message")])) or "waiting")
     elif "terminated" in state:
-        ended = state["terminated"]
+        ended = mapping(state["terminated"])
         parts.append(
             f"ended with code {ended.get('exitCode')} {ended.get('reason', '')} {ended.get('message', '')}".strip()
         )
@@ -140,7 +139,7 @@ def _container_state(container: Json) -> str:
 
 
 def _namespace(obj: Json) -> Verdict:
-    phase = _status(obj).get("phase", "Active")
+    phase = status_of(obj).get("phase", "Active")
     return ready() if phase == "Active" else waiting(f"phase {phase}")
 
 
@@ -152,7 +151,7 @@ def _crd(obj: Json) -> Verdict:
 
 
 def _service(obj: Json) -> Verdict:
-    if (obj.get("spec") or {}).get("type") != "LoadBalancer":
+    if spec_of(obj).get("type") != "LoadBalancer":
         return ready()
     address = load_balancer_address(obj)
     if address:
@@ -162,7 +161,7 @@ def _service(obj: Json) -> Verdict:
 
 def load_balancer_address(service: Json) -> str:
     """The first address of a LoadBalancer Service, hostname before IP; "" when it has none."""
-    for ingress in (_status(service).get("loadBalancer") or {}).get("ingress") or ():
+    for ingress in mappings(mapping(status_of(service).get("loadBalancer")).get("ingress")):
         address = ingress.get("hostname") or ingress.get("ip")
         if address:
             return str(address)
@@ -170,7 +169,7 @@ def load_balancer_address(service: Json) -> str:
 
 
 def _pod(obj: Json) -> Verdict:
-    phase = _status(obj).get("phase")
+    phase = status_of(obj).get("phase")
     if phase == "Succeeded":
         return ready("succeeded")
     trouble = pod_trouble(obj)
@@ -191,13 +190,13 @@ def _deployment(obj: Json) -> Verdict:
             return failed(f"ProgressDeadlineExceeded: {condition.get('message')}")
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return failed(f"Pods cannot be made: {condition.get('message')}")
-    wanted = _wanted(obj)
-    status = _status(obj)
+    wanted = replicas_wanted(obj)
+    status = status_of(obj)
     return _replicas(
         wanted,
-        updated=status.get("updatedReplicas", 0),
-        total=status.get("replicas", 0),
-        available=status.get("availableReplicas", 0),
+        updated=number(status.get("updatedReplicas")),
+        total=number(status.get("replicas")),
+        available=number(status.get("availableReplicas")),
     )
 
 
@@ -205,15 +204,15 @@ def _stateful_set(obj: Json) -> Verdict:
     stale = _stale_status(obj)
     if stale:
         return stale
-    status = _status(obj)
-    updated = status.get("updatedReplicas", 0)
+    status = status_of(obj)
+    updated = number(status.get("updatedReplicas"))
     if status.get("updateRevision") and status.get("updateRevision") == status.get("currentRevision"):
-        updated = status.get("replicas", 0)
+        updated = number(status.get("replicas"))
     return _replicas(
-        _wanted(obj),
+        replicas_wanted(obj),
         updated=updated,
-        total=status.get("replicas", 0),
-        available=int(status.get("availableReplicas") or status.get("readyReplicas") or 0),
+        total=number(status.get("replicas")),
+        available=number(status.get("availableReplicas")) or number(status.get("readyReplicas")),
     )
 
 
@@ -221,13 +220,13 @@ def _daemon_set(obj: Json) -> Verdict:
     stale = _stale_status(obj)
     if stale:
         return stale
-    status = _status(obj)
-    wanted = status.get("desiredNumberScheduled", 0)
+    status = status_of(obj)
+    wanted = number(status.get("desiredNumberScheduled"))
     return _replicas(
         wanted,
-        updated=status.get("updatedNumberScheduled", 0),
-        total=status.get("currentNumberScheduled", 0),
-        available=status.get("numberAvailable", 0),
+        updated=number(status.get("updatedNumberScheduled")),
+        total=number(status.get("currentNumberScheduled")),
+        available=number(status.get("numberAvailable")),
     )
 
 
@@ -256,8 +255,8 @@ def _gateway_class(obj: Json) -> Verdict:
 
 
 def _gateway(obj: Json) -> Verdict:
-    status = _status(obj)
-    untouched = f"no controller has looked at it (is class {(obj.get('spec') or {}).get('gatewayClassName')} served?)"
+    status = status_of(obj)
+    untouched = f"no controller has looked at it (is class {spec_of(obj).get('gatewayClassName')} served?)"
     verdict = _named(obj, _conditions(obj), ["Accepted", "Programmed"], untouched=untouched)
     if verdict:
         return verdict
@@ -267,17 +266,17 @@ def _gateway(obj: Json) -> Verdict:
     broken = _listeners(obj)
     if broken:
         return broken
-    addresses = [str(address.get("value")) for address in status.get("addresses") or () if address.get("value")]
+    addresses = [str(address.get("value")) for address in mappings(status.get("addresses")) if address.get("value")]
     return ready(f"address {', '.join(addresses)}") if addresses else waiting("programmed, but it has no address yet")
 
 
 def _listeners(obj: Json) -> Verdict | None:
-    entries = {entry.get("name"): entry for entry in _status(obj).get("listeners") or ()}
-    for listener in (obj.get("spec") or {}).get("listeners") or ():
-        name = listener.get("name")
+    entries = {str(entry.get("name")): entry for entry in mappings(status_of(obj).get("listeners"))}
+    for listener in mappings(spec_of(obj).get("listeners")):
+        name = str(listener.get("name"))
         if name not in entries:
             return waiting(f"listener {name}: no status yet")
-        conditions = entries[name].get("conditions") or []
+        conditions = mappings(entries[name].get("conditions"))
         conflicted = _condition(conditions, "Conflicted") or {}
         if conflicted.get("status") == "True":
             return failed(f"listener {name}: {_quote(conflicted)}")
@@ -288,7 +287,7 @@ def _listeners(obj: Json) -> Verdict | None:
 
 
 def _route(obj: Json) -> Verdict:
-    refs = (obj.get("spec") or {}).get("parentRefs") or []
+    refs = mappings(spec_of(obj).get("parentRefs"))
     if not refs:
         return failed("it has no parentRefs, so no Gateway takes it")
     for ref in refs:
@@ -303,13 +302,13 @@ def _parent(obj: Json, ref: Json) -> Verdict:
     title = _parent_title(obj, ref)
     entries = [
         entry
-        for entry in _status(obj).get("parents") or ()
-        if _parent_key(obj, entry.get("parentRef") or {}) == _parent_key(obj, ref)
+        for entry in mappings(status_of(obj).get("parents"))
+        if _parent_key(obj, mapping(entry.get("parentRef"))) == _parent_key(obj, ref)
     ]
     if not entries:
         return waiting(f"no controller has taken it for {title}: the Gateway does not exist or its class is not served")
     verdicts = [
-        _named(obj, entry.get("conditions") or [], ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
+        _named(obj, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
         or ready()
         for entry in entries
     ]
@@ -321,7 +320,7 @@ def _parent_key(obj: Json, ref: Json) -> tuple[Any, ...]:
     return (
         ref.get("group", "gateway.networking.k8s.io"),
         ref.get("kind", "Gateway"),
-        ref.get("namespace") or (obj.get("metadata") or {}).get("namespace"),
+        ref.get("namespace") or meta(obj).get("namespace"),
         ref.get("name"),
         ref.get("sectionName"),
         ref.get("port"),
@@ -338,9 +337,9 @@ def _parent_title(obj: Json, ref: Json) -> str:
 
 def _gloo(obj: Json) -> Verdict:
     """Gloo Mesh objects: .status.common.State (capital S); RootTrustPolicy has the same fields flat."""
-    status = _status(obj)
-    common = status.get("common") or {}
-    state = common.get("State") or common.get("state") or {}
+    status = status_of(obj)
+    common = mapping(status.get("common"))
+    state = mapping(common.get("State") or common.get("state"))
     if not state:
         flat = status.get("State") or status.get("state")
         state = (
@@ -365,7 +364,7 @@ def _gloo(obj: Json) -> Verdict:
 
 
 def _service_mesh_controller(obj: Json) -> Verdict:
-    status = _status(obj)
+    status = status_of(obj)
     phase = status.get("phase")
     if not phase:
         return waiting("no status yet: the Gloo Operator has not looked at it (does it run?)")
@@ -387,7 +386,7 @@ def _service_mesh_controller(obj: Json) -> Verdict:
 
 def _generic(obj: Json) -> Verdict:
     """A kind nobody wrote a row for: it exists; where it has a generation or a condition Ready, those count."""
-    stale = _stale(obj, _status(obj).get("observedGeneration"))
+    stale = _stale(obj, status_of(obj).get("observedGeneration"))
     if stale:
         return waiting(stale)
     condition = _condition(_conditions(obj), "Ready")
@@ -418,31 +417,29 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
 
 def _stale(obj: Json, observed: Any) -> str:
     """Why a status is not about the newest version of its object; "" when it is or does not tell."""
-    generation = (obj.get("metadata") or {}).get("generation")
-    if observed is None or generation is None or str(observed) == str(generation) or int(observed) > int(generation):
+    generation = meta(obj).get("generation")
+    numbers = [str(told) for told in (observed, generation)]  # Gloo writes them as text
+    if not all(told.isdecimal() for told in numbers) or int(numbers[0]) >= int(numbers[1]):
         return ""
     return f"its controller has seen generation {observed}, the object is at {generation}"
 
 
 def _stale_status(obj: Json) -> Verdict | None:
-    observed = _status(obj).get("observedGeneration")
+    observed = status_of(obj).get("observedGeneration")
     if observed is None:
         return waiting("its controller has not looked at it yet")
     stale = _stale(obj, observed)
     return waiting(stale) if stale else None
 
 
-def _wanted(obj: Json) -> int:
-    replicas = (obj.get("spec") or {}).get("replicas")
-    return 1 if replicas is None else int(replicas)
-
-
-def _status(obj: Json) -> Json:
-    return obj.get("status") or {}
+def replicas_wanted(obj: Json) -> int:
+    """How many replicas a workload is to have; the API server sets 1 where nobody says."""
+    replicas = spec_of(obj).get("replicas")
+    return replicas if isinstance(replicas, int) else 1
 
 
 def _conditions(obj: Json) -> list[Json]:
-    return [condition for condition in _status(obj).get("conditions") or () if isinstance(condition, dict)]
+    return mappings(status_of(obj).get("conditions"))
 
 
 def _condition(conditions: Iterable[Json], name: str) -> Json | None:

@@ -21,8 +21,15 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds 
     ParameterKind,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_controller import AUTO_MTLS
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_record import record
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_restart import restart_reason
 from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import SETTINGS
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_situation import Situation, Want, situations
+from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_situation import (
+    Objects,
+    Situation,
+    Want,
+    situations,
+)
 
 Json = dict[str, Any]
 Break = Callable[[Any], Any]
@@ -85,6 +92,67 @@ def unscheduled(stage: Any) -> None:
         return made
 
     make, stage.pod = stage.pod, pod
+
+
+def changed_pods(change: Callable[[Json], None]) -> Break:
+    """Every Pod that is made afterwards is changed so."""
+
+    def set_it(stage: Any) -> None:
+        def pod(*args: Any) -> Json:
+            made: Json = make(*args)
+            change(made)
+            return made
+
+        make, stage.pod = stage.pod, pod
+
+    return set_it
+
+
+def init_container(name: str, status: Json, **spec: Any) -> Break:
+    """A webhook put it in; all others wait for it."""
+
+    def change(pod: Json) -> None:
+        pod["spec"]["initContainers"] = [{"name": name, "image": f"{name}:1", **spec}]
+        pod["status"]["initContainerStatuses"] = [{"name": name, **status}]
+        if not status.get("ready"):
+            behind = {"ready": False, "state": {"waiting": {"reason": "PodInitializing"}}}
+            pod["status"]["containerStatuses"] = [{"name": c["name"], **behind} for c in pod["spec"]["containers"]]
+
+    return both(put("pod_ready", bool(status.get("ready"))), changed_pods(change))
+
+
+CRASHING = {
+    "ready": False,
+    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    "lastState": {"terminated": {"exitCode": 255}},
+}
+
+
+def outside_the_mesh(stage: Any) -> None:
+    stage.switches[AUTO_MTLS], stage.containers = "false", ["kgateway-proxy"]
+    stage.settings.clear()
+    stage.want, stage.namespace_labels = Want(), {"istio-injection": "enabled"}
+
+
+def evicted(stage: Any) -> None:
+    """And no other Pod could be made yet."""
+    gone = stage.pod("http-new-b", "http-new", False)
+    gone["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+    stage.old_pods, stage.pods_made = [gone], False
+    stage.proxy["status"].update(availableReplicas=0)
+
+
+def parameters_of_the_class(**ref: str) -> Break:
+    def change(stage: Any) -> None:
+        own = stage.gateway["spec"].pop("infrastructure")["parametersRef"]
+        stage.gateway_class["spec"]["parametersRef"] = {**own, **ref}
+        stage.want = Want(expect=THREE)
+
+    return change
+
+
+def deployment_of_somebody_else(stage: Any) -> None:
+    stage.proxy["metadata"]["ownerReferences"] = [{"uid": "other", "kind": "Shop", "name": "front"}]
 
 
 def refused(message: str) -> Break:
@@ -237,6 +305,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "switch",
         "the controller makes no container waf; Deployment",
     ),
+    (put("want", Want(expect=THREE[1:])), "failed", "switch", "expect: kgateway-proxy is in every proxy; add it"),
     (put("want", Want(expect=THREE[:2])), "failed", "switch", "sds and istio-proxy come together or not at all"),
     (put("gateway", None), "failed", "gateway", "Gateway gloo-system/http does not exist"),
     (
@@ -288,6 +357,25 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "this kind is not served: install its CRD",
     ),
     (put("want", Want(parameters="other")), "failed", "parameters", "refers to parameters params, not to other"),
+    (
+        parameters_of_the_class(namespace="elsewhere"),
+        "failed",
+        "parameters",
+        "GatewayParameters elsewhere/params, which GatewayClass gloo-gateway-v2 refers to, does not exist; it exists "
+        "in gloo-system, but has to be in the namespace the class names",
+    ),
+    (
+        parameters_of_the_class(),
+        "failed",
+        "parameters",
+        "GatewayClass gloo-gateway-v2: parametersRef names no namespace, so GatewayParameters params is not found",
+    ),
+    (
+        parameters_of_the_class(kind="EnterpriseKgatewayParameters"),
+        "failed",
+        "parameters",
+        "GatewayClass gloo-gateway-v2: parametersRef names EnterpriseKgatewayParameters",
+    ),
     (invalid("failed to get helm values gloo-system.http: boom"), "failed", "parameters", "InvalidParameters: failed"),
     (invalid('GatewayParameters "params" not found'), "waiting", "parameters", "InvalidParameters"),
     (switch_off, "failed", "switch", "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway"),
@@ -391,6 +479,12 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     ),
     (put("root_cert", False), "failed", "istiod", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
     (put("proxy", None), "waiting", "deployment", "Deployment gloo-system/http does not exist although"),
+    (
+        deployment_of_somebody_else,
+        "waiting",
+        "deployment",
+        "Deployment gloo-system/http is not the Gateway's, it belongs to Shop front",
+    ),
     (lambda s: s.containers.remove("sds"), "waiting", "deployment", "lacks sds"),
     (
         lambda s: s.env.update(CA_ADDR="old:15012"),
@@ -411,6 +505,45 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     (paused, "failed", "rollout", "Deployment gloo-system/http is paused"),
     (crash, "waiting", "rollout", "sds ends again and again because istio-proxy gets no certificate: it asks istiod-g"),
     (both(crash, old_pod), "waiting", "rollout", AT_OLD),
+    (
+        both(
+            crash,
+            setting("istioDiscoveryAddress", "10.96.3.4:15012"),
+            lambda s: s.env.update(CA_ADDR="10.96.3.4:15012"),
+        ),
+        "waiting",
+        "rollout",
+        "it asks 10.96.3.4:15012 (which is no Service; istiod is at istiod-gloo.istio-system.svc:15012) as cluster",
+    ),
+    (evicted, "waiting", "rollout", "http-new-b ended: Evicted: The node was low on resource: memory."),
+    (
+        init_container("waf-init", CRASHING),
+        "failed",
+        "rollout",
+        "container waf-init ended with code 255 again and again",
+    ),
+    (
+        init_container("waf", {"ready": False, "state": {"waiting": {"reason": "ImagePullBackOff"}}}),
+        "failed",
+        "rollout",
+        "image waf:1 of container waf: ImagePullBackOff",
+    ),
+    (
+        both(outside_the_mesh, init_container("istio-proxy", CRASHING, restartPolicy="Always")),
+        "failed",
+        "rollout",
+        "container istio-proxy ended with code 255 again and again",
+    ),
+    (
+        both(
+            outside_the_mesh,
+            init_container("istio-proxy", {"ready": True, "state": {"running": {}}}, restartPolicy="Always"),
+            put("want", Want(expect=("kgateway-proxy",))),
+        ),
+        "failed",
+        "rollout",
+        "http-new-a has istio-proxy too: Namespace gloo-system is labelled istio-injection=enabled",
+    ),
     (
         container("istio-proxy", state={"terminated": {"exitCode": 255}}),
         "waiting",
@@ -513,6 +646,31 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
 
 
 # -- what is right ---------------------------------------------------------------------------------------------------
+
+
+def test_a_gateway_that_is_no_envoy_has_no_mesh_containers(stage: Any) -> None:
+    """AUTO_MTLS is for the proxies of kgateway; a class agentgateway may have the same controller."""
+    stage.containers, stage.want = ["agentgateway"], Want()
+    assert proxy.judge(stage.situation()).ready
+
+
+@pytest.mark.parametrize("address", ["ISTIOD-gloo.istio-system.svc:15012", "istiod-gloo.istio-system.svc.:15012"])
+def test_names_are_compared_as_dns_compares_them(stage: Any, address: str) -> None:
+    stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = address
+    situation = stage.situation()
+    assert situation.plane and proxy.judge(situation).ready
+
+
+@pytest.mark.parametrize("want", [Want(expect=THREE), Want()])
+def test_damaged_objects_are_no_reason_to_break_off(stage: Any, damaged: Any, want: Want) -> None:
+    crash(stage)
+    objects = {**vars(stage.situation().objects), "parameters": stage.parameters[GATEWAY_PARAMETERS]}
+    for way, lists in damaged(copy.deepcopy(objects)):
+        if way.count("/") > 1:  # the lists themselves are never damaged
+            changed = Objects(**{**lists, "parameters": {GATEWAY_PARAMETERS: lists["parameters"]}})
+            s = Situation(changed, "gloo-system", "http", want)
+            assert record("cluster1", s, proxy.judge(s))["verdict"] in ("ready", "waiting", "failed"), way
+            restart_reason(s)
 
 
 def test_one_container_when_the_switch_is_on(stage: Any) -> None:
