@@ -24,7 +24,7 @@ from .istiod import facts_problems, split_host_port
 from .objects import MANAGER, is_ours
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
 from .progress import Progress
-from .proxy_settings import SETTINGS, deep_merge
+from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
 from .readiness import waiting
 from .reading import Json, mapping, meta, name_of, spec_of, texts, title
 
@@ -71,7 +71,7 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if accepted and cluster_id != str(accepted):
         found.append(
             f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates to cluster ID "
-            f"{accepted} only: set it to that"
+            f"{accepted} only: {'set it to that' if usable_id([str(accepted)]) else UNUSABLE_ID}"
         )
     return found
 

@@ -121,7 +121,14 @@ def _trust_domain(plane: Plane) -> Fact:
         return Fact(None, "no mesh ConfigMap to read", UNKNOWN)
     if plane.mesh.get("trustDomain"):
         return Fact(str(plane.mesh["trustDomain"]), f"ConfigMap {plane.mesh_name}, trustDomain", CERTAIN)
-    return Fact("cluster.local", f"ConfigMap {plane.mesh_name} sets none: Istio's default", LIKELY)
+    default = f"ConfigMap {plane.mesh_name} sets none: Istio's default"
+    if plane.shared_mesh:
+        return Fact("cluster.local", f"{default}, unless ConfigMap {_shared_mesh(plane)} sets one", GUESS)
+    return Fact("cluster.local", default, LIKELY)
+
+
+def _shared_mesh(plane: Plane) -> str:
+    return f"{plane.namespace}/{plane.shared_mesh} (SHARED_MESH_CONFIG)"
 
 
 def _mesh_id(plane: Plane, trust_domain: Fact) -> Fact:
@@ -134,9 +141,7 @@ def _mesh_id(plane: Plane, trust_domain: Fact) -> Fact:
     if trust_domain.value is None:
         return Fact(None, "neither injector values nor mesh config to read", UNKNOWN)
     if plane.shared_mesh:
-        unless = (
-            f"the trust domain, unless ConfigMap {plane.namespace}/{plane.shared_mesh} (SHARED_MESH_CONFIG) sets one"
-        )
+        unless = f"the trust domain, unless ConfigMap {_shared_mesh(plane)} sets one"
         return Fact(trust_domain.value, unless, GUESS)
     sure = CERTAIN if plane.values is not None else LIKELY
     return Fact(trust_domain.value, f"no mesh ID is set: the trust domain, {trust_domain.source}", sure)

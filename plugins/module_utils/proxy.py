@@ -20,7 +20,7 @@ from .parameter_kinds import CONTROLLERS
 from .proxy_controller import AUTO_MTLS
 from .proxy_objects import by_name, condition, container_names, containers, is_ready, mesh_env, owners_of
 from .proxy_pods import pod_cause, pods_ended, pods_refused
-from .proxy_settings import SETTINGS, yaml_keeps
+from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id, yaml_keeps
 from .proxy_situation import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CERT, Situation
 from .readiness import Verdict, failed, waiting
 from .reading import labels_of, mappings, meta, name_of, number, spec_of, title_of
@@ -272,10 +272,10 @@ def _cluster_id(s: Situation) -> Verdict | None:
     cluster_id, right = s.settings()["ISTIO_META_CLUSTER_ID"], s.accepted_ids()
     if not right or cluster_id in right:
         return None
-    host = istio.split_host_port(s.settings()["CA_ADDR"])[0]
+    host, usable = istio.split_host_port(s.settings()["CA_ADDR"])[0], usable_id(right)
     return failed(
         f"istioMetaClusterId of {s.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} only issues "
-        f"certificates to {' or '.join(right)}: set istioMetaClusterId to {right[0]}"
+        f"certificates to {' or '.join(right)}: " + (f"set istioMetaClusterId to {usable}" if usable else UNUSABLE_ID)
     )
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -44,6 +45,17 @@ def yaml_changes(text: str) -> bool:
     sexagesimal = r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?"
     date = r"\d{4}-\d{1,2}-\d{1,2}([t ].*)?"
     return bool(re.fullmatch(f"({number})|({sexagesimal})|({date})", word))
+
+
+def usable_id(accepted: Sequence[str]) -> str | None:
+    """The first of the cluster IDs istiod accepts that kgateway can write, None when it can write none of them."""
+    return next(filter(yaml_keeps, accepted), None)
+
+
+#: what to do where there is no usable one
+UNUSABLE_ID = (
+    "kgateway cannot write that as text, so give istiod a cluster ID with letters (global.multiCluster.clusterName)"
+)
 
 
 def yaml_keeps(text: str) -> bool:

@@ -291,7 +291,13 @@ def test_contradictions_name_both_values() -> None:
     found = gp.contradictions(container(istioDiscoveryAddress="istiod.istio-system.svc:15012"), ISTIOD)
     assert "istiod.istio-system.svc:15012" in found[0] and "istiod-gloo.istio-system.svc:15012" in found[0]
     assert "Kubernetes (the controller's default), but" in found[1] and "cluster1" in found[1]
+    assert found[1].endswith("only: set it to that")
     assert gp.contradictions({"selfManaged": {}}, ISTIOD) == []
+
+
+def test_nobody_is_told_to_set_an_id_that_would_be_refused() -> None:
+    [found] = gp.contradictions(container(istioMetaClusterId="a"), {"cluster_id": "1234"})
+    assert "set it to that" not in found and "give istiod a cluster ID with letters" in found
 
 
 def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:

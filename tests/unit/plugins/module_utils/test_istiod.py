@@ -154,6 +154,9 @@ def test_mesh_id_of_a_shared_mesh_config() -> None:
     mesh.container["env"].append({"name": "SHARED_MESH_CONFIG", "value": "shared"})
     assert only(mesh.objects())["mesh_id"] == "cluster.local"
     assert source(mesh.objects(), "mesh_id")[1] == "guess"
+    mesh.mesh, set_there = "defaultConfig: {}", mesh.mesh
+    assert source(mesh.objects(), "trust_domain")[1] == "guess"
+    mesh.mesh = set_there
     shared = labelled("istio-system", "shared", data={"mesh": "trustDomain: loses\ndefaultConfig: {meshId: m1}"})
     objects = joined(mesh.objects(), {"configmaps": [shared]})
     assert (only(objects)["mesh_id"], only(objects)["trust_domain"]) == ("m1", "cluster.local")

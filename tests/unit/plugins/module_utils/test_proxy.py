@@ -444,6 +444,16 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "cluster-id",
         "is cluster2, but istiod istiod-gloo.istio-system.svc only issues certificates to cluster1",
     ),
+    (
+        both(
+            wrong_id,
+            lambda s: s.istiod["spec"]["template"]["spec"]["containers"][0]["env"][0].update(value="1234"),
+            put("want", Want()),
+        ),
+        "failed",
+        "cluster-id",
+        "only issues certificates to 1234: kgateway cannot write that as text, so give istiod a cluster ID with",
+    ),
     (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId of GatewayParameters gloo-system/params is Ku"),
     (
         both(crash, wrong_id, old_pod),
