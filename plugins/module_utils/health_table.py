@@ -75,7 +75,8 @@ def summary(health: Json) -> list[str]:
     """The last lines: how it is, and the first cause with what to do."""
     counts, first = health["counts"], health["first"]
     numbers = ", ".join(f"{counts[name]} {name}" for name in ("ok", "warning", "failed", "skipped") if counts[name])
-    result = [f"{health['verdict']}: {numbers}"]
+    unseen = counts["skipped"] and not first
+    result = [f"{health['verdict']}{', as far as it could be looked at' if unseen else ''}: {numbers}"]
     if first:
         result.append(f"first: {first['cluster']}: {first['seen'] or first['check']}")
         result += [f"  {text}" for text in (first["hint"], first["doc"]) if text]
@@ -86,6 +87,8 @@ def sentence(health: Json) -> str:
     """The same in one sentence."""
     counts, first = health["counts"], health["first"]
     if not first:
-        return f"{counts['ok']} checks ok" + (f", {counts['skipped']} skipped" if counts["skipped"] else "")
+        return f"{counts['ok']} checks ok" + (
+            f", {counts['skipped']} could not be looked at" if counts["skipped"] else ""
+        )
     hint = f". {first['hint'][0].upper()}{first['hint'][1:]}" if first["hint"] else ""
     return f"{first['cluster']}: {first['id']}: {first['seen'] or first['check']}{hint}. See {first['doc']}"

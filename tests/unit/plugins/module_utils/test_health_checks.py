@@ -817,7 +817,10 @@ def test_who_may_list_nothing_is_told_so_and_nothing_else() -> None:
     site = Site()
     for name, kinds in site.clusters.items():
         site.unread[name].update(dict.fromkeys(kinds, "they may not be listed"))
-    assert walked(site)["counts"]["failed"] == 0
+    found = walked(site)
+    assert found["counts"]["failed"] == 0
+    assert health_table.summary(found)[0].startswith("ok, as far as it could be looked at: ")
+    assert health_table.sentence(found).endswith(f"{found['counts']['skipped']} could not be looked at")
     site.data = None
     unknown = {row["id"] for row in walked(site)["checks"] if row["verdict"] == "skipped"}
     assert {"istiod", "gateway-api", "virtual-destination"} <= unknown
