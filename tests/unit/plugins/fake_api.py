@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import sys
 import threading
 import time
 import uuid
@@ -373,13 +374,16 @@ class _Handler(BaseHTTPRequestHandler):
                 since = version
                 if (not place[2] or obj["metadata"].get("namespace") == place[2]) and _selected(obj, query):
                     line = json.dumps({"type": kind, "object": obj}).encode() + b"\n"
-                    try:
-                        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-                    except OSError:
-                        self.close_connection = True
-                        return None
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
         self.wfile.write(b"0\r\n\r\n")
         return None
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client may leave at any moment.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _selected(obj: Json, query: dict[str, str]) -> bool:
@@ -407,7 +411,7 @@ def serving(folder: Path, *contexts: str) -> Iterator[tuple[FakeApi, str]]:
     """(the server, path of a kubeconfig with these contexts) while the with statement lasts. Loopback only."""
     api = FakeApi()
     handler = type("Handler", (_Handler,), {"api": api})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
