@@ -20,7 +20,7 @@ from .errors import ClusterError, Forbidden, Invalid, NotServed
 from .field_ownership import fields_of, owners, project, union
 from .gateway_parameters_options import argument_spec, at, desired_spec, field
 from .gateway_parameters_rules import combinations, problems
-from .istiod import facts_problems, split_host_port
+from .istiod import compared, facts_problems
 from .objects import MANAGER, is_ours
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
 from .progress import Progress
@@ -62,7 +62,8 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     told = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
     shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
-    if right and _normal(address) != _normal(str(right)):
+    # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
+    if right and compared(address) != compared(str(right)):
         found.append(
             f"discovery_address is {shown['istioDiscoveryAddress']}, but the istiod of this cluster is at {right}: "
             "set it to that"
@@ -82,12 +83,6 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec or not right or have == right:
         return []
     return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
-
-
-def _normal(address: str) -> tuple[str, int | None]:
-    """An address as TLS compares it; istiod's certificate has names that end in .svc, not in .svc.cluster.local."""
-    host, port = split_host_port(address)
-    return host.removesuffix(".").lower(), port
 
 
 def of_others(live: Json | None) -> Json:

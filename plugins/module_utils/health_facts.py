@@ -21,7 +21,9 @@ from . import istiod, istiod_info
 from .cluster import Cluster
 from .errors import ClusterError, Forbidden, NotServed
 from .health import Finding, Unread, failed, ok
+from .istiod_objects import words_of
 from .parameter_kinds import PARAMETER_KINDS
+from .proxy_objects import containers
 from .proxy_situation import GATEWAY_LABEL, ROOT_CERT, Objects
 from .readiness import judge
 from .reading import meta, spec_of
@@ -231,10 +233,9 @@ class World:
 
 def flag(workload: Json | None, name: str) -> str:
     """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
-    containers = (spec_of(workload).get("template") or {}).get("spec", {}).get("containers") or [{}]
-    for word in [*(containers[0].get("command") or ()), *(containers[0].get("args") or ())]:
-        if str(word).startswith(f"--{name}="):
-            return str(word).partition("=")[2]
+    for word in words_of(next(iter(containers(workload)), {})):
+        if word.startswith(f"--{name}="):
+            return word.partition("=")[2]
     return ""
 
 

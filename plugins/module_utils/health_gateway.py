@@ -22,6 +22,7 @@ from .health_routing import destinations, objects_of
 from .istiod_objects import discovery_container
 from .parameter_kinds import CONTROLLERS
 from .proxy_controller import INTEGRATION, switch
+from .proxy_objects import containers
 from .proxy_situation import MESH_CONTAINERS, Situation, Want
 from .readiness import Verdict, judge
 from .reading import meta, spec_of, title, title_of
@@ -222,10 +223,14 @@ def _proxy_checks() -> Iterator[Check]:
 # -- the controller's version ----------------------------------------------------------------------------------------
 
 
+def image_of(deployment: Json | None) -> str:
+    """Image of its first container."""
+    return str(next(iter(containers(deployment)), {}).get("image") or "")
+
+
 def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
     """Version in the tag of the controller's image, None when it tells none."""
-    containers = (spec_of(deployment).get("template") or {}).get("spec", {}).get("containers") or [{}]
-    tag = istiod.image_version(str(containers[0].get("image") or "")) or ""
+    tag = istiod.image_version(image_of(deployment)) or ""
     match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", tag)
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
@@ -256,10 +261,7 @@ def _version(place: Place) -> Finding:
     if version is None or found.controller is None:
         raise Unread("the controller's image has no version in its tag")
     named, text = title_of(found.controller), ".".join(map(str, version))
-    image = str(
-        ((spec_of(found.controller).get("template") or {}).get("spec", {}).get("containers") or [{}])[0].get("image")
-    )
-    if re.search(r":v?2\.0\.0-", image):
+    if re.search(r":v?2\.0\.0-", image_of(found.controller)):
         return warning(
             f"{named} is a pre-release of 2.0.0: some ignore the istio settings of the parameters", object=named
         )

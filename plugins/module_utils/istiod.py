@@ -16,6 +16,7 @@ from .istiod_facts import certificate_hosts, facts_of
 from .istiod_objects import (
     XDS_PORT,
     Object,
+    compared,
     external_name,
     image_version,
     key_of,
@@ -33,6 +34,7 @@ __all__ = [
     "XDS_PORT",
     "ChoiceError",
     "choose",
+    "compared",
     "describe",
     "discover",
     "image_version",

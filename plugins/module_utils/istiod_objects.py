@@ -75,6 +75,12 @@ def split_host_port(address: str) -> tuple[str, int | None]:
     return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
 
 
+def compared(address: str) -> tuple[str, int | None]:
+    """(host, port) of an address in the spelling in which DNS and TLS compare names."""
+    host, port = split_host_port(address)
+    return host.removesuffix(".").lower(), port
+
+
 def join_host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -85,8 +91,7 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
     Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
     another namespace than that one, `a.b` may as well be a host on the Internet.
     """
-    # as DNS and TLS compare names
-    host = split_host_port(address)[0].removesuffix(".").lower() if address else ""
+    host = compared(address)[0] if address else ""
     match = _SERVICE_HOST.match(host)
     if match:
         return match["namespace"], match["name"]

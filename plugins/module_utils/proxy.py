@@ -259,7 +259,7 @@ def _address(s: Situation) -> Verdict | None:
     if s.plane_at(asked) not in (None, s.plane):
         return failed(f"{where} leads to another istiod; {hint}")
     hosts, named = s.certificate_hosts, f"{target[1]}.{target[0]}.svc"
-    if istio.split_host_port(address)[0].removesuffix(".").lower() in hosts or s.certified:
+    if istio.compared(address)[0] in hosts or s.certified:
         return None
     if named in hosts:
         return failed(f"{where}: istiod's certificate is for names that end in .svc, TLS fails; use {named}:{port}")
