@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..module_utils.failover_check import ARGUMENT_SPEC, RULES, run
+from ..module_utils.traffic.failover_check import ARGUMENT_SPEC, RULES, run
 from ..plugin_utils.engine_action import EngineAction
 
 

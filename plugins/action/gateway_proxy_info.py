@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..module_utils.gateway_proxy_info import ARGUMENT_SPEC, run
+from ..module_utils.gateway.gateway_proxy_info import ARGUMENT_SPEC, run
 from ..plugin_utils.engine_action import EngineAction
 
 

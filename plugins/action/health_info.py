@@ -12,9 +12,9 @@ from typing import Any
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ..module_utils.health_info import ARGUMENT_SPEC
-from ..module_utils.health_info import run as engine
-from ..module_utils.health_table import ASCII_MARKS, MARKS, lines
+from ..module_utils.doctor.health_info import ARGUMENT_SPEC
+from ..module_utils.doctor.health_info import run as engine
+from ..module_utils.doctor.table import ASCII_MARKS, MARKS, lines
 from ..plugin_utils.engine_action import EngineAction
 
 display = Display()

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..module_utils.relay_secrets import ARGUMENT_SPEC, run
+from ..module_utils.mesh.relay_secrets import ARGUMENT_SPEC, run
 from ..plugin_utils.engine_action import EngineAction
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..module_utils.translation import idle_reason
+from ..module_utils.mesh.virtual_destination import idle_reason
 
 Record = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..module_utils.workloads import has_sidecar, instances, is_ready, labels_of, pods_of, within
+from ..module_utils.k8s.pods import has_sidecar, instances, is_ready, labels_of, pods_of, within
 
 RESTARTED_FOR = "multicluster.gloo/restarted-for"
 

@@ -95,8 +95,8 @@ requests:
   sample: 4
 """
 
-from ..module_utils.cluster_info import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.apply.cluster_info import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
 
 
 def main() -> None:

@@ -201,8 +201,8 @@ requests:
   sample: 41
 """
 
-from ..module_utils.failover_check import ARGUMENT_SPEC, RULES, run
-from ..module_utils.module import run_module
+from ..module_utils.engine.module import run_module
+from ..module_utils.traffic.failover_check import ARGUMENT_SPEC, RULES, run
 
 
 def main() -> None:

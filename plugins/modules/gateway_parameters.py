@@ -476,8 +476,8 @@ writes:
   sample: 1
 """
 
-from ..module_utils.gateway_parameters import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.engine.module import run_module
+from ..module_utils.gateway.gateway_parameters import ARGUMENT_SPEC, run
 
 
 def main() -> None:

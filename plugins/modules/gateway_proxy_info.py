@@ -363,8 +363,8 @@ requests:
   sample: 14
 """
 
-from ..module_utils.gateway_proxy_info import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.engine.module import run_module
+from ..module_utils.gateway.gateway_proxy_info import ARGUMENT_SPEC, run
 
 
 def main() -> None:

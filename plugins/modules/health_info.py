@@ -327,8 +327,8 @@ requests:
   sample: 74
 """
 
-from ..module_utils.health_info import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.doctor.health_info import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
 
 
 def main() -> None:

@@ -210,8 +210,8 @@ requests:
   sample: 6
 """
 
-from ..module_utils.istiod_info import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.engine.module import run_module
+from ..module_utils.istiod.istiod_info import ARGUMENT_SPEC, run
 
 
 def main() -> None:

@@ -187,8 +187,8 @@ writes:
   sample: 2
 """
 
-from ..module_utils.converge import ARGUMENT_SPEC, run
-from ..module_utils.module import run_module
+from ..module_utils.apply.objects import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
 
 
 def main() -> None:

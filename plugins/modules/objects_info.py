@@ -162,8 +162,8 @@ requests:
   sample: 1
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.objects_info import ARGUMENT_SPEC, run
+from ..module_utils.apply.objects_info import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
 
 
 def main() -> None:

@@ -97,8 +97,8 @@ writes:
   sample: 2
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.relay_secrets import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
+from ..module_utils.mesh.relay_secrets import ARGUMENT_SPEC, run
 
 
 def main() -> None:

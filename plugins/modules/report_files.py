@@ -77,8 +77,8 @@ files:
   sample: [/home/me/reports/report.html]
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.report_files import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
+from ..module_utils.report.report_files import ARGUMENT_SPEC, run
 
 
 def main() -> None:

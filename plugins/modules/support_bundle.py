@@ -184,8 +184,8 @@ left_out:
       reason: "the first 312 of 1000 entries: larger than max_file_size allows"
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.support_bundle import ARGUMENT_SPEC, run
+from ..module_utils.bundle.support_bundle import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
 
 
 def main() -> None:

@@ -188,8 +188,8 @@ requests:
   sample: 2
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.traffic_check import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
+from ..module_utils.traffic.traffic_check import ARGUMENT_SPEC, run
 
 
 def main() -> None:

@@ -178,8 +178,8 @@ requests:
   sample: 4
 """
 
-from ..module_utils.module import run_module
-from ..module_utils.virtual_destination_info import ARGUMENT_SPEC, run
+from ..module_utils.engine.module import run_module
+from ..module_utils.mesh.virtual_destination_info import ARGUMENT_SPEC, run
 
 
 def main() -> None:

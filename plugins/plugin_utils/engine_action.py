@@ -17,8 +17,8 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils.errors import ClusterError
-from ..module_utils.outcome import failed, finished, plain
+from ..module_utils.engine.result import failed, finished, plain
+from ..module_utils.k8s.errors import ClusterError
 
 display = Display()
 

@@ -15,18 +15,15 @@ from hypothesis import settings as profile
 
 from acceptance.random_parameters import settings
 from acceptance.site import REPO, Site, wait_until
-from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_parameters as gp
-from ansible_collections.multicluster.gloo.plugins.module_utils.cluster import Cluster
-from ansible_collections.multicluster.gloo.plugins.module_utils.errors import ClusterError, Conflict, Invalid, NotServed
-from ansible_collections.multicluster.gloo.plugins.module_utils.field_ownership import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
     applied_fields,
     find,
     leaves,
     readable,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.kinds import known
-from ansible_collections.multicluster.gloo.plugins.module_utils.objects import difference
-from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.apply.manifests import difference
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
     ENTERPRISE_PARAMETERS,
     GATEWAY_PARAMETERS,
     GLOO_GATEWAY_PARAMETERS,
@@ -34,6 +31,14 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds 
     V1_PARAMETERS,
     ParameterKind,
 )
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import (
+    ClusterError,
+    Conflict,
+    Invalid,
+    NotServed,
+)
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kinds import known
 
 CRD = REPO / "lab" / "charts" / "gloo-gateway-crds" / "templates" / "gatewayparameters.yaml"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

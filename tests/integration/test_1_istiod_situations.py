@@ -18,7 +18,7 @@ import pytest
 from acceptance import istio_shapes, snapshot
 from acceptance.istio_charts import TAG, IstioCharts, Json
 from acceptance.site import BIN, Site, nothing_left, wait_until
-from ansible_collections.multicluster.gloo.plugins.module_utils import istiod_info
+from ansible_collections.multicluster.gloo.plugins.module_utils.istiod import istiod_info
 
 SYSTEM = "istio-system"
 BOOKINFO = "/api/v1/namespaces/bookinfo"

@@ -18,7 +18,7 @@ from acceptance.edge import NAME, NAMESPACE, Edge
 from acceptance.eyes import healthy
 from acceptance.proxy_faults import FAULTS, Fault
 from acceptance.site import Run, Site, wait_until
-from ansible_collections.multicluster.gloo.plugins.module_utils.errors import ClusterError
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError
 
 Json = dict[str, Any]
 

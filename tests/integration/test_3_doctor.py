@@ -14,7 +14,7 @@ from acceptance.audit import Mark
 from acceptance.changes import Make, added, named
 from acceptance.faults import FAULTS, Fault
 from acceptance.site import REPO, Site, wait_until
-from ansible_collections.multicluster.gloo.plugins.module_utils import health_info
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acceptance.site import Site, wait_until
-from ansible_collections.multicluster.gloo.plugins.module_utils import gateway_proxy_info
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_proxy_info
 
 Json = dict[str, Any]
 

@@ -6,18 +6,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway_parameters_options import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameters_options import (
     OPTIONS,
     SERVICE_TYPES,
     TRAFFIC_POLICIES,
     Option,
     desired_spec,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway_parameters_rules import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameters_rules import (
     ENVOY_LEVELS,
     combinations,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import deep_merge
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import deep_merge
 
 Json = dict[str, Any]
 

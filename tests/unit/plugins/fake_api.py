@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.field_ownership import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
     MISSING,
     drop,
     find,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.health import Unread
-from ansible_collections.multicluster.gloo.plugins.module_utils.health_facts import Facts, World, digest
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.facts import Facts, World, digest
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import Unread
 
 Json = dict[str, Any]
 

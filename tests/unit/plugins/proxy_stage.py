@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS, INTEGRATION
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
     GATEWAY_PARAMETERS,
     ParameterKind,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_controller import AUTO_MTLS, INTEGRATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_settings import SETTINGS
-from ansible_collections.multicluster.gloo.plugins.module_utils.proxy_situation import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     GATEWAY_LABEL,
     Objects,
     Situation,
     Want,
 )
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import SETTINGS
 
 Json = dict[str, Any]
 

@@ -1,0 +1,154 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Objects that existed before: what they said in the fields we take over, and giving it back (pure)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from typing import Any
+
+from .managed_fields import MISSING, Path, applied_fields, drop, fields_of, find, holds, leaves, owners, put
+from .manifests import FORMER_ANNOTATION, MANAGER
+
+Json = dict[str, Any]
+
+# The owner of fields that had none; an entry of managedFields needs a name.
+_NOBODY = f"before-{MANAGER}"
+
+_ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}")
+
+
+def former_values(live: Json, after: Json) -> list[Json]:
+    """[{path, value, manager, operation}] of what our (dry-run) apply takes from others.
+
+    That is a value that changes, and a value of which its owner would lose the ownership although it stays the same
+    (1000m for 1). ``path`` is a list of fieldsV1 tokens. Values remembered by an earlier run come first: they are the
+    older truth.
+    """
+    remembered = read(live)
+    known = {tuple(row["path"]) for row in remembered}
+    others, others_after = owners(live, MANAGER), owners(after, MANAGER)
+    mine_before = applied_fields(live, MANAGER) or {}
+    for path in leaves(applied_fields(after, MANAGER) or {}):
+        if path in known or path == _ANNOTATION_PATH:
+            continue
+        was = find(live, path)
+        if was is MISSING:
+            continue
+        owner = next((entry for entry in others if holds(fields_of(entry), path)), None)
+        if owner is None and holds(mine_before, path):
+            continue  # ours alone already: what stood there before us is known or was nothing
+        lost = owner is not None and not any(holds(fields_of(entry), path) for entry in others_after)
+        if lost or was != find(after, path):
+            row: Json = {"path": list(path), "value": was}
+            if owner is not None:
+                row.update(manager=owner.get("manager", ""), operation=owner.get("operation", "Update"))
+            remembered.append(row)
+    return remembered
+
+
+def read(live: Json) -> list[Json]:
+    """The remembered values of an adopted object; [] when there are none."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(FORMER_ANNOTATION)
+    if not text:
+        return []
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        return []
+    return [row for row in rows if isinstance(row, dict) and row.get("path")] if isinstance(rows, list) else []
+
+
+def with_former(wanted: Json, rows: list[Json]) -> Json:
+    """The desired object carrying the remembered values, as it is applied to an adopted object."""
+    if not rows:
+        return wanted
+    carrying = copy.deepcopy(wanted)
+    text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    carrying["metadata"].setdefault("annotations", {})[FORMER_ANNOTATION] = text
+    return carrying
+
+
+def restored(live: Json) -> tuple[Json, str] | None:
+    """(object to PUT, manager to PUT it as) that gives the former values back, None when there are none.
+
+    Fields that only we own go at the same time, so that no state in between lacks a required field. Our own entry goes
+    from managedFields; the API server gives every value that changes to the manager of the PUT, and values that stay
+    are entered for their former owner here.
+    """
+    rows = read(live)
+    if not rows:
+        return None
+    obj = copy.deepcopy(live)
+    mine = applied_fields(live, MANAGER) or {}
+    others = [fields_of(entry) for entry in owners(live, MANAGER)]
+    former = {tuple(row["path"]) for row in rows}
+    # A list item that is all ours goes as a whole, before its key fields could go alone; then deepest first.
+    for path in sorted(_only_ours(mine, others), key=lambda path: (not path[-1].startswith("k:"), -len(path))):
+        if not any(kept[: len(path)] == path for kept in former):
+            drop(obj, path)
+            _drop_empty_parents(obj, path, others, former)
+    for row in rows:
+        put(obj, tuple(row["path"]), row["value"])
+    annotations = obj["metadata"].get("annotations") or {}
+    annotations.pop(FORMER_ANNOTATION, None)
+    if not annotations:
+        obj["metadata"].pop("annotations", None)
+    entries = owners(obj, MANAGER, subresources=True)
+    for row in rows:
+        if find(live, tuple(row["path"])) == row["value"]:
+            _enter(entries, row, live["apiVersion"])
+    obj["metadata"]["managedFields"] = entries
+    managers = Counter(row["manager"] for row in rows if row.get("manager"))
+    return obj, managers.most_common(1)[0][0] if managers else _NOBODY
+
+
+def _drop_empty_parents(obj: Json, path: Path, others: list[Json], former: set[Path]) -> None:
+    """A container that was there for our field only goes with it: half a reference may not be valid."""
+    for length in range(len(path) - 1, 0, -1):
+        parent = path[:length]
+        if find(obj, parent) not in ({}, []) or any(holds(fields, parent) for fields in others):
+            return
+        if any(kept[:length] == parent for kept in former):
+            return
+        drop(obj, parent)
+
+
+def _enter(entries: list[Json], row: Json, api_version: str) -> None:
+    """Make the row's path belong to its former owner."""
+    manager, operation = row.get("manager") or _NOBODY, row.get("operation") or "Update"
+    for entry in entries:
+        if entry.get("manager") == manager and entry.get("operation") == operation and not entry.get("subresource"):
+            break
+    else:
+        entry = {"manager": manager, "operation": operation, "apiVersion": api_version, "fieldsType": "FieldsV1"}
+        entries.append(entry)
+    here = entry.setdefault("fieldsV1", {})
+    for token in row["path"]:
+        here = here.setdefault(token, {})
+
+
+def nothing_of_ours(live: Json) -> Json:
+    """The apply that makes us own nothing: fields only we owned disappear."""
+    meta = {key: live["metadata"][key] for key in ("name", "namespace") if live["metadata"].get(key)}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": meta}
+
+
+def _only_ours(mine: Json, others: list[Json], prefix: Path = ()) -> list[Path]:
+    found: list[Path] = []
+    for token, below in mine.items():
+        if token == ".":
+            continue
+        path = (*prefix, token)
+        shared = any(holds(fields, path) for fields in others)
+        whole_item = token.startswith("k:") and "." in below
+        children = [name for name in below if name != "."]
+        if not shared and (whole_item or not children):
+            found.append(path)
+        elif children:
+            found.extend(_only_ours(below, others, path))
+    return found

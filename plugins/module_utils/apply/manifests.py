@@ -1,0 +1,333 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Desired objects: identity, checks before the first write, order, comparison, what may be shown (pure)."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..k8s.kinds import group_of
+from .managed_fields import applied_fields, project, union
+
+try:
+    import yaml
+except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+    yaml = None  # type: ignore[assignment]
+
+Json = dict[str, Any]
+
+MANAGER = "multicluster.gloo"
+OWNER_LABEL = "app.kubernetes.io/managed-by"
+FORMER_ANNOTATION = "multicluster.gloo/former"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Identity of an object within a cluster; ``namespace`` is "" for cluster-scoped ones."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What one LIST covers: apiVersion, kind, namespace."""
+        return self.api_version, self.kind, self.namespace
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+def ref_of(obj: Json) -> Ref:
+    meta = obj["metadata"]
+    return Ref(obj["apiVersion"], obj["kind"], meta.get("namespace") or "", meta["name"])
+
+
+# -- checks
+
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def flatten(definitions: Iterable[Any]) -> list[Json]:
+    """The objects of the definitions, with the items of a ``kind: List`` instead of it. Copies."""
+    flat: list[Json] = []
+    for definition in definitions:
+        if (
+            isinstance(definition, dict)
+            and definition.get("kind") == "List"
+            and isinstance(definition.get("items"), list)
+        ):
+            flat.extend(flatten(definition["items"]))
+        elif definition is not None:
+            flat.append(copy.deepcopy(definition))
+    return flat
+
+
+def problems(objects: list[Any]) -> list[str]:
+    """What is wrong with desired objects, one sentence each with field and hint; empty when they may be sent."""
+    found: list[str] = []
+    seen: dict[Ref, int] = {}
+    for index, obj in enumerate(objects):
+        where = f"definitions[{index}]"
+        if not isinstance(obj, dict):
+            found.append(f"{where}: is {type(obj).__name__}, not an object with apiVersion, kind and metadata")
+            continue
+        shape = _shape_problem(obj)
+        if shape:
+            found.append(f"{where}{_hint_of(obj)}: {shape}")
+            continue
+        ref = ref_of(obj)
+        if ref in seen:
+            found.append(f"{where}: {ref.title} is also definitions[{seen[ref]}]; leave one out")
+        seen.setdefault(ref, index)
+    return found
+
+
+def _shape_problem(obj: Json) -> str:
+    for field in ("apiVersion", "kind"):
+        if not isinstance(obj.get(field), str) or not obj[field]:
+            return f"{field} is missing"
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict):
+        return "metadata is missing"
+    name = meta.get("name")
+    if not isinstance(name, str) or not name:
+        return "metadata.name is missing (generateName cannot be repeated and is not supported)"
+    rbac = group_of(obj["apiVersion"]) == "rbac.authorization.k8s.io"
+    pattern, longest = (_LABEL, 63) if obj["kind"] in ("Namespace", "Service") else (_SUBDOMAIN, 253)
+    if not rbac and (len(name) > longest or not pattern.fullmatch(name)):
+        return (
+            f"metadata.name {name!r} is no name Kubernetes takes: lower case letters, digits and '-', "
+            f"at most {longest} characters, no '_'"
+        )
+    namespace = meta.get("namespace")
+    if namespace and not (isinstance(namespace, str) and len(namespace) <= 63 and _LABEL.fullmatch(namespace)):
+        return f"metadata.namespace {namespace!r} is no namespace name: lower case letters, digits and '-', no '_'"
+    for field in ("labels", "annotations"):
+        values = meta.get(field)
+        if values is None:
+            continue
+        if not isinstance(values, dict):
+            return f"metadata.{field} is not a map"
+        wrong = [str(key) for key, value in values.items() if not isinstance(value, str)]
+        if wrong:
+            return f"metadata.{field}.{wrong[0]} is not text: put it in quotes"
+    return ""
+
+
+def _hint_of(obj: Json) -> str:
+    meta = obj.get("metadata")
+    name = meta.get("name") if isinstance(meta, dict) else None
+    return f" ({obj.get('kind') or 'no kind'} {name})" if name else ""
+
+
+# -- order
+
+# Lower is written earlier and deleted later. What routes or policies point to exists before them.
+_RANKS: dict[str, int] = {
+    "Namespace": 0,
+    "CustomResourceDefinition": 1,
+    "ServiceAccount": 2,
+    "Secret": 2,
+    "ConfigMap": 2,
+    "PersistentVolumeClaim": 2,
+    "ClusterRole": 3,
+    "Role": 3,
+    "ClusterRoleBinding": 3,
+    "RoleBinding": 3,
+    "Service": 4,
+    "Deployment": 5,
+    "DaemonSet": 5,
+    "StatefulSet": 5,
+    "Job": 5,
+    "CronJob": 5,
+    "Pod": 5,
+    "GatewayClass": 6,
+    "GatewayParameters": 6,
+    "ReferenceGrant": 6,
+    "Gateway": 7,
+    "VirtualGateway": 7,
+    "VirtualDestination": 7,
+    "HTTPRoute": 8,
+    "GRPCRoute": 8,
+    "RouteTable": 8,
+    "VirtualService": 8,
+    "MutatingWebhookConfiguration": 9,
+    "ValidatingWebhookConfiguration": 9,
+}
+
+
+def rank(obj: Json) -> int:
+    """Place in the order of writes; kinds without a row (policies, settings) come between workloads and routes."""
+    return _RANKS.get(str(obj.get("kind")), 6)
+
+
+# -- comparison
+
+_SERVER_SIDE = (
+    "creationTimestamp",
+    "resourceVersion",
+    "uid",
+    "generation",
+    "managedFields",
+    "selfLink",
+    "deletionTimestamp",
+)
+
+
+def desired(definition: Json, *, owned: bool) -> Json:
+    """What to apply: no status, nulls or server-set metadata, a Secret's stringData as data, our label when owned."""
+    obj: Json = _without_nulls(definition)
+    obj.pop("status", None)
+    meta = obj["metadata"]
+    for field in _SERVER_SIDE:
+        meta.pop(field, None)
+    if obj["kind"] == "Secret" and group_of(obj["apiVersion"]) == "" and obj.get("stringData"):
+        data = dict(obj.get("data") or {})
+        for key, text in obj.pop("stringData").items():
+            data[key] = base64.b64encode(str(text).encode()).decode()
+        obj["data"] = data
+    if owned:
+        meta["labels"] = {**meta.get("labels", {}), OWNER_LABEL: MANAGER}
+    return obj
+
+
+def is_ours(live: Json) -> bool:
+    """True for objects this collection made (and therefore may delete)."""
+    return ((live.get("metadata") or {}).get("labels") or {}).get(OWNER_LABEL) == MANAGER
+
+
+def is_adopted(live: Json) -> bool:
+    """True for objects of others in which this collection owns fields."""
+    return not is_ours(live) and applied_fields(live, MANAGER) is not None
+
+
+def is_right(live: Json, wanted: Json) -> bool:
+    """True when what we own in the live object is what we want, field by field.
+
+    False says only "not surely": the API server may write the same value in another way (1000m and 1). A dry run tells.
+    """
+    fields = applied_fields(live, MANAGER)
+    return fields is not None and _body(project(live, fields)) == _body(wanted)
+
+
+def same_content(before: Json, after: Json) -> bool:
+    """True when two answers of the API server differ in nothing but bookkeeping, our set of fields included."""
+    return _content(before) == _content(after) and applied_fields(before, MANAGER) == applied_fields(after, MANAGER)
+
+
+def _content(obj: Json) -> Json:
+    body = {key: value for key, value in obj.items() if key not in ("metadata", "apiVersion", "kind", "status")}
+    ignored = ("managedFields", "resourceVersion", "generation")
+    body["metadata"] = {key: value for key, value in obj["metadata"].items() if key not in ignored}
+    return body
+
+
+def _body(obj: Json) -> Json:
+    body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+    meta = {
+        key: value
+        for key, value in (obj.get("metadata") or {}).items()
+        if key not in ("name", "namespace") and not (key in ("labels", "annotations") and value == {})
+    }
+    if meta:
+        body["metadata"] = meta
+    return body
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+# -- what may be shown
+
+_SECRET_NAME = re.compile(
+    r"(?i)(password|passwd|token|api_?key|_key|secret_?key|private_?key|licen[sc]e_?key|client_?secret|credentials?)$"
+)
+_HIDDEN = "(hidden)"
+
+
+def fingerprint(value: Any) -> str:
+    """Stands for a secret value: tells whether two are the same, and nothing else."""
+    return f"(hidden, sha256 {hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]})"
+
+
+def redact(obj: Json, *, config_maps: bool = False) -> Json:
+    """A copy without secret values: Secrets' data, env and keys with names of secrets, copies in annotations.
+
+    ``config_maps`` hides the values of ConfigMaps too: installers leave all their values, licences among them, there.
+    """
+    shown: Json = _redacted(obj)
+    kinds = ("Secret", "ConfigMap") if config_maps else ("Secret",)
+    if obj.get("kind") in kinds and group_of(str(obj.get("apiVersion", ""))) == "":
+        for field in ("data", "stringData", "binaryData"):
+            if isinstance(obj.get(field), dict):
+                shown[field] = {key: fingerprint(value) for key, value in obj[field].items()}
+    annotations = (shown.get("metadata") or {}).get("annotations") or {}
+    for name in (_LAST_APPLIED, FORMER_ANNOTATION):
+        if name in annotations:
+            annotations[name] = _HIDDEN
+    return shown
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {}
+    for key, item in value.items():
+        secret = isinstance(item, str) and isinstance(key, str) and _SECRET_NAME.search(key)
+        shown[key] = fingerprint(item) if secret else _redacted(item)
+    if (
+        isinstance(value.get("name"), str)
+        and isinstance(value.get("value"), str)
+        and _SECRET_NAME.search(value["name"])
+    ):
+        shown["value"] = fingerprint(value["value"])
+    return shown
+
+
+def difference(title: str, before: Json | None, after: Json | None, *, fields: Json | None = None) -> Json:
+    """One entry of Ansible's diff: only fields we own (before or after), as YAML, secrets as fingerprints.
+
+    ``fields`` are the owned ones when ``after`` is no answer of the API server and so does not tell.
+    """
+    owned = fields or {}
+    for obj in (before, after):
+        if obj is not None:
+            owned = union(owned, applied_fields(obj, MANAGER) or {})
+    sides = []
+    for obj in (before, after):
+        if obj is None:
+            sides.append("")
+            continue
+        # Without any owned fields (an object not sent to the API server yet) everything in it is ours.
+        part = project(obj, owned) if owned and (obj.get("metadata") or {}).get("managedFields") else obj
+        sides.append(to_yaml(_body(redact({"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **part}))))
+    return {"before_header": title, "after_header": title, "before": sides[0], "after": sides[1]}
+
+
+def to_yaml(value: Any) -> str:
+    """Text for a diff."""
+    if yaml is None:
+        return json.dumps(value, indent=2, sort_keys=True) + "\n"
+    return str(yaml.safe_dump(value, sort_keys=True, default_flow_style=False, width=200))

@@ -1,0 +1,165 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waiting for given objects of one cluster: until they are ready, until they are gone, and what blocks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ..k8s.client import Cluster, Json
+from ..k8s.errors import ClusterError, Timeout
+from ..k8s.progress import blocked, lines
+from ..k8s.readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
+from ..k8s.watch import Collection, View, Watcher
+from .manifests import Ref, ref_of
+
+_WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
+
+# A status untouched for so long has settled; younger ones are looked at twice.
+_SETTLED_AFTER = 5.0
+
+
+def verdicts_when_ready(
+    cluster: Cluster,
+    objects: Sequence[Json],
+    timeout: float,
+    progress: Callable[[str], None],
+    *,
+    just_written: bool,
+) -> dict[Ref, Verdict]:
+    """Verdicts after everything is ready, or nothing more can be waited for. ``objects`` as last read or written.
+
+    Costs no request when all of them are ready already. ``just_written``: something in this cluster changed a moment
+    ago, so that a status of Gateway API objects may still flip.
+    """
+    verdicts = {ref_of(obj): judge(obj) for obj in objects}
+    pending = [
+        obj
+        for obj in objects
+        if not verdicts[ref_of(obj)].ready or (settle_seconds(obj) and (just_written or not settled(cluster, obj)))
+    ]
+    if not pending:
+        return verdicts
+    places = {ref_of(obj): _collection(obj, pending) for obj in pending}
+    settle = max(settle_seconds(obj) for obj in pending)
+
+    def look(view: View) -> Verdict:
+        for ref, place in places.items():
+            live = view.get(place, ref.name, ref.namespace)
+            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "it does not exist any more")
+        return together({ref.title: verdict for ref, verdict in verdicts.items()})
+
+    with Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
+        watcher.until(look, timeout, progress, settle)
+    return verdicts
+
+
+def pods_of(objects: Iterable[Json]) -> list[Collection]:
+    """Where the Pods are that keep these objects waiting."""
+    return [Collection("v1", "Pod", obj["metadata"]["namespace"], _selector(obj)) for obj in objects if _selector(obj)]
+
+
+def judge_with_pods(obj: Json, view: View) -> Verdict:
+    """The verdict on an object; of a workload with what keeps its Pods from being ready, where they are watched."""
+    verdict = judge(obj)
+    if verdict.ready:
+        return verdict
+    troubles = [
+        f"Pod {pod['metadata']['name']}: {trouble}"
+        for place in pods_of([obj])
+        for pod in view.items(place)
+        if (trouble := pod_trouble(pod))
+    ]
+    return replace(verdict, reason="; ".join([verdict.reason, *troubles[:3]]))
+
+
+def _selector(obj: Json) -> str:
+    """The labels a workload's Pods have; "" for other objects."""
+    if obj.get("kind") not in _WORKLOADS:
+        return ""
+    labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def wait_until_gone(
+    cluster: Cluster, refs: Sequence[tuple[Ref, str]], timeout: float, progress: Callable[[str], None]
+) -> None:
+    """Return when none of the objects (with the UID they had) exists any more; Timeout names finalizers."""
+    places = {ref: Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name) for ref, _uid in refs}
+    left: dict[Ref, Json] = {}
+
+    def look(view: View) -> Verdict:
+        left.clear()
+        for ref, uid in refs:
+            live = view.get(places[ref], ref.name, ref.namespace)
+            if live and live["metadata"].get("uid") == uid:
+                left[ref] = live
+        return together({ref.title: still_there(live) for ref, live in left.items()})
+
+    with Watcher(cluster, list(places.values())) as watcher:
+        verdict = watcher.until(look, timeout, progress)
+    if verdict.ready:
+        return
+    ref, live = next(iter(left.items()))
+    raise Timeout(
+        "\n".join(lines(cluster.name, blocked(verdict), watcher.waited)),
+        cluster=cluster.name,
+        kind=ref.kind,
+        namespace=ref.namespace,
+        name=ref.name,
+        finalizers=live["metadata"].get("finalizers") or [],
+    )
+
+
+def still_there(obj: Json) -> Verdict:
+    """The verdict on an object that has to go."""
+    going = obj["metadata"].get("deletionTimestamp")
+    return waiting(f"still there: {describe_deletion(obj)}" if going else "still there")
+
+
+def blockers(cluster: Cluster, ref: Ref) -> str:
+    """The latest warnings about an object that is not ready and about its Pods. "" if there are none."""
+    try:
+        live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace or None)
+        if live is None:
+            return ""
+        selector = _selector(live)
+        pods = cluster.list("v1", "Pod", ref.namespace, selector) if selector else []
+        return "; ".join(_warnings(cluster, ref, [ref.name, *(pod["metadata"]["name"] for pod in pods)]))
+    except ClusterError as exc:
+        return f"no more could be read: {exc.msg}"
+
+
+def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
+    events = cluster.list("v1", "Event", ref.namespace or "default", fields="type=Warning")
+    about = [event for event in events if (event.get("involvedObject") or {}).get("name") in names]
+    about.sort(key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    lines = [f"event {event.get('reason')}: {' '.join(str(event.get('message')).split())[:300]}" for event in about]
+    return list(dict.fromkeys(lines))[-3:]
+
+
+def _collection(obj: Json, pending: Sequence[Json]) -> Collection:
+    """One watch per kind and namespace; by name when only one object of them is waited for."""
+    ref = ref_of(obj)
+    same = [one for one in map(ref_of, pending) if one.place == ref.place]
+    return Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name if len(same) == 1 else None)
+
+
+def settled(cluster: Cluster, obj: Json) -> bool:
+    """True when no condition changed lately, by the API server's clock."""
+    if cluster.server_time is None:
+        return False
+    status = obj.get("status") or {}
+    groups = [status, *(status.get("parents") or ()), *(status.get("listeners") or ())]
+    for condition in [condition for group in groups for condition in group.get("conditions") or ()]:
+        try:
+            changed = datetime.fromisoformat(str(condition.get("lastTransitionTime"))).timestamp()
+        except ValueError:
+            return False
+        if cluster.server_time - changed < _SETTLED_AFTER:
+            return False
+    return True

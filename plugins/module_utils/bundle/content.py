@@ -1,0 +1,301 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a support bundle holds of one cluster: objects of the chain, events, Helm's releases, logs of its parts."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..apply.manifests import ref_of
+from ..k8s.client import Cluster, Json
+from ..k8s.errors import ClusterError, NotServed, Unreachable
+from ..k8s.kinds import group_of
+from ..k8s.readiness import judge
+from ..k8s.redaction import Redaction, text
+
+# API groups all of whose objects belong to the chain; subgroups (admin.gloo.solo.io) too.
+GROUPS = ("gloo.solo.io", "kgateway.dev", "enterprisekgateway.solo.io", "istio.io", "gateway.networking.k8s.io")
+
+# Of the namespaces of the chain.
+NAMESPACED = (
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "ReplicaSet"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("v1", "ServiceAccount"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+)
+
+# Where the chain's products are installed unless told otherwise.
+USUAL_NAMESPACES = (
+    "gloo-mesh",
+    "gloo-mesh-addons",
+    "gloo-mesh-config",
+    "gloo-system",
+    "istio-eastwest",
+    "istio-system",
+    "kgateway-system",
+)
+# Kinds whose namespaces belong to the chain.
+_PLACES = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
+_TRANSLATED = "gloo.solo.io/parent_kind"
+_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+
+# The programs of the chain, by their labels app, istio or app.kubernetes.io/name.
+PARTS = (
+    "enterprise-kgateway",
+    "eastwestgateway",
+    "gloo-gateway",
+    "gloo-mesh-agent",
+    "gloo-mesh-mgmt-server",
+    "gloo-operator",
+    "gloo-telemetry-collector-agent",
+    "gloo-telemetry-gateway",
+    "istiod",
+    "kgateway",
+)
+_SIDECAR = "istio-proxy"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the bundle. When it is too large its last documents or lines go; with ``newest_last`` the first."""
+
+    path: str
+    content: str
+    newest_last: bool = False
+
+
+@dataclass
+class Content:
+    """What was read of one cluster. ``left_out``: [{path, reason}]; ``not_ready``: [{object, reason}]."""
+
+    facts: Json = field(default_factory=dict)
+    files: list[File] = field(default_factory=list)
+    left_out: list[Json] = field(default_factory=list)
+    not_ready: list[Json] = field(default_factory=list)
+
+
+def collect(
+    cluster: Cluster,
+    redaction: Redaction,
+    namespaces: Iterable[str],
+    log_lines: int,
+    progress: Callable[[str], None],
+) -> Content:
+    """Everything of the cluster that may be read, redacted; what may not be is noted. Raises Unreachable at first."""
+    return _Reader(cluster, redaction, set(namespaces), log_lines).read(progress)
+
+
+class _Reader:
+    def __init__(self, cluster: Cluster, redaction: Redaction, namespaces: set[str], log_lines: int) -> None:
+        self.cluster, self.redaction, self.log_lines = cluster, redaction, log_lines
+        self.namespaces = namespaces
+        self.content = Content()
+
+    def read(self, progress: Callable[[str], None]) -> Content:
+        name = self.cluster.name
+        self.content.facts = {
+            "server": self.cluster.server,
+            "version": self.cluster.version(),
+            "uid": self._attempt("uid", self.cluster.uid) or "",
+        }
+        try:
+            own = self._own_kinds()
+            everywhere = self._list("v1", "Namespace", None)
+            known = {obj["metadata"]["name"] for obj in everywhere}
+            self.namespaces = self.namespaces & known if known else self.namespaces | set(USUAL_NAMESPACES)
+            self.namespaces |= chain_namespaces([*everywhere, *own, *self._list("apps/v1", "Deployment", None)])
+            self.content.facts["namespaces"] = sorted(self.namespaces)
+            progress(f"{name}: reading namespaces {', '.join(sorted(self.namespaces))}")
+            here = [obj for obj in everywhere if obj["metadata"]["name"] in self.namespaces]
+            here += [obj for namespace in sorted(self.namespaces) for obj in self._of_namespace(namespace)]
+            self.redaction.publish(obj["metadata"]["name"] for obj in [*everywhere, *own, *here])
+            self._objects([*own, *here])
+            self._releases(here)
+            self._definitions()
+            for namespace in sorted(self.namespaces):
+                self._events(namespace)
+            progress(f"{name}: reading logs")
+            self._logs([obj for obj in here if obj["kind"] == "Pod"])
+        except Unreachable as exc:
+            self._leave_out(name, exc.msg)
+        self.content.facts["requests"] = self.cluster.requests
+        return self.content
+
+    # -- objects
+
+    def _own_kinds(self) -> list[Json]:
+        """The objects of every kind of GROUPS that can be listed."""
+        found: list[Json] = []
+        for api_version in self._attempt("API groups", self.cluster.api_versions) or ():
+            if not _of_chain(group_of(api_version)):
+                continue
+            for kind in self._attempt(api_version, functools.partial(self._listable, api_version)) or ():
+                found += self._list(api_version, kind, None)
+        return found
+
+    def _listable(self, api_version: str) -> list[str]:
+        return [kind.kind for kind, verbs in self.cluster.resources(api_version) if "list" in verbs]
+
+    def _of_namespace(self, namespace: str) -> Iterator[Json]:
+        for api_version, kind in NAMESPACED:
+            yield from self._list(api_version, kind, namespace)
+
+    def _list(self, api_version: str, kind: str, namespace: str | None) -> list[Json]:
+        what = f"{kind}{f' in {namespace}' if namespace else ''}"
+        try:
+            return self._attempt(what, lambda: self.cluster.list(api_version, kind, namespace)) or []
+        except NotServed:
+            return []
+
+    def _objects(self, objects: list[Json]) -> None:
+        files: dict[str, list[str]] = {}
+        for obj in objects:
+            if _is_release(obj):
+                continue
+            meta, group = obj["metadata"], group_of(obj["apiVersion"])
+            kind = f"{obj['kind']}.{group}" if group else obj["kind"]
+            path = f"{self.cluster.name}/{meta.get('namespace') or '_cluster'}/{kind}.yaml"
+            shown = json.dumps(self.redaction.object(obj), indent=2, sort_keys=True)
+            files.setdefault(path, []).append(f"---\n{shown}\n")
+            verdict = judge(obj)
+            if not verdict.ready:
+                row = {"cluster": self.cluster.name, "object": ref_of(obj).title, "reason": text(verdict.reason)}
+                self.content.not_ready.append(row)
+        self.content.files += [File(path, "".join(pieces)) for path, pieces in files.items()]
+
+    def _releases(self, objects: list[Json]) -> None:
+        rows = [self.redaction.release(obj) for obj in objects if _is_release(obj)]
+        self._table("helm.json", sorted(rows, key=lambda row: (row["namespace"], row["name"], row["revision"])))
+
+    def _definitions(self) -> None:
+        """Versions of the chain's CRDs; their schemas are large and known."""
+        rows = [
+            {
+                "name": crd["metadata"]["name"],
+                "versions": [version["name"] for version in crd["spec"]["versions"] if version.get("served")],
+                **{
+                    name.rpartition("/")[2]: value
+                    for name, value in (crd["metadata"].get("annotations") or {}).items()
+                    if name in ("gateway.networking.k8s.io/bundle-version", "gateway.networking.k8s.io/channel")
+                },
+            }
+            for crd in self._list("apiextensions.k8s.io/v1", "CustomResourceDefinition", None)
+            if _of_chain(crd["spec"]["group"])
+        ]
+        self._table("crds.json", rows)
+
+    def _table(self, name: str, rows: list[Json]) -> None:
+        if rows:
+            self.content.files.append(
+                File(f"{self.cluster.name}/{name}", "".join(f"{json.dumps(row)}\n" for row in rows))
+            )
+
+    def _events(self, namespace: str) -> None:
+        events = sorted(self._list("v1", "Event", namespace), key=_time)
+        if events:
+            path = f"{self.cluster.name}/{namespace}/events.txt"
+            self.content.files.append(File(path, "".join(map(_event, events)), newest_last=True))
+
+    # -- logs
+
+    def _logs(self, pods: list[Json]) -> None:
+        for pod in sorted(pods, key=lambda pod: (judge(pod).ready, not is_part(pod))):
+            namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+            for container, previous in containers_with_logs(pod):
+                path = f"{self.cluster.name}/{namespace}/logs/{name}/{container}{'.previous' if previous else ''}.log"
+                written = self._attempt(
+                    path, functools.partial(self.cluster.logs, namespace, name, container, self.log_lines, previous)
+                )
+                if written:
+                    self.content.files.append(File(path, text(written), newest_last=True))
+
+    # -- what cannot be read
+
+    def _attempt(self, what: str, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (Unreachable, NotServed):
+            raise
+        except ClusterError as exc:
+            self._leave_out(what, exc.msg)
+            return None
+
+    def _leave_out(self, what: str, reason: str) -> None:
+        path = what if what.startswith(self.cluster.name) else f"{self.cluster.name}: {what}"
+        self.content.left_out.append({"what": path, "reason": text(reason)})
+
+
+# -- decisions
+
+
+def chain_namespaces(objects: Iterable[Json]) -> set[str]:
+    """Namespaces that belong to the chain: the usual ones that exist, those of its parts, of the destinations, routes
+    and gateways, and of what Gloo Mesh translated."""
+    found = set()
+    for obj in objects:
+        meta, labels = obj["metadata"], obj["metadata"].get("labels") or {}
+        if obj["kind"] == "Namespace" and meta["name"] in USUAL_NAMESPACES:
+            found.add(meta["name"])
+        elif meta.get("namespace") and (obj["kind"] in _PLACES or _TRANSLATED in labels or is_part(obj)):
+            found.add(meta["namespace"])
+    return found
+
+
+def is_part(obj: Json) -> bool:
+    """Whether a Pod or workload is a program of the chain, by its labels."""
+    labels = obj["metadata"].get("labels") or {}
+    names = {labels.get("app"), labels.get("istio"), labels.get("app.kubernetes.io/name")}
+    return _GATEWAY_NAME in labels or bool(names.intersection(PARTS))
+
+
+def containers_with_logs(pod: Json) -> list[tuple[str, bool]]:
+    """(container, whether the log of the one before its restart) of a Pod: all of a part's, of others the sidecar."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    found = []
+    for specs, statuses in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
+        restarts = {row.get("name"): row.get("restartCount") for row in status.get(statuses) or ()}
+        for container in spec.get(specs) or ():
+            name = container["name"]
+            if not is_part(pod) and name != _SIDECAR:
+                continue
+            found.append((name, False))
+            if restarts.get(name):
+                found.append((name, True))
+    return found
+
+
+def _of_chain(group: str) -> bool:
+    return any(group == one or group.endswith(f".{one}") for one in GROUPS)
+
+
+def _is_release(obj: Json) -> bool:
+    return obj["kind"] == "Secret" and obj.get("type") == "helm.sh/release.v1"
+
+
+def _time(event: Json) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"].get("creationTimestamp") or "")
+
+
+def _event(event: Json) -> str:
+    about = event.get("involvedObject") or {}
+    message = text(" ".join(str(event.get("message") or "").split()))
+    times = f" ({event['count']} times)" if int(event.get("count") or 1) > 1 else ""
+    return (
+        f"{_time(event)} {event.get('type')} {event.get('reason')} {about.get('kind')}/{about.get('name')}: "
+        f"{message}{times}\n"
+    )

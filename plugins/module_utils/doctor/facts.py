@@ -1,0 +1,345 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the walk knows of each cluster: lists by kind, read once; digests instead of secret values.
+
+What may not be read is marked, and a check that asks for it raises Unread; what is not served is an empty list.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from ..gateway.parameter_kinds import PARAMETER_KINDS
+from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
+from ..gateway.proxy_objects import containers
+from ..istiod import discovery as istiod
+from ..istiod import istiod_info
+from ..istiod.objects import words_of
+from ..k8s.client import Cluster
+from ..k8s.errors import ClusterError, Forbidden, NotServed
+from ..k8s.fields import meta, spec_of
+from ..k8s.readiness import judge
+from .runner import Finding, Unread, failed, ok
+
+Json = dict[str, Any]
+
+MESH_NAMESPACE = "gloo-mesh"
+SERVER, AGENT = "gloo-mesh-mgmt-server", "gloo-mesh-agent"
+ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET = (
+    "relay-root-tls-secret",
+    "relay-identity-token-secret",
+    "relay-client-tls-secret",
+)
+CACERTS = "cacerts"
+BOOTSTRAP = "ConfigMap of a proxy"
+ADMIN, NETWORKING = "admin.gloo.solo.io/v2", "networking.gloo.solo.io/v2"
+GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
+GATEWAY_API, ISTIO_API = "gateway.networking.k8s.io/v1", "networking.istio.io/v1"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One LIST: all objects of a kind, or those a selector leaves. ``name``: what the facts call it."""
+
+    api_version: str
+    kind: str
+    labels: str | None = None
+    fields: str | None = None
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.name or self.kind
+
+
+MANAGEMENT: tuple[Listing, ...] = (
+    Listing("v1", "Namespace"),
+    Listing("apps/v1", "Deployment"),
+    Listing("v1", "Service"),
+    Listing("v1", "Pod"),
+    Listing(ADMIN, "KubernetesCluster"),
+    Listing(ADMIN, "Workspace"),
+    Listing(ADMIN, "WorkspaceSettings"),
+    Listing(ADMIN, "RootTrustPolicy"),
+    Listing(NETWORKING, "VirtualDestination"),
+    Listing(NETWORKING, "RouteTable"),
+)
+#: beside what istiod_info.read() brings: Services, Deployments, Namespaces, ConfigMaps, webhooks, EndpointSlices
+WORKLOAD: tuple[Listing, ...] = (
+    Listing("v1", "Pod"),
+    Listing("apps/v1", "ReplicaSet", labels=GATEWAY_LABEL),
+    Listing("v1", "ConfigMap", fields=f"metadata.name={ROOT_CERT}"),
+    Listing("v1", "ConfigMap", labels=GATEWAY_LABEL, name=BOOTSTRAP),
+    Listing("operator.gloo.solo.io/v1", "ServiceMeshController"),
+    Listing(NETWORKING, "VirtualDestination"),
+    Listing(ISTIO_API, "ServiceEntry"),
+    Listing(ISTIO_API, "WorkloadEntry"),
+    Listing(ISTIO_API, "DestinationRule"),
+    Listing(GATEWAY_API, "GatewayClass"),
+    Listing(GATEWAY_API, "Gateway"),
+    Listing(GATEWAY_API, "HTTPRoute"),
+    Listing("apiextensions.k8s.io/v1", "CustomResourceDefinition", fields=f"metadata.name={GATEWAY_CRD}"),
+    # two products have a kind of the same name
+    *(Listing(kind.api_version, kind.kind, name=kind.title) for kind in PARAMETER_KINDS),
+)
+_ISTIOD_KINDS = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One cluster as it was read.
+
+    ``lists``: objects by kind; ``unread``: why a kind (or "Secret") could not be read; ``absent``: kinds not served.
+    ``secrets``: of "name" the creation time and a digest by key, None where it does not exist; no value is kept.
+    """
+
+    name: str
+    role: str
+    gateway: bool = False
+    server: str = ""
+    version: str = ""
+    uid: str = ""
+    time: float | None = None
+    unreachable: str = ""
+    lists: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    istio_objects: Mapping[str, list[Json] | None] = field(default_factory=dict)
+    secrets: Mapping[str, Json | None] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Sequence[Json]:
+        """All objects of the kind; raises Unread when they may not be read."""
+        if kind in self.unread:
+            raise Unread(self.unread[kind])
+        return self.lists.get(kind, ())
+
+    def find(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
+        """The object of this name, in any namespace unless one is given."""
+        for obj in self.of(kind):
+            if meta(obj).get("name") == name and namespace in (None, meta(obj).get("namespace")):
+                return obj
+        return None
+
+    def secret(self, name: str) -> Json | None:
+        """``{created, keys: {key: digest}}`` of a Secret the walk looks at, None when it does not exist."""
+        if name in self.unread:
+            raise Unread(self.unread[name])
+        return self.secrets.get(name)
+
+    @cached_property
+    def mesh_namespace(self) -> str:
+        """Where Gloo Mesh's part of this cluster lives."""
+        name = SERVER if self.role == "management" else AGENT
+        found = next((d for d in self.lists.get("Deployment", ()) if meta(d).get("name") == name), None)
+        return str(meta(found).get("namespace") or MESH_NAMESPACE)
+
+    @cached_property
+    def istio(self) -> Json:
+        """Result of istiod.discover()."""
+        return istiod.discover(self.istio_objects)
+
+    @cached_property
+    def chosen(self) -> tuple[Json | None, str]:
+        """The istiod that proxies of this cluster use, or None and why there is no single one."""
+        try:
+            return istiod.choose(self.istio), ""
+        except istiod.ChoiceError as exc:
+            why = str(exc)
+        for namespace in self.istio_objects.get("namespaces") or ():
+            labels = meta(namespace).get("labels") or {}
+            if self.istio["istiods"] and ("istio.io/rev" in labels or "istio-injection" in labels):
+                try:
+                    name = str(meta(namespace).get("name"))
+                    return istiod.choose(self.istio, for_namespace=name, namespace_labels=labels), ""
+                except istiod.ChoiceError as exc:
+                    why = str(exc)
+        return None, why
+
+    @property
+    def istiod(self) -> Json | None:
+        return self.chosen[0]
+
+    @cached_property
+    def proxies(self) -> Objects:
+        """What proxy.py wants to know of the cluster."""
+        return Objects(
+            gateways=self.of("Gateway"),
+            classes=self.of("GatewayClass"),
+            parameters={k: None if k.title in self.absent else self.of(k.title) for k in PARAMETER_KINDS},
+            deployments=self.of("Deployment"),
+            services=self.of("Service"),
+            replica_sets=self.of("ReplicaSet"),
+            pods=self.of("Pod"),
+            config_maps=[*self.of("ConfigMap"), *self.of(BOOTSTRAP), *(self.istio_objects.get("configmaps") or ())],
+            namespaces=self.of("Namespace"),
+        )
+
+
+class Probes(Protocol):
+    """What is only asked for when the walk comes to it. Every method raises Unread when it cannot tell."""
+
+    def connected(self) -> Mapping[str, bool]:
+        """By registered name: does its agent hold a connection to the management server?"""
+
+    def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
+        """The last lines of a container."""
+
+    def ask(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+        """Outcome of a proof: ``{outcome, text, url, sent, answers, failures, missing}``."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All clusters and what the site wants of them. ``data`` None: whatever is found is checked."""
+
+    clusters: Sequence[Facts]
+    probes: Probes
+    data: Json | None = None
+    answers: list[Json] = field(default_factory=list)
+
+    @property
+    def management(self) -> Facts:
+        return next(facts for facts in self.clusters if facts.role == "management")
+
+    @property
+    def workloads(self) -> list[Facts]:
+        return [facts for facts in self.clusters if facts.role != "management"]
+
+    @property
+    def gateways(self) -> list[Facts]:
+        return [facts for facts in self.clusters if facts.gateway]
+
+    def wanted(self, key: str) -> list[Json] | None:
+        """Entries of the site's data, None when there is no data to say."""
+        return None if self.data is None else list(self.data.get(key) or ())
+
+    def is_connected(self, cluster: str) -> bool | None:
+        """Whether the agent holds its connection; None when the management server could not be asked."""
+        try:
+            return self.probes.connected().get(cluster, False)
+        except Unread:
+            return None
+
+
+# -- small readers ---------------------------------------------------------------------------------------------------
+
+
+def flag(workload: Json | None, name: str) -> str:
+    """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
+    for word in words_of(next(iter(containers(workload)), {})):
+        if word.startswith(f"--{name}="):
+            return word.partition("=")[2]
+    return ""
+
+
+def standing(obj: Json | None, named: str) -> Finding:
+    """Is it there, wanted and ready? The commonest question of the walk."""
+    if obj is None:
+        return failed(f"{named} does not exist", object=named)
+    if spec_of(obj).get("replicas") == 0:
+        return failed(f"{named} is scaled to 0 replicas", object=named)
+    verdict = judge(obj)
+    if not verdict.ready:
+        return failed(f"{named} is not ready: {verdict.reason}", object=named)
+    return ok(f"{named}: {verdict.reason}" if verdict.reason else f"{named} is ready", named)
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
+    """Everything of one cluster. An API server that does not answer, or no one, is a fact too."""
+    try:
+        version, uid = cluster.version(), _uid(cluster)
+    except ClusterError as exc:
+        return Facts(cluster.name, role, gateway, server=cluster.server, unreachable=exc.msg)
+    lists: dict[str, Sequence[Json]] = {}
+    unread: dict[str, str] = {}
+    absent: set[str] = set()
+
+    def fetch(listing: Listing) -> None:
+        try:
+            lists[listing.key] = cluster.list(
+                listing.api_version, listing.kind, labels=listing.labels, fields=listing.fields
+            )
+        except NotServed:
+            absent.add(listing.key)
+        except ClusterError as exc:
+            unread[listing.key] = f"{listing.kind} objects may not be listed: {exc.facts.get('reason') or exc.msg}"
+
+    istio_objects: dict[str, list[Json] | None] = {}
+
+    def fetch_istio() -> None:
+        found, reasons = istiod_info.read(cluster, None, None)
+        istio_objects.update(found)
+        for key, kind in _ISTIOD_KINDS.items():
+            if found.get(key) is None:
+                unread[kind] = f"{kind} objects may not be listed" + "".join(f"; {reason}" for reason in reasons)
+            else:
+                lists[kind] = found[key] or ()
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        jobs = [pool.submit(fetch, listing) for listing in (MANAGEMENT if role == "management" else WORKLOAD)]
+        if role != "management":
+            jobs.append(pool.submit(fetch_istio))
+        for job in jobs:
+            job.result()
+    secrets: dict[str, Json | None] = {}  # filled below: where they are, the facts tell
+    facts = Facts(
+        cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
+        lists=lists, unread=unread, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
+    )  # fmt: skip
+    for name, namespace in _secret_places(facts):
+        try:
+            secrets[name] = _digests(cluster.get("v1", "Secret", name, namespace))
+        except ClusterError as exc:
+            unread[name] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
+    return facts
+
+
+def _uid(cluster: Cluster) -> str:
+    """The cluster's UID, "" where this user may not read it; without valid credentials nothing can be read."""
+    try:
+        return cluster.uid()
+    except Forbidden as exc:
+        if exc.facts.get("code") == 401:
+            raise
+        return ""
+
+
+def _secret_places(facts: Facts) -> list[tuple[str, str]]:
+    places = [(ROOT_SECRET, facts.mesh_namespace), (TOKEN_SECRET, facts.mesh_namespace)]
+    if facts.role != "management":
+        places += [(CLIENT_SECRET, facts.mesh_namespace), (CACERTS, istio_namespace(facts))]
+    return places
+
+
+def istio_namespace(facts: Facts) -> str:
+    """Where istiod is, or would be."""
+    if facts.istiod:
+        return str(facts.istiod["namespace"])
+    controllers = facts.lists.get("ServiceMeshController") or ()
+    return next(
+        (str(spec_of(c)["installNamespace"]) for c in controllers if spec_of(c).get("installNamespace")), "istio-system"
+    )
+
+
+def _digests(secret: Json | None) -> Json | None:
+    """Creation time and a digest by key: enough to compare, nothing to give away."""
+    if secret is None:
+        return None
+    keys = {key: digest(base64.b64decode(value)) if value else "" for key, value in (secret.get("data") or {}).items()}
+    return {"created": meta(secret).get("creationTimestamp"), "keys": keys}
+
+
+def digest(content: bytes) -> str:
+    """What ``secrets`` keeps of a content, white space around it aside."""
+    return hashlib.sha256(content.strip()).hexdigest()[:16]

@@ -1,0 +1,145 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the walk asks for on its way: the relay's metric, the tail of a log, answers to requests."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..k8s import log_causes
+from ..k8s.client import Cluster
+from ..k8s.errors import ClusterError
+from ..k8s.fields import labels_of, meta
+from ..k8s.pods import is_ready
+from ..traffic import traffic_check
+from .facts import SERVER, Facts
+from .runner import Unread
+
+Json = dict[str, Any]
+
+METRICS_PORT = 9091
+METRICS_TIMEOUT = 5.0
+_METRIC = b"relay_push_clients_connected"
+_CONNECTED = re.compile(rb'^relay_push_clients_connected\{[^}]*\bcluster="([^"]+)"[^}]*\}\s+([0-9.e+]+)')
+
+
+def connections(lines: Iterable[bytes]) -> dict[str, bool]:
+    """By cluster whether an agent is connected, from Prometheus' text; ClusterError when the metric is not there."""
+    found: dict[str, bool] = {}
+    told = False
+    for line in lines:
+        told = told or line.startswith((_METRIC, b"# TYPE " + _METRIC))
+        match = _CONNECTED.match(line)
+        if match:
+            name = match[1].decode(errors="replace")
+            found[name] = found.get(name, False) or float(match[2]) > 0
+    if not told:
+        raise ClusterError(f"there is no metric {_METRIC.decode()}")
+    return found
+
+
+class LiveProbes:
+    """Asks real clusters. ``clusters``: connections by name; each question is asked once."""
+
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        facts: Sequence[Facts],
+        *,
+        logs: bool,
+        timeout: int,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._clusters = clusters
+        self._management = next(f for f in facts if f.role == "management")
+        self._logs, self._timeout, self._progress = logs, timeout, progress
+        self._connected: Mapping[str, bool] | Unread | None = None
+        self._read: dict[tuple[str, ...], str | Unread] = {}
+
+    def connected(self) -> Mapping[str, bool]:
+        if self._connected is None:
+            try:
+                self._connected = self._count()
+            except (ClusterError, OSError, http.client.HTTPException) as exc:
+                self._connected = Unread(f"the management server's metrics cannot be read: {exc}")
+        if isinstance(self._connected, Unread):
+            raise self._connected
+        return self._connected
+
+    def _count(self) -> Mapping[str, bool]:
+        facts = self._management
+        if facts.unreachable:
+            raise Unread(facts.unreachable)
+        pods = [p for p in facts.of("Pod") if labels_of(p).get("app") == SERVER and is_ready(p)]
+        if not pods:
+            raise ClusterError("no ready Pod of the management server")
+        found: dict[str, bool] = {}
+        for pod in pods:  # with several replicas an agent is connected to one of them
+            sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], METRICS_PORT)
+            sock.settimeout(METRICS_TIMEOUT)
+            connection = http.client.HTTPConnection("localhost", METRICS_PORT, timeout=METRICS_TIMEOUT)
+            connection.sock = sock
+            try:
+                connection.request("GET", "/metrics")
+                for name, up in connections(connection.getresponse()).items():
+                    found[name] = found.get(name, False) or up
+            finally:
+                connection.close()
+        return found
+
+    def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
+        if not self._logs:
+            raise Unread("logs are not to be read (logs: false)")
+        key = (cluster, namespace, pod, container)
+        if key not in self._read:
+            try:
+                text = self._clusters[cluster].logs(namespace, pod, container, log_causes.LINES)
+                self._read[key] = text or self._clusters[cluster].logs(
+                    namespace, pod, container, log_causes.LINES, previous=True
+                )
+            except ClusterError as exc:
+                self._read[key] = Unread(f"the log of {namespace}/{pod} cannot be read: {exc.msg}")
+        found = self._read[key]
+        if isinstance(found, Unread):
+            raise found
+        return found
+
+    def ask(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+        connection = self._clusters[cluster]
+        params = {
+            "kubeconfig": connection.kubeconfig,
+            "context": connection.context,
+            "cluster": cluster,
+            "url": url,
+            "from_pod": proof.get("from_pod"),
+            "path": proof["path"],
+            "host": proof.get("host"),
+            "headers": proof.get("headers") or {},
+            "validate_certs": bool(proof.get("validate_certs", True)),
+            "expect": list(expect),
+            "pattern": proof.get("pattern") or traffic_check.ARGUMENT_SPEC["pattern"]["default"],
+            "min_requests": 0,
+            "timeout": self._timeout,
+            "patience": 1,  # nothing was built just now that might still spread
+        }
+        try:
+            result, complete = traffic_check.run(params, False, self._progress), True
+        except ClusterError as exc:
+            result, complete = {"msg": exc.msg, **exc.facts}, False
+        return {
+            "proof": str(proof["name"]),
+            "cluster": cluster,
+            "path": str(proof["path"]),
+            "url": url or "",
+            "sent": result.get("requests_sent", 0),
+            "answers": [{k: row[k] for k in ("instance", "cluster", "count")} for row in result.get("answers") or ()],
+            "failures": [{k: row[k] for k in ("status", "count")} for row in result.get("failures") or ()],
+            "missing": result.get("missing") or [],
+            "complete": complete,
+            "text": result["msg"],
+        }

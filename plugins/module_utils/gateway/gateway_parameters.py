@@ -1,0 +1,265 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module gateway_parameters: find the kind, check, compare with istiod, write; or remove.
+
+Merging with what others wrote is server-side apply's work (converge.py).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..apply.managed_fields import fields_of, owners, project, union
+from ..apply.manifests import MANAGER, is_ours
+from ..apply.objects import checked, converge
+from ..istiod.discovery import compared, facts_problems
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
+from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
+from ..k8s.fields import Json, mapping, meta, name_of, spec_of, texts, title
+from ..k8s.progress import Progress
+from ..k8s.readiness import waiting
+from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
+from .parameters_options import argument_spec, at, desired_spec, field
+from .parameters_rules import combinations, problems
+from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **CLUSTER_SPEC,
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "api_version": {"type": "str"},
+    "kind": {"type": "str"},
+    **argument_spec(),
+    "istiod": {"type": "dict"},
+    "strict": {"type": "bool", "default": True},
+    "on_conflict": {"type": "str", "choices": ["fail", "force"], "default": "fail"},
+    "ignore_references": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 60},
+}
+
+# How long CRDs may take to be served after somebody installed them.
+_CRD_PATIENCE = 3.0
+_NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
+
+
+def effective(spec: Json) -> dict[str, str]:
+    """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
+    container = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
+    return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
+
+
+def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
+    """Where the settings and the istiod (a record of istiod_info) do not fit, so that no certificate will be issued."""
+    if "selfManaged" in spec:
+        return []
+    found, values = [], effective(spec)
+    told = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
+    shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
+    address, right = values["istioDiscoveryAddress"], istiod.get("address")
+    # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
+    if right and compared(address) != compared(str(right)):
+        found.append(
+            f"discovery_address is {shown['istioDiscoveryAddress']}, but the istiod of this cluster is at {right}: "
+            "set it to that"
+        )
+    cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
+    if accepted and cluster_id != str(accepted):
+        found.append(
+            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates to cluster ID "
+            f"{accepted} only: {'set it to that' if usable_id([str(accepted)]) else UNUSABLE_ID}"
+        )
+    return found
+
+
+def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
+    """What does not fit and does no harm but to telemetry."""
+    have, right = effective(spec)["istioMetaMeshId"], istiod.get("mesh_id")
+    if "selfManaged" in spec or not right or have == right:
+        return []
+    return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
+
+
+def of_others(live: Json | None) -> Json:
+    """The spec as it would be without our fields: what an apply of ours is merged into."""
+    if live is None:
+        return {}
+    fields: Json = {}
+    for entry in owners(live, MANAGER):
+        fields = union(fields, fields_of(entry))
+    if not meta(live).get("managedFields"):
+        return spec_of(live)
+    return spec_of(project(live, fields)) if fields else {}
+
+
+def references(
+    kind: ParameterKind, namespace: str, name: str, gateways: Sequence[Json], classes: Sequence[Json]
+) -> list[str]:
+    """Gateways (those of the namespace) and GatewayClasses that refer to the object, as titles."""
+
+    def fits(ref: Mapping[str, Any]) -> bool:
+        return (ref.get("group"), ref.get("kind"), ref.get("name")) == (kind.group, kind.kind, name)
+
+    found = []
+    for gateway in gateways:
+        of_v1 = texts(meta(gateway).get("annotations")).get(V1_ANNOTATION) == name and kind.group == V1_PARAMETERS.group
+        if of_v1 or fits(mapping(mapping(spec_of(gateway).get("infrastructure")).get("parametersRef"))):
+            found.append(title("Gateway", name_of(gateway), meta(gateway).get("namespace")))
+    for gateway_class in classes:
+        ref = mapping(spec_of(gateway_class).get("parametersRef"))
+        if fits(ref) and ref.get("namespace") == namespace:
+            found.append(title("GatewayClass", name_of(gateway_class)))
+    return found
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: gateway_parameters, changed, diff, warnings, msg, requests. Raises Invalid, Conflict, ClusterError."""
+    name = params.get("cluster") or params["context"]
+    where = f"{params['namespace']}/{params['name']}"
+    absent = params.get("state") == "absent"
+    spec, wrong = desired_spec(params)
+    if not absent:
+        wrong += facts_problems(params.get("istiod") or {})
+        wrong += problems(spec)
+        _refuse(wrong, name, f"parameters {where}")
+    with connect(params, progress) as cluster:
+        kind = _kind(cluster, params, progress, absent=absent, check=check)
+        title = f"{kind.kind} {where}"
+        obj = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": params["name"], "namespace": params["namespace"]},
+            "spec": spec,
+        }
+        definitions = checked([obj], name)
+        live = _live(cluster, obj)
+        warnings: list[str] = []
+        if absent:
+            _refuse_while_used(cluster, kind, live, title, bool(params.get("ignore_references")))
+        else:
+            spec = deep_merge(of_others(live), spec)
+            _refuse(combinations(spec), name, title)
+            warnings = _compare(spec, params, name, title)
+        try:
+            result = converge(
+                cluster,
+                definitions,
+                check=check,
+                progress=progress,
+                absent=absent,
+                force=params.get("on_conflict") == "force",
+                timeout=float(params.get("wait_timeout") or 0),
+            )
+        except ClusterError as exc:
+            exc.facts.pop("objects", None)
+            raise _older_crd(exc, cluster.name, kind, title) from None
+        row = result.pop("objects")[0]
+        result["gateway_parameters"] = [_record(row, {} if absent or "selfManaged" in spec else effective(spec))]
+        if warnings:
+            result["warnings"] = warnings
+        result["msg"] = f"{name}: {title}: {'would be ' if check and result['changed'] else ''}{row['action']}"
+        return result
+
+
+def _record(row: Json, settings: Mapping[str, str]) -> Json:
+    kept = ("cluster", "api_version", "kind", "namespace", "name", "action", "reason")
+    return {
+        **{key: row[key] for key in kept},
+        "discovery_address": settings.get("istioDiscoveryAddress"),
+        "meta_cluster_id": settings.get("istioMetaClusterId"),
+        "meta_mesh_id": settings.get("istioMetaMeshId"),
+    }
+
+
+def _refuse(wrong: list[str], cluster: str, title: str) -> None:
+    if wrong:
+        raise Invalid(f"{cluster}: {title}: {'; '.join(wrong)}", cluster=cluster, problems=wrong)
+
+
+def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) -> list[str]:
+    """Warnings of the comparison with istiod; with strict a contradiction is an error."""
+    istiod = params.get("istiod")
+    if not istiod:
+        return []
+    against = contradictions(spec, istiod)
+    if against and params.get("strict", True):
+        raise ClusterError(f"{cluster}: {title}: {'; '.join(against)}", cluster=cluster, contradictions=against)
+    return [f"{cluster}: {title}: {text}" for text in against + remarks(spec, istiod)]
+
+
+def _kind(
+    cluster: Cluster, params: Mapping[str, Any], progress: Callable[[str], None], *, absent: bool, check: bool
+) -> ParameterKind:
+    """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
+    api_version, kind = params.get("api_version") or None, params.get("kind") or None
+    named, report = unserved(api_version, kind), Progress(cluster.name, progress)
+    while True:
+        try:
+            found = kind_to_use(cluster, api_version, kind)
+        except NotServed:
+            if absent:
+                return named
+            raise
+        if found or absent or check:
+            return found or named
+        if report.seconds > _CRD_PATIENCE:
+            raise NotServed(
+                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor another kind "
+                "of parameters: install the gateway's CRDs",
+                cluster=cluster.name,
+                api_version=named.api_version,
+                kind=named.kind,
+            )
+        report(waiting(f"{named.api_version} {named.kind} is not served yet"))
+        time.sleep(0.3)
+
+
+def _live(cluster: Cluster, obj: Json) -> Json | None:
+    try:
+        return cluster.get(obj["apiVersion"], obj["kind"], obj["metadata"]["name"], obj["metadata"]["namespace"])
+    except NotServed:
+        return None
+
+
+def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None, title: str, ignore: bool) -> None:
+    """Without its parameters a Gateway turns InvalidParameters; only what would be deleted is worth refusing."""
+    if ignore or live is None or not is_ours(live):
+        return
+    namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
+    found: list[list[Json]] = []
+    # Gateways refer to parameters of their own namespace only.
+    for each, place in (("Gateway", namespace), ("GatewayClass", None)):
+        try:
+            found.append(cluster.list("gateway.networking.k8s.io/v1", each, place))
+        except NotServed:
+            found.append([])
+        except Forbidden as exc:
+            raise Forbidden(
+                f"{exc.msg}; or set ignore_references, when no {each} refers to {title}", **exc.facts
+            ) from None
+    users = references(kind, namespace, name, *found)
+    if users:
+        raise ClusterError(
+            f"{cluster.name}: {title} is still referred to by {', '.join(users)}: it would turn InvalidParameters; "
+            "change or delete that first, or set ignore_references",
+            cluster=cluster.name,
+            references=users,
+        )
+
+
+def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str) -> ClusterError:
+    """The refusal of a field this version of the CRD lacks, with the field's and the option's names; else as it is."""
+    unknown = _NOT_DECLARED.findall(exc.msg)
+    if not unknown:
+        return exc
+    names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
+    return Invalid(
+        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} of this cluster has no such field: "
+        "leave it out, or install the gateway's CRDs in a version that has it",
+        **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
+    )

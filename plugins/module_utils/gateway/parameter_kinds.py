@@ -1,0 +1,153 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kinds that hold a proxy's settings, one per product; which controller takes which; which one a cluster uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..k8s.client import Cluster
+from ..k8s.errors import Forbidden, Invalid, NotServed
+from ..k8s.kinds import group_of
+
+
+@dataclass(frozen=True)
+class ParameterKind:
+    """A kind a Gateway's parametersRef may name. ``api_version`` is the published one; a cluster may serve another."""
+
+    api_version: str
+    kind: str
+
+    @property
+    def group(self) -> str:
+        return group_of(self.api_version)
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} of {self.group}"
+
+
+GATEWAY_PARAMETERS = ParameterKind("gateway.kgateway.dev/v1alpha1", "GatewayParameters")
+GLOO_GATEWAY_PARAMETERS = ParameterKind("gloo.solo.io/v1alpha1", "GlooGatewayParameters")
+ENTERPRISE_PARAMETERS = ParameterKind("enterprisekgateway.solo.io/v1alpha1", "EnterpriseKgatewayParameters")
+# Gloo Gateway 1.x; of the same name as kgateway's, in a group of its own
+V1_PARAMETERS = ParameterKind("gateway.gloo.solo.io/v1alpha1", "GatewayParameters")
+
+#: how a Gateway of Gloo Gateway 1.x may name its parameters, besides parametersRef
+V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
+
+PARAMETER_KINDS: tuple[ParameterKind, ...] = (
+    GATEWAY_PARAMETERS,
+    GLOO_GATEWAY_PARAMETERS,
+    ENTERPRISE_PARAMETERS,
+    V1_PARAMETERS,
+)
+
+#: controllerName of a GatewayClass -> the kinds its controller takes, the one to prefer first
+CONTROLLERS: dict[str, tuple[ParameterKind, ...]] = {
+    "kgateway.dev/kgateway": (GATEWAY_PARAMETERS,),
+    "solo.io/gloo-gateway-v2": (GATEWAY_PARAMETERS, GLOO_GATEWAY_PARAMETERS),
+    "solo.io/enterprise-kgateway": (GATEWAY_PARAMETERS, ENTERPRISE_PARAMETERS),
+    "solo.io/gloo-gateway": (V1_PARAMETERS,),
+}
+
+
+def served_kinds(cluster: Cluster) -> list[ParameterKind]:
+    """What of the table the API server serves, in every version, the preferred one of a group first.
+
+    One request, and one per version of each group that is there.
+    """
+    groups = {row["name"]: row for row in cluster.request("GET", "/apis", what="API groups").get("groups", ())}
+    found = []
+    for published in PARAMETER_KINDS:
+        group = groups.get(published.group, {})
+        preferred = (group.get("preferredVersion") or {}).get("groupVersion")
+        versions = [row["groupVersion"] for row in group.get("versions") or ()]
+        for api_version in sorted(versions, key=lambda version: version != preferred):
+            if any(row.kind == published.kind for row, _verbs in cluster.resources(api_version)):
+                found.append(ParameterKind(api_version, published.kind))
+    return found
+
+
+def choose(served: Sequence[ParameterKind], controllers: Iterable[str]) -> list[ParameterKind]:
+    """The kinds that controllers prefer among the served ones; exactly one when it is clear which to use (pure).
+
+    ``controllers`` are the controllerNames of the GatewayClasses. Where none is known any product may come.
+    """
+    kinds = {(kind.group, kind.kind): kind for kind in reversed(served)}  # the first version of each
+    if len(kinds) == 1:
+        return list(kinds.values())
+    reading = [CONTROLLERS[name] for name in sorted(set(controllers)) if name in CONTROLLERS] or CONTROLLERS.values()
+    chosen = []
+    for takes in reading:
+        best = next((kinds[key] for kind in takes if (key := (kind.group, kind.kind)) in kinds), None)
+        if best and best not in chosen:
+            chosen.append(best)
+    return chosen
+
+
+def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | None = None) -> ParameterKind | None:
+    """The kind for this cluster, narrowed by what the caller gives; None when it serves none of the table.
+
+    Raises NotServed for a given one that is not served, Invalid when several fit: both name them and the options.
+    """
+    if api_version and kind and cluster.served(api_version, kind):
+        return ParameterKind(api_version, kind)
+    served = served_kinds(cluster)
+    if not served:
+        return None
+    fitting = [each for each in served if api_version in (None, each.api_version) and kind in (None, each.kind)]
+    if not fitting:
+        wanted = " ".join(filter(None, (api_version, kind)))
+        raise NotServed(
+            f"{cluster.name}: the API server does not serve {wanted}; for proxies it serves {_listed(served)}: correct "
+            "api_version and kind, or leave them out",
+            cluster=cluster.name,
+            served=[f"{each.api_version} {each.kind}" for each in served],
+        )
+    chosen = choose(fitting, ())
+    if len({(each.group, each.kind) for each in fitting}) > 1:
+        classes, why = _controllers(cluster)
+        chosen = choose(fitting, classes)
+        if len(chosen) != 1:
+            raise Invalid(
+                f"{cluster.name}: the cluster serves {_listed(fitting)} and {why}: set api_version and kind to the one "
+                "that your Gateway's controller takes",
+                cluster=cluster.name,
+                candidates=[f"{each.api_version} {each.kind}" for each in chosen or fitting],
+            )
+    return chosen[0]
+
+
+def unserved(api_version: str | None, kind: str | None) -> ParameterKind:
+    """What to name while nothing is served: the published kind that fits what the caller gives."""
+    for each in PARAMETER_KINDS:
+        if api_version in (None, each.api_version) and kind in (None, each.kind):
+            return each
+    return ParameterKind(api_version or GATEWAY_PARAMETERS.api_version, kind or GATEWAY_PARAMETERS.kind)
+
+
+def _controllers(cluster: Cluster) -> tuple[list[str], str]:
+    """The controllerNames of the GatewayClasses, and what that says, for an error."""
+    try:
+        classes = cluster.list("gateway.networking.k8s.io/v1", "GatewayClass")
+    except NotServed:
+        return [], "no GatewayClass tells which of them is used"
+    except Forbidden:
+        return [], "GatewayClasses, which would tell which of them is used, may not be listed"
+    known = {
+        f"{each['metadata']['name']} ({name})": name
+        for each in classes
+        if (name := (each.get("spec") or {}).get("controllerName", "")) in CONTROLLERS
+    }
+    if not known:
+        return [], "no GatewayClass tells which of them is used"
+    told = ", ".join(sorted(known))
+    return list(known.values()), f"its GatewayClasses do not tell which of them is used: {told}"
+
+
+def _listed(kinds: Sequence[ParameterKind]) -> str:
+    return ", ".join(f"{each.api_version} {each.kind}" for each in kinds)

@@ -1,0 +1,399 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything in a cluster that says something about one Gateway's proxy, found and put together (pure).
+
+Nothing is judged here: `proxy.py` does that, `proxy_record.py` makes the record a user sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..istiod import discovery as istio
+from ..istiod.objects import flags
+from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, spec_of, status_of, texts
+from .controller import AUTO_MTLS, controller_of, switch
+from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
+from .proxy_objects import (
+    by_name,
+    container_names,
+    container_status,
+    containers,
+    is_ready,
+    owners_of,
+    revision_of,
+    template_of,
+)
+from .proxy_settings import SETTINGS, deep_merge
+
+GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
+CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
+ROOT_CERT = "istio-ca-root-cert"
+PROXY_CONTAINER = "kgateway-proxy"
+MESH_CONTAINERS = ("sds", "istio-proxy")
+
+
+@dataclass(frozen=True)
+class Want:
+    """What the caller asks for: container names, the istiod (a record of istiod_info), the name of the parameters."""
+
+    expect: tuple[str, ...] | None = None
+    istiod: Json | None = None
+    parameters: str | None = None
+
+
+@dataclass
+class Objects:
+    """What was read of a cluster. `parameters` has None for a kind that is not served, nothing for one not read."""
+
+    gateways: Sequence[Json]
+    classes: Sequence[Json]
+    parameters: Mapping[ParameterKind, Sequence[Json] | None]
+    deployments: Sequence[Json]  # of all namespaces: the proxies', the controllers', istiods'
+    services: Sequence[Json]  # of all namespaces
+    replica_sets: Sequence[Json]
+    pods: Sequence[Json]
+    config_maps: Sequence[Json]  # the proxies' bootstraps, istiod's root certificates and mesh configs
+    namespaces: Sequence[Json]
+
+    @cached_property
+    def istiods(self) -> dict[str, Any]:
+        """What `istiod.discover()` finds."""
+        return istio.discover(
+            {
+                "deployments": list(self.deployments),
+                "services": list(self.services),
+                "configmaps": list(self.config_maps),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class ParametersRef:
+    """One reference to parameters, of the GatewayClass or of the Gateway."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+    by: str  # who refers
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    @property
+    def known(self) -> ParameterKind | None:
+        return next((k for k in PARAMETER_KINDS if (k.group, k.kind) == (self.group, self.kind)), None)
+
+
+@dataclass
+class Situation:
+    """One Gateway (None: it does not exist) with all that belongs to it."""
+
+    objects: Objects
+    namespace: str
+    name: str
+    want: Want = field(default_factory=Want)
+
+    def __post_init__(self) -> None:
+        o = self.objects
+        self.gateway = by_name(o.gateways, self.namespace, self.name)
+        self.gateway_class = by_name(o.classes, None, str(spec_of(self.gateway).get("gatewayClassName") or ""))
+        self.controller_name = str(spec_of(self.gateway_class).get("controllerName") or "")
+        self.controller = controller_of(o.deployments, self.controller_name, self.namespace)
+        self.deployment = self._child(o.deployments)
+        self.service = self._child(o.services)
+        self.bootstrap = self._child(o.config_maps)
+        self.replica_set = self._newest_replica_set()
+        pods = [p for p in o.pods if meta(p).get("namespace") == self.namespace and labels_of(p).get(GATEWAY_LABEL)]
+        self.pods = sorted((p for p in pods if labels_of(p)[GATEWAY_LABEL] == self.name), key=name_of)
+        self.current_pods = [p for p in self.pods if self._is_current(p)]
+        self.refs = self._refs()
+        self.spec: Json = {}
+        for ref in self.refs:
+            self.spec = deep_merge(self.spec, spec_of(self.parameters(ref)))
+
+    # -- objects -----------------------------------------------------------------------------------------------------
+
+    @property
+    def title(self) -> str:
+        return f"Gateway {self.namespace}/{self.name}"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is another controller's and has nothing of kgateway's."""
+        named = self.controller_name and self.controller_name not in CONTROLLERS
+        return bool(named) and PROXY_CONTAINER not in container_names(self.deployment)
+
+    def _child(self, objects: Sequence[Json]) -> Json | None:
+        """The object the controller made for the Gateway: owned by it, or of its name and nobody's."""
+        here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
+        uid = meta(self.gateway).get("uid")
+        for obj in here:
+            if uid and any(ref.get("uid") == uid for ref in owners_of(obj)):
+                return obj
+        return by_name([o for o in here if not owners_of(o)], self.namespace, self.name)
+
+    def _newest_replica_set(self) -> str | None:
+        """Name of the Deployment's newest ReplicaSet."""
+        uid, revision = meta(self.deployment).get("uid"), revision_of(self.deployment)
+        for one in sorted(self.objects.replica_sets, key=name_of):
+            if revision_of(one) == revision and any(ref.get("uid") == uid for ref in owners_of(one)):
+                return name_of(one)
+        return None
+
+    def _is_current(self, pod: Json) -> bool:
+        """Of the newest template and alive; where the ReplicaSets do not tell, any living Pod."""
+        if meta(pod).get("deletionTimestamp") or status_of(pod).get("phase") in ("Failed", "Succeeded"):
+            return False
+        return self._is_newest(pod)
+
+    def _is_newest(self, pod: Json) -> bool:
+        return self.replica_set is None or any(ref.get("name") == self.replica_set for ref in owners_of(pod))
+
+    @property
+    def ended_pods(self) -> list[Json]:
+        """Pods of the newest template that failed as a whole; the Deployment makes others for them."""
+        return [p for p in self.pods if status_of(p).get("phase") == "Failed" and self._is_newest(p)]
+
+    @property
+    def former_pods(self) -> list[Json]:
+        """Ready Pods of an older template: clients are served with the old settings."""
+        return [p for p in self.pods if p not in self.current_pods and is_ready(p)]
+
+    @property
+    def serving(self) -> str:
+        """Who serves clients now: `current` or `former` Pods, `both` during a rollout, or `none`."""
+        current, former = any(map(is_ready, self.current_pods)), bool(self.former_pods)
+        return {(True, True): "both", (True, False): "current", (False, True): "former"}.get((current, former), "none")
+
+    @property
+    def root_cert(self) -> bool:
+        """Whether istiod's root certificate is in the Gateway's namespace."""
+        return by_name(self.objects.config_maps, self.namespace, ROOT_CERT) is not None
+
+    @property
+    def injected_by(self) -> str:
+        """The label of the Gateway's namespace that has sidecars injected into the proxy's next Pods; "" when none."""
+        template = template_of(self.deployment)
+        if {**texts(meta(template).get("annotations")), **labels_of(template)}.get(
+            "sidecar.istio.io/inject"
+        ) == "false":
+            return ""
+        labels = labels_of(by_name(self.objects.namespaces, None, self.namespace))
+        if labels.get("istio-injection"):
+            return "istio-injection=enabled" if labels["istio-injection"] == "enabled" else ""
+        return f"istio.io/rev={labels['istio.io/rev']}" if labels.get("istio.io/rev") else ""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where clients reach the proxy: the LoadBalancer's addresses, else what the Gateway's status says."""
+        if spec_of(self.service).get("type") == "LoadBalancer":
+            ingress = mappings(mapping(status_of(self.service).get("loadBalancer")).get("ingress"))
+            return [str(i.get("hostname") or i.get("ip")) for i in ingress if i.get("hostname") or i.get("ip")]
+        return [str(a["value"]) for a in mappings(status_of(self.gateway).get("addresses")) if a.get("value")]
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def _refs(self) -> list[ParametersRef]:
+        """The class's and the Gateway's parameters in the order they are merged."""
+        of_class = mapping(spec_of(self.gateway_class).get("parametersRef"))
+        own = mapping(mapping(spec_of(self.gateway).get("infrastructure")).get("parametersRef"))
+        annotated = texts(meta(self.gateway).get("annotations")).get(V1_ANNOTATION)
+        if not own and annotated and V1_PARAMETERS in CONTROLLERS.get(self.controller_name, ()):
+            own = {"group": V1_PARAMETERS.group, "kind": V1_PARAMETERS.kind, "name": annotated}
+        of, namespace = f"GatewayClass {name_of(self.gateway_class)}", str(of_class.get("namespace") or "")
+        return [
+            ParametersRef(str(ref.get("group") or ""), str(ref.get("kind") or ""), place, str(ref.get("name")), by)
+            for ref, place, by in ((of_class, namespace, of), (own, self.namespace, self.title))
+            if ref
+        ]
+
+    def served(self, ref: ParametersRef) -> bool:
+        """Whether the API server serves the kind the reference names."""
+        return ref.known is None or self.objects.parameters.get(ref.known, ()) is not None
+
+    def was_read(self, ref: ParametersRef) -> bool:
+        """Whether parameters of the kind the reference names were looked for."""
+        return ref.known in self.objects.parameters
+
+    def of_kind(self, ref: ParametersRef) -> Sequence[Json]:
+        """All parameters of the kind the reference names."""
+        return (self.objects.parameters.get(ref.known) if ref.known else None) or ()
+
+    def parameters(self, ref: ParametersRef) -> Json | None:
+        """The parameters a reference names, None when there are none."""
+        return by_name(self.of_kind(ref), ref.namespace, ref.name)
+
+    @property
+    def parameters_title(self) -> str:
+        """Who sets the proxy's settings, for messages."""
+        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef: kgateway's defaults)"
+
+    def set_by(self, option: str) -> str:
+        """Who sets an option of istioProxyContainer, for messages: the last of the parameters that do."""
+        for ref in reversed(self.refs):
+            if _istio_proxy(spec_of(self.parameters(ref))).get(option):
+                return ref.title
+        return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
+
+    def told(self) -> dict[str, str]:
+        """The env of the container istio-proxy that the parameters set."""
+        told = _istio_proxy(self.spec)
+        return {env: str(told[option]) for option, (env, _default) in SETTINGS.items() if told.get(option)}
+
+    def settings(self) -> dict[str, str]:
+        """The same with kgateway's defaults."""
+        return {**dict(SETTINGS.values()), **self.told()}
+
+    # -- containers --------------------------------------------------------------------------------------------------
+
+    @property
+    def auto_mtls(self) -> bool | None:
+        return switch(self.controller, AUTO_MTLS)
+
+    @property
+    def mesh_wanted(self) -> bool | None:
+        """Whether somebody asks for sds and istio-proxy: `expect`, else istio settings in the parameters."""
+        if self.want.expect is not None:
+            return any(name in self.want.expect for name in MESH_CONTAINERS)
+        return True if self.told() else None
+
+    @property
+    def switched(self) -> bool | None:
+        """What AUTO_MTLS means for this proxy; None when that is not known or it is no Envoy, but an agentgateway."""
+        other = self.deployment is not None and PROXY_CONTAINER not in container_names(self.deployment)
+        return None if other else self.auto_mtls
+
+    @property
+    def in_mesh(self) -> bool:
+        """Whether the proxy is one with istio-proxy: as asked for, as the switch means, as the Deployment is."""
+        if self.want.expect is not None:
+            return "istio-proxy" in self.want.expect
+        return self.switched if self.switched is not None else "istio-proxy" in container_names(self.deployment)
+
+    def container_faults(self, have: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(missing, too many) of container names, by `expect` or else by the controller's switch."""
+        if self.want.expect is not None:
+            wanted: Sequence[str] = self.want.expect
+            return [n for n in wanted if n not in have], [n for n in have if n not in wanted]
+        if self.switched is None:
+            return [], []
+        there = [n for n in MESH_CONTAINERS if n in have]
+        return ([n for n in MESH_CONTAINERS if n not in have], []) if self.switched else ([], there)
+
+    @property
+    def certified(self) -> bool:
+        """Whether a current Pod got a certificate: sds turns ready only after that."""
+        return any(
+            all((container_status(pod, name) or {}).get("ready") for name in MESH_CONTAINERS)
+            for pod in self.current_pods
+        )
+
+    # -- istiod ------------------------------------------------------------------------------------------------------
+
+    def target(self) -> tuple[str, str] | None:
+        """(namespace, name) of the Service that istioDiscoveryAddress means, None when it is outside the cluster."""
+        address = self.settings()["CA_ADDR"]
+        target = istio.service_of_address(address)
+        if target:
+            return target
+        parts = istio.split_host_port(address)[0].split(".")
+        if len(parts) == 1 and parts[0] and ":" not in parts[0]:
+            return self.namespace, parts[0]
+        known = {meta(s).get("namespace") for s in self.objects.services}
+        return (parts[1], parts[0]) if len(parts) == 2 and parts[1] in known else None
+
+    def plane_at(self, target: tuple[str, str] | None) -> Json | None:
+        """The istiod that a Service stands for, whether it is its first or another of its names."""
+        place = self._place(target)
+        return None if place is None else self.objects.istiods["istiods"][place]
+
+    @property
+    def certificate_hosts(self) -> list[str]:
+        """Names that the certificate of the istiod the settings lead to is for."""
+        place = self._place(self.target())
+        return [] if place is None else self.objects.istiods["hosts"][place]
+
+    def _place(self, target: tuple[str, str] | None) -> int | None:
+        return self.objects.istiods["serving"].get("/".join(target)) if target else None
+
+    @property
+    def plane(self) -> Json | None:
+        """The istiod the proxy's settings lead to: a record of istiod_info without its cluster."""
+        return self.plane_at(self.target())
+
+    @property
+    def target_is_empty(self) -> bool:
+        """Whether the Service the settings lead to selects the Pods of no Deployment."""
+        target = self.target()
+        service = by_name(self.objects.services, *target) if target else None
+        selector = texts(spec_of(service).get("selector"))
+        templates = [template_of(d) for d in self.objects.deployments]
+        return bool(selector) and not any(selector.items() <= labels_of(t).items() for t in templates)
+
+    @property
+    def right_istiod(self) -> Json:
+        """The istiod the settings have to fit: the caller's, else where they lead, else the only one there is."""
+        found = self.objects.istiods["istiods"]
+        return self.want.istiod or self.plane or (found[0] if len(found) == 1 else {})
+
+    @property
+    def istiod_hint(self) -> str:
+        """Where the istiod meant is, for messages."""
+        known = [r["address"] for r in self.objects.istiods["istiods"] if r["address"]]
+        asked = (self.want.istiod or {}).get("address")
+        return f"istiod is at {asked or ' or '.join(known) or 'no Service of this cluster'}"
+
+    def accepted_ids(self) -> list[str]:
+        """Cluster IDs the right istiod issues certificates to, its own first; empty when unknown."""
+        right = self.plane or self.right_istiod
+        own = right.get("cluster_id") or (self.want.istiod or {}).get("cluster_id")
+        if not own:
+            return []
+        aliases = _cluster_aliases(self.deployment_of(right), str(own), str(right.get("version") or ""))
+        return [str(own), *aliases]
+
+    def deployment_of(self, istiod: Json) -> Json | None:
+        """The Deployment of an istiod, which may have another name than its Service."""
+        found = self.objects.istiods
+        for record, key in zip(found["istiods"], found["deployments"], strict=True):
+            if key and all(record[name] == istiod.get(name) for name in ("namespace", "name", "revision")):
+                return by_name(self.objects.deployments, *key)
+        return None
+
+
+def _istio_proxy(spec: Json) -> Json:
+    """What parameters say of the container istio-proxy."""
+    return mapping(mapping(mapping(spec.get("kube")).get("istio")).get("istioProxyContainer"))
+
+
+def situations(
+    objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
+) -> list[Situation]:
+    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
+
+    Without a name, Gateways of other controllers that never had a proxy of kgateway's are left out.
+    """
+    want = want or Want()
+    if name:
+        return [Situation(objects, str(namespace), name, want)]
+    places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
+    found = [Situation(objects, *place, want) for place in places if namespace in (None, place[0])]
+    return [s for s in found if not s.is_foreign]
+
+
+def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> list[str]:
+    """Other names of its cluster that an istiod takes for certificates, which it does from 1.27 on."""
+    numbers = [int(n) for n in version.lstrip("v").split("-")[0].split(".")[:2] if n.isdigit()]
+    if len(numbers) == 2 and numbers < [1, 27]:
+        return []
+    told = [value for c in containers(deployment) for value in flags(c, "clusterAliases") if value]
+    pairs = [pair.partition("=") for value in told for pair in value.split(",")]
+    return [alias for alias, _sign, of in pairs if of == cluster_id]

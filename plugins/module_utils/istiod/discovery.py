@@ -1,0 +1,188 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find the Istio control planes (istiods) of a cluster, say what a proxy has to know of them, choose the one meant.
+
+Pure: plain dicts in, plain dicts out. Reading the cluster is istiod_info.py's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .control_planes import Plane, Seen, control_planes
+from .facts import certificate_hosts, facts_of
+from .objects import (
+    XDS_PORT,
+    Object,
+    compared,
+    external_name,
+    image_version,
+    key_of,
+    matches,
+    namespace_selectors,
+    service_of_address,
+    split_host_port,
+    where,
+)
+from .problems import INJECTION_ENABLED, problems_of
+
+__all__ = [
+    "KEYS",
+    "XDS_PORT",
+    "ChoiceError",
+    "choose",
+    "compared",
+    "describe",
+    "discover",
+    "image_version",
+    "service_of_address",
+    "split_host_port",
+]
+
+KEYS = (
+    "namespace", "name", "revision", "tags", "address", "cluster_id",
+    "mesh_id", "network", "trust_domain", "version", "ready",
+)  # fmt: skip
+
+
+def facts_problems(istiod: Mapping[str, Any]) -> list[str]:
+    """What is wrong with facts somebody passes on that tell nothing: comparing with them would look like approval."""
+    if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
+        return []
+    return ["istiod has neither address nor cluster_id nor mesh_id: give what istiod_info returned in istiod"]
+
+
+def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
+    """Find every control plane in the objects of one cluster.
+
+    objects: lists under `deployments`, `services`, `endpointslices`, `configmaps`, `mutatingwebhookconfigurations`,
+    `namespaces`. A key that is absent or None could not be read; what depends on it becomes null, not wrong.
+    `only_namespace` names the one namespace that was searched, where not all were.
+
+    Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
+    `problems` (sentences), `serving` (place in `istiods` by "namespace/name" of every Service that leads to it, aliases
+    too), and for each of `istiods`: `hosts` (the names its certificate is for), `deployments` ((namespace, name) of
+    its Deployment or None), `selectors` (the namespaceSelectors of its injectors; None: they could not be read).
+    """
+    seen = Seen(objects)
+    planes = control_planes(seen)
+    facts = [facts_of(plane, seen) for plane in planes]
+    istiods = [{key: record[key].value for key in KEYS} for record in facts]
+    return {
+        "istiods": istiods,
+        "sources": [
+            {
+                **{key: istiod[key] for key in ("namespace", "name", "revision")},
+                "key": key,
+                "source": record[key].source,
+                "certainty": record[key].certainty,
+            }
+            for istiod, record in zip(istiods, facts, strict=True)
+            for key in KEYS
+        ],
+        "problems": problems_of(planes, facts, seen),
+        "serving": _serving(planes, seen),
+        "hosts": [certificate_hosts(plane) for plane in planes],
+        "deployments": [plane.deployment and key_of(plane.deployment) for plane in planes],
+        "selectors": None
+        if "mutatingwebhookconfigurations" in seen.unread
+        else [[s for webhook in plane.webhooks for s in namespace_selectors(webhook)] for plane in planes],
+    }
+
+
+def _serving(planes: list[Plane], seen: Seen) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for place, plane in enumerate(planes):
+        for service in plane.remotes if plane.is_remote else [*plane.services, *plane.dead]:
+            found[where(service)] = place
+    for service in seen.services:
+        target = "/".join(service_of_address(external_name(service)) or ())
+        if target in found:
+            found.setdefault(where(service), found[target])
+    return found
+
+
+# --- choice ------------------------------------------------------------
+
+
+class ChoiceError(ValueError):
+    """No single control plane is left. The message lists the candidates and how to choose."""
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """One candidate in a message: namespace/name, revision, tags, state."""
+    state = {True: "ready", False: "not ready"}.get(record["ready"], "state unknown")
+    tags = f", tags {', '.join(record['tags'])}" if record["tags"] else ""
+    return f"{record['namespace']}/{record['name'] or record['address']} (revision {record['revision']}{tags}, {state})"
+
+
+def choose(
+    found: Mapping[str, Any],
+    *,
+    namespace_labels: Mapping[str, str] | None = None,
+    for_namespace: str | None = None,
+    revision: str | None = None,
+    namespace: str | None = None,
+) -> Object:
+    """The one control plane that fits, or ChoiceError.
+
+    found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`, None when they could not
+    be read. `revision` is a revision or, where no istiod of that revision is left, a tag.
+    """
+    istiods: list[Object] = list(found["istiods"])
+    if not istiods:
+        raise ChoiceError("no istiod found: no Deployment, Service or injector stands for one; install Istio first")
+    left = set(range(len(istiods)))
+    narrowed: list[str] = []
+    if namespace:
+        left &= {i for i, r in enumerate(istiods) if r["namespace"] == namespace}
+        narrowed.append(f"in namespace {namespace}")
+    if revision:
+        exact = {i for i in left if istiods[i]["revision"] == revision}
+        left = exact or {i for i in left if revision in istiods[i]["tags"]}
+        narrowed.append(f"of revision or tag {revision}")
+    if for_namespace:
+        fitting, why = _of_namespace(found, for_namespace, namespace_labels)
+        left &= fitting
+        narrowed.append(f"for namespace {for_namespace} ({why})")
+    if len(left) == 1:
+        return istiods[left.pop()]
+    criteria = " ".join(narrowed)
+    if left:
+        candidates = "; ".join(describe(istiods[i]) for i in sorted(left))
+        text = f"{len(left)} istiods {criteria}".rstrip() + f": {candidates}"
+    else:
+        text = f"no istiod {criteria}; found: {'; '.join(map(describe, istiods))}"
+    raise ChoiceError(f"{text}; choose with revision, namespace or for_namespace")
+
+
+def _of_namespace(found: Mapping[str, Any], name: str, labels: Mapping[str, str] | None) -> tuple[set[int], str]:
+    """(places of the istiods that a namespace's labels lead to, those labels in words).
+
+    The injectors' own selectors decide, so moved tags, switched off injectors and both labels at once come out as they
+    do in the cluster. Only where no injector takes the namespace, its revision label is looked up among the istiods.
+    """
+    everyone = set(range(len(found["istiods"])))
+    if labels is None:
+        return everyone, "whose labels could not be read"
+    told = [f"{key}={labels[key]}" for key in ("istio-injection", "istio.io/rev") if key in labels]
+    words = ", ".join(told) or "which carries no injection label"
+    selectors = found["selectors"]
+    full = {"kubernetes.io/metadata.name": name, **labels}
+    if selectors is not None:
+        injecting = {i for i in everyone if any(matches(selector, full) for selector in selectors[i])}
+        if injecting:
+            return injecting, words
+    wanted = labels.get("istio.io/rev") if "istio-injection" not in labels else None
+    if labels.get("istio-injection") == INJECTION_ENABLED["istio-injection"]:
+        if selectors is not None:
+            return set(), f"{words}, which no injector answers to"
+        wanted = "default"
+    if not wanted:
+        return everyone, words
+    by_tag = {i for i in everyone if wanted in found["istiods"][i]["tags"]}
+    by_revision = {i for i in everyone if wanted == found["istiods"][i]["revision"]}
+    return by_tag | by_revision, words

@@ -1,0 +1,368 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one Kubernetes object says about an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
+
+Shapes are those of Istio's charts 1.20 to 1.32; what people change by hand is allowed for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..k8s.fields import labels_of, listed, mapping, mappings, texts
+
+try:
+    import yaml
+except ImportError:  # told by cluster.py, which every caller needs first
+    pass
+
+Object = dict[str, Any]
+Key = tuple[str, str]  # namespace, name
+
+XDS_PORT = 15012
+WEBHOOK_PORT = 15017
+
+_SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
+#: `$$` stands for a dollar sign, `$(NAME)` for an environment variable
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
+_HOST_PORT = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
+_DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+
+
+# --- any object ------------------------------------------------------------
+
+
+def dig(value: Any, *path: str) -> Any:
+    """The value at a path of keys; None as soon as a step is missing or no mapping."""
+    for step in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(step)
+    return value
+
+
+def key_of(obj: Object) -> Key:
+    return str(dig(obj, "metadata", "namespace") or ""), str(dig(obj, "metadata", "name") or "")
+
+
+def where(obj: Object) -> str:
+    """namespace/name, or the name alone of a cluster-wide object."""
+    return "/".join(part for part in key_of(obj) if part)
+
+
+def revision_label(obj: Object) -> str:
+    """The revision by the object's label; charts leave it out or empty where there is none."""
+    return labels_of(obj).get("istio.io/rev") or "default"
+
+
+def suffixed(name: str, revision: str) -> str:
+    """How the charts name an object of a revision."""
+    return name if revision == "default" else f"{name}-{revision}"
+
+
+# --- addresses ------------------------------------------------------------
+
+
+def split_host_port(address: str) -> tuple[str, int | None]:
+    """(host, port) as programs in Go take an address, so IPv6 in brackets; port None when there is none to be told."""
+    found = _HOST_PORT.fullmatch(address)
+    return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
+
+
+def compared(address: str) -> tuple[str, int | None]:
+    """(host, port) of an address in the spelling in which DNS and TLS compare names."""
+    host, port = split_host_port(address)
+    return host.removesuffix(".").lower(), port
+
+
+def join_host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def service_of_address(address: str | None, namespace: str = "") -> Key | None:
+    """(namespace, name) of the Service an in-cluster address means, else None.
+
+    Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
+    another namespace than that one, `a.b` may as well be a host on the Internet.
+    """
+    host = compared(address)[0] if address else ""
+    match = _SERVICE_HOST.match(host)
+    if match:
+        return match["namespace"], match["name"]
+    name, _dot, rest = host.partition(".")
+    if namespace and rest in ("", namespace) and _DNS_LABEL.match(name):
+        return namespace, name
+    return None
+
+
+# --- Deployment ------------------------------------------------------------
+
+
+def template_labels(deployment: Object) -> Mapping[str, str]:
+    return texts(dig(deployment, "spec", "template", "metadata", "labels"))
+
+
+def words_of(container: Object) -> list[str]:
+    """The container's command line, as far as the Deployment sets it."""
+    return [str(word) for word in [*listed(container.get("command")), *listed(container.get("args"))]]
+
+
+def discovery_container(deployment: Object) -> Object | None:
+    """The container that runs pilot-discovery, or None when this Deployment is no istiod.
+
+    One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
+    Pods' label are wanted.
+    """
+    labelled = template_labels(deployment).get("app") == "istiod"
+    for container in mappings(dig(deployment, "spec", "template", "spec", "containers")):
+        image = str(container.get("image") or "").split("@", maxsplit=1)[0].rsplit("/", 1)[-1].split(":")[0]
+        signs = (
+            labelled,
+            container.get("name") == "discovery",
+            "pilot" in image.split("-"),
+            any(word == "discovery" or word.endswith("pilot-discovery") for word in words_of(container)[:2]),
+        )
+        if sum(signs) > 1:
+            return dict(container)
+    return None
+
+
+def flags(container: Object, name: str) -> list[str | None]:
+    """What a command line flag is given, once or more, in either spelling; values are as in `env`."""
+    words, known = words_of(container), _environment(container)
+    found = []
+    for position, word in enumerate(words):
+        if word.startswith(f"--{name}="):
+            found.append(word.split("=", 1)[1])
+        elif word == f"--{name}" and position + 1 < len(words):
+            found.append(words[position + 1])
+    return [_expanded(text, known) for text in found]
+
+
+def flag(container: Object, name: str) -> tuple[bool, str | None]:
+    """(is the flag given, its value); the last one counts."""
+    found = flags(container, name)
+    return bool(found), found[-1] if found else None
+
+
+def env(container: Object, name: str) -> tuple[bool, str | None]:
+    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here."""
+    known = _environment(container)
+    return name in known, known.get(name)
+
+
+def _environment(container: Object) -> dict[str, str | None]:
+    """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
+    known: dict[str, str | None] = {}
+    for entry in mappings(container.get("env")):
+        known[str(entry.get("name"))] = (
+            None if "valueFrom" in entry else _expanded(str(entry.get("value") or ""), known)
+        )
+    return known
+
+
+def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
+    """The text as the kubelet hands it over; None when it refers to what cannot be read here."""
+    if any(name and known.get(name) is None for name in _REFERENCE.findall(text)):
+        return None
+    return _REFERENCE.sub(lambda found: str(known[found[1]]) if found[1] else "$", text)
+
+
+def image_version(image: str) -> str | None:
+    """Tag of an image reference; None when it has none (a digest says nothing a person can read)."""
+    name = image.split("@")[0].rsplit("/", 1)[-1]
+    return name.split(":", 1)[1] if ":" in name else None
+
+
+# --- Service ------------------------------------------------------------
+
+
+def selector_of(service: Object) -> Mapping[str, str]:
+    return texts(dig(service, "spec", "selector"))
+
+
+def selects(service: Object, deployment: Object) -> bool:
+    """Whether the Service leads to the Deployment's Pods."""
+    selector, have = selector_of(service), template_labels(deployment)
+    return (
+        bool(selector)
+        and key_of(service)[0] == key_of(deployment)[0]
+        and all(have.get(key) == value for key, value in selector.items())
+    )
+
+
+def xds_port(service: Object) -> int | None:
+    """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
+    told = mappings(dig(service, "spec", "ports"))
+    ports = [p for p in told if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
+    if any(p["port"] == XDS_PORT for p in ports):
+        return XDS_PORT
+    return next((p["port"] for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
+
+
+def named_as_istiod(service: Object) -> bool:
+    """Called istiod by whoever made it. An east-west gateway, which may carry port 15012 too, is not."""
+    labels, selector = labels_of(service), selector_of(service)
+    return (
+        labels.get("app.kubernetes.io/name") == "istiod"
+        or labels.get("app") == "istiod"
+        or selector.get("app") == "istiod"
+        or selector.get("istio") in ("pilot", "istiod")
+    )
+
+
+def made_for_remote(service: Object) -> bool:
+    """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
+    if labels_of(service).get("app.kubernetes.io/name") == "istiod":
+        return True
+    ports = mappings(dig(service, "spec", "ports"))
+    return re.match(r"istiod(-|$)", key_of(service)[1]) is not None and any(
+        p.get("targetPort") == WEBHOOK_PORT for p in ports
+    )
+
+
+def external_name(service: Object) -> str | None:
+    """The host an ExternalName Service stands for, else None."""
+    if dig(service, "spec", "type") != "ExternalName":
+        return None
+    return str(dig(service, "spec", "externalName") or "").rstrip(".")
+
+
+def revision_of_name(service: Object) -> str:
+    name = key_of(service)[1].removesuffix("-remote")
+    return name.removeprefix("istiod-") if name.startswith("istiod-") else "default"
+
+
+# --- ConfigMap ------------------------------------------------------------
+
+
+def mesh_config(configmap: Object) -> Object | None:
+    """Mesh config (key `mesh`, YAML); None where there is none or it cannot be parsed."""
+    try:
+        mesh = yaml.safe_load(str(dig(configmap, "data", "mesh") or ""))
+    except yaml.YAMLError:
+        return None
+    return mesh if isinstance(mesh, dict) else None
+
+
+def injector_values(configmap: Object) -> Object | None:
+    """Settings of the injector (key `values`, JSON) that are of interest; the rest may hold what nobody should print.
+
+    Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
+    """
+    try:
+        values = json.loads(str(dig(configmap, "data", "values") or ""))
+    except ValueError:
+        return None
+    if not isinstance(values, dict):
+        return None
+    paths = {
+        "cluster": ("multiCluster", "clusterName"),
+        "mesh_id": ("meshID",),
+        "network": ("network",),
+        "tag": ("tag",),
+    }
+    return {name: str(dig(values, "global", *path) or "") for name, path in paths.items()}
+
+
+def discovery_address(mesh: Object | None) -> str:
+    return str(dig(mesh, "defaultConfig", "discoveryAddress") or "")
+
+
+# --- injection webhook ------------------------------------------------------------
+
+
+def injection_hooks(webhook: Object) -> list[Object]:
+    """The hooks of a MutatingWebhookConfiguration that inject sidecars."""
+    hooks = mappings(webhook.get("webhooks"))
+    return [hook for hook in hooks if str(hook.get("name") or "").endswith("sidecar-injector.istio.io")]
+
+
+def called_services(webhook: Object) -> set[Key]:
+    """Services the injector calls, by reference or by a URL with a name inside the cluster."""
+    found = set()
+    for hook in injection_hooks(webhook):
+        service, url = mapping(dig(hook, "clientConfig", "service")), dig(hook, "clientConfig", "url")
+        if service:
+            found.add((str(service.get("namespace")), str(service.get("name"))))
+        target = service_of_address(urlsplit(str(url)).hostname) if url else None
+        if target:
+            found.add(target)
+    return found
+
+
+def called_host(webhook: Object) -> str | None:
+    """The host outside the cluster the injector calls; Pods cannot reach the API server's localhost."""
+    for hook in injection_hooks(webhook):
+        host = urlsplit(str(dig(hook, "clientConfig", "url") or "")).hostname
+        if host and service_of_address(host) is None and host not in ("localhost", "127.0.0.1", "::1"):
+            return host
+    return None
+
+
+def injected_settings(webhook: Object) -> Mapping[str, str]:
+    """What the injector's path hands over: `/inject/cluster/c1/net/n1`, once `/inject/:ENV:cluster=c1:ENV:net=n1`.
+
+    Rules of parseInjectEnvs in Istio's pkg/kube/inject/webhook.go.
+    """
+    for hook in injection_hooks(webhook):
+        path = (
+            dig(hook, "clientConfig", "service", "path") or urlsplit(str(dig(hook, "clientConfig", "url") or "")).path
+        )
+        rest = unquote(str(path)).rstrip("/").split("/", 2)[2:]
+        if rest and rest[0].startswith(":ENV:"):
+            pairs = [part.partition("=")[::2] for part in rest[0].split(":ENV:") if "=" in part]
+            return {name: value for name, value in pairs if name}
+        if rest:
+            words = rest[0].split("/")
+            return {n: v.replace("--slash--", "/") for n, v in zip(words[::2], words[1::2], strict=False)}
+    return {}
+
+
+def webhook_namespace(webhook: Object) -> str:
+    """Namespace of the control plane behind an injector: its Service's, the Helm release's, the suffix of its name."""
+    services = sorted(called_services(webhook))
+    if services:
+        return services[0][0]
+    release = dig(webhook, "metadata", "annotations", "meta.helm.sh/release-namespace")
+    if release:
+        return str(release)
+    labels, name = labels_of(webhook), key_of(webhook)[1]
+    tag = labels.get("istio.io/tag")
+    revision = revision_label(webhook)
+    prefix = f"istio-revision-tag-{tag}" if tag else suffixed("istio-sidecar-injector", revision)
+    return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
+
+
+def namespace_selectors(webhook: Object) -> list[Object]:
+    """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
+    return [
+        mapping(hook.get("namespaceSelector"))
+        for hook in injection_hooks(webhook)
+        if "object" not in str(hook["name"]).split(".")
+    ]
+
+
+def matches(selector: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector, as the API defines it, fits the labels."""
+
+    def fits(rule: Object) -> bool:
+        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
+        if operator == "Exists":
+            return key in labels
+        if operator == "DoesNotExist":
+            return key not in labels
+        if operator == "In":
+            return labels.get(str(key)) in values
+        return labels.get(str(key)) not in values  # NotIn, true without the label as well
+
+    exact = texts(selector.get("matchLabels")).items()
+    return all(labels.get(key) == value for key, value in exact) and all(
+        fits(rule) for rule in mappings(selector.get("matchExpressions"))
+    )

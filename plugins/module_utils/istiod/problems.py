@@ -1,0 +1,197 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is wrong with the Istio control planes of a cluster, in words: what was seen and what to do (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..k8s.fields import labels_of, mappings, status_of
+from .control_planes import CERTAIN, Fact, Plane, Seen
+from .facts import certificate_hosts, network_label, ready_endpoints
+from .objects import (
+    XDS_PORT,
+    called_services,
+    dig,
+    discovery_address,
+    env,
+    flag,
+    injected_settings,
+    key_of,
+    matches,
+    named_as_istiod,
+    namespace_selectors,
+    selector_of,
+    service_of_address,
+    split_host_port,
+    suffixed,
+    where,
+)
+
+INJECTION_ENABLED = {"istio-injection": "enabled"}
+
+
+def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: Seen) -> list[str]:
+    """Sentences, each once. What could not be read is no problem of the cluster and not told here."""
+    found: list[str] = []
+    for plane, record in zip(planes, facts, strict=True):
+        found += _of_deployment(plane, seen)
+        found += _of_service(plane, seen)
+        found += _of_name(plane, seen)
+        found += _of_config(plane, record, seen)
+    found += _of_services(planes, seen)
+    # Statements on the whole cluster: an istiod that was not looked for is not missing.
+    if seen.everywhere and "mutatingwebhookconfigurations" not in seen.unread:
+        found += _of_injection(planes, facts, seen)
+    if seen.everywhere and not {"services", "deployments"} & seen.unread:
+        found += _left_over(planes, seen)
+    return list(dict.fromkeys(found))
+
+
+def injects(plane: Plane, labels: Mapping[str, str]) -> bool:
+    """Whether an injector of the plane takes Pods of a namespace with these labels."""
+    return any(matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook))
+
+
+def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
+    deployment = plane.deployment
+    if deployment is None:
+        return
+    title, status = f"Deployment {where(deployment)}", status_of(deployment)
+    conditions = {str(c.get("type")): c for c in mappings(status.get("conditions"))}
+    if dig(deployment, "metadata", "deletionTimestamp"):
+        yield f"{title} is being deleted"
+    elif dig(deployment, "spec", "replicas") == 0:
+        though = dig(conditions, "Available", "status") == "True"
+        yield f"{title} has 0 replicas: no istiod runs" + (
+            ", though its condition Available says True" if though else ""
+        )
+    elif not status.get("readyReplicas"):
+        failure = conditions.get("ReplicaFailure") or {}
+        why = f": {failure.get('message')}" if failure.get("status") == "True" else ""
+        yield f"{title} has no ready Pod{why}"
+    if not plane.own_services and "services" not in seen.unread:
+        yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; install its Service again"
+    entries = [e for e in mappings((plane.container or {}).get("env")) if e.get("name") == "CLUSTER_ID"]
+    if len({str(entry) for entry in entries}) > 1 and not flag(plane.container or {}, "clusterID")[0]:
+        value = env(plane.container or {}, "CLUSTER_ID")[1]
+        counts = value if value is not None else "one that comes from elsewhere (valueFrom)"
+        yield f"{title} sets CLUSTER_ID {len(entries)} times; the last one counts: {counts}"
+
+
+def _of_service(plane: Plane, seen: Seen) -> Iterator[str]:
+    service = plane.service
+    if service is None or "endpointslices" in seen.unread or dig(service, "spec", "type") == "ExternalName":
+        return
+    if ready_endpoints(service, seen.slices):
+        return
+    if plane.is_remote:
+        yield f"Service {where(service)} stands for an istiod elsewhere and has no ready endpoint: give it its address"
+    elif service in plane.services and dig(plane.deployment, "status", "readyReplicas"):
+        yield f"Service {where(service)} has no ready endpoint, though its Deployment is ready"
+
+
+def _of_name(plane: Plane, seen: Seen) -> Iterator[str]:
+    """A Service of the wrong name leads to istiod, and TLS fails all the same."""
+    service, hosts = plane.service, certificate_hosts(plane)
+    host = split_host_port(plane.address.value or "")[0]
+    if service in plane.services and host not in hosts and "configmaps" not in seen.unread:
+        yield (
+            f"Service {where(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
+            f"make a Service {suffixed('istiod', str(plane.revision.value))} beside it"
+        )
+
+
+def _of_services(planes: list[Plane], seen: Seen) -> Iterator[str]:
+    for service in seen.services:
+        serving = [plane for plane in planes if service in plane.services]
+        if len(serving) > 1:
+            names = ", ".join(where(plane.deployment or {}) for plane in serving)
+            yield f"Service {where(service)} leads to several istiods ({names}): use the Service of one of them"
+        dead = not serving and selector_of(service) and named_as_istiod(service)
+        if not dead or "deployments" in seen.unread:
+            continue
+        unreached = [p.deployment for p in planes if service in p.dead and p.deployment and not p.services]
+        if unreached:
+            yield (
+                f"Service {where(service)} selects none of the Pods of Deployment {where(unreached[0])}, nobody "
+                "answers there: make its selector fit their labels"
+            )
+        else:
+            yield (
+                f"Service {where(service)} selects no istiod Deployment, nobody answers there: install the istiod "
+                "again or remove the Service"
+            )
+
+
+def _of_config(plane: Plane, record: Mapping[str, Fact], seen: Seen) -> Iterator[str]:
+    told = discovery_address(plane.mesh)
+    target = service_of_address(told, plane.namespace)
+    if target and target not in seen.service_keys and "services" not in seen.unread:
+        use = f"; use {plane.address.value}" if plane.address.value else ""
+        yield f"ConfigMap {plane.mesh_name}: discoveryAddress {told} names a Service that does not exist{use}"
+    if plane.mesh_name and plane.mesh is None:
+        yield f"ConfigMap {plane.mesh_name}: key mesh is no YAML mapping, istiod cannot read it"
+    label, noted = network_label(plane, seen), dig(plane.values, "network")
+    if label and noted and label != noted:
+        yield f"Namespace {plane.namespace} is labelled network {label}, but ConfigMap {plane.values_name} says {noted}"
+    accepted, noted = record["cluster_id"], dig(plane.values, "cluster") or "Kubernetes"
+    overridden = any(injected_settings(webhook).get("cluster") for webhook in plane.webhooks)
+    known = plane.values is not None and accepted.certainty == CERTAIN and not overridden and not plane.is_remote
+    if known and accepted.value != noted:
+        yield (
+            f"ConfigMap {plane.values_name} gives injected Pods the cluster ID {noted}, but istiod accepts "
+            f"{accepted.value} ({accepted.source}): set both by global.multiCluster.clusterName"
+        )
+
+
+def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: Seen) -> Iterator[str]:
+    default = [plane for plane in planes if injects(plane, INJECTION_ENABLED)]
+    revisions = sorted({str(plane.revision.value) for plane in planes})
+    if planes and not default:
+        asking = [where(n) for n in seen.namespaces if labels_of(n).get("istio-injection") == "enabled"]
+        carried = f"; Namespaces that carry it: {', '.join(asking)}" if asking else ""
+        injecting = sorted({str(plane.revision.value) for plane in planes if plane.webhooks})
+        instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor does istio.io/rev"
+        yield f"no default injector: label istio-injection=enabled does nothing here, {instead}{carried}"
+    if len(default) > 1:
+        names = ", ".join(map(_title, default))
+        yield f"several injectors answer to label istio-injection=enabled ({names}): it is chance which one injects"
+    tagged = [tag for record in facts for tag in record["tags"].value]
+    for tag in sorted({tag for tag in tagged if tagged.count(tag) > 1}):
+        names = ", ".join(_title(p) for p, record in zip(planes, facts, strict=True) if tag in record["tags"].value)
+        yield f"tag {tag} leads to several istiods ({names}): its webhooks and Services have to name one revision"
+    served = {*revisions, *tagged}
+    for webhook in seen.webhooks:
+        tag, revision = labels_of(webhook).get("istio.io/tag"), labels_of(webhook).get("istio.io/rev")
+        if tag and revision not in revisions:
+            yield f"tag {tag} points to revision {revision}, which no istiod serves"
+    for namespace in seen.namespaces:
+        labels = labels_of(namespace)
+        wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
+        if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
+            yield f"Namespace {where(namespace)} asks for revision {wanted}, which no istiod serves"
+
+
+def _title(plane: Plane) -> str:
+    return "/".join(filter(None, (plane.namespace, plane.name)))
+
+
+def _left_over(planes: list[Plane], seen: Seen) -> Iterator[str]:
+    """What an istiod that is gone left behind; asked only where Services and Deployments were read."""
+    serving = {key_of(service) for plane in planes for service in plane.own_services}
+    answering = serving | {key_of(s) for s in seen.services if not selector_of(s)}  # aliases as well
+    for webhook in seen.webhooks:
+        called = called_services(webhook)
+        if called and not called & answering:
+            yield (
+                f"webhook {where(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: new "
+                "Pods of the namespaces it selects are refused; remove the webhook or install the istiod"
+            )
+    known = {plane.id for plane in planes}
+    shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}
+    for key, revision, _mesh in seen.mesh_configs:
+        if (key[0], revision) not in known and key not in shared:
+            yield f"ConfigMap {'/'.join(key)} is left over: no istiod of revision {revision} is in namespace {key[0]}"

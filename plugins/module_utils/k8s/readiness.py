@@ -1,0 +1,493 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Is an object done? One row per kind; every row looks at generations, none at time or other objects (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .fields import Json, mapping, mappings, meta, number, spec_of, status_of
+from .kinds import group_of
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one object. ``reason`` is for a person; a ready one may carry a remark ("0 replicas")."""
+
+    state: Literal["ready", "waiting", "failed"]
+    reason: str = ""
+    # Of a verdict on several objects: (object, what blocks it) for each that is not ready.
+    awaited: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
+
+
+def ready(reason: str = "") -> Verdict:
+    return Verdict("ready", reason)
+
+
+def waiting(reason: str) -> Verdict:
+    return Verdict("waiting", reason)
+
+
+def failed(reason: str) -> Verdict:
+    return Verdict("failed", reason)
+
+
+def together(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """One verdict on several objects by title: failed only when nothing still open may pass by itself."""
+    still = {title: verdict for title, verdict in verdicts.items() if not verdict.ready}
+    if not still:
+        return ready()
+    state: Literal["waiting", "failed"] = "failed" if {one.state for one in still.values()} == {"failed"} else "waiting"
+    awaited = tuple((title, verdict.reason) for title, verdict in still.items())
+    return Verdict(state, "; ".join(f"{title}: {reason}" for title, reason in awaited), awaited)
+
+
+def judge(obj: Json) -> Verdict:
+    """The verdict on a live object as the API server returns it."""
+    if meta(obj).get("deletionTimestamp"):
+        return waiting(describe_deletion(obj))
+    rule = _rule(obj)
+    return rule(obj) if rule else _generic(obj)
+
+
+def settle_seconds(obj: Json) -> float:
+    """How long a ready verdict must hold before it counts.
+
+    Two writers race on the status of Gateway API objects: with unchanged generation it was seen True, False, True
+    within 50 ms, and True for 0.4 s on a Gateway whose parameters did not exist.
+    """
+    group = group_of(str(obj.get("apiVersion", "")))
+    return (
+        1.0
+        if group == "gateway.networking.k8s.io" and obj.get("kind") in ("Gateway", "HTTPRoute", "GRPCRoute")
+        else 0.0
+    )
+
+
+def describe_deletion(obj: Json) -> str:
+    """Why an object being deleted is still there."""
+    finalizers = meta(obj).get("finalizers") or []
+    parts = ["it is being deleted"]
+    if "foregroundDeletion" in finalizers:
+        parts.append("what it owns goes first")
+    held = [finalizer for finalizer in finalizers if finalizer != "foregroundDeletion"]
+    if held:
+        parts.append(f"held by finalizers {', '.join(held)}: their controller has to run to let it go")
+    left = [
+        str(condition.get("message"))
+        for condition in _conditions(obj)
+        if condition.get("status") == "True"
+        and condition.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
+    ]
+    return "; ".join(parts + left)
+
+
+def pod_trouble(pod: Json) -> str:
+    """What keeps a Pod from being ready, container by container; "" when nothing does."""
+    status = status_of(pod)
+    found: list[str] = []
+    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
+        for container in mappings(status.get(field)):
+            if (
+                container.get("ready")
+                or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
+            ):
+                continue
+            if found and mapping(mapping(container.get("state")).get("waiting")).get("reason") == "PodInitializing":
+                continue  # waits for the init containers, which are told
+            found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
+    if found:
+        return "; ".join(found)
+    for condition in _conditions(pod):
+        if condition.get("status") != "True" and condition.get("type") in ("PodScheduled", "Initialized", "Ready"):
+            text = condition.get("message") or condition.get("reason")
+            if text:
+                return f"{condition['type']}: {text}"
+    return "" if _is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
+
+
+def _container_state(container: Json) -> str:
+    state = mapping(container.get("state"))
+    last = mapping(mapping(container.get("lastState")).get("terminated"))
+    parts = []
+    if "waiting" in state:
+        told = mapping(state["waiting"])
+        parts.append(" ".join(filter(None, [told.get("reason"), told.get("message")])) or "waiting")
+    elif "terminated" in state:
+        ended = mapping(state["terminated"])
+        parts.append(
+            f"ended with code {ended.get('exitCode')} {ended.get('reason', '')} {ended.get('message', '')}".strip()
+        )
+    else:
+        parts.append("running, not ready")
+    if last:
+        parts.append(f"last exit code {last.get('exitCode')}")
+    if container.get("restartCount"):
+        parts.append(f"{container['restartCount']} restarts")
+    return ", ".join(parts)
+
+
+# -- core ---------------------------------------------------------------------------------------------------------
+
+
+def _namespace(obj: Json) -> Verdict:
+    phase = status_of(obj).get("phase", "Active")
+    return ready() if phase == "Active" else waiting(f"phase {phase}")
+
+
+def _crd(obj: Json) -> Verdict:
+    for condition in _conditions(obj):
+        if condition.get("type") == "NamesAccepted" and condition.get("status") == "False":
+            return failed(f"names not accepted: {condition.get('message')}")
+    return ready() if _is_true(obj, "Established") else waiting("not established yet")
+
+
+def _service(obj: Json) -> Verdict:
+    if spec_of(obj).get("type") != "LoadBalancer":
+        return ready()
+    address = load_balancer_address(obj)
+    if address:
+        return ready(f"address {address}")
+    return waiting("no LoadBalancer address yet; without a load balancer provider there will be none")
+
+
+def load_balancer_address(service: Json) -> str:
+    """The first address of a LoadBalancer Service, hostname before IP; "" when it has none."""
+    for ingress in mappings(mapping(status_of(service).get("loadBalancer")).get("ingress")):
+        address = ingress.get("hostname") or ingress.get("ip")
+        if address:
+            return str(address)
+    return ""
+
+
+def _pod(obj: Json) -> Verdict:
+    phase = status_of(obj).get("phase")
+    if phase == "Succeeded":
+        return ready("succeeded")
+    trouble = pod_trouble(obj)
+    if phase == "Failed":
+        return failed(trouble or "phase Failed")
+    return ready() if _is_true(obj, "Ready") else waiting(trouble or f"phase {phase}")
+
+
+# -- workloads ----------------------------------------------------------------------------------------------------
+
+
+def _deployment(obj: Json) -> Verdict:
+    stale = _stale_status(obj)
+    if stale:
+        return stale
+    for condition in _conditions(obj):
+        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return failed(f"ProgressDeadlineExceeded: {condition.get('message')}")
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return failed(f"Pods cannot be made: {condition.get('message')}")
+    wanted = replicas_wanted(obj)
+    status = status_of(obj)
+    return _replicas(
+        wanted,
+        updated=number(status.get("updatedReplicas")),
+        total=number(status.get("replicas")),
+        available=number(status.get("availableReplicas")),
+    )
+
+
+def _stateful_set(obj: Json) -> Verdict:
+    stale = _stale_status(obj)
+    if stale:
+        return stale
+    status = status_of(obj)
+    updated = number(status.get("updatedReplicas"))
+    if status.get("updateRevision") and status.get("updateRevision") == status.get("currentRevision"):
+        updated = number(status.get("replicas"))
+    return _replicas(
+        replicas_wanted(obj),
+        updated=updated,
+        total=number(status.get("replicas")),
+        available=number(status.get("availableReplicas")) or number(status.get("readyReplicas")),
+    )
+
+
+def _daemon_set(obj: Json) -> Verdict:
+    stale = _stale_status(obj)
+    if stale:
+        return stale
+    status = status_of(obj)
+    wanted = number(status.get("desiredNumberScheduled"))
+    return _replicas(
+        wanted,
+        updated=number(status.get("updatedNumberScheduled")),
+        total=number(status.get("currentNumberScheduled")),
+        available=number(status.get("numberAvailable")),
+    )
+
+
+def _replicas(wanted: int, *, updated: int, total: int, available: int) -> Verdict:
+    if updated < wanted:
+        return waiting(f"{updated} of {wanted} replicas updated")
+    if total > wanted:
+        return waiting(f"{total - wanted} old replicas still there")
+    if available < wanted:
+        return waiting(f"{available} of {wanted} replicas available")
+    return ready(f"{wanted} of {wanted} replicas" if wanted else "0 replicas wanted")
+
+
+def _job(obj: Json) -> Verdict:
+    for condition in _conditions(obj):
+        if condition.get("status") == "True" and condition.get("type") == "Failed":
+            return failed(f"{condition.get('reason')}: {condition.get('message')}")
+    return ready("complete") if _is_true(obj, "Complete") else waiting("not complete")
+
+
+# -- Gateway API --------------------------------------------------------------------------------------------------
+
+
+def _gateway_class(obj: Json) -> Verdict:
+    return _named(obj, _conditions(obj), ["Accepted"], untouched="no controller serves this class") or ready()
+
+
+def _gateway(obj: Json) -> Verdict:
+    status = status_of(obj)
+    untouched = f"no controller has looked at it (is class {spec_of(obj).get('gatewayClassName')} served?)"
+    verdict = _named(obj, _conditions(obj), ["Accepted", "Programmed"], untouched=untouched)
+    if verdict:
+        return verdict
+    accepted = _condition(_conditions(obj), "Accepted") or {}
+    if accepted.get("reason") not in ("Accepted", None):
+        return _listeners(obj) or failed(_quote(accepted))
+    broken = _listeners(obj)
+    if broken:
+        return broken
+    addresses = [str(address.get("value")) for address in mappings(status.get("addresses")) if address.get("value")]
+    return ready(f"address {', '.join(addresses)}") if addresses else waiting("programmed, but it has no address yet")
+
+
+def _listeners(obj: Json) -> Verdict | None:
+    entries = {str(entry.get("name")): entry for entry in mappings(status_of(obj).get("listeners"))}
+    for listener in mappings(spec_of(obj).get("listeners")):
+        name = str(listener.get("name"))
+        if name not in entries:
+            return waiting(f"listener {name}: no status yet")
+        conditions = mappings(entries[name].get("conditions"))
+        conflicted = _condition(conditions, "Conflicted") or {}
+        if conflicted.get("status") == "True":
+            return failed(f"listener {name}: {_quote(conflicted)}")
+        verdict = _named(obj, conditions, ["Accepted", "Programmed", "ResolvedRefs"], untouched="no status yet")
+        if verdict:
+            return Verdict(verdict.state, f"listener {name}: {verdict.reason}")
+    return None
+
+
+def _route(obj: Json) -> Verdict:
+    refs = mappings(spec_of(obj).get("parentRefs"))
+    if not refs:
+        return failed("it has no parentRefs, so no Gateway takes it")
+    for ref in refs:
+        verdict = _parent(obj, ref)
+        if not verdict.ready:
+            return verdict
+    return ready(f"accepted by {', '.join(sorted({_parent_title(obj, ref) for ref in refs}))}")
+
+
+def _parent(obj: Json, ref: Json) -> Verdict:
+    """Verdict of the controllers on one parentRef. Another controller's refusal does not count while one accepts."""
+    title = _parent_title(obj, ref)
+    entries = [
+        entry
+        for entry in mappings(status_of(obj).get("parents"))
+        if _parent_key(obj, mapping(entry.get("parentRef"))) == _parent_key(obj, ref)
+    ]
+    if not entries:
+        return waiting(f"no controller has taken it for {title}: the Gateway does not exist or its class is not served")
+    verdicts = [
+        _named(obj, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
+        or ready()
+        for entry in entries
+    ]
+    best = min(verdicts, key=lambda verdict: ("ready", "waiting", "failed").index(verdict.state))
+    return best if best.ready else Verdict(best.state, f"{title}: {best.reason}")
+
+
+def _parent_key(obj: Json, ref: Json) -> tuple[Any, ...]:
+    return (
+        ref.get("group", "gateway.networking.k8s.io"),
+        ref.get("kind", "Gateway"),
+        ref.get("namespace") or meta(obj).get("namespace"),
+        ref.get("name"),
+        ref.get("sectionName"),
+        ref.get("port"),
+    )
+
+
+def _parent_title(obj: Json, ref: Json) -> str:
+    _group, kind, namespace, name, section, _port = _parent_key(obj, ref)
+    return f"{kind} {namespace}/{name}" + (f" listener {section}" if section else "")
+
+
+# -- Gloo ---------------------------------------------------------------------------------------------------------
+
+
+def _gloo(obj: Json) -> Verdict:
+    """Gloo Mesh objects: .status.common.State (capital S); RootTrustPolicy has the same fields flat."""
+    status = status_of(obj)
+    common = mapping(status.get("common"))
+    state = mapping(common.get("State") or common.get("state"))
+    if not state:
+        flat = status.get("State") or status.get("state")
+        state = (
+            flat
+            if isinstance(flat, dict)
+            else {"approval": flat, "observedGeneration": status.get("observedGeneration")}
+        )
+    approval = state.get("approval")
+    if not approval:
+        return waiting(
+            "no status yet: the management server has not looked at it (does it run, is the namespace in a workspace?)"
+        )
+    observed = state.get("observedGeneration") or status.get("observedGeneration")
+    stale = _stale(obj, observed)
+    if stale:
+        return waiting(f"{stale}; state was {approval}")
+    message = state.get("message") or ""
+    text = f"{approval}: {message}" if message else str(approval)
+    if approval in ("ACCEPTED", "WARNING"):
+        return ready(text if approval == "WARNING" else "")
+    return waiting(text) if approval == "PENDING" else failed(text)
+
+
+def _service_mesh_controller(obj: Json) -> Verdict:
+    status = status_of(obj)
+    phase = status.get("phase")
+    if not phase:
+        return waiting("no status yet: the Gloo Operator has not looked at it (does it run?)")
+    stale = _stale(obj, status.get("observedGeneration"))
+    if stale:
+        return waiting(f"{stale}; phase was {phase}")
+    outdated = [condition for condition in _conditions(obj) if _stale(obj, condition.get("observedGeneration"))]
+    if outdated:
+        return waiting(f"condition {outdated[0].get('type')}: {_stale(obj, outdated[0].get('observedGeneration'))}")
+    wrong = [_quote(condition) for condition in _conditions(obj) if condition.get("status") == "False"]
+    text = "; ".join([f"phase {phase}", *wrong])
+    if phase == "SUCCEEDED":
+        return ready(text if wrong else "")
+    return failed(text) if phase in ("FAILED", "ABORTED") else waiting(text)
+
+
+# -- shared -------------------------------------------------------------------------------------------------------
+
+
+def _generic(obj: Json) -> Verdict:
+    """A kind nobody wrote a row for: it exists; where it has a generation or a condition Ready, those count."""
+    stale = _stale(obj, status_of(obj).get("observedGeneration"))
+    if stale:
+        return waiting(stale)
+    condition = _condition(_conditions(obj), "Ready")
+    if condition and condition.get("status") != "True":
+        return waiting(_quote(condition))
+    return ready()
+
+
+def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untouched: str) -> Verdict | None:
+    """None when every named condition is True for the object's generation, else the first that is not."""
+    have = list(conditions)
+    for name in names:
+        condition = _condition(have, name)
+        if condition is None:
+            return waiting(untouched if not have else f"condition {name} is not there yet")
+        status = condition.get("status")
+        if status == "Unknown" and condition.get("reason") in ("Pending", "NotReconciled"):
+            # The API server's default status, which carries no generation.
+            return waiting(untouched)
+        stale = _stale(obj, condition.get("observedGeneration"))
+        if stale:
+            return waiting(f"{name}: {stale}")
+        if status != "True":
+            soon = status == "Unknown" or condition.get("reason") in ("Pending", "AddressNotAssigned", "Waiting")
+            return Verdict("waiting" if soon else "failed", _quote(condition))
+    return None
+
+
+def _stale(obj: Json, observed: Any) -> str:
+    """Why a status is not about the newest version of its object; "" when it is or does not tell."""
+    generation = meta(obj).get("generation")
+    numbers = [str(told) for told in (observed, generation)]  # Gloo writes them as text
+    if not all(told.isdecimal() for told in numbers) or int(numbers[0]) >= int(numbers[1]):
+        return ""
+    return f"its controller has seen generation {observed}, the object is at {generation}"
+
+
+def _stale_status(obj: Json) -> Verdict | None:
+    observed = status_of(obj).get("observedGeneration")
+    if observed is None:
+        return waiting("its controller has not looked at it yet")
+    stale = _stale(obj, observed)
+    return waiting(stale) if stale else None
+
+
+def replicas_wanted(obj: Json) -> int:
+    """How many replicas a workload is to have; the API server sets 1 where nobody says."""
+    replicas = spec_of(obj).get("replicas")
+    return replicas if isinstance(replicas, int) else 1
+
+
+def _conditions(obj: Json) -> list[Json]:
+    return mappings(status_of(obj).get("conditions"))
+
+
+def _condition(conditions: Iterable[Json], name: str) -> Json | None:
+    return next((condition for condition in conditions if condition.get("type") == name), None)
+
+
+def _is_true(obj: Json, name: str) -> bool:
+    return (_condition(_conditions(obj), name) or {}).get("status") == "True"
+
+
+def _quote(condition: Json) -> str:
+    text = f"{condition.get('type')}={condition.get('status')}/{condition.get('reason', '')}"
+    message = str(condition.get("message") or "").strip()
+    return f"{text}: {message}" if message else text
+
+
+Rule = Callable[[Json], Verdict]
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("", "Namespace"): _namespace,
+    ("", "Pod"): _pod,
+    ("", "Service"): _service,
+    ("apps", "Deployment"): _deployment,
+    ("apps", "DaemonSet"): _daemon_set,
+    ("apps", "StatefulSet"): _stateful_set,
+    ("batch", "Job"): _job,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _crd,
+    ("gateway.networking.k8s.io", "GatewayClass"): _gateway_class,
+    ("gateway.networking.k8s.io", "Gateway"): _gateway,
+    ("gateway.networking.k8s.io", "HTTPRoute"): _route,
+    ("gateway.networking.k8s.io", "GRPCRoute"): _route,
+    ("operator.gloo.solo.io", "ServiceMeshController"): _service_mesh_controller,
+}
+
+# Every Gloo Mesh API has the same status; the groups are <concern>.gloo.solo.io.
+_GLOO_GROUPS = (
+    "admin.gloo.solo.io",
+    "apimanagement.gloo.solo.io",
+    "extensions.policy.gloo.solo.io",
+    "infrastructure.gloo.solo.io",
+    "networking.gloo.solo.io",
+    "observability.policy.gloo.solo.io",
+    "resilience.policy.gloo.solo.io",
+    "security.policy.gloo.solo.io",
+    "trafficcontrol.policy.gloo.solo.io",
+)
+
+
+def _rule(obj: Json) -> Rule | None:
+    group = group_of(str(obj.get("apiVersion", "")))
+    return _gloo if group in _GLOO_GROUPS else RULES.get((group, str(obj.get("kind"))))

@@ -1,0 +1,121 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module relay_secrets: the root certificate and the token an agent needs, and nothing else.
+
+The values go from one API server to the other inside this process: no Ansible variable, file or result holds them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from ..apply.objects import converge
+from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.errors import Invalid, Timeout
+from ..k8s.progress import lines
+from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.watch import Collection, View, Watcher
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **CLUSTER_SPEC,
+    "management_kubeconfig": {"type": "path", "required": True},
+    "management_context": {"type": "str", "required": True},
+    "management_cluster": {"type": "str"},
+    "namespace": {"type": "str", "default": "gloo-mesh"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "on_conflict": {"type": "str", "choices": ["fail", "force"], "default": "fail"},
+    "wait_timeout": {"type": "int", "default": 180},
+}
+
+# Secret -> the only key of it that may travel. tls.key of the root never does.
+TRAVELS: dict[str, str] = {"relay-root-tls-secret": "ca.crt", "relay-identity-token-secret": "token"}
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: as of the module objects. Raises Timeout when the management server has not made the secrets."""
+    namespace = params.get("namespace") or "gloo-mesh"
+    timeout = float(params.get("wait_timeout") or 0)
+    absent = params.get("state") == "absent"
+    with connect(params, progress) as cluster:
+        asked = 0
+        values: dict[str, str] = dict.fromkeys(TRAVELS, "")
+        if not absent:
+            management = Cluster(
+                params["management_kubeconfig"],
+                params["management_context"],
+                params.get("management_cluster"),
+                tell=progress,
+            )
+            with management:
+                values, missing = _read(management, namespace, 0.0 if check else timeout, progress)
+                asked = management.requests
+            if missing and not check:
+                entries = [f"Secret {namespace}/{name}: no key {TRAVELS[name]}" for name in missing]
+                raise Timeout(
+                    "\n".join(lines(management.name, entries, timeout))
+                    + ". The management server makes them; is Deployment gloo-mesh-mgmt-server running there?",
+                    cluster=management.name,
+                    kind="Secret",
+                    namespace=namespace,
+                    name=missing[0],
+                )
+        result = converge(
+            cluster,
+            [_secret(name, namespace, values[name]) for name in TRAVELS],
+            check=check,
+            progress=progress,
+            absent=absent,
+            force=params.get("on_conflict") == "force",
+            timeout=timeout,
+        )
+        result["requests"] += asked
+        return result
+
+
+def _read(
+    management: Cluster, namespace: str, timeout: float, progress: Callable[[str], None]
+) -> tuple[dict[str, str], list[str]]:
+    """(value by Secret name, names that have none yet), waiting for all of them."""
+    places = {name: Collection("v1", "Secret", namespace, name=name) for name in TRAVELS}
+    values: dict[str, str] = {}
+
+    def look(view: View) -> Verdict:
+        for name, place in places.items():
+            values[name] = (((view.get(place, name) or {}).get("data")) or {}).get(TRAVELS[name], "")
+        return together(
+            {
+                f"Secret {namespace}/{name}": waiting(f"no key {key}: the management server makes it")
+                for name, key in TRAVELS.items()
+                if not values[name]
+            }
+        )
+
+    with Watcher(management, list(places.values())) as watcher:
+        watcher.until(look, timeout, progress)
+    _check_certificate(management.name, namespace, values["relay-root-tls-secret"])
+    return values, [name for name in TRAVELS if not values[name]]
+
+
+def _check_certificate(cluster: str, namespace: str, value: str) -> None:
+    """Never let a private key travel, even when somebody put one under the certificate's name."""
+    text = base64.b64decode(value) if value else b""
+    if b"PRIVATE KEY" in text:
+        raise Invalid(
+            f"{cluster}: Secret {namespace}/relay-root-tls-secret: its key ca.crt holds a private key; "
+            "it must not leave the management cluster. Put the root certificate alone there",
+            cluster=cluster,
+        )
+
+
+def _secret(name: str, namespace: str, value: str) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "Opaque",
+        "data": {TRAVELS[name]: value},
+    }

@@ -1,0 +1,425 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a VirtualDestination became in one workload cluster, and whether a gateway there can use it (pure).
+
+Gloo Mesh writes a ServiceEntry and a WorkloadEntry per remote gateway; their names are its own, so labels and hosts
+find them. kgateway takes from them what Istio would not, and the other way round, without a word: it ignores the port
+of a Hostname backendRef, and it picks WorkloadEntries by metadata labels. Hence the comparisons here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..k8s.fields import Json, labels_of, meta, spec_of
+from ..k8s.readiness import Verdict, failed, ready, waiting
+
+PARENT = "gloo.solo.io/parent_"
+TLS_MODE = "security.istio.io/tlsMode"
+HOSTNAME_GROUP = "networking.istio.io"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which destination: host and port as clients use them, name and namespace of the VirtualDestination."""
+
+    host: str | None = None
+    port: int | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+    @property
+    def title(self) -> str:
+        parts = [f"host {self.host}"] if self.host else []
+        if self.name:
+            parts.append(f"VirtualDestination {self.namespace + '/' if self.namespace else ''}{self.name}")
+        return " of ".join(parts)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The lists of one cluster. http_routes is empty where Gateway API is not installed."""
+
+    service_entries: Sequence[Json]
+    workload_entries: Sequence[Json]
+    pods: Sequence[Json]
+    http_routes: Sequence[Json] = ()
+    destination_rules: Sequence[Json] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong, in words with what to do. A passing one may vanish while translation goes on."""
+
+    text: str
+    passing: bool = False
+
+
+# -- small readers ---------------------------------------------------------------------------------------------------
+
+
+def _where(obj: Json) -> str:
+    return f"{meta(obj).get('namespace')}/{meta(obj).get('name')}"
+
+
+def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
+
+
+def _selector(entry: Json) -> dict[str, str]:
+    return (spec_of(entry).get("workloadSelector") or {}).get("labels") or {}
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_translated_from(obj: Json, target: Target) -> bool:
+    """Whether Gloo's labels say that the object came from the target's VirtualDestination."""
+    labels = labels_of(obj)
+    return (
+        target.name is not None
+        and labels.get(f"{PARENT}name") == target.name
+        and labels.get(f"{PARENT}kind", "VirtualDestination") == "VirtualDestination"
+        and (target.namespace is None or labels.get(f"{PARENT}namespace", target.namespace) == target.namespace)
+    )
+
+
+def _is_translated(obj: Json) -> bool:
+    return f"{PARENT}name" in labels_of(obj) or labels_of(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
+
+
+# -- the VirtualDestination -------------------------------------------------------------------------------------------
+
+
+def idle_reason(destination: Json) -> str:
+    """Why a VirtualDestination leads nowhere although it may be ACCEPTED; "" when it leads somewhere."""
+    told = destination.get("status") or {}
+    if "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
+        return "belongs to no workspace: no Workspace selects its namespace"
+    if not told.get("numSelectedBackingServices"):
+        selectors = "; ".join(str(part) for part in spec_of(destination).get("services") or ()) or "none"
+        return f"selects no Service in any cluster (its service selectors: {selectors}): compare labels"
+    return ""
+
+
+# -- the ServiceEntry ------------------------------------------------------------------------------------------------
+
+
+def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Problem]]:
+    """The ServiceEntry a gateway uses for the target, and what is wrong with that choice."""
+    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), _where(e)))
+    ours = [e for e in entries if is_translated_from(e, target)]
+    if target.host:
+        having = [e for e in entries if target.host in (spec_of(e).get("hosts") or ())]
+    else:
+        having = ours
+    if not having:
+        return None, [_nothing(objects, target, ours)]
+    chosen, problems = having[0], []
+    if len(having) > 1 and len({_port_numbers(e) for e in having}) < len(having):
+        others = ", ".join(_where(e) for e in having[1:])
+        problems.append(
+            Problem(f"several ServiceEntries list {target.host}: the oldest, {_where(chosen)}, is used; also {others}")
+        )
+    if target.name and target.host and chosen not in ours:
+        problems.append(
+            Problem(
+                f"ServiceEntry {_where(chosen)} lists {target.host} but does not come from "
+                f"{target.title.split(' of ')[-1]}: "
+                "delete it or choose another host",
+                passing=bool(ours),
+            )
+        )
+    return chosen, problems
+
+
+def _port_numbers(entry: Json) -> tuple[int, ...]:
+    return tuple(sorted(int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()))
+
+
+def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
+    """No ServiceEntry: everything that is known about it."""
+    if ours:
+        hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
+        return Problem(f"ServiceEntry {_where(ours[0])} comes from it but has hosts {', '.join(hosts)}", passing=True)
+    known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
+    close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
+    if close:
+        return Problem(f"no ServiceEntry lists it; one lists {close[0]}: compare the spelling", passing=True)
+    others = [e for e in objects.service_entries if _is_translated(e)]
+    if others:
+        text = f"no ServiceEntry lists it, though Gloo Mesh has translated {len(others)} other(s) into this cluster"
+        hint = "is the VirtualDestination ACCEPTED, its namespace in a workspace, does it select a Service?"
+    else:
+        text = "no ServiceEntry lists it, and Gloo Mesh has translated nothing into this cluster"
+        hint = "is the agent connected, is the VirtualDestination ACCEPTED and its namespace in a workspace?"
+    return Problem(f"{text}: {hint}", passing=True)
+
+
+def entry_problems(entry: Json, target: Target) -> list[Problem]:
+    """What keeps a gateway from using the ServiceEntry for the target."""
+    spec, where = spec_of(entry), f"ServiceEntry {_where(entry)}"
+    found = []
+    numbers = _port_numbers(entry)
+    if target.port and target.port not in numbers:
+        ports = ", ".join(str(n) for n in numbers) or "none"
+        found.append(Problem(f"{where} has no port {target.port}, it has: {ports}"))
+    resolution = str(spec.get("resolution") or "NONE")
+    if resolution == "NONE":
+        found.append(Problem(f"{where} has resolution NONE: gateways skip it"))
+    elif resolution.startswith("DNS") and not spec.get("endpoints"):
+        found.append(
+            Problem(
+                f"{where} has resolution {resolution} and no endpoints of its own: a gateway asks DNS for the "
+                "host, which "
+                "nobody serves. East-west gateways need an IP address, not a host name"
+            )
+        )
+    if spec.get("location") != "MESH_INTERNAL":
+        found.append(Problem(f"{where} has location {spec.get('location')}: gateways speak to it without mTLS"))
+    return found
+
+
+# -- endpoints -------------------------------------------------------------------------------------------------------
+
+
+def _workload(pod: Json) -> str:
+    """Name of the Deployment behind a Pod, as far as its ReplicaSet's name tells."""
+    for owner in meta(pod).get("ownerReferences") or ():
+        if owner.get("kind") == "ReplicaSet":
+            suffix = labels_of(pod).get("pod-template-hash")
+            return str(owner.get("name")).removesuffix(f"-{suffix}") if suffix else str(owner.get("name"))
+        return str(owner.get("name"))
+    return str(meta(pod).get("name"))
+
+
+def _pod_ready(pod: Json) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
+    """Pods of the ServiceEntry's namespace that it selects."""
+    selector, namespace = _selector(entry), meta(entry).get("namespace")
+    rows = [
+        {
+            "pod": str(meta(p).get("name")),
+            "ip": str((p.get("status") or {}).get("podIP") or ""),
+            "ready": _pod_ready(p) and not meta(p).get("deletionTimestamp"),
+            "workload": _workload(p),
+            "version": labels_of(p).get("version", ""),
+        }
+        for p in pods
+        if meta(p).get("namespace") == namespace and _selects(selector, labels_of(p))
+    ]
+    return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
+
+
+def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tuple[list[Json], list[Problem]]:
+    """WorkloadEntries the ServiceEntry selects by their metadata labels, inline endpoints, and what is wrong "
+    "with them."""
+    rows: list[Json] = []
+    problems: list[Problem] = []
+    selector, namespace = _selector(entry), meta(entry).get("namespace")
+    ports = [p for p in spec_of(entry).get("ports") or () if not target.port or p.get("number") == target.port]
+    here = [w for w in entries if meta(w).get("namespace") == namespace]
+    for workload in sorted(here, key=_where):
+        spec, where = spec_of(workload), f"WorkloadEntry {_where(workload)}"
+        if not _selects(selector, labels_of(workload)):
+            if is_translated_from(workload, target) or _selects(selector, spec.get("labels") or {}):
+                wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
+                problems.append(
+                    Problem(
+                        f"{where} lacks the labels {wanted} in its metadata: a gateway leaves it out, all answers "
+                        "are local"
+                    )
+                )
+            continue
+        rows.append(
+            _remote(str(meta(workload).get("name")), spec, {**(spec.get("labels") or {}), **labels_of(workload)}, ports)
+        )
+        problems += _remote_problems(where, spec, rows[-1], ports)
+    for place, endpoint in enumerate(spec_of(entry).get("endpoints") or ()):
+        name = f"{meta(entry).get('name')}[{place}]"
+        rows.append(_remote(name, endpoint, endpoint.get("labels") or {}, ports))
+        if spec_of(entry).get("resolution") == "STATIC":
+            problems += _remote_problems(f"endpoint {place} of ServiceEntry {_where(entry)}", endpoint, rows[-1], ports)
+    return rows, problems
+
+
+def _remote(name: str, spec: Json, labels: Mapping[str, str], ports: Sequence[Json]) -> Json:
+    mapped = spec.get("ports") or {}
+    first = ports[0] if ports else {}
+    return {
+        "name": name,
+        "address": str(spec.get("address") or ""),
+        "port": mapped.get(first.get("name"), first.get("number")),
+        "tls": labels.get(TLS_MODE, ""),
+        "network": str(spec.get("network") or ""),
+        "locality": str(spec.get("locality") or ""),
+    }
+
+
+def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -> list[Problem]:
+    found = []
+    address = row["address"]
+    if not address and not row["network"]:
+        found.append(Problem(f"{where} has no address: the east-west gateway there has none yet", passing=True))
+    elif address and not _is_ip(address):
+        found.append(
+            Problem(
+                f"{where} has the address {address}, which is no IP: a gateway leaves it out without a word. Give the "
+                "east-west gateway's Service an IP address, or hostInfoOverrides in WorkspaceSettings"
+            )
+        )
+    if not row["tls"]:
+        found.append(
+            Problem(f"{where} lacks the label {TLS_MODE}: a gateway speaks plain text to it and the connection is cut")
+        )
+    unmapped = [str(p.get("name")) for p in ports if p.get("name") not in (spec.get("ports") or {})]
+    if unmapped and address:
+        found.append(
+            Problem(f"{where} maps no port for {', '.join(unmapped)}: the east-west gateway listens on another")
+        )
+    return found
+
+
+# -- routes ----------------------------------------------------------------------------------------------------------
+
+
+def route_problems(
+    routes: Iterable[Json], target: Target, numbers: Sequence[int] | None
+) -> tuple[list[str], list[Problem]]:
+    """(HTTPRoutes that lead to the host, what is wrong with how they name it). numbers: the ServiceEntry's ports."""
+    users: list[str] = []
+    problems: list[Problem] = []
+    for route in sorted(routes, key=_where):
+        where = f"HTTPRoute {_where(route)}"
+        for number, rule in enumerate(spec_of(route).get("rules") or ()):
+            for ref in rule.get("backendRefs") or ():
+                group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref.get("name")
+                at = f"{where} rule {number}: backendRef {name}"
+                if kind == "VirtualDestination" and name == target.name:
+                    problems.append(
+                        Problem(
+                            f"{at} has kind VirtualDestination, which gateways do not know: use kind Hostname of group "
+                            f"{HOSTNAME_GROUP} with the host"
+                        )
+                    )
+                if kind != "Hostname" or name != target.host:
+                    continue
+                users.append(_where(route))
+                if group != HOSTNAME_GROUP:
+                    problems.append(Problem(f"{at} has group {group!r}: a Hostname needs group {HOSTNAME_GROUP}"))
+                if ref.get("namespace"):
+                    problems.append(
+                        Problem(
+                            f"{at} has namespace {ref['namespace']}: a Hostname must have none, or it never resolves"
+                        )
+                    )
+                if numbers is not None and ref.get("port") not in numbers:
+                    right = " or ".join(str(n) for n in numbers) or "none"
+                    has = f"port {ref['port']}" if ref.get("port") else "no port"
+                    problems.append(
+                        Problem(
+                            f"{at} has {has}, the ServiceEntry offers {right}: the controller says all is well, "
+                            "versions "
+                            f"differ in what they do with it. Set port {right}"
+                        )
+                    )
+    return list(dict.fromkeys(users)), problems
+
+
+# -- verdicts --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """The target as one cluster has it."""
+
+    record: Json
+    verdict: Verdict
+
+
+def look(cluster: str, objects: Objects, target: Target) -> View:
+    """Record and verdict of the target in one cluster."""
+    entry, problems = find_entry(objects, target)
+    local: list[Json] = []
+    remote: list[Json] = []
+    if entry is not None:
+        problems += entry_problems(entry, target)
+        local = local_endpoints(entry, objects.pods)
+        remote, wrong = remote_endpoints(entry, objects.workload_entries, target)
+        problems += wrong
+        if not any(row["ready"] for row in local) and not any(row["address"] or row["network"] for row in remote):
+            problems.append(
+                Problem(
+                    f"ServiceEntry {_where(entry)} has no ready endpoint: requests get 503 no healthy upstream",
+                    passing=True,
+                )
+            )
+    spec = spec_of(entry or {})
+    named = Target(target.host or next(iter(spec.get("hosts") or ()), None), target.port, target.name, target.namespace)
+    routes, wrong = route_problems(objects.http_routes, named, _port_numbers(entry) if entry else None)
+    problems += wrong
+    record = {
+        "cluster": cluster,
+        "host": named.host,
+        "port": target.port,
+        "translated": entry is not None,
+        "namespace": meta(entry or {}).get("namespace"),
+        "service_entry": meta(entry or {}).get("name"),
+        "ports": [
+            {"name": str(p.get("name") or ""), "number": p.get("number"), "protocol": str(p.get("protocol") or "")}
+            for p in spec.get("ports") or ()
+        ],
+        "resolution": spec.get("resolution"),
+        "location": spec.get("location"),
+        "endpoints_local": local,
+        "endpoints_remote": remote,
+        "http_routes": routes,
+        "problems": [p.text for p in problems],
+    }
+    if not problems:
+        return View(record, ready(f"{len(local)} local and {len(remote)} remote endpoints"))
+    # What does not pass by itself is told first.
+    problems.sort(key=lambda p: p.passing)
+    text = f"{target.title}: {'; '.join(p.text for p in problems)}"
+    return View(record, waiting(text) if problems[0].passing else failed(text))
+
+
+def leftovers(objects: Objects, target: Target) -> list[str]:
+    """Titles of what translation has left of the target; empty when it is gone."""
+    found = []
+    for kind, items in (
+        ("ServiceEntry", objects.service_entries),
+        ("WorkloadEntry", objects.workload_entries),
+        ("DestinationRule", objects.destination_rules),
+    ):
+        for item in items:
+            by_host = (
+                kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and _is_translated(item)
+            )
+            if is_translated_from(item, target) or by_host:
+                found.append(f"{kind} {_where(item)}")
+    return sorted(found)
+
+
+def judge_absent(objects: Objects, target: Target) -> Verdict:
+    """Ready when nothing is left of the target."""
+    left = leftovers(objects, target)
+    if not left:
+        return ready("nothing is left")
+    return waiting(
+        f"{target.title}: still there: {', '.join(left)}; only a connected agent takes translated objects away"
+    )

@@ -1,0 +1,175 @@
+"""Desired objects: checks, order, comparison, redaction."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.apply import manifests as objects
+
+
+def make(kind: str = "ConfigMap", name: Any = "a", **more: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "ns"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("definition", "says"),
+    [
+        ("text", "not an object"),
+        ({}, "apiVersion is missing"),
+        ({"apiVersion": "v1"}, "kind is missing"),
+        ({"apiVersion": "v1", "kind": "Pod"}, "metadata is missing"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "x"}}, "generateName"),
+        (make(name="with_underscore"), "no '_'"),
+        (make(name="Upper"), "lower case"),
+        (make(name="x" * 254), "at most 253"),
+        (make("Namespace", name="a.b"), "no name Kubernetes takes"),
+        (make("Service", name="x" * 64), "at most 63"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n_s"}}, "no namespace name"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"v": 1}}}, "put it in quotes"),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": []}}, "not a map"),
+    ],
+)
+def test_faults_are_named_before_anything_is_sent(definition: Any, says: str) -> None:
+    [fault] = objects.problems([definition])
+    assert fault.startswith("definitions[0]")
+    assert says in fault
+
+
+def test_good_ones_have_no_faults() -> None:
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:a_b"}}
+    assert objects.problems([make(), make(name="a.b"), role]) == []
+
+
+def test_the_same_object_twice_is_a_fault() -> None:
+    [fault] = objects.problems([make(), make("Secret"), make()])
+    assert "definitions[2]" in fault and "definitions[0]" in fault
+
+
+def test_lists_stand_for_their_items() -> None:
+    nested = {"kind": "List", "items": [make(), {"kind": "List", "items": [make(name="b")]}]}
+    assert [obj["metadata"]["name"] for obj in objects.flatten([nested, None, make(name="c")])] == ["a", "b", "c"]
+
+
+def test_what_others_need_comes_first() -> None:
+    kinds = [
+        "HTTPRoute",
+        "Gateway",
+        "GatewayParameters",
+        "Deployment",
+        "Secret",
+        "CustomResourceDefinition",
+        "Namespace",
+    ]
+    assert sorted(kinds, key=lambda kind: objects.rank({"kind": kind})) == list(reversed(kinds))
+    assert (
+        objects.rank({"kind": "Deployment"})
+        < objects.rank({"kind": "NobodyKnows"})
+        < objects.rank({"kind": "HTTPRoute"})
+    )
+
+
+def test_desired_drops_what_is_not_ours_to_say() -> None:
+    given_ = make(
+        "Secret",
+        stringData={"token": "hunter2"},
+        data={"a": "YQ==", "none": None},
+        status={"x": 1},
+    )
+    given_["metadata"].update(creationTimestamp=None, uid="1", resourceVersion="2", managedFields=[])
+    wanted = objects.desired(given_, owned=True)
+    assert wanted["data"] == {"a": "YQ==", "token": base64.b64encode(b"hunter2").decode()}
+    assert set(wanted) == {"apiVersion", "kind", "metadata", "data"}
+    assert wanted["metadata"] == {"name": "a", "namespace": "ns", "labels": {objects.OWNER_LABEL: objects.MANAGER}}
+    assert "labels" not in objects.desired(given_, owned=False)["metadata"]
+    assert "stringData" in given_  # the caller's object stays as it was
+
+
+def live(fields: dict[str, Any] | None, labels: dict[str, str] | None = None, **body: Any) -> dict[str, Any]:
+    managed = []
+    if fields is not None:
+        managed = [{"manager": objects.MANAGER, "operation": "Apply", "fieldsV1": fields}]
+    obj = make(**body)
+    obj["metadata"].update(managedFields=managed, labels=labels or {}, resourceVersion="7", uid="u")
+    return obj
+
+
+def test_ours_adopted_foreign() -> None:
+    fields: dict[str, Any] = {"f:data": {"f:a": {}}}
+    ours = live(fields, {objects.OWNER_LABEL: objects.MANAGER}, data={"a": "1"})
+    adopted, foreign = live(fields, data={"a": "1"}), live(None, data={"a": "1"})
+    helm = live(None, {objects.OWNER_LABEL: "Helm"})
+    assert [objects.is_ours(obj) for obj in (ours, adopted, foreign, helm)] == [True, False, False, False]
+    assert [objects.is_adopted(obj) for obj in (ours, adopted, foreign, helm)] == [False, True, False, False]
+
+
+def test_right_means_every_owned_field_and_no_other() -> None:
+    obj = live({"f:data": {"f:a": {}}}, data={"a": "1", "theirs": "2"})
+    assert objects.is_right(obj, make(data={"a": "1"}))
+    assert not objects.is_right(obj, make(data={"a": "2"}))
+    assert not objects.is_right(obj, make(data={"a": "1", "b": "1"}))
+    assert not objects.is_right(obj, make())  # a field we own and no longer want
+    assert not objects.is_right(live(None, data={"a": "1"}), make(data={"a": "1"}))
+
+
+def test_bookkeeping_and_status_are_no_content() -> None:
+    one = live({"f:data": {"f:a": {}}}, data={"a": "1"})
+    two = json.loads(json.dumps(one))
+    two["metadata"].update(resourceVersion="8", generation=2)
+    two["status"] = {"phase": "Active"}
+    assert objects.same_content(one, two)
+    two["data"]["a"] = "2"
+    assert not objects.same_content(one, two)
+    assert not objects.same_content(one, live({"f:data": {}}, data={"a": "1"}))  # our set of fields differs
+
+
+SECRET = "s3cr3t-value"
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        make("Secret", data={"k": SECRET}, stringData={"k": SECRET}),
+        make("Deployment", spec={"containers": [{"name": "c", "env": [{"name": "LICENSE_KEY", "value": SECRET}]}]}),
+        make("Deployment", spec={"env": [{"name": "RELAY_TOKEN", "value": SECRET}]}),
+        make("Deployment", spec={"env": [{"name": "DB_PASSWORD", "value": SECRET}]}),
+        make("Thing", spec={"licenseKey": SECRET, "deep": [{"token": SECRET}]}),
+    ],
+)
+def test_secret_values_are_never_shown(obj: dict[str, Any]) -> None:
+    for name in (objects._LAST_APPLIED, objects.FORMER_ANNOTATION):
+        obj["metadata"].setdefault("annotations", {})[name] = SECRET
+    assert SECRET not in json.dumps(objects.redact(obj))
+    assert SECRET not in json.dumps(objects.difference("t", None, obj))
+    assert SECRET in json.dumps(obj)  # the object itself is untouched
+
+
+def test_config_maps_are_hidden_where_asked() -> None:
+    obj = make(data={"values": SECRET})
+    assert SECRET in json.dumps(objects.redact(obj))
+    assert SECRET not in json.dumps(objects.redact(obj, config_maps=True))
+
+
+def test_ordinary_values_stay_readable() -> None:
+    obj = make("Deployment", spec={"env": [{"name": "CLUSTER_NAME", "value": "cluster1"}], "topologyKey": "zone"})
+    assert objects.redact(obj) == obj
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_fingerprints_tell_only_equality(one: str, other: str) -> None:
+    assert (objects.fingerprint(one) == objects.fingerprint(other)) == (one == other)
+
+
+def test_a_diff_shows_only_owned_fields() -> None:
+    before = live({"f:data": {"f:a": {}}}, data={"a": "1", "theirs": "x"})
+    after = live({"f:data": {"f:a": {}, "f:b": {}}}, data={"a": "2", "b": "3", "theirs": "y"})
+    diff = objects.difference("cluster1: ConfigMap ns/a", before, after)
+    assert diff["before"] == "data:\n  a: '1'\n"
+    assert diff["after"] == "data:\n  a: '2'\n  b: '3'\n"
+    assert diff["before_header"] == "cluster1: ConfigMap ns/a"
+    assert objects.difference("t", before, None)["after"] == ""

@@ -1,0 +1,305 @@
+"""A kubeconfig's credentials: used over TLS, and in no file afterwards; against a server that wants certificates."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import http.server
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import client as cluster_module
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import (
+    BadKubeconfig,
+    ClusterError,
+    Unreachable,
+)
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig import without_certificates
+
+Json = dict[str, Any]
+
+COLLECTIONS = Path(cluster_module.__file__).parents[6]
+
+
+class Authority:
+    """A CA for one test."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.key = name, ec.generate_private_key(ec.SECP256R1())
+        self.certificate, _key = self._sign(name, self.key, ca=True)
+
+    def issue(self, name: str, *names: x509.GeneralName) -> tuple[bytes, bytes]:
+        """(certificate, key) as PEM."""
+        return self._sign(name, ec.generate_private_key(ec.SECP256R1()), names)
+
+    def _sign(
+        self, name: str, key: ec.EllipticCurvePrivateKey, names: tuple[x509.GeneralName, ...] = (), ca: bool = False
+    ) -> tuple[bytes, bytes]:
+        now = datetime.datetime.now(datetime.UTC)
+        usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca, None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        if names:
+            built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        pem = built.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return pem, _pem(key)
+
+
+def _pem(
+    key: ec.EllipticCurvePrivateKey,
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption(),  # noqa: B008
+) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Says who asks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        assert isinstance(self.connection, ssl.SSLSocket)
+        shown = self.connection.getpeercert(binary_form=True)
+        [name] = x509.load_der_x509_certificate(shown).subject if shown else [None]
+        text = json.dumps({"user": name.value if name else self.headers.get("Authorization")}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Server:
+    """An API server that asks for a client certificate of its CA, and a kubeconfig that has one."""
+
+    authority: Authority
+    url: str
+    folder: Path
+    certificate: bytes
+    key: bytes
+
+    def kubeconfig(self, cluster: Json | None = None, user: Json | None = None) -> str:
+        content = {
+            "contexts": [{"name": "c", "context": {"cluster": "a", "user": "b"}}],
+            "clusters": [
+                {"name": "a", "cluster": {"server": self.url, **(self.trust if cluster is None else cluster)}}
+            ],
+            "users": [{"name": "b", "user": self.identity if user is None else user}],
+        }
+        path = self.folder / "kubeconfig"
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return str(path)
+
+    @property
+    def trust(self) -> Json:
+        return {"certificate-authority-data": _data(self.authority.certificate)}
+
+    @property
+    def identity(self) -> Json:
+        return {"client-certificate-data": _data(self.certificate), "client-key-data": _data(self.key)}
+
+
+def _data(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    authority = Authority("test-ca")
+    names = (x509.DNSName("localhost"), x509.DNSName("api.example"))
+    (tmp_path / "server.pem").write_bytes(b"".join(authority.issue("server", *names)))
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "server.pem")
+    tls.load_verify_locations(tmp_path / "ca.pem")
+    tls.verify_mode = ssl.CERT_OPTIONAL
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as listening:
+        listening.socket = tls.wrap_socket(listening.socket, server_side=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        certificate, key = authority.issue("somebody")
+        url = f"https://localhost:{listening.server_address[1]}"
+        yield Server(authority, url, tmp_path, certificate, key)
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty folder in which temporary files are made."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def who(kubeconfig: str) -> str:
+    with Cluster(kubeconfig, "c") as cluster:
+        return str(cluster.request("GET", "/")["user"])
+
+
+def test_certificates_of_a_kubeconfig_are_used_and_in_no_file(server: Server, temporary: Path) -> None:
+    with Cluster(server.kubeconfig(), "c") as cluster:
+        assert list(temporary.iterdir()) == []
+        assert cluster.request("GET", "/") == {"user": "somebody"}
+        cluster._access.close()  # a connection made later needs them again
+        assert cluster.request("GET", "/") == {"user": "somebody"}
+        assert list(temporary.iterdir()) == []
+
+
+def test_a_worker_that_ends_without_python_s_goodbye_leaves_nothing(server: Server, temporary: Path) -> None:
+    program = f"""
+        import os
+        from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
+        print(Cluster({server.kubeconfig()!r}, "c").request("GET", "/")["user"], flush=True)
+        os._exit(0)
+    """
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(COLLECTIONS)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "somebody\n", "")
+    assert list(temporary.iterdir()) == []
+
+
+def test_files_of_the_user_are_found_beside_the_kubeconfig(server: Server, temporary: Path) -> None:
+    (server.folder / "user.crt").write_bytes(server.certificate)
+    (server.folder / "user.key").write_bytes(server.key)
+    cluster = {"certificate-authority": "ca.pem"}
+    assert who(server.kubeconfig(cluster, {"client-certificate": "user.crt", "client-key": "user.key"})) == "somebody"
+    # data counts before a file, which may be gone
+    user = {**server.identity, "client-certificate": "gone.crt", "client-key": "gone.key"}
+    assert who(server.kubeconfig(cluster, user)) == "somebody"
+    assert (server.folder / "user.key").read_bytes() == server.key
+
+
+def test_a_token_needs_no_certificate(server: Server, temporary: Path) -> None:
+    assert who(server.kubeconfig(user={"token": "abc"})) == "Bearer abc"
+
+
+def plugin(server: Server, status: str) -> Json:
+    """A user whose credentials a program gives."""
+    program = server.folder / "plugin.py"
+    head = '"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1"'
+    told = '__import__("json").loads(__import__("os").environ["KUBERNETES_EXEC_INFO"])["spec"]["cluster"]'
+    program.write_text(f"import json\ntold = {told}\nprint(json.dumps({{{head}, 'status': {status}}}))\n")
+    command = {"command": sys.executable, "args": [str(program)], "provideClusterInfo": True}
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", **command}}
+
+
+def test_certificates_of_an_exec_plugin_are_in_no_file(server: Server, temporary: Path) -> None:
+    status = {"clientCertificateData": server.certificate.decode(), "clientKeyData": server.key.decode()}
+    with Cluster(server.kubeconfig(user=plugin(server, repr(status))), "c") as cluster:
+        assert list(temporary.iterdir()) == []
+        assert cluster.request("GET", "/") == {"user": "somebody"}
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_exec_plugin_is_told_the_cluster_s_ca(server: Server, temporary: Path) -> None:
+    user = plugin(server, "{'token': told['certificate-authority-data'][-8:]}")
+    assert who(server.kubeconfig(user=user)) == f"Bearer {_data(server.authority.certificate)[-8:]}"
+    assert list(temporary.iterdir()) == []
+
+
+def test_clusters_with_the_same_certificates_load_side_by_side(server: Server, temporary: Path) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(who, [server.kubeconfig()] * 20)) == {"somebody"}
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_server_has_to_be_of_the_ca(server: Server, temporary: Path) -> None:
+    other = {"certificate-authority-data": _data(Authority("other-ca").certificate)}
+    with pytest.raises(Unreachable, match="certificate does not fit the kubeconfig's CA"):
+        who(server.kubeconfig(other))
+    with pytest.raises(Unreachable, match="certificate does not fit the kubeconfig's CA"):
+        who(server.kubeconfig({}))  # the machine's own CAs
+    assert who(server.kubeconfig({"insecure-skip-tls-verify": True})) == "somebody"
+
+
+def test_the_server_s_name_may_be_another(server: Server, temporary: Path) -> None:
+    address = {**server.trust, "server": server.url.replace("localhost", "127.0.0.1")}
+    with pytest.raises(Unreachable):
+        who(server.kubeconfig(address))
+    assert who(server.kubeconfig({**address, "tls-server-name": "api.example"})) == "somebody"
+
+
+def test_a_port_forward_has_the_certificates_in_files_as_long_as_it_connects(
+    server: Server, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def connect(configuration: Any, url: str, headers: Json) -> None:
+        seen.extend(Path(configuration.__dict__[a]).read_bytes() for a in ("ssl_ca_cert", "cert_file", "key_file"))
+        raise OSError("enough seen")
+
+    monkeypatch.setattr(cluster_module.ws_client, "create_websocket", connect)
+    with Cluster(server.kubeconfig(), "c") as cluster, pytest.raises(ClusterError, match="enough seen"):
+        cluster.pod_socket("ns", "a", 9080)
+    assert seen == [server.authority.certificate, server.certificate, server.key]
+    assert list(temporary.iterdir()) == []
+
+
+def _encrypted(server: Server) -> Json:
+    key = serialization.load_pem_private_key(server.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return {"client-key-data": _data(_pem(key, serialization.BestAvailableEncryption(b"secret")))}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda server: {"client-key-data": "not base64, a-canary"}, "client-key-data is no base64"),
+        (lambda server: {"client-certificate-data": _data(b"a-canary")}, "client certificate with its key is wrong"),
+        (lambda server: {"client-key-data": _data(Authority("x").issue("x")[1])}, "KEY_VALUES_MISMATCH"),
+        (_encrypted, "client certificate with its key is wrong or encrypted"),
+        (lambda server: {"client-certificate": "gone.crt", "client-certificate-data": None}, "gone.crt"),
+    ],
+    ids=["no base64", "no PEM", "another key", "encrypted", "no file"],
+)
+def test_a_credential_that_cannot_be_used_is_named_before_the_first_request(
+    server: Server, temporary: Path, change: Callable[[Server], Json], says: str
+) -> None:
+    with pytest.raises(BadKubeconfig, match=says) as error:
+        user = {**server.identity, **change(server)}
+        who(server.kubeconfig(user={key: value for key, value in user.items() if value is not None}))
+    assert "context 'c' of the kubeconfig" in error.value.msg and "a-canary" not in error.value.msg
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_is_odd_is_left_to_those_who_can_say_what() -> None:
+    for odd in (None, [], "x", [None], [{"name": "a"}], [{"name": "a", "cluster": "x"}]):
+        content = {"contexts": [{"name": "c", "context": {"cluster": "a", "user": "b"}}], "clusters": odd, "users": odd}
+        assert without_certificates(content, "c") == (content, {})
