@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json
 from ..k8s.kinds import group_of
 from .managed_fields import applied_fields, project, union
 
@@ -22,8 +23,6 @@ try:
     import yaml
 except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
     yaml = None  # type: ignore[assignment]
-
-Json = dict[str, Any]
 
 MANAGER = "multicluster.gloo"
 OWNER_LABEL = "app.kubernetes.io/managed-by"

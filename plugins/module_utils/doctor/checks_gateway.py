@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from ..gateway import proxy_checks as proxy
 from ..gateway import proxy_logs, proxy_restart
@@ -22,7 +21,7 @@ from ..gateway.proxy_model import MESH_CONTAINERS, Situation, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery as istiod
 from ..istiod.objects import discovery_container
-from ..k8s.fields import meta, spec_of, title, title_of
+from ..k8s.fields import Json, meta, spec_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
 from ..k8s.readiness import Verdict, judge
@@ -32,8 +31,6 @@ from .checks_mesh import gateways
 from .checks_routing import destinations, objects_of
 from .facts import GATEWAY_CRD, Facts, World
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
 #: the oldest Gateway API in a guide for any of the products: 1.2.1 for Gloo Gateway 1.x, later ones for kgateway 2.x

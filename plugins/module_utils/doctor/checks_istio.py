@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from typing import Any
 
 from ..gateway import proxy_checks as proxy
-from ..k8s.fields import labels_of, meta, seconds, spec_of, status_of, title, title_of
+from ..k8s.fields import Json, labels_of, meta, seconds, spec_of, status_of, title, title_of
 from ..k8s.pods import has_sidecar, is_ready, living, pods_of, within
 from ..k8s.readiness import judge, load_balancer_address
 from . import logs
 from .checks_mesh import management, own_name, workloads
 from .facts import CACERTS, Facts, World, digest, istio_namespace, standing
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 OPERATOR = "gloo-operator"
 EAST_WEST_LABELS = {"istio": "eastwestgateway"}

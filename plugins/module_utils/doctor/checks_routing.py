@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from ..istiod import discovery as istiod
 from ..istiod.objects import discovery_container, env
-from ..k8s.fields import labels_of, meta, spec_of, status_of, title, title_of
+from ..k8s.fields import Json, labels_of, meta, spec_of, status_of, title, title_of
 from ..k8s.pods import has_sidecar, is_ready, living, within
 from ..k8s.readiness import pod_trouble
 from ..mesh import virtual_destination as translation
 from .checks_mesh import accepted, own_name, workloads
 from .facts import Facts, World
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json
 from .proxy_settings import deep_merge
-
-Json = dict[str, Any]
 
 _TEXT: Json = {"type": "str"}
 _NUMBER: Json = {"type": "int"}

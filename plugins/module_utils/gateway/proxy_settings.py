@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-Json = dict[str, Any]
+from ..k8s.fields import Json
 
 #: option of istioProxyContainer -> (env of the container istio-proxy, kgateway's default)
 SETTINGS: dict[str, tuple[str, str]] = {

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..k8s.fields import Json
 from .control_planes import Plane, Seen, control_planes
 from .facts import certificate_hosts, facts_of
 from .objects import (
     XDS_PORT,
-    Object,
     compared,
     external_name,
     image_version,
@@ -126,13 +126,13 @@ def choose(
     for_namespace: str | None = None,
     revision: str | None = None,
     namespace: str | None = None,
-) -> Object:
+) -> Json:
     """The one control plane that fits, or ChoiceError.
 
     found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`, None when they could not
     be read. `revision` is a revision or, where no istiod of that revision is left, a tag.
     """
-    istiods: list[Object] = list(found["istiods"])
+    istiods: list[Json] = list(found["istiods"])
     if not istiods:
         raise ChoiceError("no istiod found: no Deployment, Service or injector stands for one; install Istio first")
     left = set(range(len(istiods)))

@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..k8s.fields import labels_of, listed, mappings, number
+from ..k8s.fields import Json, labels_of, listed, mappings, number
 from .control_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Seen
 from .objects import (
-    Object,
     dig,
     discovery_address,
     env,
@@ -194,7 +193,7 @@ def _version(plane: Plane) -> Fact:
     return Fact(None, f"{title}: image by digest, no version label", UNKNOWN)
 
 
-def ready_endpoints(service: Object, slices: Iterable[Object]) -> int:
+def ready_endpoints(service: Json, slices: Iterable[Json]) -> int:
     """Number of addresses that answer, by the EndpointSlices of a Service."""
     namespace, name = key_of(service)
     return sum(

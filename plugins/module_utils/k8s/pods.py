@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Json = dict[str, Any]
+from .fields import Json
 
 
 def labels_of(selector: str) -> dict[str, str]:

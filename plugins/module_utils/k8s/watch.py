@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .client import Cluster, Json
+from .client import Cluster
 from .errors import ClusterError, NotServed
+from .fields import Json
 from .progress import Progress
 from .readiness import Verdict
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from ..apply.manifests import ref_of
 from ..apply.wait import verdicts_when_ready
-from ..k8s.client import CLUSTERS_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTERS_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Invalid, Timeout
+from ..k8s.fields import Json
 from ..k8s.pods import instances, labels_of, pods_of, within
 from ..k8s.progress import Progress, blocked, lines
 from ..k8s.readiness import Verdict, together, waiting
