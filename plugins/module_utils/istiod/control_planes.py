@@ -29,13 +29,13 @@ from .objects import (
     injector_values,
     join_host_port,
     key_of,
+    leads_to,
     made_for_remote,
     mesh_config,
     named_as_istiod,
     revision_label,
     revision_of_name,
     selector_of,
-    selects,
     service_of_address,
     split_host_port,
     suffixed,
@@ -205,7 +205,7 @@ def _assign_services(planes: list[Plane], seen: Seen) -> None:
     told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _cm), _rev, mesh in seen.mesh_configs}
     alone = []
     for service in seen.services:
-        serving = [p for p in planes if p.deployment is not None and selects(service, p.deployment)]
+        serving = [p for p in planes if p.deployment is not None and leads_to(service, p.deployment)]
         for plane in serving:
             plane.services.append(service)
         if not serving and "istio.io/tag" not in labels_of(service):

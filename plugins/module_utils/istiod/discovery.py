@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..k8s.fields import Json
+from ..k8s.fields import Json, selector_matches
 from .control_planes import Plane, Seen, control_planes
 from .facts import certificate_hosts, facts_of
 from .objects import (
@@ -21,7 +21,6 @@ from .objects import (
     external_name,
     image_version,
     key_of,
-    matches,
     namespace_selectors,
     service_of_address,
     split_host_port,
@@ -173,7 +172,7 @@ def _of_namespace(found: Mapping[str, Any], name: str, labels: Mapping[str, str]
     selectors = found["selectors"]
     full = {"kubernetes.io/metadata.name": name, **labels}
     if selectors is not None:
-        injecting = {i for i in everyone if any(matches(selector, full) for selector in selectors[i])}
+        injecting = {i for i in everyone if any(selector_matches(selector, full) for selector in selectors[i])}
         if injecting:
             return injecting, words
     wanted = labels.get("istio.io/rev") if "istio-injection" not in labels else None

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..k8s.fields import Json, labels_of, listed, mapping, mappings, texts
+from ..k8s.fields import Json, labels_of, listed, mapping, mappings, selects, texts
 
 try:
     import yaml
@@ -186,14 +186,10 @@ def selector_of(service: Json) -> Mapping[str, str]:
     return texts(dig(service, "spec", "selector"))
 
 
-def selects(service: Json, deployment: Json) -> bool:
-    """Whether the Service leads to the Deployment's Pods."""
-    selector, have = selector_of(service), template_labels(deployment)
-    return (
-        bool(selector)
-        and key_of(service)[0] == key_of(deployment)[0]
-        and all(have.get(key) == value for key, value in selector.items())
-    )
+def leads_to(service: Json, deployment: Json) -> bool:
+    """Whether the Service selects the Deployment's Pods."""
+    same_namespace = key_of(service)[0] == key_of(deployment)[0]
+    return same_namespace and selects(selector_of(service), template_labels(deployment))
 
 
 def xds_port(service: Json) -> int | None:
@@ -346,22 +342,3 @@ def namespace_selectors(webhook: Json) -> list[Json]:
         for hook in injection_hooks(webhook)
         if "object" not in str(hook["name"]).split(".")
     ]
-
-
-def matches(selector: Json, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector, as the API defines it, fits the labels."""
-
-    def fits(rule: Json) -> bool:
-        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
-        if operator == "Exists":
-            return key in labels
-        if operator == "DoesNotExist":
-            return key not in labels
-        if operator == "In":
-            return labels.get(str(key)) in values
-        return labels.get(str(key)) not in values  # NotIn, true without the label as well
-
-    exact = texts(selector.get("matchLabels")).items()
-    return all(labels.get(key) == value for key, value in exact) and all(
-        fits(rule) for rule in mappings(selector.get("matchExpressions"))
-    )

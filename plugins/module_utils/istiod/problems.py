@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..k8s.fields import labels_of, mappings, status_of
+from ..k8s.fields import labels_of, mappings, selector_matches, status_of
 from .control_planes import CERTAIN, Fact, Plane, Seen
 from .facts import certificate_hosts, network_label, ready_endpoints
 from .objects import (
@@ -20,7 +20,6 @@ from .objects import (
     flag,
     injected_settings,
     key_of,
-    matches,
     named_as_istiod,
     namespace_selectors,
     selector_of,
@@ -52,7 +51,9 @@ def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: 
 
 def injects(plane: Plane, labels: Mapping[str, str]) -> bool:
     """Whether an injector of the plane takes Pods of a namespace with these labels."""
-    return any(matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook))
+    return any(
+        selector_matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook)
+    )
 
 
 def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:

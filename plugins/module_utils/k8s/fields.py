@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -52,6 +53,39 @@ def name_of(obj: Json | None) -> str:
 
 def labels_of(obj: Json | None) -> dict[str, str]:
     return texts(meta(obj).get("labels"))
+
+
+def parse_selector(selector: str) -> dict[str, str]:
+    """Labels of an equality selector such as ``app=reviews,version=v1``."""
+    pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
+    return {key.strip(): value.strip() for key, _equals, value in pairs}
+
+
+def labels_match(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the labels include all wanted ones; no wanted labels match everything."""
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the selector of a Service or a workloadSelector matches the labels; an empty one selects nothing."""
+    return bool(selector) and labels_match(selector, labels)
+
+
+def selector_matches(selector: Json, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector (matchLabels, matchExpressions) matches the labels; an empty one matches everything."""
+
+    def fits(rule: Json) -> bool:
+        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
+        if operator == "Exists":
+            return key in labels
+        if operator == "DoesNotExist":
+            return key not in labels
+        if operator == "In":
+            return labels.get(str(key)) in values
+        return labels.get(str(key)) not in values  # NotIn, which a missing label satisfies
+
+    rules = mappings(selector.get("matchExpressions"))
+    return labels_match(texts(selector.get("matchLabels")), labels) and all(map(fits, rules))
 
 
 def title(kind: str, name: str, namespace: str | None = None) -> str:

@@ -16,7 +16,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..k8s.fields import Json, labels_of, meta, spec_of
+from ..k8s.fields import Json, labels_of, meta, selects, spec_of
 from ..k8s.readiness import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
@@ -65,10 +65,6 @@ class Problem:
 
 def _where(obj: Json) -> str:
     return f"{meta(obj).get('namespace')}/{meta(obj).get('name')}"
-
-
-def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def _selector(entry: Json) -> dict[str, str]:
@@ -220,7 +216,7 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
             "version": labels_of(p).get("version", ""),
         }
         for p in pods
-        if meta(p).get("namespace") == namespace and _selects(selector, labels_of(p))
+        if meta(p).get("namespace") == namespace and selects(selector, labels_of(p))
     ]
     return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
 
@@ -235,8 +231,8 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
     here = [w for w in entries if meta(w).get("namespace") == namespace]
     for workload in sorted(here, key=_where):
         spec, where = spec_of(workload), f"WorkloadEntry {_where(workload)}"
-        if not _selects(selector, labels_of(workload)):
-            if is_translated_from(workload, target) or _selects(selector, spec.get("labels") or {}):
+        if not selects(selector, labels_of(workload)):
+            if is_translated_from(workload, target) or selects(selector, spec.get("labels") or {}):
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
                     Problem(
