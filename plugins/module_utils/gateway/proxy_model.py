@@ -17,18 +17,10 @@ from typing import Any
 from ..istiod import discovery as istio
 from ..istiod.objects import flags
 from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
+from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
-from .proxy_objects import (
-    by_name,
-    container_names,
-    container_status,
-    containers,
-    is_ready,
-    owners_of,
-    revision_of,
-    template_of,
-)
+from .proxy_objects import by_name, container_names, container_status, containers, owners_of, revision_of, template_of
 from .proxy_settings import SETTINGS, deep_merge
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"

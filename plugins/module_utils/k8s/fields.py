@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +45,25 @@ def spec_of(obj: Json | None) -> Json:
 
 def status_of(obj: Json | None) -> Json:
     return mapping(mapping(obj).get("status"))
+
+
+def conditions_of(obj: Json | None) -> list[Json]:
+    return mappings(status_of(obj).get("conditions"))
+
+
+def named_condition(conditions: Iterable[Json], kind: str) -> Json:
+    """The condition of that type, {} when there is none."""
+    return next((each for each in conditions if each.get("type") == kind), {})
+
+
+def condition(obj: Json | None, kind: str) -> Json:
+    """The condition of that type in the object's status, {} when there is none."""
+    return named_condition(conditions_of(obj), kind)
+
+
+def is_true(obj: Json | None, kind: str) -> bool:
+    """Whether the object's condition of that type is True."""
+    return condition(obj, kind).get("status") == "True"
 
 
 def name_of(obj: Json | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .fields import Json, labels_match, parse_selector
+from .fields import Json, is_true, labels_match, meta, parse_selector
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -29,10 +29,9 @@ def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
     return living(pods, deployment["metadata"]["namespace"], labels)
 
 
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the Pod's condition Ready is True."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+def is_ready(pod: Json) -> bool:
+    """Whether the Pod takes requests: condition Ready is True and it is not being deleted."""
+    return is_true(pod, "Ready") and not meta(pod).get("deletionTimestamp")
 
 
 def has_sidecar(pod: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..k8s.fields import Json, labels_of, meta, selects, spec_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
@@ -199,11 +200,6 @@ def _workload(pod: Json) -> str:
     return str(meta(pod).get("name"))
 
 
-def _pod_ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
     selector, namespace = _selector(entry), meta(entry).get("namespace")
@@ -211,7 +207,7 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
         {
             "pod": str(meta(p).get("name")),
             "ip": str((p.get("status") or {}).get("podIP") or ""),
-            "ready": _pod_ready(p) and not meta(p).get("deletionTimestamp"),
+            "ready": is_ready(p),
             "workload": _workload(p),
             "version": labels_of(p).get("version", ""),
         }
