@@ -14,13 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..k8s.fields import Json, labels_of, mappings
+from ..k8s.fields import Json, Key, dig, full_name, key_of, labels_of, mappings
 from .objects import (
     XDS_PORT,
-    Key,
     called_host,
     called_services,
-    dig,
     discovery_address,
     discovery_container,
     env,
@@ -28,7 +26,6 @@ from .objects import (
     injection_hooks,
     injector_values,
     join_host_port,
-    key_of,
     leads_to,
     made_for_remote,
     mesh_config,
@@ -41,7 +38,6 @@ from .objects import (
     suffixed,
     template_labels,
     webhook_namespace,
-    where,
     xds_port,
 )
 
@@ -160,7 +156,7 @@ def control_planes(seen: Seen) -> list[Plane]:
 
 
 def _deployment_revision(deployment: Json) -> Fact:
-    title = f"Deployment {where(deployment)}"
+    title = f"Deployment {full_name(deployment)}"
     for place, labels in (("label", labels_of(deployment)), ("Pods' label", template_labels(deployment))):
         if labels.get("istio.io/rev"):
             return Fact(labels["istio.io/rev"], f"{title}, {place} istio.io/rev", CERTAIN)
@@ -172,7 +168,7 @@ def _deployment_revision(deployment: Json) -> Fact:
 
 def _service_revision(service: Json, seen: Seen) -> Fact:
     """By what is written on the Service; else by what calls it; else by what it selects or is named."""
-    key, title = key_of(service), f"Service {where(service)}"
+    key, title = key_of(service), f"Service {full_name(service)}"
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
     calling = {labels_of(w).get("istio.io/rev") for w in seen.webhooks if key in called_services(w)}
@@ -261,7 +257,7 @@ def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
         best in plane.dead or rank(best)[:2] != (False, False) or [rank(s) for s in fitting[:2]].count(rank(best)) > 1
     )
     host = ".".join((*reversed(key_of(best)), "svc"))
-    source = f"Service {where(best)} with port {xds_port(best)}: {text}"
+    source = f"Service {full_name(best)} with port {xds_port(best)}: {text}"
     plane.address = Fact(f"{host}:{xds_port(best)}", source, LIKELY if doubtful else CERTAIN)
 
 
@@ -316,14 +312,14 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
 
     mesh, values = of_plane("mesh", "istio"), of_plane("values", "istio-sidecar-injector")
     if mesh is not None:
-        plane.mesh, plane.mesh_name = mesh_config(mesh), where(mesh)
+        plane.mesh, plane.mesh_name = mesh_config(mesh), full_name(mesh)
     if values is not None:
-        plane.values, plane.values_name = injector_values(values), where(values)
+        plane.values, plane.values_name = injector_values(values), full_name(values)
     plane.shared_mesh = (plane.container and env(plane.container, "SHARED_MESH_CONFIG")[1]) or ""
     for shared in here:
         if key_of(shared)[1] == plane.shared_mesh:
             plane.mesh, plane.shared_mesh = _merged(mesh_config(shared) or {}, plane.mesh or {}), ""
-            plane.mesh_name = plane.mesh_name or where(shared)
+            plane.mesh_name = plane.mesh_name or full_name(shared)
             break
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..k8s.fields import Json, selector_matches
+from ..k8s.fields import Json, full_name, key_of, selector_matches
 from .control_planes import Plane, Seen, control_planes
 from .facts import certificate_hosts, facts_of
 from .objects import (
@@ -20,11 +20,9 @@ from .objects import (
     compared,
     external_name,
     image_version,
-    key_of,
     namespace_selectors,
     service_of_address,
     split_host_port,
-    where,
 )
 from .problems import INJECTION_ENABLED, problems_of
 
@@ -96,11 +94,11 @@ def _serving(planes: list[Plane], seen: Seen) -> dict[str, int]:
     found: dict[str, int] = {}
     for place, plane in enumerate(planes):
         for service in plane.remotes if plane.is_remote else [*plane.services, *plane.dead]:
-            found[where(service)] = place
+            found[full_name(service)] = place
     for service in seen.services:
         target = "/".join(service_of_address(external_name(service)) or ())
         if target in found:
-            found.setdefault(where(service), found[target])
+            found.setdefault(full_name(service), found[target])
     return found
 
 

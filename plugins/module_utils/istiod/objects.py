@@ -12,17 +12,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..k8s.fields import Json, labels_of, listed, mapping, mappings, selects, texts
+from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
 
 try:
     import yaml
 except ImportError:  # told by cluster.py, which every caller needs first
     pass
 
-Key = tuple[str, str]  # namespace, name
 
 XDS_PORT = 15012
 WEBHOOK_PORT = 15017
@@ -35,24 +33,6 @@ _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
 # --- any object ------------------------------------------------------------
-
-
-def dig(value: Any, *path: str) -> Any:
-    """The value at a path of keys; None as soon as a step is missing or no mapping."""
-    for step in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(step)
-    return value
-
-
-def key_of(obj: Json) -> Key:
-    return str(dig(obj, "metadata", "namespace") or ""), str(dig(obj, "metadata", "name") or "")
-
-
-def where(obj: Json) -> str:
-    """namespace/name, or the name alone of a cluster-wide object."""
-    return "/".join(part for part in key_of(obj) if part)
 
 
 def revision_label(obj: Json) -> str:

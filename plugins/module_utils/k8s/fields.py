@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
+Key = tuple[str, str]  # namespace ("" for cluster-scoped objects), name
 
 
 def mapping(value: Any) -> Json:
@@ -33,6 +34,22 @@ def texts(value: Any) -> dict[str, str]:
 
 def number(value: Any) -> int:
     return value if isinstance(value, int) else 0
+
+
+def dig(value: Any, *path: str) -> Any:
+    """The value at a path of keys; None where a step is missing or no mapping."""
+    for key in path:
+        value = mapping(value).get(key)
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without null entries of mappings: server-side apply must not own them."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
 
 
 def meta(obj: Json | None) -> Json:
@@ -68,6 +85,15 @@ def is_true(obj: Json | None, kind: str) -> bool:
 
 def name_of(obj: Json | None) -> str:
     return str(meta(obj).get("name") or "")
+
+
+def key_of(obj: Json | None) -> Key:
+    return str(meta(obj).get("namespace") or ""), name_of(obj)
+
+
+def full_name(obj: Json | None) -> str:
+    """namespace/name, or the name alone of a cluster-scoped object."""
+    return "/".join(filter(None, key_of(obj)))
 
 
 def labels_of(obj: Json | None) -> dict[str, str]:
