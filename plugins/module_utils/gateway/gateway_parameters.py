@@ -65,14 +65,14 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
     if right and compared(address) != compared(str(right)):
         found.append(
-            f"discovery_address is {shown['istioDiscoveryAddress']}, but the istiod of this cluster is at {right}: "
-            "set it to that"
+            f"discovery_address is {shown['istioDiscoveryAddress']}, but this cluster's istiod is at {right}: "
+            "set that address"
         )
     cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
     if accepted and cluster_id != str(accepted):
         found.append(
-            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates to cluster ID "
-            f"{accepted} only: {'set it to that' if usable_id([str(accepted)]) else UNUSABLE_ID}"
+            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates only for cluster "
+            f"ID {accepted}: {'set that ID' if usable_id([str(accepted)]) else UNUSABLE_ID}"
         )
     return found
 
@@ -82,7 +82,9 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     have, right = effective(spec)["istioMetaMeshId"], istiod.get("mesh_id")
     if "selfManaged" in spec or not right or have == right:
         return []
-    return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
+    return [
+        f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing validates it, but telemetry will carry {have}"
+    ]
 
 
 def of_others(live: Json | None) -> Json:
@@ -209,8 +211,8 @@ def _kind(
             return found or named
         if report.seconds > _CRD_PATIENCE:
             raise NotServed(
-                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor another kind "
-                "of parameters: install the gateway's CRDs",
+                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor any other kind "
+                "of gateway parameters: install the gateway's CRDs",
                 cluster=cluster.name,
                 api_version=named.api_version,
                 kind=named.kind,
@@ -240,13 +242,13 @@ def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None,
             found.append([])
         except Forbidden as exc:
             raise Forbidden(
-                f"{exc.msg}; or set ignore_references, when no {each} refers to {title}", **exc.facts
+                f"{exc.msg}; or set ignore_references if no {each} references {title}", **exc.facts
             ) from None
     users = references(kind, namespace, name, *found)
     if users:
         raise ClusterError(
-            f"{cluster.name}: {title} is still referred to by {', '.join(users)}: it would turn InvalidParameters; "
-            "change or delete that first, or set ignore_references",
+            f"{cluster.name}: {title} is still referenced by {', '.join(users)}, which would become InvalidParameters; "
+            "change or delete those first, or set ignore_references",
             cluster=cluster.name,
             references=users,
         )
@@ -259,7 +261,7 @@ def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str)
         return exc
     names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
     return Invalid(
-        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} of this cluster has no such field: "
-        "leave it out, or install the gateway's CRDs in a version that has it",
+        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} in this cluster has no such field: "
+        "omit it, or install a version of the gateway's CRDs that has it",
         **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
     )

@@ -103,8 +103,8 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
     if not fitting:
         wanted = " ".join(filter(None, (api_version, kind)))
         raise NotServed(
-            f"{cluster.name}: the API server does not serve {wanted}; for proxies it serves {_listed(served)}: correct "
-            "api_version and kind, or leave them out",
+            f"{cluster.name}: the API server does not serve {wanted}; it serves {_listed(served)}: correct "
+            "api_version and kind, or omit them",
             cluster=cluster.name,
             served=[f"{each.api_version} {each.kind}" for each in served],
         )
@@ -115,7 +115,7 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
         if len(chosen) != 1:
             raise Invalid(
                 f"{cluster.name}: the cluster serves {_listed(fitting)} and {why}: set api_version and kind to the one "
-                "that your Gateway's controller takes",
+                "that your Gateway's controller accepts",
                 cluster=cluster.name,
                 candidates=[f"{each.api_version} {each.kind}" for each in chosen or fitting],
             )
@@ -135,18 +135,18 @@ def _controllers(cluster: Cluster) -> tuple[list[str], str]:
     try:
         classes = cluster.list("gateway.networking.k8s.io/v1", "GatewayClass")
     except NotServed:
-        return [], "no GatewayClass tells which of them is used"
+        return [], "no GatewayClass shows which of them is used"
     except Forbidden:
-        return [], "GatewayClasses, which would tell which of them is used, may not be listed"
+        return [], "GatewayClasses, which would show which of them is used, cannot be listed"
     known = {
         f"{each['metadata']['name']} ({name})": name
         for each in classes
         if (name := (each.get("spec") or {}).get("controllerName", "")) in CONTROLLERS
     }
     if not known:
-        return [], "no GatewayClass tells which of them is used"
-    told = ", ".join(sorted(known))
-    return list(known.values()), f"its GatewayClasses do not tell which of them is used: {told}"
+        return [], "no GatewayClass shows which of them is used"
+    known_classes = ", ".join(sorted(known))
+    return list(known.values()), f"its GatewayClasses do not show which of them is used: {known_classes}"
 
 
 def _listed(kinds: Sequence[ParameterKind]) -> str:

@@ -171,7 +171,7 @@ def desired_spec(params: Mapping[str, Any]) -> tuple[Json, list[str]]:
         mine, other = _given(params, option), _overlap(given, ("kube", *option.path.split(".")))
         if mine not in (None, "", {}, []) and other is not None and _differ(mine, other):
             both.append(
-                f"option {option.name} and spec.kube.{option.path} of option spec have different values: give only one"
+                f"option {option.name} and spec.kube.{option.path} of option spec have different values: set only one"
             )
     return deep_merge(typed(params), given), both
 

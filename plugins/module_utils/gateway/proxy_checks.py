@@ -47,7 +47,7 @@ def judge(situation: Situation) -> Finding:
 def _meanwhile(s: Situation, check: str) -> str:
     if s.serving == "former":
         names = ", ".join(name_of(p) for p in s.former_pods)
-        return f"; clients are still served with the old settings, by {names}"
+        return f"; {names} still serve clients with the previous settings"
     if s.serving == "current" and check in (
         "class",
         "controller",
@@ -56,7 +56,7 @@ def _meanwhile(s: Situation, check: str) -> str:
         "generation",
         "settings",
     ):
-        return "; the proxy that runs keeps the settings it has"
+        return "; the running proxy keeps its current settings"
     return ""
 
 
@@ -66,7 +66,7 @@ def _meanwhile(s: Situation, check: str) -> str:
 def _gateway(s: Situation) -> Verdict | None:
     if s.gateway is None:
         others = sorted(str(meta(g).get("namespace")) for g in s.objects.gateways if name_of(g) == s.name)
-        hint = f"; there is one in {', '.join(others)}" if others else ""
+        hint = f"; a Gateway of this name exists in {', '.join(others)}" if others else ""
         return failed(f"{s.title} does not exist{hint}")
     return waiting(f"{s.title} is being deleted") if meta(s.gateway).get("deletionTimestamp") else None
 
@@ -74,7 +74,7 @@ def _gateway(s: Situation) -> Verdict | None:
 def _class(s: Situation) -> Verdict | None:
     name = spec_of(s.gateway).get("gatewayClassName")
     if s.gateway_class is None:
-        return failed(f"GatewayClass {name} does not exist, so nobody serves {s.title}; {_other_classes(s)}")
+        return failed(f"GatewayClass {name} does not exist, so no controller serves {s.title}; {_other_classes(s)}")
     if s.controller_name not in CONTROLLERS and not _renders(s):
         return failed(
             f"GatewayClass {name} belongs to the controller {s.controller_name}, which is neither Gloo Gateway nor "
@@ -102,7 +102,10 @@ def _controller(s: Situation) -> Verdict | None:
     if s.controller is not None:
         title = title_of(s.controller)
         if spec_of(s.controller).get("replicas") == 0:
-            return failed(f"the gateway controller {title} is scaled to 0: nothing follows changes; scale it up")
+            return failed(
+                f"the gateway controller {title} is scaled to 0, so configuration changes have no effect; scale it up "
+                "unless this is intended"
+            )
         verdict = readiness.judge(s.controller)
         if not verdict.ready:
             return Verdict(verdict.state, f"the gateway controller {title} is not ready: {verdict.reason}")
@@ -126,21 +129,21 @@ def _parameters(s: Situation) -> Verdict | None:
     asked = s.want.parameters
     if asked and asked not in [ref.name for ref in s.refs]:
         named = ", ".join(ref.name for ref in s.refs) or "none"
-        return failed(f"{s.title} refers to parameters {named}, not to {asked}: set spec.infrastructure.parametersRef")
+        return failed(f"{s.title} references parameters {named}, not {asked}: set spec.infrastructure.parametersRef")
     allowed = CONTROLLERS.get(s.controller_name)
     for ref in s.refs:
         if allowed and ref.known not in allowed:
             right = " or ".join(kind.title for kind in allowed)
-            return failed(f"{ref.by}: parametersRef names {ref.kind} of {ref.group}; its controller takes {right}")
+            return failed(f"{ref.by}: parametersRef has kind {ref.kind} of {ref.group}; the controller accepts {right}")
         if not s.served(ref):
-            return failed(f"{ref.by} refers to {ref.title}, but this kind is not served: install its CRD")
+            return failed(f"{ref.by} references {ref.title}, but this kind is not served: install its CRD")
         if not ref.namespace:
-            return failed(f"{ref.by}: parametersRef names no namespace, so {ref.title} is not found: set it")
+            return failed(f"{ref.by}: parametersRef has no namespace, so {ref.title} is not found: set the namespace")
         if s.was_read(ref) and s.parameters(ref) is None:
             others = sorted(str(meta(p).get("namespace")) for p in s.of_kind(ref) if name_of(p) == ref.name)
-            where = "the Gateway's namespace" if ref.by == s.title else "the namespace the class names"
-            hint = f"; it exists in {', '.join(others)}, but has to be in {where}" if others else ""
-            return failed(f"{ref.title}, which {ref.by} refers to, does not exist{hint}")
+            where = "the Gateway's namespace" if ref.by == s.title else "the namespace in the class's parametersRef"
+            hint = f"; it exists in {', '.join(others)}, but must be in {where}" if others else ""
+            return failed(f"{ref.title}, referenced by {ref.by}, does not exist{hint}")
     accepted = condition(s.gateway, "Accepted")
     if accepted.get("status") == "False" and accepted.get("reason") == "InvalidParameters" and not _outdated(s):
         text = f"{s.title}: InvalidParameters: {accepted.get('message')}"
@@ -151,7 +154,7 @@ def _parameters(s: Situation) -> Verdict | None:
 
 def _self_managed(s: Situation) -> Verdict | None:
     if s.spec.get("selfManaged") is not None:
-        return failed(f"{s.parameters_title} says selfManaged: the controller deploys no proxy for {s.title}")
+        return failed(f"{s.parameters_title} sets selfManaged: the controller deploys no proxy for {s.title}")
     return None
 
 
@@ -163,12 +166,12 @@ def _switch(s: Situation) -> Verdict | None:
     if s.mesh_wanted and s.auto_mtls is False:
         wanted = [n for n in MESH_CONTAINERS if s.want.expect is None or n in s.want.expect]
         return failed(
-            f"{AUTO_MTLS} is off in {title}: it leaves out {', '.join(wanted)} and ignores the istio settings of the "
-            f"parameters without a word; set controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
+            f"{AUTO_MTLS} is off in {title}: the controller omits {', '.join(wanted)} and silently ignores the istio "
+            f"settings of the parameters; set controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
         )
     if s.mesh_wanted is False and s.auto_mtls:
         return failed(
-            f"{AUTO_MTLS} is on in {title}: {', '.join(MESH_CONTAINERS)} stay in every proxy; remove it from "
+            f"{AUTO_MTLS} is on in {title}: every proxy has {', '.join(MESH_CONTAINERS)}; remove it from "
             "controller.extraEnv in its Helm values"
         )
     return None
@@ -180,13 +183,14 @@ def _never_together(s: Situation) -> Verdict | None:
         return None
     asked = set(s.want.expect)
     if len(asked & set(MESH_CONTAINERS)) == 1:
-        return failed(f"expect: {' and '.join(MESH_CONTAINERS)} come together or not at all")
+        return failed(f"expect: {' and '.join(MESH_CONTAINERS)} are deployed together or not at all")
     if PROXY_CONTAINER in set(container_names(s.deployment)) - asked:
-        return failed(f"expect: {PROXY_CONTAINER} is in every proxy; add it")
+        return failed(f"expect: {PROXY_CONTAINER} is part of every proxy; add it")
     strange = asked - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(s.deployment)}
     if strange:
         return failed(
-            f"expect: the controller makes no container {', '.join(sorted(strange))}; {title_of(s.deployment)} has "
+            f"expect: the controller never deploys container {', '.join(sorted(strange))}; {title_of(s.deployment)} "
+            "has "
             f"{', '.join(container_names(s.deployment))}"
         )
     return None
@@ -205,10 +209,10 @@ def _generation(s: Situation) -> Verdict | None:
     if s.controller is None and s.controller_name in CONTROLLERS:
         verdict, gone = failed, f"; no Deployment of the controller {s.controller_name} is in this cluster"
     if not accepted or accepted.get("status") == "Unknown":
-        return verdict(f"{s.title}: no controller has looked at it yet{gone}")
+        return verdict(f"{s.title}: no controller has processed it yet{gone}")
     if _outdated(s):
         observed, generation = accepted.get("observedGeneration"), meta(s.gateway).get("generation")
-        return verdict(f"{s.title}: the controller has seen generation {observed}, not yet {generation}{gone}")
+        return verdict(f"{s.title}: the controller has observed generation {observed}, not yet {generation}{gone}")
     if accepted.get("status") != "True":
         return failed(f"{s.title} is not accepted: {accepted.get('reason')}: {accepted.get('message')}")
     return None
@@ -222,12 +226,12 @@ def _settings(s: Situation) -> Verdict | None:
         value, where = s.settings()[env], s.set_by(option)
         if env == "CA_ADDR":
             if istio.split_host_port(value)[1] is None:
-                fault = "is no host:port" if ":" in value else "has no port"
-                return failed(f"{option} {value} of {where} {fault}: istio-proxy exits at once; give host:15012")
+                fault = "is not host:port" if ":" in value else "has no port"
+                return failed(f"{option} {value} in {where} {fault}: istio-proxy exits on start; set host:15012")
         elif not yaml_keeps(value):
             return failed(
-                f"{option} of {where} is {value!r}, which YAML reads as something else than text: the controller "
-                "cannot write the Deployment, and only its log says so; choose an ID with letters"
+                f"{option} in {where} is {value!r}, which YAML does not read as a string: the controller cannot "
+                "render the Deployment and reports it only in its log; choose an ID with letters"
             )
     return None
 
@@ -243,28 +247,30 @@ def _address(s: Situation) -> Verdict | None:
     address = s.settings()["CA_ADDR"]
     port = istio.split_host_port(address)[1]
     hint = s.istiod_hint
-    where = f"istioDiscoveryAddress {address} of {s.set_by('istioDiscoveryAddress')}"
+    where = f"istioDiscoveryAddress {address} in {s.set_by('istioDiscoveryAddress')}"
     service = by_name(s.objects.services, *target)
     if service is None:
-        return failed(f"{where} names a Service that does not exist; {hint}")
+        return failed(f"{where}: the Service does not exist; {hint}")
     ports = mappings(spec_of(service).get("ports"))
     entry = next((p for p in ports if p.get("port") == port), None)
     if ports and entry is None:
         return failed(f"{where}: Service {'/'.join(target)} has no port {port}; {hint}")
     if entry and isinstance(entry.get("targetPort", port), int) and entry.get("targetPort", port) != istio.XDS_PORT:
-        return failed(f"{where}: istiod gives certificates at port {istio.XDS_PORT} only; {hint}")
+        return failed(f"{where}: istiod issues certificates on port {istio.XDS_PORT} only; {hint}")
     if s.plane is None:
         # It may still be a way to one, such as an east-west gateway: a certificate proves it.
-        return None if s.certified else failed(f"{where}: Service {'/'.join(target)} leads to no istiod; {hint}")
+        return None if s.certified else failed(f"{where}: Service {'/'.join(target)} does not select an istiod; {hint}")
     asked = istio.service_of_address((s.want.istiod or {}).get("address"))
     if s.plane_at(asked) not in (None, s.plane):
-        return failed(f"{where} leads to another istiod; {hint}")
+        return failed(f"{where} points to a different istiod; {hint}")
     hosts, named = s.certificate_hosts, f"{target[1]}.{target[0]}.svc"
     if istio.compared(address)[0] in hosts or s.certified:
         return None
     if named in hosts:
-        return failed(f"{where}: istiod's certificate is for names that end in .svc, TLS fails; use {named}:{port}")
-    return failed(f"{where}: istiod's certificate is for {hosts[0]}, not for this name, TLS fails; {hint}")
+        return failed(
+            f"{where}: istiod's certificate is valid only for names ending in .svc, so TLS fails; use {named}:{port}"
+        )
+    return failed(f"{where}: istiod's certificate is valid for {hosts[0]}, not for this name, so TLS fails; {hint}")
 
 
 def _cluster_id(s: Situation) -> Verdict | None:
@@ -275,8 +281,9 @@ def _cluster_id(s: Situation) -> Verdict | None:
         return None
     host, usable = istio.split_host_port(s.settings()["CA_ADDR"])[0], usable_id(right)
     return failed(
-        f"istioMetaClusterId of {s.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} only issues "
-        f"certificates to {' or '.join(right)}: " + (f"set istioMetaClusterId to {usable}" if usable else UNUSABLE_ID)
+        f"istioMetaClusterId in {s.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} issues "
+        f"certificates only for {' or '.join(right)}: "
+        + (f"set istioMetaClusterId to {usable}" if usable else UNUSABLE_ID)
     )
 
 
@@ -291,14 +298,18 @@ def _istiod(s: Situation) -> Verdict | None:
         told = tuple(f"{title} " for title in (title_of(deployment), f"Service {where}"))
         why = next((p for p in s.objects.istiods["problems"] if p.startswith(told)), "it has no ready Pod")
         lasting = deployment is None or spec_of(deployment).get("replicas") == 0
-        return (failed if lasting else waiting)(f"istiod {where} is not ready, nobody issues certificates: {why}")
+        return (failed if lasting else waiting)(f"istiod {where} is not ready, so no certificates are issued: {why}")
     if plane and s.target_is_empty:
         target = "/".join(s.target() or ())
-        return failed(f"Service {target} of istiod selects the Pods of no Deployment, nobody issues certificates there")
+        return failed(
+            f"Service {target} of istiod does not select the Pods of any Deployment, so no certificates are issued "
+            "there"
+        )
     if not s.root_cert:
         return failed(
-            f"ConfigMap {s.namespace}/{ROOT_CERT} is missing, the proxy's new Pods cannot start: istiod writes it into "
-            "every namespace it serves (do its discoverySelectors leave this namespace out?)"
+            f"ConfigMap {s.namespace}/{ROOT_CERT} is missing, so new Pods of the proxy cannot start: istiod writes it "
+            "into "
+            "every namespace it serves. Check whether its discoverySelectors exclude this namespace"
         )
     return None
 
@@ -311,16 +322,14 @@ def _deployment(s: Situation) -> Verdict | None:
         namesake = by_name(s.objects.deployments, s.namespace, s.name)
         if namesake:
             owners = ", ".join(f"{owner.get('kind')} {owner.get('name')}" for owner in owners_of(namesake))
-            return waiting(f"{title_of(namesake)} is not the Gateway's, it belongs to {owners}: rename one of the two")
-        log = f"the log of the controller {title_of(s.controller)}" if s.controller else "its controller's log"
-        return waiting(
-            f"Deployment {s.namespace}/{s.name} does not exist although {s.title} is accepted; {log} tells why"
-        )
+            return waiting(f"{title_of(namesake)} is not owned by the Gateway but by {owners}: rename one of the two")
+        log = f"the log of controller {title_of(s.controller)}" if s.controller else "the controller's log"
+        return waiting(f"Deployment {s.namespace}/{s.name} does not exist although {s.title} is accepted; check {log}")
     missing, extra = s.container_faults(container_names(s.deployment))
     if missing or extra:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"still has {', '.join(extra)}"] if extra else []
-        return waiting(f"{title_of(s.deployment)} {' and '.join(parts)}: the controller has not rendered it anew")
+        return waiting(f"{title_of(s.deployment)} {' and '.join(parts)}: the controller has not updated it yet")
     if s.in_mesh:
         env, told = mesh_env(containers(s.deployment)), s.told()
         for option, (name, _default) in SETTINGS.items():
@@ -328,14 +337,14 @@ def _deployment(s: Situation) -> Verdict | None:
             # kgateway's defaults are not looked for: another version may leave them out.
             if env.get(name, None if name in told else value) != value:
                 shown = f"has {name} {env[name]}" if name in env else f"has no {name} in container istio-proxy"
-                return waiting(f"{title_of(s.deployment)} {shown}, {s.set_by(option)} says {value}")
+                return waiting(f"{title_of(s.deployment)} {shown}, {s.set_by(option)} sets {value}")
     return None
 
 
 def _rollout(s: Situation) -> Verdict | None:
     title = title_of(s.deployment)
     if spec_of(s.deployment).get("replicas") == 0:
-        return failed(f"{title} is scaled to 0: no proxy runs; scale it up")
+        return failed(f"{title} is scaled to 0, so no proxy runs; scale it up unless this is intended")
     refused = pods_refused(s)
     if refused:
         return refused
@@ -348,7 +357,10 @@ def _rollout(s: Situation) -> Verdict | None:
     verdict = readiness.judge(s.deployment or {})
     if not verdict.ready:
         if spec_of(s.deployment).get("paused") and "updated" in verdict.reason:
-            return failed(f"{title} is paused, so its change reaches no Pod; resume it (kubectl rollout resume)")
+            return failed(
+                f"{title} is paused, so changes do not reach its Pods; resume it (kubectl rollout resume) unless this "
+                "is intended"
+            )
         return Verdict(verdict.state, f"{title}: {verdict.reason}")
     return None if any(map(is_ready, s.current_pods)) else waiting(f"{title} has no Pod yet")
 
@@ -371,7 +383,7 @@ def _addresses(s: Situation) -> Verdict | None:
     if spec_of(s.service).get("type") == "LoadBalancer":
         return waiting(
             f"{title_of(s.service)} of type LoadBalancer has no address: the cluster's load balancer provider has "
-            "given none"
+            "not assigned one"
         )
     return waiting(f"{s.title} has no address yet")
 

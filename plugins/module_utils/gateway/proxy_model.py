@@ -226,7 +226,7 @@ class Situation:
     @property
     def parameters_title(self) -> str:
         """Who sets the proxy's settings, for messages."""
-        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef: kgateway's defaults)"
+        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef, kgateway's defaults apply)"
 
     def set_by(self, option: str) -> str:
         """Who sets an option of istioProxyContainer, for messages: the last of the parameters that do."""

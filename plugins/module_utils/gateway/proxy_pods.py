@@ -30,7 +30,7 @@ def pods_refused(s: Situation) -> Verdict | None:
         message = str(failure.get("message") or failure.get("reason"))
         if "istio-proxy" in message and s.injected_by:
             return failed(f"{_injection(s)}: {message}")
-        return failed(f"{title_of(s.deployment)}: its Pods are refused: {message}")
+        return failed(f"{title_of(s.deployment)}: its Pods are rejected: {message}")
     return None
 
 
@@ -61,20 +61,20 @@ def pod_cause(s: Situation, pod: Json) -> Verdict | None:
         return unwanted
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
     if s.in_mesh and _ended(agent) and not agent.get("ready"):
-        return waiting(f"{name}: istio-proxy ended {_how(agent)}, so there is no certificate; read its log")
+        return waiting(f"{name}: istio-proxy exited {_how(agent)}, so there is no certificate; check its log")
     if s.in_mesh and _ended(sds) and not sds.get("ready") and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES:
         settings = s.settings()
-        outside = "" if s.target() else f" (which is no Service; {s.istiod_hint})"
+        outside = "" if s.target() else f" (not a Service; {s.istiod_hint})"
         return waiting(
-            f"{name}: sds ends again and again because istio-proxy gets no certificate: it asks {settings['CA_ADDR']}"
-            f"{outside} as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the logs of istiod and of "
-            "the container istio-proxy"
+            f"{name}: sds is crash-looping because istio-proxy gets no certificate from {settings['CA_ADDR']}"
+            f"{outside} as cluster {settings['ISTIO_META_CLUSTER_ID']}; check the logs of istiod and of container "
+            "istio-proxy"
         )
     for container in listed:
         status = container_status(pod, str(container.get("name"))) or {}
         if _waiting(status).get("reason") == "CrashLoopBackOff":
             return failed(
-                f"{name}: container {container.get('name')} ended {_how(status)} again and again; read its log"
+                f"{name}: container {container.get('name')} is crash-looping, it exited {_how(status)}; check its log"
             )
     return waiting(f"{name}: {readiness.pod_trouble(pod) or 'not ready'}")
 
@@ -100,17 +100,19 @@ def _not_wanted(s: Situation, pod: Json) -> Verdict | None:
     more = added(s, pod)
     if (by_istio(pod) and s.in_mesh) or (more and s.want.expect is not None):
         names = ", ".join(dict.fromkeys([*added(s, pod, init_containers), *more]))
-        return failed(f"Pod {s.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} too: {_injection(s)}")
+        return failed(
+            f"Pod {s.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} in addition: {_injection(s)}"
+        )
     return None
 
 
 def _injection(s: Situation) -> str:
     if not s.injected_by:
-        return "a webhook of this cluster changes the proxy's Pods"
-    effect = "rewrites their istio-proxy and takes their traffic" if s.in_mesh else "gives them a sidecar"
+        return "a webhook in this cluster modifies the proxy's Pods"
+    effect = "replaces their istio-proxy and intercepts their traffic" if s.in_mesh else "adds a sidecar"
     return (
-        f"Namespace {s.namespace} is labelled {s.injected_by}, so Istio's injector changes the proxy's Pods: it "
-        f"{effect}; take the label off, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
+        f"Namespace {s.namespace} is labelled {s.injected_by}, so Istio's injector modifies the proxy's Pods: it "
+        f"{effect}; remove the label, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
         "parameters"
     )
 

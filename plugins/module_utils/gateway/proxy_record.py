@@ -79,7 +79,9 @@ def problems(s: Situation) -> list[str]:
             "it, but telemetry will carry the wrong one"
         )
     if s.in_mesh and switch(s.controller, INTEGRATION) is False:
-        found.append(f"{INTEGRATION} is off in {title_of(s.controller)}: newer versions then find no ServiceEntry")
+        found.append(
+            f"{INTEGRATION} is off in {title_of(s.controller)}: newer versions then do not read ServiceEntries"
+        )
     outdated = outdated_pods(s)
     if outdated:
         found.append(
@@ -88,12 +90,12 @@ def problems(s: Situation) -> list[str]:
         )
     if s.injected_by and not any(map(by_istio, s.current_pods)):
         found.append(
-            f"Namespace {s.namespace} is labelled {s.injected_by}: Istio's injector will change the proxy's next Pods; "
-            "take the label off"
+            f"Namespace {s.namespace} is labelled {s.injected_by}: Istio's injector will modify the proxy's next Pods; "
+            "remove the label"
         )
     more = sorted({name for pod in s.current_pods for name in added(s, pod)})
     if more:
-        found.append(f"its Pods have {', '.join(more)} too, which a webhook of this cluster puts in")
+        found.append(f"its Pods also have {', '.join(more)}, added by a webhook in this cluster")
     return found
 
 

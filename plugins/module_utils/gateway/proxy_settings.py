@@ -53,7 +53,8 @@ def usable_id(accepted: Sequence[str]) -> str | None:
 
 #: what to do where there is no usable one
 UNUSABLE_ID = (
-    "kgateway cannot write that as text, so give istiod a cluster ID with letters (global.multiCluster.clusterName)"
+    "kgateway cannot render that ID as a string, so give istiod a cluster ID with letters "
+    "(global.multiCluster.clusterName)"
 )
 
 

@@ -148,7 +148,7 @@ def test_problems_are_no_cause(stage: Any) -> None:
     stage.namespace_labels = {"istio-injection": "enabled"}
     found = row(stage.situation())
     assert found["verdict"] == "ready"
-    expected = ("istioMetaMeshId", INTEGRATION, "Istio's injector will change the proxy's next Pods")
+    expected = ("istioMetaMeshId", INTEGRATION, "Istio's injector will modify the proxy's next Pods")
     assert [words in problem for words, problem in zip(expected, found["problems"], strict=True)] == [True] * 3
 
 
