@@ -257,7 +257,7 @@ options:
         type: dict
   self_managed:
     description:
-      - The controller deploys no proxy for Gateways that reference the object. Mutually exclusive with all of the above.
+      - The controller deploys no proxy for Gateways that reference the object. Excludes all of the options above.
     type: bool
     default: false
   spec:

@@ -211,8 +211,8 @@ proxies:
     settings:
       description:
         - The same three, compared. C(env) and the C(option) of the parameters that sets it; C(pod), the value in the
-          Pod; C(wanted), the value in the parameters, C(default) whether that is the controller's default; C(istiod), the
-          value istiod expects; C(fits), whether all agree, null for a proxy without istio-proxy.
+          Pod; C(wanted), the value in the parameters, C(default) whether that is the controller's default; C(istiod),
+          the value istiod expects; C(fits), whether all agree, null for a proxy without istio-proxy.
       type: list
       elements: dict
       returned: success

@@ -382,7 +382,10 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "switch",
         "current",
-        ("KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway", "the controller omits sds, istio-proxy"),
+        (
+            "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway",
+            "the controller omits sds, istio-proxy",
+        ),
     ),
     Fault(
         "istiod scaled to 0 before a new Pod",

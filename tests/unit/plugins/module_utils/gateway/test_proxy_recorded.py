@@ -145,7 +145,12 @@ TRUTH: dict[str, tuple[bool, str, str, str]] = {
     "b-switches-off": (False, "failed", "switch", OFF),
     "b-integration-only": (False, "failed", "switch", OFF),
     "b-auto-mtls-only": (True, "waiting", "address", "has no address"),
-    "c-params-missing": (True, "failed", "parameters", "custom-gw-params-absent, referenced by Gateway gloo-system/c-dangling"),
+    "c-params-missing": (
+        True,
+        "failed",
+        "parameters",
+        "custom-gw-params-absent, referenced by Gateway gloo-system/c-dangling",
+    ),
     "c-ref-moved-to-missing": (True, "failed", "parameters", "does not exist; the running proxy keeps its"),
     "c-params-restored": (True, "ready", "", ""),
     "d-params-wrong-group": (
