@@ -17,7 +17,7 @@ from ..gateway import proxy_checks as proxy
 from ..gateway import proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
 from ..gateway.parameter_kinds import CONTROLLERS
-from ..gateway.proxy_model import MESH_CONTAINERS, Situation, Want
+from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery as istiod
 from ..istiod.objects import discovery_container
@@ -93,7 +93,7 @@ def routes_of(world: World, facts: Facts) -> list[Route]:
     return [r for r in found if any(parent in ours for parent in r.parents())]
 
 
-def situation(world: World, facts: Facts, namespace: str, name: str) -> Situation:
+def situation(world: World, facts: Facts, namespace: str, name: str) -> ProxyModel:
     """Everything proxy.py wants to know of a Gateway."""
     leads_to_mesh = any(
         ref.get("kind") == "Hostname"
@@ -102,7 +102,7 @@ def situation(world: World, facts: Facts, namespace: str, name: str) -> Situatio
         for ref in r.backends()
     )
     want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
-    return Situation(facts.proxies, namespace, name, want)
+    return ProxyModel(facts.proxies, namespace, name, want)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def _gateway_api(place: Place) -> Finding:
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
-def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:
+def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Callable[[Place], Finding]:
     """One of proxy.CHECKS as a check of the walk; where no object tells why, with what a log says."""
 
     def look(place: Place) -> Finding:
@@ -157,7 +157,7 @@ def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callab
     return look
 
 
-def _told_by_logs(place: Place, found: Situation) -> Cause | None:
+def _told_by_logs(place: Place, found: ProxyModel) -> Cause | None:
     """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
     pods = place.facts.of("Pod")
     if found.deployment is None:

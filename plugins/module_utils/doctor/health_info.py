@@ -173,7 +173,7 @@ def _cluster(world: World, facts: Facts) -> Json:
 
 def _gateways(world: World, facts: Facts) -> list[Json]:
     situations = [health_gateway.situation(world, facts, *found) for found in health_gateway.gateways_of(world, facts)]
-    return [_redacted(record(facts.name, found, proxy.judge(found))) for found in situations]
+    return [_redacted(record(facts.name, found, proxy.check_proxy(found))) for found in situations]
 
 
 def _redacted(row: Json) -> Json:

@@ -199,7 +199,7 @@ def annotation_map(value: Any) -> Wrong:
         yield "", "must be a map of strings"
         return
     for key, text in value.items():
-        for _place, wrong in qualified_name(key):
+        for _index, wrong in qualified_name(key):
             yield "", f"has a key that {wrong}"
         if not isinstance(text, str):
             yield "", f"has a value of {key} that is not a string: quote it"
@@ -224,7 +224,7 @@ def component_levels(value: Any) -> Wrong:
     for name, level in value.items():
         if not _LOGGER.fullmatch(str(name)):
             yield "", f"has {name!r}, which is not an Envoy component: use names such as upstream or connection"
-        for _place, text in one_of(*ENVOY_LEVELS)(level):
+        for _index, text in one_of(*ENVOY_LEVELS)(level):
             yield f".{name}", text
 
 

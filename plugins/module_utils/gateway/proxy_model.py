@@ -85,7 +85,7 @@ class ParametersRef:
 
 
 @dataclass
-class Situation:
+class ProxyModel:
     """One Gateway (None: it does not exist) with all that belongs to it."""
 
     objects: Objects
@@ -235,14 +235,14 @@ class Situation:
                 return ref.title
         return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
 
-    def told(self) -> dict[str, str]:
+    def explicit_settings(self) -> dict[str, str]:
         """The env of the container istio-proxy that the parameters set."""
         told = _istio_proxy(self.spec)
         return {env: str(told[option]) for option, (env, _default) in SETTINGS.items() if told.get(option)}
 
     def settings(self) -> dict[str, str]:
         """The same with kgateway's defaults."""
-        return {**dict(SETTINGS.values()), **self.told()}
+        return {**dict(SETTINGS.values()), **self.explicit_settings()}
 
     # -- containers --------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ class Situation:
         """Whether somebody asks for sds and istio-proxy: `expect`, else istio settings in the parameters."""
         if self.want.expect is not None:
             return any(name in self.want.expect for name in MESH_CONTAINERS)
-        return True if self.told() else None
+        return True if self.explicit_settings() else None
 
     @property
     def switched(self) -> bool | None:
@@ -304,16 +304,16 @@ class Situation:
 
     def plane_at(self, target: tuple[str, str] | None) -> Json | None:
         """The istiod that a Service stands for, whether it is its first or another of its names."""
-        place = self._place(target)
+        place = self._index(target)
         return None if place is None else self.objects.istiods["istiods"][place]
 
     @property
     def certificate_hosts(self) -> list[str]:
         """Names that the certificate of the istiod the settings lead to is for."""
-        place = self._place(self.target())
+        place = self._index(self.target())
         return [] if place is None else self.objects.istiods["hosts"][place]
 
-    def _place(self, target: tuple[str, str] | None) -> int | None:
+    def _index(self, target: tuple[str, str] | None) -> int | None:
         return self.objects.istiods["serving"].get("/".join(target)) if target else None
 
     @property
@@ -366,18 +366,18 @@ def _istio_proxy(spec: Json) -> Json:
     return mapping(mapping(mapping(spec.get("kube")).get("istio")).get("istioProxyContainer"))
 
 
-def situations(
+def proxy_models(
     objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
-) -> list[Situation]:
-    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
+) -> list[ProxyModel]:
+    """One model per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
 
     Without a name, Gateways of other controllers that never had a proxy of kgateway's are left out.
     """
     want = want or Want()
     if name:
-        return [Situation(objects, str(namespace), name, want)]
+        return [ProxyModel(objects, str(namespace), name, want)]
     places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
-    found = [Situation(objects, *place, want) for place in places if namespace in (None, place[0])]
+    found = [ProxyModel(objects, *place, want) for place in places if namespace in (None, place[0])]
     return [s for s in found if not s.is_foreign]
 
 

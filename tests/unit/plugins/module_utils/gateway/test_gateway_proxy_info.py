@@ -47,7 +47,7 @@ def gateway(fake: Any, stage: Any) -> Any:
 
 
 def objects(stage: Any) -> list[Json]:
-    read = stage.situation().objects
+    read = stage.model().objects
     lists = [read.gateways, read.classes, read.deployments, read.services, read.pods, read.config_maps]
     return [obj for one in (*lists, *read.parameters.values()) for obj in one]
 
@@ -84,7 +84,7 @@ def test_what_is_not_met_fails_with_the_record(gateway: Any, stage: Any) -> None
 
 
 def test_a_wait_ends_with_the_last_change(gateway: Any, stage: Any) -> None:
-    [service] = [s for s in stage.situation().objects.services if s["metadata"]["name"] == "http"]
+    [service] = [s for s in stage.model().objects.services if s["metadata"]["name"] == "http"]
     write(gateway[0], {**service, "status": {}})
     threading.Timer(0.3, write, (gateway[0], service)).start()
     result = run(gateway, expect=THREE, wait=True, wait_timeout=60)
@@ -92,7 +92,7 @@ def test_a_wait_ends_with_the_last_change(gateway: Any, stage: Any) -> None:
 
 
 def test_a_wait_that_ends_too_late_says_so(gateway: Any, stage: Any) -> None:
-    [service] = [s for s in stage.situation().objects.services if s["metadata"]["name"] == "http"]
+    [service] = [s for s in stage.model().objects.services if s["metadata"]["name"] == "http"]
     write(gateway[0], {**service, "status": {}})
     with pytest.raises(ClusterError, match=r"Gateway gloo-system/http not ready within 1 s: Service gloo-system/http"):
         run(gateway, wait=True, wait_timeout=1)

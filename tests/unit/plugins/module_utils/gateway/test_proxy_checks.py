@@ -1,4 +1,4 @@
-"""Verdict and first cause of a Gateway's proxy: one healthy situation, then one thing broken at a time."""
+"""Verdict and first cause of a Gateway's proxy: one healthy model, then one thing broken at a time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     Objects,
-    Situation,
+    ProxyModel,
     Want,
-    situations,
+    proxy_models,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_restart import restart_reason
@@ -650,7 +650,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
 @pytest.mark.parametrize(("break_it", "state", "check", "words"), CAUSES)
 def test_first_cause(stage: Any, break_it: Break, state: str, check: str, words: str) -> None:
     break_it(stage)
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert (finding.state, finding.check, words in finding.reason) == (state, check, True), finding
 
 
@@ -666,7 +666,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
         deployment["metadata"].update(name=f"other-{number}", namespace=f"other-{number}")
     for namesakes in filter(None, stage.parameters.values()):
         namesakes += [{"metadata": {"namespace": namespace, "name": "params"}} for namespace in ("a", "b")]
-    s = stage.situation()
+    s = stage.model()
     objects, shuffle = copy.deepcopy(s.objects), random.Random(seed).shuffle
     lists = [*vars(objects).values(), *objects.parameters.values()]
     for one in (found for found in lists if isinstance(found, list)):
@@ -674,7 +674,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
         for obj in one:
             shuffle((obj.get("status") or {}).get("conditions") or [])
             shuffle((obj.get("spec") or {}).get("ports") or [])
-    assert proxy.judge(Situation(objects, s.namespace, s.name, s.want)) == proxy.judge(s)
+    assert proxy.check_proxy(ProxyModel(objects, s.namespace, s.name, s.want)) == proxy.check_proxy(s)
 
 
 # -- what is right ---------------------------------------------------------------------------------------------------
@@ -683,48 +683,48 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
 def test_a_gateway_that_is_no_envoy_has_no_mesh_containers(stage: Any) -> None:
     """AUTO_MTLS is for the proxies of kgateway; a class agentgateway may have the same controller."""
     stage.containers, stage.want = ["agentgateway"], Want()
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize("address", ["ISTIOD-gloo.istio-system.svc:15012", "istiod-gloo.istio-system.svc.:15012"])
 def test_names_are_compared_as_dns_compares_them(stage: Any, address: str) -> None:
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = address
-    situation = stage.situation()
-    assert situation.plane and proxy.judge(situation).ready
+    model = stage.model()
+    assert model.plane and proxy.check_proxy(model).ready
 
 
 @pytest.mark.parametrize("want", [Want(expect=THREE), Want()])
 def test_damaged_objects_are_no_reason_to_break_off(stage: Any, damaged: Any, want: Want) -> None:
     crash(stage)
-    objects = {**vars(stage.situation().objects), "parameters": stage.parameters[GATEWAY_PARAMETERS]}
+    objects = {**vars(stage.model().objects), "parameters": stage.parameters[GATEWAY_PARAMETERS]}
     for way, lists in damaged(copy.deepcopy(objects)):
         if way.count("/") > 1:  # the lists themselves are never damaged
             changed = Objects(**{**lists, "parameters": {GATEWAY_PARAMETERS: lists["parameters"]}})
-            s = Situation(changed, "gloo-system", "http", want)
-            assert record("cluster1", s, proxy.judge(s))["verdict"] in ("ready", "waiting", "failed"), way
+            s = ProxyModel(changed, "gloo-system", "http", want)
+            assert record("cluster1", s, proxy.check_proxy(s))["verdict"] in ("ready", "waiting", "failed"), way
             restart_reason(s)
 
 
 def test_one_container_when_the_switch_is_on(stage: Any) -> None:
     stage.want = Want(expect=("kgateway-proxy",))
-    verdict = proxy.judge(stage.situation())
+    verdict = proxy.check_proxy(stage.model())
     assert verdict.state == "failed" and "is on in Deployment gloo-system/gloo-gateway" in verdict.reason
 
 
 def test_one_container_when_the_switch_is_off(stage: Any) -> None:
     switch_off(stage)
     stage.want, stage.istiod = Want(expect=("kgateway-proxy",)), None
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_without_expectation_the_switch_says_what_is_right(stage: Any) -> None:
     stage.want = Want()
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.containers = ["kgateway-proxy"]
-    assert "lacks sds, istio-proxy" in proxy.judge(stage.situation()).reason
+    assert "lacks sds, istio-proxy" in proxy.check_proxy(stage.model()).reason
     stage.settings.clear()  # nobody asks for a place in the mesh
     switch_off(stage)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_an_alias_of_istiod_is_no_contradiction(stage: Any) -> None:
@@ -732,7 +732,7 @@ def test_an_alias_of_istiod_is_no_contradiction(stage: Any) -> None:
     alias["metadata"].update(name="istiod", labels={"app": "istiod"})
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = "istiod.istio-system.svc:15012"
     stage.services = [alias]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize(("image", "ready"), [("pilot:1.27.3", True), ("pilot:1.26.1", False)])
@@ -740,7 +740,7 @@ def test_an_alias_of_the_cluster_counts_from_1_27_on(stage: Any, image: str, rea
     container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
     container.update(image=image, args=["discovery", "--clusterAliases=Kubernetes=cluster1,x=other"])
     wrong_id(stage)
-    assert proxy.judge(stage.situation()).ready is ready
+    assert proxy.check_proxy(stage.model()).ready is ready
 
 
 def test_istiods_deployment_may_have_another_name_than_its_service(stage: Any) -> None:
@@ -748,9 +748,9 @@ def test_istiods_deployment_may_have_another_name_than_its_service(stage: Any) -
     container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
     container["args"] = ["discovery", "--clusterAliases=Kubernetes=cluster1"]
     wrong_id(stage)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.istiod["status"] = {}
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert finding.state == "waiting" and "Deployment istio-system/discovery has no ready Pod" in finding.reason
 
 
@@ -761,28 +761,28 @@ def test_an_alias_that_istiods_certificate_does_not_name(stage: Any, name: str) 
     alias["metadata"].update(name=name, labels={"istio.io/tag": "prod"})
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = f"{name}.istio-system.svc:15012"
     stage.services = [alias]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     crash(stage)
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert (finding.check == "istiod-address") is (name == "pilot"), finding
     stage.istiod["spec"]["template"]["spec"]["containers"][0]["env"].append(
         {"name": "ISTIOD_CUSTOM_HOST", "value": "a.example,pilot.istio-system.svc"}
     )
-    assert proxy.judge(stage.situation()).check == "rollout"
+    assert proxy.check_proxy(stage.model()).check == "rollout"
 
 
 def test_a_way_to_istiod_that_gave_a_certificate_is_one(stage: Any) -> None:
     other_service(stage)
     stage.statuses, stage.pod_ready = {}, True
     stage.proxy["status"].update(availableReplicas=1)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_a_default_that_nobody_set_may_be_missing(stage: Any) -> None:
     del stage.settings["istioMetaMeshId"], stage.env["ISTIO_META_MESH_ID"]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.env["ISTIO_META_MESH_ID"] = "other"
-    assert "has ISTIO_META_MESH_ID other" in proxy.judge(stage.situation()).reason
+    assert "has ISTIO_META_MESH_ID other" in proxy.check_proxy(stage.model()).reason
 
 
 @pytest.mark.parametrize(
@@ -799,9 +799,9 @@ def test_other_products_parameters_are_read_too(
     stage.controller["metadata"]["name"] = deployment
     ref(group=kind.group, kind=kind.kind)(stage)
     stage.parameters[kind] = stage.parameters.pop(GATEWAY_PARAMETERS)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     wrong_id(stage)
-    assert f"istioMetaClusterId in {kind.kind} gloo-system/params" in proxy.judge(stage.situation()).reason
+    assert f"istioMetaClusterId in {kind.kind} gloo-system/params" in proxy.check_proxy(stage.model()).reason
 
 
 def test_version_1_names_parameters_by_an_annotation(stage: Any) -> None:
@@ -809,7 +809,7 @@ def test_version_1_names_parameters_by_an_annotation(stage: Any) -> None:
     stage.gateway_class["spec"]["controllerName"] = "solo.io/gloo-gateway"
     stage.gateway["metadata"]["annotations"] = {"gateway.gloo.solo.io/gateway-parameters-name": "params"}
     stage.parameters = {V1_PARAMETERS: stage.parameters[GATEWAY_PARAMETERS]}
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any) -> None:
@@ -825,9 +825,9 @@ def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any)
     )
     del stage.settings["istioMetaMeshId"]
     stage.env["ISTIO_META_MESH_ID"] = "mesh1"
-    s = stage.situation()
-    assert proxy.judge(s).ready
-    assert s.told() == {
+    s = stage.model()
+    assert proxy.check_proxy(s).ready
+    assert s.explicit_settings() == {
         "CA_ADDR": "istiod-gloo.istio-system.svc:15012",
         "ISTIO_META_CLUSTER_ID": "cluster1",
         "ISTIO_META_MESH_ID": "mesh1",
@@ -837,7 +837,7 @@ def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any)
 def test_a_controller_of_a_name_nobody_knows_may_serve_it(stage: Any) -> None:
     stage.gateway_class["spec"]["controllerName"] = "solo.io/renamed"
     stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "gloo-gateway-v2"}
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize(
@@ -845,7 +845,7 @@ def test_a_controller_of_a_name_nobody_knows_may_serve_it(stage: Any) -> None:
 )
 def test_switch_is_read_as_the_controller_reads_it(stage: Any, value: str, on: bool) -> None:
     stage.switches[AUTO_MTLS] = value
-    assert stage.situation().auto_mtls is on
+    assert stage.model().auto_mtls is on
 
 
 def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
@@ -858,10 +858,11 @@ def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
     stage.classes = [
         {"kind": "GatewayClass", "metadata": {"name": "istio"}, "spec": {"controllerName": "istio.io/gateway"}}
     ]
-    objects = stage.situation().objects
-    assert [s.title for s in situations(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
-    assert [s.title for s in situations(objects, namespace="apps")] == ["Gateway apps/web"]
-    [absent] = situations(objects, namespace="apps", name="http")
+    objects = stage.model().objects
+    assert [s.title for s in proxy_models(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
+    assert [s.title for s in proxy_models(objects, namespace="apps")] == ["Gateway apps/web"]
+    [absent] = proxy_models(objects, namespace="apps", name="http")
     assert (
-        proxy.judge(absent).reason == "Gateway apps/http does not exist; a Gateway of this name exists in gloo-system"
+        proxy.check_proxy(absent).reason
+        == "Gateway apps/http does not exist; a Gateway of this name exists in gloo-system"
     )
