@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module gateway_parameters: find the kind, check, compare with istiod, write; or remove.
+"""Engine of the module gateway_parameters: find the kind, validate, compare with istiod, apply or delete.
 
-Merging with what others wrote is server-side apply's work (converge.py).
+Merging with the fields of other managers is left to server-side apply (apply/objects.py).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 60},
 }
 
-# How long CRDs may take to be served after somebody installed them.
+# Seconds that CRDs may take to be served after their installation.
 _CRD_PATIENCE = 3.0
 _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
 
@@ -55,12 +55,12 @@ def effective(spec: Json) -> dict[str, str]:
 
 
 def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
-    """Where the settings and the istiod (a record of istiod_info) do not fit, so that no certificate will be issued."""
+    """Settings that do not match the istiod (a record of istiod_info), so that it would issue no certificate."""
     if "selfManaged" in spec:
         return []
     found, values = [], effective(spec)
-    told = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
-    shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
+    explicit = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
+    shown = {o: value if explicit.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
     # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
     if right and compared(address) != compared(str(right)):
@@ -77,8 +77,8 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
-    """What does not fit and does no harm but to telemetry."""
+def telemetry_warnings(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
+    """Mismatches that only affect telemetry."""
     have, right = effective(spec)["istioMetaMeshId"], istiod.get("mesh_id")
     if "selfManaged" in spec or not right or have == right:
         return []
@@ -87,8 +87,8 @@ def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def of_others(live: Json | None) -> Json:
-    """The spec as it would be without our fields: what an apply of ours is merged into."""
+def spec_of_others(live: Json | None) -> Json:
+    """The spec without our fields: what our apply is merged into."""
     if live is None:
         return {}
     fields: Json = {}
@@ -144,7 +144,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         if absent:
             _refuse_while_used(cluster, kind, live, title, bool(params.get("ignore_references")))
         else:
-            spec = deep_merge(of_others(live), spec)
+            spec = deep_merge(spec_of_others(live), spec)
             _refuse(combinations(spec), name, title)
             warnings = _compare(spec, params, name, title)
         try:
@@ -191,13 +191,13 @@ def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) ->
     against = contradictions(spec, istiod)
     if against and params.get("strict", True):
         raise ClusterError(f"{cluster}: {title}: {'; '.join(against)}", cluster=cluster, contradictions=against)
-    return [f"{cluster}: {title}: {text}" for text in against + remarks(spec, istiod)]
+    return [f"{cluster}: {title}: {text}" for text in against + telemetry_warnings(spec, istiod)]
 
 
 def _kind(
     cluster: Cluster, params: Mapping[str, Any], progress: Callable[[str], None], *, absent: bool, check: bool
 ) -> ParameterKind:
-    """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
+    """The kind to use; if it is not served, the kind to name in a deletion or in check mode."""
     api_version, kind = params.get("api_version") or None, params.get("kind") or None
     named, report = unserved(api_version, kind), Progress(cluster.name, progress)
     while True:
@@ -229,12 +229,12 @@ def _live(cluster: Cluster, obj: Json) -> Json | None:
 
 
 def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None, title: str, ignore: bool) -> None:
-    """Without its parameters a Gateway turns InvalidParameters; only what would be deleted is worth refusing."""
+    """A Gateway without its parameters becomes InvalidParameters; only a deletion needs to be rejected."""
     if ignore or live is None or not is_ours(live):
         return
     namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
     found: list[list[Json]] = []
-    # Gateways refer to parameters of their own namespace only.
+    # Gateways can reference parameters in their namespace only.
     for each, place in (("Gateway", namespace), ("GatewayClass", None)):
         try:
             found.append(cluster.list("gateway.networking.k8s.io/v1", each, place))
@@ -255,7 +255,7 @@ def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None,
 
 
 def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str) -> ClusterError:
-    """The refusal of a field this version of the CRD lacks, with the field's and the option's names; else as it is."""
+    """The error about a field missing in this CRD version, with field and option; other errors unchanged."""
     unknown = _NOT_DECLARED.findall(exc.msg)
     if not unknown:
         return exc

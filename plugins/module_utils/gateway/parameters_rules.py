@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the CRD of GatewayParameters takes and nobody can use: sentences with the field and what to write (pure).
+"""Validation of GatewayParameters beyond the CRD schema: messages with the field and the remedy (pure).
 
-A rule takes a value and yields (place below the field, what is wrong and what to write instead).
+A rule takes a value and yields (path below the field, problem with remedy).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _PORTS = (1, 65535)
 
 
 def problems(spec: Json) -> list[str]:
-    """What is wrong with the fields of a spec, each by itself; empty when they may be written."""
+    """Problems with the individual fields of a spec; empty when it is valid."""
     if "kube" not in spec and "selfManaged" not in spec:
         return ["spec must have exactly one of kube and selfManaged and is empty: set at least one option"]
     wrong = [_BOTH] if "kube" in spec and "selfManaged" in spec else _no_maps(spec)
@@ -66,7 +66,7 @@ def problems(spec: Json) -> list[str]:
 
 
 def combinations(spec: Json) -> list[str]:
-    """Fields that contradict each other, in what the object will be, whoever set them."""
+    """Contradictions between fields of the resulting object, whoever set them."""
     if "kube" in spec and "selfManaged" in spec:
         return [_BOTH]
     service = dig(spec, "kube", "service")
@@ -84,7 +84,7 @@ def combinations(spec: Json) -> list[str]:
 
 
 def _no_maps(spec: Json) -> list[str]:
-    """Fields that have fields below them, and are no map."""
+    """Fields that must be maps and are not."""
     if not isinstance(spec.get("selfManaged", {}), dict):
         return ["spec.selfManaged must be an empty map (option self_managed)"]
     if not isinstance(spec.get("kube", {}), dict):
@@ -102,7 +102,7 @@ def _no_maps(spec: Json) -> list[str]:
 
 
 def host_port(address: Any) -> Wrong:
-    """The address of istiod: without a port istio-proxy exits at once."""
+    """The address of istiod; without a port istio-proxy exits on start."""
     if not isinstance(address, str):
         yield "", f"is {address!r}, it must be a string such as istiod.istio-system.svc:15012"
         return
@@ -130,7 +130,7 @@ def _is_ip6(text: str) -> bool:
 
 
 def plain_id(value: Any) -> Wrong:
-    """An ID: kgateway writes it unquoted into YAML, and where that is no text no Deployment is ever made."""
+    """An ID. kgateway renders it unquoted into YAML; if that is not a string, no Deployment is created."""
     if not isinstance(value, str):
         yield "", f"is {value!r}, it must be a string: quote it and use letters"
     elif yaml_changes(value):
@@ -187,14 +187,14 @@ def flag(value: Any) -> Wrong:
 
 
 def qualified_name(value: Any) -> Wrong:
-    """name or domain/name, as keys of labels and annotations are."""
+    """name or domain/name, like keys of labels and annotations."""
     prefix, slash, name = str(value).rpartition("/")
     if not _NAME.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
         yield "", f"is {value!r}: use at most 63 letters, digits, '-', '_', '.', optionally after a domain and '/'"
 
 
 def annotation_map(value: Any) -> Wrong:
-    """Keys as Kubernetes wants them, values text."""
+    """Kubernetes' rules for keys, string values."""
     if not isinstance(value, dict):
         yield "", "must be a map of strings"
         return
@@ -206,7 +206,7 @@ def annotation_map(value: Any) -> Wrong:
 
 
 def label_map(value: Any) -> Wrong:
-    """As annotation_map, and the values are short names."""
+    """Like annotation_map, with label values."""
     yield from annotation_map(value)
     for key, text in value.items() if isinstance(value, dict) else ():
         if isinstance(text, str) and text and not _NAME.fullmatch(text):
@@ -217,7 +217,7 @@ def label_map(value: Any) -> Wrong:
 
 
 def component_levels(value: Any) -> Wrong:
-    """Envoy's loggers and their levels; the controller makes one argument of them."""
+    """Envoy's loggers and their levels, which the controller passes as one argument."""
     if not isinstance(value, dict):
         yield "", "must be a map of Envoy's components to levels, such as {upstream: debug}"
         return
@@ -229,7 +229,7 @@ def component_levels(value: Any) -> Wrong:
 
 
 def resources(value: Any) -> Wrong:
-    """Quantities, and no request above its limit: the API server refuses such a Deployment, and only a log tells."""
+    """Quantities; a request above its limit makes the API server reject the Pods, seen only in the controller's log."""
     if not isinstance(value, dict):
         yield "", "must be a map of requests and limits"
         return
@@ -239,10 +239,10 @@ def resources(value: Any) -> Wrong:
         if not isinstance(given, dict):
             yield f".{side}", "must be a map such as {cpu: 100m, memory: 128Mi}"
             continue
-        for name, told in given.items():
-            amount = quantity(told)
+        for name, wanted in given.items():
+            amount = quantity(wanted)
             if amount is None:
-                yield f".{side}.{name}", f"is {told!r}: use a quantity such as 100m, 2 or 128Mi"
+                yield f".{side}.{name}", f"is {wanted!r}: use a quantity such as 100m, 2 or 128Mi"
             else:
                 found[name] = amount
     for name, amount in amounts["requests"].items():
@@ -254,7 +254,7 @@ def resources(value: Any) -> Wrong:
 
 
 def quantity(value: Any) -> Decimal | None:
-    """The number that a Kubernetes quantity stands for, None when it is none."""
+    """The number of a Kubernetes quantity, None if invalid."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     found = _QUANTITY.fullmatch(str(value))
@@ -269,7 +269,7 @@ def quantity(value: Any) -> Decimal | None:
 
 
 def items(*required: str, unique: str = "", **rules: Rule) -> Rule:
-    """A list of maps: fields each must have, one that may not repeat, rules of others."""
+    """A list of maps: required fields, a unique field, rules of other fields."""
 
     def rule(value: Any) -> Wrong:
         if not isinstance(value, list):
@@ -295,7 +295,7 @@ def items(*required: str, unique: str = "", **rules: Rule) -> Rule:
 
 
 def env_value(value: Any) -> Wrong:
-    # the value itself may be secret
+    # the value may be secret
     if not isinstance(value, str):
         yield "", "is not a string: quote it"
 
@@ -323,11 +323,11 @@ def source_ranges(value: Any) -> Wrong:
     if not isinstance(value, list):
         yield "", "must be a list of ranges such as 192.0.2.0/24"
         return
-    for index, told in enumerate(value):
+    for index, given in enumerate(value):
         try:
-            ipaddress.ip_network(told if isinstance(told, str) and "/" in told else "", strict=False)
+            ipaddress.ip_network(given if isinstance(given, str) and "/" in given else "", strict=False)
         except ValueError:
-            yield f"[{index}]", f"is {told!r}: use a range such as 192.0.2.0/24"
+            yield f"[{index}]", f"is {given!r}: use a range such as 192.0.2.0/24"
 
 
 def _at(place: str, wrong: Wrong) -> Wrong:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Does a Gateway's proxy run as it should, and if not, what is the first cause (pure).
+"""Check a Gateway's proxy and find the first cause when it is not ready (pure).
 
-kgateway says True wherever it knows nothing bad, so its conditions alone prove little: containers, their settings and
-Pods are compared with what the parameters and istiod say. The checks run from cause to symptom; the first that does
-not hold is the verdict. "failed" does not get well by waiting, "waiting" may.
+kgateway reports True unless it knows of an error, so its conditions are not sufficient: containers, their settings and
+Pods are compared with the parameters and with istiod. The checks run from cause to symptom; the first that fails is the
+verdict. "failed" does not resolve by waiting, "waiting" may.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id, yaml_keeps
 
 @dataclass(frozen=True)
 class ProxyVerdict(Verdict):
-    """A verdict with the name of the check that did not hold, "" when all did."""
+    """A verdict with the name of the failed check, "" when all passed."""
 
     check: str = ""
 
 
 def check_proxy(model: ProxyModel) -> ProxyVerdict:
-    """The first check that does not hold, and who serves clients meanwhile; else ready."""
+    """The first failed check, and which Pods serve clients meanwhile; else ready."""
     for name, check in CHECKS:
         verdict = check(model)
         if verdict is not None:
@@ -60,7 +60,7 @@ def _meanwhile(model: ProxyModel, check: str) -> str:
     return ""
 
 
-# -- who serves it ---------------------------------------------------------------------------------------------------
+# -- controller ----------------------------------------------------------------------------------------------------
 
 
 def _gateway(model: ProxyModel) -> Verdict | None:
@@ -124,7 +124,7 @@ def _class_served(model: ProxyModel) -> Verdict | None:
     return Verdict(verdict.state, text)
 
 
-# -- what it is told -------------------------------------------------------------------------------------------------
+# -- parameters -----------------------------------------------------------------------------------------------------
 
 
 def _parameters(model: ProxyModel) -> Verdict | None:
@@ -182,7 +182,7 @@ def _switch(model: ProxyModel) -> Verdict | None:
 
 
 def _never_together(model: ProxyModel) -> Verdict | None:
-    """Containers that are asked for and that no setting brings: waiting for them would never end."""
+    """Expected containers that no setting can provide: waiting for them would never end."""
     if model.want.expect is None or model.deployment is None:
         return None
     asked = set(model.want.expect)
@@ -209,7 +209,7 @@ def _outdated(model: ProxyModel) -> bool:
 def _generation(model: ProxyModel) -> Verdict | None:
     """Accepted or refused for the generation that is there now; addresses and listeners come later."""
     accepted = condition(model.gateway, "Accepted")
-    # Where its controller is not to be seen, nothing says that anybody will look at it.
+    # Without a visible controller there is no reason to expect progress.
     verdict, gone = waiting, ""
     if model.controller is None and model.controller_name in CONTROLLERS:
         verdict, gone = failed, f"; no Deployment of the controller {model.controller_name} is in this cluster"
@@ -241,11 +241,11 @@ def _settings(model: ProxyModel) -> Verdict | None:
     return None
 
 
-# -- who gives it certificates ---------------------------------------------------------------------------------------
+# -- certificates ----------------------------------------------------------------------------------------------------
 
 
 def _address(model: ProxyModel) -> Verdict | None:
-    """istioDiscoveryAddress leads to an istiod."""
+    """istioDiscoveryAddress points to an istiod."""
     target = model.target()
     if not model.in_mesh or target is None:
         return None
@@ -304,8 +304,8 @@ def _istiod(model: ProxyModel) -> Verdict | None:
     if plane and plane["ready"] is False:
         where = f"{plane['namespace']}/{plane['name']}"
         deployment = model.deployment_of(plane)
-        told = tuple(f"{title} " for title in (title_of(deployment), f"Service {where}"))
-        why = next((p for p in model.objects.istiods["problems"] if p.startswith(told)), "it has no ready Pod")
+        titles = tuple(f"{title} " for title in (title_of(deployment), f"Service {where}"))
+        why = next((p for p in model.objects.istiods["problems"] if p.startswith(titles)), "it has no ready Pod")
         lasting = deployment is None or spec_of(deployment).get("replicas") == 0
         return (failed if lasting else waiting)(f"istiod {where} is not ready, so no certificates are issued: {why}")
     if plane and model.target_is_empty:
@@ -343,11 +343,11 @@ def _deployment(model: ProxyModel) -> Verdict | None:
         parts += [f"still has {', '.join(extra)}"] if extra else []
         return waiting(f"{title_of(model.deployment)} {' and '.join(parts)}: the controller has not updated it yet")
     if model.in_mesh:
-        env, told = mesh_env(containers(model.deployment)), model.explicit_settings()
+        env, explicit = mesh_env(containers(model.deployment)), model.explicit_settings()
         for option, (name, _default) in SETTINGS.items():
             value = model.settings()[name]
             # kgateway's defaults are not looked for: another version may leave them out.
-            if env.get(name, None if name in told else value) != value:
+            if env.get(name, None if name in explicit else value) != value:
                 shown = f"has {name} {env[name]}" if name in env else f"has no {name} in container istio-proxy"
                 return waiting(f"{title_of(model.deployment)} {shown}, {model.set_by(option)} sets {value}")
     return None

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the logs of a gateway controller, of istiod and of a proxy's agent say when a proxy does not start (pure)."""
+"""Causes in the logs of a gateway controller, of istiod and of a proxy's agent when a proxy does not start (pure)."""
 
 from __future__ import annotations
 
 from ..k8s.log_causes import NO_LICENCE, Pattern
 
-#: istiod refusing a proxy: only its own log tells why
+#: istiod rejects a proxy; the reason is only in istiod's log
 REFUSED: tuple[Pattern, ...] = (
     Pattern(
         r"client claims to be in cluster",

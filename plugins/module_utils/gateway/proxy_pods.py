@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why Pods of a proxy are not made or not ready, the cause before what follows from it (pure)."""
+"""Why Pods of a proxy are not created or not ready, causes before symptoms (pure)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .proxy_model import ProxyModel
 from .proxy_objects import by_name, container_status, init_containers, running_containers, template_of
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
-_NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain
+_NO_FILES = 1  # exit code of sds when the certificate's files do not appear
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 def pods_refused(model: ProxyModel) -> Verdict | None:
-    """The API server takes no Pod of the newest template: quota, admission, an invalid Pod."""
+    """The API server rejects Pods of the newest template: quota, admission, invalid Pod."""
     newest = by_name(model.objects.replica_sets, model.namespace, model.replica_set) if model.replica_set else None
     for owner in (newest, model.deployment):
         failure = condition(owner, "ReplicaFailure")
@@ -35,22 +35,22 @@ def pods_refused(model: ProxyModel) -> Verdict | None:
 
 
 def pods_ended(model: ProxyModel) -> Verdict | None:
-    """No Pod of the newest template is left, because one was evicted or its node shut down."""
+    """No Pod of the newest template is left, because of an eviction or a node shutdown."""
     for pod in model.ended_pods if not model.current_pods else ():
-        told = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
-        return waiting(f"Pod {model.namespace}/{name_of(pod)} ended" + (f": {told}" if told else ""))
+        reason = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
+        return waiting(f"Pod {model.namespace}/{name_of(pod)} ended" + (f": {reason}" if reason else ""))
     return None
 
 
 def pod_cause(model: ProxyModel, pod: Json) -> Verdict | None:
-    """Why the Pod is not as it should be, None when it is."""
+    """Why the Pod is not ready or not as expected; None when it is."""
     if is_ready(pod):
         return _not_wanted(model, pod)
     name = f"Pod {model.namespace}/{name_of(pod)}"
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return waiting(f"{name} cannot be scheduled: {scheduled.get('message') or scheduled.get('reason')}")
-    # init containers first: nothing else starts before they are done
+    # init containers first: the others start only after they complete
     listed = [*init_containers(pod), *running_containers(pod)]
     for container in listed:
         verdict = _not_started(name, container, container_status(pod, str(container.get("name"))) or {})
@@ -85,7 +85,7 @@ def pod_cause(model: ProxyModel, pod: Json) -> Verdict | None:
 
 
 def added(model: ProxyModel, pod: Json, read: Callable[[Json], list[Json]] = running_containers) -> list[str]:
-    """Names of the Pod's containers that its Deployment does not have: a webhook put them in."""
+    """Names of the Pod's containers that its Deployment does not have: added by a webhook."""
     if model.deployment is None:
         return []
     left = [str(c.get("name")) for c in read(pod)]
@@ -96,12 +96,12 @@ def added(model: ProxyModel, pod: Json, read: Callable[[Json], list[Json]] = run
 
 
 def by_istio(pod: Json) -> bool:
-    """Whether Istio's injector has been at the Pod."""
+    """Whether Istio's injector modified the Pod."""
     return "sidecar.istio.io/status" in mapping(meta(pod).get("annotations"))
 
 
 def _not_wanted(model: ProxyModel, pod: Json) -> Verdict | None:
-    """A ready Pod is wrong with Istio's injection beside its own istio-proxy, or with containers nobody expects."""
+    """A ready Pod is wrong if Istio injected it in addition to its istio-proxy, or if it has unexpected containers."""
     more = added(model, pod)
     if (by_istio(pod) and model.in_mesh) or (more and model.want.expect is not None):
         names = ", ".join(dict.fromkeys([*added(model, pod, init_containers), *more]))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The flat record of one Gateway's proxy: what the module gateway_proxy_info returns of it (pure)."""
+"""The flat record of one Gateway's proxy, as returned by the module gateway_proxy_info (pure)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .proxy_settings import SETTINGS
 
 
 def record(cluster: str, model: ProxyModel, verdict: ProxyVerdict) -> Json:
-    """Keys and types are always the same; what is unknown is null, documented in the module's RETURN."""
+    """Keys and types are always the same, unknown values null; documented in the module's RETURN."""
     carried = running_containers(model.current_pods[0]) if model.current_pods else containers(model.deployment)
     return {
         "cluster": cluster,
@@ -70,7 +70,7 @@ def url(model: ProxyModel) -> str | None:
 
 
 def problems(model: ProxyModel) -> list[str]:
-    """What is wrong, but does not keep the proxy from serving."""
+    """Problems that do not prevent the proxy from serving."""
     found = []
     right, have = model.right_istiod.get("mesh_id"), model.settings()["ISTIO_META_MESH_ID"]
     if model.in_mesh and right and right != have:
@@ -147,7 +147,7 @@ def _deployment(model: ProxyModel) -> Json:
 
 def _settings(model: ProxyModel, carried: Sequence[Json]) -> list[Json]:
     """One row per setting that reaches istio-proxy; `fits` is null for a proxy without that container."""
-    have, told = mesh_env(carried), model.explicit_settings()
+    have, explicit = mesh_env(carried), model.explicit_settings()
     rows = []
     for option, (env, _default) in SETTINGS.items():
         wanted = model.settings()[env]
@@ -158,7 +158,7 @@ def _settings(model: ProxyModel, carried: Sequence[Json]) -> list[Json]:
                 "option": option,
                 "pod": have.get(env),
                 "wanted": wanted,
-                "default": env not in told,
+                "default": env not in explicit,
                 "istiod": right[0] if right else None,
                 "fits": have.get(env) == wanted and (not right or wanted in right) if model.in_mesh else None,
             }
@@ -167,7 +167,7 @@ def _settings(model: ProxyModel, carried: Sequence[Json]) -> list[Json]:
 
 
 def _right(model: ProxyModel, env: str) -> list[str]:
-    """Values istiod takes, its own first; empty when unknown."""
+    """Values that istiod accepts, its own first; empty when unknown."""
     if env == "ISTIO_META_CLUSTER_ID":
         return model.accepted_ids()
     if env == "ISTIO_META_MESH_ID":

@@ -322,7 +322,7 @@ def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
 def test_the_address_has_to_be_a_name_of_istiods_certificate(host: str, fits: bool) -> None:
     made = container(istioDiscoveryAddress=f"{host}:15012", istioMetaClusterId="cluster1")
     assert (gp.contradictions(made, ISTIOD) == []) is fits
-    assert gp.remarks(made, {**ISTIOD, "mesh_id": "mesh1"}) != []
+    assert gp.telemetry_warnings(made, {**ISTIOD, "mesh_id": "mesh1"}) != []
 
 
 def test_what_we_set_before_counts_no_more_what_others_set_does() -> None:
@@ -337,9 +337,9 @@ def test_what_we_set_before_counts_no_more_what_others_set_does() -> None:
         },
         "spec": {"kube": {**container(istioMetaClusterId="old")["kube"], "deployment": {"replicas": 3}}},
     }
-    assert gp.of_others(live) == spec("deployment.replicas", 3)
-    assert gp.of_others({"metadata": {}, "spec": live["spec"]}) == live["spec"]
-    assert gp.of_others(None) == {}
+    assert gp.spec_of_others(live) == spec("deployment.replicas", 3)
+    assert gp.spec_of_others({"metadata": {}, "spec": live["spec"]}) == live["spec"]
+    assert gp.spec_of_others(None) == {}
 
 
 # -- references
@@ -375,5 +375,5 @@ def test_damaged_objects_of_others_are_no_reason_to_break_off(damaged: Any) -> N
         "kube": {"istio": {"istioProxyContainer": {"istioMetaClusterId": "a"}}, "service": {"ports": [{"port": 1}]}}
     }
     for _way, live in damaged({"metadata": {"name": "mine"}, "spec": spec}):
-        whole = gp.deep_merge(gp.of_others(live), {"kube": {"deployment": {"replicas": 2}}})
+        whole = gp.deep_merge(gp.spec_of_others(live), {"kube": {"deployment": {"replicas": 2}}})
         assert gp.contradictions(whole, {"cluster_id": "b"}) and isinstance(rules.combinations(whole), list)
