@@ -551,7 +551,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "c1",
         "failed",
         _set("c1", "Gateway", "http", "metadata.generation", 2),
-        ("seen generation 1",),
+        ("observed generation 1",),
     ),
     (
         "gateway-self-managed",
