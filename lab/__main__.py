@@ -18,10 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lab import inventory, paths, processes, programs, supervisor
-from lab.api import Api, ApiError
-from lab.clusters import ControlPlane, write_kubeconfig
+from lab import inventory, paths
+from lab.control_plane import processes, supervisor
+from lab.control_plane.api import Api, ApiError
+from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
 from lab.errors import LabError
+from lab.programs import programs
 from lab.progress import Progress
 
 MANAGEMENT = "mgmt"
@@ -139,8 +141,7 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
     fresh = home / "lab.json.new"
     fresh.write_text(json.dumps(state, indent=1))
     fresh.replace(home / "lab.json")
-    charts = Path(__file__).parent / "charts"
-    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies, charts))
+    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies))
 
 
 def _down(home: Path, arguments: argparse.Namespace) -> int:
@@ -155,7 +156,7 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
         # All data goes anyway: nobody needs time to save it.
         folders = sorted((home / "clusters" / "clusters").glob("*"))
         if folders:
-            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop(patience=0.5))
+            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop(timeout=0.5))
         processes.end(processes.of_lab(home))
         left = processes.of_lab(home)
         if left:

@@ -35,7 +35,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.parameter_kinds 
     ParameterKind,
 )
 
-CRD = REPO / "lab" / "charts" / "gloo-gateway-crds" / "templates" / "gatewayparameters.yaml"
+CRD = REPO / "lab" / "vendor" / "charts" / "gloo-gateway-crds" / "templates" / "gatewayparameters.yaml"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMESPACE = "default"
 REPLICAS: dict[str, Any] = {"deployment": {"replicas": 2}}

@@ -10,7 +10,7 @@ Object = dict[str, Any]
 
 
 class Made:
-    """Builders and a stand-in for lab.world.Cluster's reading side."""
+    """Builders and a stand-in for lab.control_plane.cluster.Cluster's reading side."""
 
     class Cluster:
         def __init__(self, name: str, *objects: Object) -> None:

@@ -1,0 +1,120 @@
+"""Who connects to the played management server, and certificates that verify."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from lab.vendor.gloo_mesh.certificates import cacerts, client_secret, mesh_root, relay_secrets
+from lab.vendor.gloo_mesh.relay import Agent, Server, problem
+
+MADE, OTHER = relay_secrets("gloo-mesh"), relay_secrets("gloo-mesh")
+SERVER = Server(
+    ready=True,
+    addresses=["127.1.2.3:9900"],
+    certificate=MADE["relay-server-tls-secret"]["tls.crt"],
+    root=b"root",
+    signing=MADE["relay-tls-signing-secret"]["tls.crt"],
+    token=b"token",
+    registered=frozenset({"cluster1"}),
+)
+AGENT = Agent(
+    namespace="gloo-mesh",
+    cluster="cluster1",
+    address="127.1.2.3:9900",
+    authority="gloo-mesh-mgmt-server.gloo-mesh",
+    root=b"root\n",
+    token=b"token",
+)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        {},
+        {"authority": "another-name.gloo-mesh"},  # the certificate has a wildcard
+        {"client": client_secret("cluster1", MADE["relay-tls-signing-secret"])["tls.crt"]},
+    ],
+)
+def test_all_right_connects(agent: Any) -> None:
+    assert problem(AGENT._replace(**agent), SERVER) is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "server", "text", "fatal"),
+    [
+        ({"root": None}, {}, "no root certificate found in secret gloo-mesh/relay-root-tls-secret", True),
+        (
+            {"token": None},
+            {},
+            "no token data found in secret gloo-mesh/relay-identity-token-secret with key token",
+            True,
+        ),
+        ({"address": "127.1.2.3:9901"}, {}, "connect: connection refused", False),
+        ({"address": "127.9.9.9:9900"}, {}, "i/o timeout", False),
+        ({}, {"ready": False}, "connect: connection refused", False),
+        ({}, {"addresses": []}, "i/o timeout", False),
+        ({"root": b"other"}, {}, "x509: certificate signed by unknown authority", False),
+        (
+            {"authority": "x.y"},
+            {},
+            "valid for gloo-mesh-mgmt-server.gloo-mesh, *.gloo-mesh, gloo-mesh-mgmt-server, not x.y",
+            False,
+        ),
+        ({"authority": "a.b.gloo-mesh"}, {}, "not a.b.gloo-mesh", False),
+        ({}, {"certificate": b"none"}, "x509: certificate is valid for , not gloo-mesh-mgmt-server.gloo-mesh", False),
+        (
+            {"client": client_secret("cluster1", OTHER["relay-tls-signing-secret"])["tls.crt"]},
+            {},
+            "remote error: tls: unknown certificate authority",
+            False,
+        ),
+        ({"client": b"none"}, {}, "remote error: tls: unknown certificate authority", False),
+        ({"token": b"other"}, {}, "Unauthenticated", False),
+        ({}, {"registered": frozenset({"cluster2"})}, 'cluster "cluster1" is not registered', False),
+    ],
+)
+def test_what_keeps_an_agent_out(agent: Any, server: Any, text: Any, fatal: Any) -> None:
+    told = problem(AGENT._replace(**agent), SERVER._replace(**server))
+    assert told is not None
+    assert text in told.message
+    assert told.fatal is fatal
+
+
+def load(text: Any) -> Any:
+    return x509.load_pem_x509_certificates(text)
+
+
+def test_relay_secrets_hold_a_chain_and_a_server_name() -> None:
+    made = relay_secrets("gloo-mesh")
+    assert {name: set(data) for name, data in made.items()} == {
+        "relay-root-tls-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-tls-signing-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-server-tls-secret": {"ca.crt", "tls.crt", "tls.key"},
+        "relay-identity-token-secret": {"token"},
+    }
+    (root,) = load(made["relay-root-tls-secret"]["ca.crt"])
+    (leaf,) = load(made["relay-server-tls-secret"]["tls.crt"])
+    leaf.verify_directly_issued_by(root)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "gloo-mesh-mgmt-server.gloo-mesh" in names.get_values_for_type(x509.DNSName)
+    client = client_secret("cluster1", made["relay-tls-signing-secret"])
+    leaf, signing = load(client["tls.crt"])
+    leaf.verify_directly_issued_by(signing)
+    signing.verify_directly_issued_by(root)
+
+
+def test_cacerts_of_two_clusters_share_the_root() -> None:
+    root = mesh_root("org", 10)
+    one, two = cacerts("cluster1", root), cacerts("cluster2", root)
+    assert set(one) == {"ca-cert.pem", "ca-key.pem", "root-cert.pem", "cert-chain.pem"}
+    assert one["root-cert.pem"] == two["root-cert.pem"]
+    assert one["ca-cert.pem"] != two["ca-cert.pem"]
+    (top,) = load(root["tls.crt"])
+    for told in (one, two):
+        (intermediate,) = load(told["ca-cert.pem"])
+        intermediate.verify_directly_issued_by(top)
+        assert intermediate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        assert load(told["cert-chain.pem"])[0] == intermediate
