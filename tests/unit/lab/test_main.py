@@ -13,10 +13,10 @@ from lab.errors import LabError
 
 def test_fewer_clusters_than_there_are_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lab.json").write_text(json.dumps({"clusters": ["mgmt", "cluster1", "cluster2", "cluster3"]}))
-    assert cli._wanted(tmp_path, None) == ["mgmt", "cluster1", "cluster2", "cluster3"]
-    assert cli._wanted(tmp_path, 4)[-1] == "cluster4"
+    assert cli._cluster_names(tmp_path, None) == ["mgmt", "cluster1", "cluster2", "cluster3"]
+    assert cli._cluster_names(tmp_path, 4)[-1] == "cluster4"
     with pytest.raises(LabError, match="lab down"):
-        cli._wanted(tmp_path, 2)
+        cli._cluster_names(tmp_path, 2)
 
 
 def test_a_folder_that_is_no_lab_is_neither_used_nor_removed(

@@ -41,7 +41,7 @@ def _empty_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "fits"),
+    ("name", "output", "accepted"),
     [
         ("kube-apiserver", "Kubernetes v1.36.1", True),
         ("kube-apiserver", "Kubernetes v1.35.9", False),
@@ -56,13 +56,13 @@ def _empty_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("pilot-agent", "anything", False),
     ],
 )
-def test_versions_on_path(name: str, told: str, fits: bool) -> None:
-    assert programs.version_fits(BY_NAME[name], told) is fits
+def test_versions_on_path(name: str, output: str, accepted: bool) -> None:
+    assert programs.version_accepted(BY_NAME[name], output) is accepted
 
 
 def test_search_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     helm = BY_NAME["helm"]
-    found = lambda: programs._named(helm) or programs._on_path(helm) or programs._cached(helm)  # noqa: E731
+    found = lambda: programs._set_by_user(helm) or programs._on_path(helm) or programs._cached(helm)  # noqa: E731
     assert found() is None
     script(programs.cached_path(helm))
     assert found() == ("cache", programs.cached_path(helm))
@@ -72,15 +72,15 @@ def test_search_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert found() == ("PATH", tmp_path / "path" / "helm")
     folder = script(tmp_path / "mine" / "helm").parent
     monkeypatch.setenv("LAB_PROGRAMS", str(folder))
-    assert found() == ("named by LAB_PROGRAMS", folder / "helm")
+    assert found() == ("set by LAB_PROGRAMS", folder / "helm")
     monkeypatch.setenv("LAB_HELM", str(script(tmp_path / "my-helm")))
-    assert found() == ("named by LAB_HELM", tmp_path / "my-helm")
+    assert found() == ("set by LAB_HELM", tmp_path / "my-helm")
 
 
 def test_a_named_program_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KUBE_APISERVER", "/nowhere/kube-apiserver")
     with pytest.raises(LabError, match="LAB_KUBE_APISERVER=/nowhere/kube-apiserver"):
-        programs._named(BY_NAME["kube-apiserver"])
+        programs._set_by_user(BY_NAME["kube-apiserver"])
 
 
 def test_links_follow_a_changed_program(tmp_path: Path) -> None:
