@@ -7,16 +7,13 @@ import socket
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from lab.pods.listeners import Http, Listeners, Tcp
+from lab.pods.listeners import Listeners
 from lab.pods.pod_ports import SIDECAR_PORT, PodPorts
 from lab.traffic.data_plane import DataPlane, load_balancers
-from lab.traffic.kubectl_access import kubectl_access
 
 
 def free_port(address: Any = "127.0.0.1") -> Any:
@@ -32,10 +29,6 @@ def get(url: Any, proxy: Any = None) -> Any:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-
-
-async def refuse(request: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(status=404)
 
 
 class Plane:
@@ -151,33 +144,3 @@ def test_the_other_clusters_gateway_asks_for_tls(plane: Any) -> None:
     ((_, address, port),) = load_balancers(plane.clusters[1])
     with pytest.raises(OSError):
         get(f"http://{address}:{port}/reviews/0")
-
-
-def test_only_loopback_addresses_are_served(made: Any) -> None:
-    service = made.obj("Service", "s", spec={"type": "LoadBalancer", "ports": [{"port": 80}]})
-    for ingress in ([{"ip": "10.0.0.1"}], [{"hostname": "x.example"}], []):
-        service["status"] = {"loadBalancer": {"ingress": ingress}}
-        assert list(load_balancers(made.Cluster("c", service))) == []
-    listeners = Listeners()
-    try:
-        assert listeners.update({"outside": Http("0.0.0.0", 0, refuse)}) == {}
-        taken = listeners.update({"a": Tcp("127.0.0.1", 0, lambda: None)})["a"]
-        both = listeners.update({"a": Tcp("127.0.0.1", 0, lambda: None), "b": Tcp("127.0.0.1", taken, lambda: None)})
-        assert both == {"a": taken}  # an address in use is left out, the others work
-    finally:
-        listeners.stop()
-
-
-def test_objects_for_kubectl(made: Any) -> None:
-    logs = {"app": Path("/lab/app.log"), "istio-proxy": Path("/lab/proxy.log")}
-    forward, inside, said = kubectl_access(made.pod("productpage-v1"), {9080: 41000, SIDECAR_PORT: 42000}, logs)
-    assert forward["spec"] == {"forwards": [{"ports": [9080], "target": {"address": "127.0.0.1", "port": 41000}}]}
-    assert forward["metadata"]["ownerReferences"][0]["uid"] == "uid-productpage-v1"
-    env = {e["name"]: e["value"] for e in inside["spec"]["execs"][0]["local"]["envs"]}
-    assert env["http_proxy"] == "http://127.0.0.1:42000"
-    assert said["spec"]["logs"] == [
-        {"containers": ["app"], "logsFile": "/lab/app.log"},
-        {"containers": ["istio-proxy"], "logsFile": "/lab/proxy.log"},
-    ]
-    assert [obj["kind"] for obj in kubectl_access(made.pod("http-1"), {8080: 1}, {})] == ["PortForward"]
-    assert kubectl_access(made.pod("quiet"), {}, {}) == []
