@@ -21,7 +21,7 @@ def test_inventory_has_the_contract_shape(tmp_path: Path) -> None:
     assert data["vars"]["mesh_eastwest_chart"] == {"ref": "/x/istio/gateway"}
 
 
-def test_charts_of_the_inventory_are_there(tmp_path: Path) -> None:
+def test_charts_of_the_inventory_exist(tmp_path: Path) -> None:
     supplies: Any = SimpleNamespace(programs={"helm": Path("/x")}, istio_charts=Path("/x"), gateway_api_crds=Path("/x"))
     charts = inventory.CHARTS
     variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies)["all"]["vars"]

@@ -11,7 +11,7 @@ from lab import __main__ as cli
 from lab.errors import LabError
 
 
-def test_fewer_clusters_than_there_are_is_refused(tmp_path: Path) -> None:
+def test_fewer_clusters_than_existing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lab.json").write_text(json.dumps({"clusters": ["mgmt", "cluster1", "cluster2", "cluster3"]}))
     assert cli._cluster_names(tmp_path, None) == ["mgmt", "cluster1", "cluster2", "cluster3"]
     assert cli._cluster_names(tmp_path, 4)[-1] == "cluster4"
@@ -19,7 +19,7 @@ def test_fewer_clusters_than_there_are_is_refused(tmp_path: Path) -> None:
         cli._cluster_names(tmp_path, 2)
 
 
-def test_a_folder_that_is_no_lab_is_neither_used_nor_removed(
+def test_a_folder_that_is_no_lab_is_not_used_and_not_deleted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     precious = tmp_path / "precious"
@@ -32,13 +32,13 @@ def test_a_folder_that_is_no_lab_is_neither_used_nor_removed(
 
 
 @pytest.mark.parametrize("argv", [["status"], ["exec", "--", "kubectl", "version"], ["exec"]])
-def test_without_a_lab_commands_say_so(
+def test_commands_without_a_lab_end_with_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str]
 ) -> None:
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "none"))
     assert cli.main(argv) == 1
-    told = capsys.readouterr()
-    assert "python -m lab" in told.out + told.err
+    result = capsys.readouterr()
+    assert "python -m lab" in result.out + result.err
     assert not (tmp_path / "none").exists()
 
 

@@ -136,7 +136,7 @@ def test_the_cache_follows_the_watch(server: Server, watched: tuple[Cluster, que
     assert cluster.list("ConfigMap") == []
 
 
-def test_a_forgotten_version_leads_to_a_new_list(server: Server, watched: tuple[Cluster, queue.Queue[str]]) -> None:
+def test_an_expired_version_leads_to_a_new_list(server: Server, watched: tuple[Cluster, queue.Queue[str]]) -> None:
     cluster, changes = watched
     server.objects["b"] = config_map("b", 20)
     server.events.put({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "metadata": {}}})
@@ -145,7 +145,7 @@ def test_a_forgotten_version_leads_to_a_new_list(server: Server, watched: tuple[
     assert server.lists == 2
 
 
-def test_a_watch_that_ends_goes_on_without_a_new_list(
+def test_a_watch_that_ends_continues_without_a_new_list(
     server: Server, watched: tuple[Cluster, queue.Queue[str]]
 ) -> None:
     cluster, changes = watched
@@ -166,7 +166,7 @@ def test_an_equal_second_apply_sends_nothing(server: Server, watched: tuple[Clus
     assert len(server.writes) == 2
 
 
-def test_a_write_is_seen_at_once_and_undone_by_a_foreign_change(
+def test_a_write_is_in_the_cache_at_once_and_repeated_after_another_change(
     server: Server, watched: tuple[Cluster, queue.Queue[str]]
 ) -> None:
     cluster, changes = watched
@@ -180,7 +180,7 @@ def test_a_write_is_seen_at_once_and_undone_by_a_foreign_change(
     assert len(server.writes) == 2
 
 
-def test_the_answer_to_a_write_does_not_bring_back_what_was_deleted_since(
+def test_the_response_to_a_write_does_not_restore_a_deleted_object(
     server: Server, watched: tuple[Cluster, queue.Queue[str]]
 ) -> None:
     cluster, changes = watched
@@ -190,9 +190,7 @@ def test_the_answer_to_a_write_does_not_bring_back_what_was_deleted_since(
     assert cluster.get("ConfigMap", "a", "default") is None
 
 
-def test_status_of_an_object_made_anew_is_not_written(
-    server: Server, watched: tuple[Cluster, queue.Queue[str]]
-) -> None:
+def test_status_of_a_recreated_object_is_not_written(server: Server, watched: tuple[Cluster, queue.Queue[str]]) -> None:
     cluster, _ = watched
     old = config_map("a", 1)
     old["metadata"]["uid"] = "another"
@@ -200,7 +198,7 @@ def test_status_of_an_object_made_anew_is_not_written(
     assert server.writes == []
 
 
-def test_deleting_what_is_not_there_is_fine(server: Server, watched: tuple[Cluster, queue.Queue[str]]) -> None:
+def test_deleting_a_missing_object_is_no_error(server: Server, watched: tuple[Cluster, queue.Queue[str]]) -> None:
     cluster, _ = watched
     cluster.delete("ConfigMap", "nobody", "default")
     assert server.writes == [("DELETE", "/api/v1/namespaces/default/configmaps/nobody")]
@@ -219,7 +217,7 @@ def test_prune_deletes_only_labelled_objects_that_are_not_kept(
     assert server.writes == [("DELETE", "/api/v1/namespaces/default/configmaps/drop")]
 
 
-def test_an_unserved_kind_is_empty_and_unknown_kinds_are_named(watched: tuple[Cluster, queue.Queue[str]]) -> None:
+def test_an_unserved_kind_is_empty_and_an_unknown_kind_is_an_error(watched: tuple[Cluster, queue.Queue[str]]) -> None:
     cluster, _ = watched
     assert not cluster.served("Gateway") and cluster.list("Gateway") == []
     with pytest.raises(KeyError, match=r"lab/control_plane/kinds\.py"):

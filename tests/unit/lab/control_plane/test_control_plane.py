@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
 
 
-def test_kubeconfig_has_contexts_named_like_the_clusters(tmp_path: Path) -> None:
+def test_kubeconfig_contexts_have_the_names_of_the_clusters(tmp_path: Path) -> None:
     planes = [ControlPlane(tmp_path, name, number) for number, name in enumerate(("mgmt", "cluster1"))]
     for plane in planes:
         (plane.folder / "pki").mkdir(parents=True)

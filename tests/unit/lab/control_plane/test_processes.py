@@ -13,7 +13,7 @@ import pytest
 from lab.control_plane import processes
 
 
-def test_a_reused_process_id_is_not_ours() -> None:
+def test_a_reused_process_id_is_not_recognised() -> None:
     assert processes.running(os.getpid(), "python") or processes.running(os.getpid(), "pytest")
     assert not processes.running(os.getpid(), "/no/such/lab")
     assert not processes.running(0, "")

@@ -49,14 +49,14 @@ def test_a_failing_part_is_reported_tried_again_and_woken_by_its_kinds(
     monkeypatch.setattr(supervisor, "BACKOFF", (0.01,))
     part = Clumsy()
     report = supervisor.Report(tmp_path / "status.json", [part.name], {"absent": "cannot be loaded"})
-    told = lambda: json.loads((tmp_path / "status.json").read_text())["parts"]  # noqa: E731
-    assert told() == {"clumsy": None, "absent": "cannot be loaded"}
+    result = lambda: json.loads((tmp_path / "status.json").read_text())["parts"]  # noqa: E731
+    assert result() == {"clumsy": None, "absent": "cannot be loaded"}
     runner = supervisor.Runner(part, None, report)  # type: ignore[arg-type]
     runner.start()
-    until(lambda: told()["clumsy"] == "ValueError: not yet")
+    until(lambda: result()["clumsy"] == "ValueError: not yet")
     until(lambda: part.runs >= 2)
     part.works = True
-    until(lambda: told()["clumsy"] == "")
+    until(lambda: result()["clumsy"] == "")
     runs = part.runs
     runner.notify("Service")
     runner.notify("Pod")

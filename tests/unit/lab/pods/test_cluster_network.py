@@ -18,15 +18,15 @@ ISTIOD = "istiod-gloo.istio-system.svc"
 def cluster(made: Any) -> Any:
     istiod = made.pod("istiod", namespace="istio-system", sidecar=False)
     unready = made.pod("unready", namespace="istio-system", sidecar=False, ready=False)
-    nobody = made.pod("nobody", namespace="istio-system", sidecar=False)
+    unserved = made.pod("unserved", namespace="istio-system", sidecar=False)
     return made.Cluster(
         "cluster1",
-        *(istiod, unready, nobody),
+        *(istiod, unready, unserved),
         *made.service("istiod-gloo", 15012, [istiod], clusterIP="10.96.1.2"),
         *made.service("mapped", 443, [istiod], target=15017),
         *made.service("half", 15012, [unready, istiod]),
         *made.service("not-ready", 15012, [unready], clusterIP="10.96.1.3"),
-        *made.service("not-played", 15012, [nobody], clusterIP="10.96.1.4"),
+        *made.service("not-played", 15012, [unserved], clusterIP="10.96.1.4"),
         *made.service("near", 15012, [istiod]),
         made.obj("Service", "alias", "istio-system", spec={"externalName": f"{ISTIOD}.cluster.local."}),
         made.obj("Service", "outside", "istio-system", spec={"externalName": "istiod.example.test"}),
@@ -51,7 +51,7 @@ def local(name: str, uid: str, port: int) -> int | None:
         ("alias.istio-system.svc", 15012, 4012),
     ],
 )
-def test_names_that_lead_somewhere(made: Any, host: str, port: int, found: int) -> None:
+def test_names_that_resolve(made: Any, host: str, port: int, found: int) -> None:
     assert cluster_network.find(cluster(made), local, "gloo-system", host, port) == found
 
 
@@ -75,7 +75,7 @@ def test_a_short_name_is_one_of_the_pods_own_namespace(made: Any) -> None:
         ("192.0.2.7", 15012, "dial tcp 192.0.2.7:15012: i/o timeout"),
     ],
 )
-def test_names_that_lead_nowhere(made: Any, host: str, port: int, words: str) -> None:
+def test_names_that_do_not_resolve_or_connect(made: Any, host: str, port: int, words: str) -> None:
     with pytest.raises(Unreachable) as refused:
         cluster_network.find(cluster(made), local, "gloo-system", host, port)
     assert words in str(refused.value)
@@ -102,12 +102,14 @@ def network(far: socket.socket) -> Iterator[Network]:
 def connect(network: Network, target: str, user: str = "cluster1:gloo-system") -> socket.socket:
     port = int(network.proxy("cluster1", "gloo-system").rpartition(":")[2])
     near = socket.create_connection(("127.0.0.1", port), timeout=10)
-    said = base64.b64encode(user.encode()).decode()
-    near.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {said}\r\n\r\n".encode())
+    user64 = base64.b64encode(user.encode()).decode()
+    near.sendall(
+        f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {credentials}\r\n\r\n".encode()
+    )
     return near
 
 
-def test_bytes_pass_both_ways_untouched(network: Network, far: socket.socket) -> None:
+def test_bytes_pass_unchanged_both_ways(network: Network, far: socket.socket) -> None:
     assert network.proxy("cluster1", "gloo-system").startswith("http://cluster1:gloo-system@127.0.0.1:")
     with connect(network, f"{ISTIOD}:15012") as near:
         assert near.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -128,7 +130,7 @@ def test_bytes_pass_both_ways_untouched(network: Network, far: socket.socket) ->
         ("no-port", "cluster1:gloo-system", b"own containers only"),
     ],
 )
-def test_refusals_carry_the_reason(network: Network, target: str, user: str, words: bytes) -> None:
+def test_a_refusal_has_the_reason(network: Network, target: str, user: str, words: bytes) -> None:
     with connect(network, target, user) as near:
         answer = b""
         while chunk := near.recv(1000):

@@ -45,8 +45,8 @@ def test_environment_in_order_the_last_of_a_name_counts() -> None:
         {"name": "EMPTY"},
         {"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
     ]
-    told = containers.environment(POD, {"env": env})
-    assert told == {"ID": "second", "POD": "http-1", "NAME": "http-1.$(LATER)", "LATER": "x", "EMPTY": ""}
+    result = containers.environment(POD, {"env": env})
+    assert result == {"ID": "second", "POD": "http-1", "NAME": "http-1.$(LATER)", "LATER": "x", "EMPTY": ""}
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *_):
         pass
-told = json.load(open(sys.argv[sys.argv.index("--config-path") + 1]))
-port = told["admin"]["address"]["socket_address"]["port_value"]
+config = json.load(open(sys.argv[sys.argv.index("--config-path") + 1]))
+port = config["admin"]["address"]["socket_address"]["port_value"]
 http.server.HTTPServer(("127.0.0.1", port), Ready).serve_forever()
 """
 AGENT = """
@@ -71,7 +71,7 @@ def variable(name: str, value: str) -> dict[str, Any]:
 
 def proxy(made: Any, **env: str) -> Any:
     """A Pod as the controller renders it, as far as the kubelet looks."""
-    told = {"CA_ADDR": "istiod.istio-system.svc:15012", "ISTIO_META_CLUSTER_ID": "cluster1", **env}
+    result = {"CA_ADDR": "istiod.istio-system.svc:15012", "ISTIO_META_CLUSTER_ID": "cluster1", **env}
     mounts = [
         {"name": "istiod-ca-cert", "mountPath": "/var/run/secrets/istio"},
         {"name": "istio-certs", "mountPath": "/etc/istio-certs/"},
@@ -84,7 +84,7 @@ def proxy(made: Any, **env: str) -> Any:
             variable("OUTPUT_CERTS", "/etc/istio-certs"),
             {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
             {"name": "INSTANCE_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            *(variable(name, value) for name, value in told.items()),
+            *(variable(name, value) for name, value in result.items()),
         ],
         "volumeMounts": mounts,
     }
@@ -121,18 +121,18 @@ class Stage:
         end = time.monotonic() + GRACE
         while True:
             self.kubelet.reconcile(self.lab)
-            told = {status["name"]: status for status in self.pod["status"].get("containerStatuses") or []}
-            if condition(told):
-                return told
+            result = {status["name"]: status for status in self.pod["status"].get("containerStatuses") or []}
+            if condition(result):
+                return result
             assert time.monotonic() < end, json.dumps(self.pod["status"], indent=1)
             time.sleep(0.05)
 
-    def said(self, container: str, words: str) -> str:
+    def wait_for_log(self, container: str, words: str) -> str:
         """A container's log once these words are in it: it is written by a thread that reads the process."""
         log = self.lab.home / "logs" / "pods" / "cluster1" / "uid-http-1" / f"{container}.log"
         end = time.monotonic() + GRACE
         while not (log.is_file() and words in log.read_text()):
-            assert time.monotonic() < end, f"{container} never said {words!r}"
+            assert time.monotonic() < end, f"{container} has no {words!r} in its log"
             time.sleep(0.05)
         return log.read_text()
 
@@ -151,43 +151,43 @@ def stage(made: Any, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
         each.kubelet.stop()
 
 
-def ready(told: dict[str, Any]) -> bool:
-    return len(told) == 3 and all(status["ready"] for status in told.values())
+def ready(result: dict[str, Any]) -> bool:
+    return len(result) == 3 and all(status["ready"] for status in result.values())
 
 
 def test_three_processes_make_three_ready_containers(made: Any, stage: Callable[..., Stage]) -> None:
     it = stage(proxy(made))
     it.until(ready)
-    said = json.loads(it.said("istio-proxy", "\n").partition(" F ")[2])
+    output = json.loads(it.wait_for_log("istio-proxy", "\n").partition(" F ")[2])
     root = pod_folder(it.lab, "cluster1", "uid-http-1") / "containers" / "istio-proxy"
     certs = str(root / "etc/istio-certs")
-    assert said["arguments"] == ["proxy", "--domain", "gloo-system.svc.cluster.local", "--certs", certs]
-    assert said["token"] == "TOKEN"
-    env = said["env"]
+    assert output["arguments"] == ["proxy", "--domain", "gloo-system.svc.cluster.local", "--certs", certs]
+    assert output["token"] == "TOKEN"
+    env = output["env"]
     assert (env["OUTPUT_CERTS"], env["CA_ADDR"]) == (certs, "istiod.istio-system.svc:15012")
     assert env["INSTANCE_IP"] == it.pod["status"]["podIP"]
     assert env["HTTPS_PROXY"].startswith("http://cluster1:gloo-system@127.0.0.1:")
     assert (root / "etc/istio/pod/annotations").read_text() == 'status.sidecar.istio.io/port="0"\n'
     assert issued_root(it.lab, it.cluster, it.pod) == "root-cert.pem"
-    assert it.said("sds", "listening")
+    assert it.wait_for_log("sds", "listening")
 
 
-def test_a_refused_certificate_ends_sds_and_nobody_else(made: Any, stage: Callable[..., Stage]) -> None:
+def test_a_refused_certificate_ends_sds_only(made: Any, stage: Callable[..., Stage]) -> None:
     it = stage(proxy(made, ISTIO_META_CLUSTER_ID="other"))
-    told = it.until(lambda told: bool(told and told["sds"]["restartCount"]))
-    assert told["sds"]["lastState"]["terminated"]["exitCode"] == 1
-    assert told["istio-proxy"]["ready"] and not told["sds"]["ready"]
+    result = it.until(lambda result: bool(result and result["sds"]["restartCount"]))
+    assert result["sds"]["lastState"]["terminated"]["exitCode"] == 1
+    assert result["istio-proxy"]["ready"] and not result["sds"]["ready"]
     assert issued_root(it.lab, it.cluster, it.pod) == ""
 
 
 def test_an_agent_that_ends_at_once_is_in_a_crash_loop(made: Any, stage: Callable[..., Stage]) -> None:
     it = stage(proxy(made, CA_ADDR="no-port"))
-    told = it.until(lambda told: bool(told and "waiting" in told["istio-proxy"]["state"]))
-    assert told["istio-proxy"]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    assert told["istio-proxy"]["lastState"]["terminated"]["exitCode"] == 255
+    result = it.until(lambda result: bool(result and "waiting" in result["istio-proxy"]["state"]))
+    assert result["istio-proxy"]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert result["istio-proxy"]["lastState"]["terminated"]["exitCode"] == 255
 
 
-def test_a_missing_trust_root_starts_nothing_and_is_told_once(made: Any, stage: Callable[..., Stage]) -> None:
+def test_with_a_missing_trust_root_nothing_starts(made: Any, stage: Callable[..., Stage]) -> None:
     it = stage(proxy(made), root=False)
     for _ in range(3):
         it.until(bool)
@@ -204,8 +204,8 @@ def test_a_killed_process_is_started_again_and_the_files_stay(made: Any, stage: 
     it.until(ready)
     running = it.kubelet._pods["cluster1", "uid-http-1"]
     processes.end([running.children["sds"].pid])
-    told = it.until(lambda told: ready(told) and bool(told["sds"]["restartCount"]))
-    assert told["istio-proxy"]["restartCount"] == 0
+    result = it.until(lambda result: ready(result) and bool(result["sds"]["restartCount"]))
+    assert result["istio-proxy"]["restartCount"] == 0
 
 
 def test_a_deleted_pod_leaves_no_processes_and_files(

@@ -22,8 +22,8 @@ def at(seconds: float) -> datetime:
 
 def proxy(made: Any, **images: str) -> Any:
     names = ("kgateway-proxy", "sds", "istio-proxy")
-    told = [{"name": name, "image": images.get(name.replace("-", "_"), f"registry.test/{name}")} for name in names]
-    pod = made.pod("http-1", namespace="gloo-system", sidecar=False, containers=told)
+    result = [{"name": name, "image": images.get(name.replace("-", "_"), f"registry.test/{name}")} for name in names]
+    pod = made.pod("http-1", namespace="gloo-system", sidecar=False, containers=result)
     pod["status"] = {}
     return pod
 
@@ -34,32 +34,32 @@ def running(**runs: Run) -> dict[str, Run]:
 
 
 def by_name(status: Any) -> Any:
-    return {told["name"]: told for told in status["containerStatuses"]}
+    return {result["name"]: result for result in status["containerStatuses"]}
 
 
 def conditions(status: Any) -> Any:
-    return {told["type"]: told["status"] for told in status["conditions"]}
+    return {result["type"]: result["status"] for result in status["conditions"]}
 
 
-def test_all_well(made: Any) -> None:
+def test_three_ready_containers(made: Any) -> None:
     status = pod_status.status(proxy(made), running(), True, "10.0.0.1", NOW, "10.200.1.1")
-    assert [told["ready"] for told in status["containerStatuses"]] == [True, True, True]
+    assert [result["ready"] for result in status["containerStatuses"]] == [True, True, True]
     assert (status["phase"], conditions(status)["Ready"], status["podIP"]) == ("Running", "True", "10.200.1.1")
 
 
-def test_a_volume_that_is_missing_keeps_all_containers_from_starting(made: Any) -> None:
+def test_with_a_missing_volume_no_container_starts(made: Any) -> None:
     status = pod_status.status(proxy(made), {}, False, "10.0.0.1", NOW, "10.200.1.1")
     assert status["phase"] == "Pending" and "podIP" not in status
     assert {c["state"]["waiting"]["reason"] for c in status["containerStatuses"]} == {"ContainerCreating"}
 
 
-def test_sds_that_fails_again_and_again(made: Any) -> None:
+def test_sds_in_a_crash_loop(made: Any) -> None:
     sds = pod_status.ended(pod_status.started(Run(), NOW), 1, at(3))
     assert not pod_status.pause(sds, at(3))  # the first restart comes at once
     sds = pod_status.started(sds, at(3))
-    told = by_name(pod_status.status(proxy(made), running(sds=sds), True, "", at(3)))["sds"]
-    assert (told["restartCount"], "running" in told["state"]) == (1, True)
-    assert told["lastState"]["terminated"] == {
+    result = by_name(pod_status.status(proxy(made), running(sds=sds), True, "", at(3)))["sds"]
+    assert (result["restartCount"], "running" in result["state"]) == (1, True)
+    assert result["lastState"]["terminated"] == {
         "exitCode": 1,
         "reason": "Error",
         "startedAt": "2026-01-01T12:00:00Z",
@@ -68,10 +68,10 @@ def test_sds_that_fails_again_and_again(made: Any) -> None:
 
     sds = pod_status.ended(sds, 1, at(6))
     status = pod_status.status(proxy(made), running(sds=sds), True, "", at(6))
-    told = by_name(status)["sds"]
-    assert told["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-    assert told["state"]["waiting"]["message"].startswith("back-off 10s restarting failed container=sds pod=http-1_")
-    assert (told["restartCount"], told["lastState"]["terminated"]["exitCode"], told["ready"]) == (1, 1, False)
+    result = by_name(status)["sds"]
+    assert result["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    assert result["state"]["waiting"]["message"].startswith("back-off 10s restarting failed container=sds pod=http-1_")
+    assert (result["restartCount"], result["lastState"]["terminated"]["exitCode"], result["ready"]) == (1, 1, False)
     assert by_name(status)["istio-proxy"]["ready"] and status["phase"] == "Running"
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     assert ready["status"] == "False" and "[sds]" in ready["message"]
@@ -99,7 +99,7 @@ def test_restarts_are_counted_whatever_the_runs(runs: list[float]) -> None:
     assert life.restarts == len(runs) - 1
 
 
-def test_a_new_kubelet_goes_on_counting(made: Any) -> None:
+def test_a_new_kubelet_continues_the_restart_count(made: Any) -> None:
     pod = proxy(made)
     sds = pod_status.started(pod_status.ended(pod_status.started(Run(), NOW), 1, at(3)), at(3))
     pod["status"] = pod_status.status(pod, running(sds=sds), True, "", at(3))

@@ -18,9 +18,9 @@ def token(audience: str, seconds: int) -> str:
     return f"token for {audience} of {seconds} s"
 
 
-def pod(made: Any, *told: Any) -> Any:
+def pod(made: Any, *volume_specs: Any) -> Any:
     proxy = made.pod("http-1", namespace="gloo-system", sidecar=False, containers=[{"name": "kgateway-proxy"}])
-    proxy["spec"]["volumes"] = list(told)
+    proxy["spec"]["volumes"] = list(volume_specs)
     return proxy
 
 
@@ -54,31 +54,31 @@ def test_contents(made: Any, source: Any, files: Any) -> None:
     assert (set(found or {}) if isinstance(files, set) else found) == files
 
 
-def test_a_missing_trust_root_is_told_in_a_kubelets_words_and_nothing_is_written(made: Any, tmp_path: Path) -> None:
+def test_a_missing_trust_root_is_reported_in_a_kubelets_words_and_nothing_is_written(made: Any, tmp_path: Path) -> None:
     certs = {"name": "istio-certs", "emptyDir": {}}
     root = {"name": "istiod-ca-cert", "configMap": {"name": "istio-ca-root-cert"}}
-    told = pod(made, certs, root)
+    result = pod(made, certs, root)
     empty = made.Cluster("cluster1")
     with pytest.raises(volumes.NotMounted) as refused:
-        volumes.lay_out(tmp_path, empty, told, {"istio-certs", "istiod-ca-cert"}, token)
+        volumes.lay_out(tmp_path, empty, result, {"istio-certs", "istiod-ca-cert"}, token)
     text = 'MountVolume.SetUp failed for volume "istiod-ca-cert" : configmap "istio-ca-root-cert" not found'
     assert str(refused.value) == text
     assert not list(tmp_path.iterdir())
-    volumes.lay_out(tmp_path, empty, told, {"istio-certs"}, token)  # nobody mounts the other one
+    volumes.lay_out(tmp_path, empty, result, {"istio-certs"}, token)  # no container mounts the other one
     assert [place.name for place in tmp_path.iterdir()] == ["istio-certs"]
 
 
 def test_a_folder_follows_its_object_and_leaves_the_containers_files_alone(made: Any, tmp_path: Path) -> None:
-    told = pod(
+    result = pod(
         made,
         {"name": "certs", "emptyDir": {}},
         {"name": "root", "configMap": {"name": "istio-ca-root-cert"}},
     )
     names = {"certs", "root"}
-    volumes.lay_out(tmp_path, cluster(made), told, names, token)
+    volumes.lay_out(tmp_path, cluster(made), result, names, token)
     (tmp_path / "certs" / "key.pem").write_text("issued")
     changed = made.obj("ConfigMap", "istio-ca-root-cert", "gloo-system", data={"root-cert.pem": "NEW"})
-    volumes.lay_out(tmp_path, made.Cluster("cluster1", changed), told, names, token)
+    volumes.lay_out(tmp_path, made.Cluster("cluster1", changed), result, names, token)
     assert {str(f.relative_to(tmp_path)): f.read_text() for f in tmp_path.rglob("*") if f.is_file()} == {
         "certs/key.pem": "issued",
         "root/root-cert.pem": "NEW",
@@ -86,11 +86,11 @@ def test_a_folder_follows_its_object_and_leaves_the_containers_files_alone(made:
 
 
 def test_containers_see_their_volumes_at_their_mount_paths(made: Any, tmp_path: Path) -> None:
-    told = {"volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/tokens/"}]}
+    result = {"volumeMounts": [{"name": "token", "mountPath": "/var/run/secrets/tokens/"}]}
     (tmp_path / "volumes" / "token").mkdir(parents=True)
     (tmp_path / "volumes" / "token" / "istio-token").write_text("T")
     for _ in range(2):  # a container that is started again finds them there
-        volumes.mount(tmp_path / "root", tmp_path / "volumes", told)
+        volumes.mount(tmp_path / "root", tmp_path / "volumes", result)
     assert (tmp_path / "root/var/run/secrets/tokens/istio-token").read_text() == "T"
 
 
@@ -98,22 +98,22 @@ class Server:
     """Answers TokenRequests."""
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.requested: list[Any] = []
 
     def request(self, method: str, path: str, body: Any) -> Any:
-        self.asked.append((method, path, body["spec"]))
-        told = {"token": f"token {len(self.asked)}", "expirationTimestamp": "2100-01-01T00:00:00Z"}
-        return {"status": told}
+        self.requested.append((method, path, body["spec"]))
+        result = {"token": f"token {len(self.requested)}", "expirationTimestamp": "2100-01-01T00:00:00Z"}
+        return {"status": result}
 
 
-def test_a_token_is_asked_once_for_the_pods_account_and_bound_to_the_pod(made: Any) -> None:
-    where, told = cluster(made), pod(made)
-    told["spec"]["serviceAccountName"] = "http"
+def test_a_token_is_requested_once_for_the_pods_account_and_bound_to_the_pod(made: Any) -> None:
+    where, result = cluster(made), pod(made)
+    result["spec"]["serviceAccountName"] = "http"
     where.api = Server()
     tokens = volumes.Tokens()
-    assert [tokens.of(where, told)("istio-ca", 43200) for _ in range(2)] == ["token 1", "token 1"]
+    assert [tokens.of(where, result)("istio-ca", 43200) for _ in range(2)] == ["token 1", "token 1"]
     bound = {"apiVersion": "v1", "kind": "Pod", "name": "http-1", "uid": "uid-http-1"}
-    assert where.api.asked == [
+    assert where.api.requested == [
         (
             "POST",
             "/api/v1/namespaces/gloo-system/serviceaccounts/http/token",
@@ -121,24 +121,24 @@ def test_a_token_is_asked_once_for_the_pods_account_and_bound_to_the_pod(made: A
         )
     ]
     tokens.drop("uid-http-1")
-    assert tokens.of(where, told)("istio-ca", 43200) == "token 2"
+    assert tokens.of(where, result)("istio-ca", 43200) == "token 2"
 
 
-def test_an_account_that_is_gone_is_told_in_a_kubelets_words(made: Any) -> None:
+def test_a_deleted_account_is_reported_in_a_kubelets_words(made: Any) -> None:
     class Refusing:
-        def request(self, *asked: Any) -> Any:
+        def request(self, *requested: Any) -> Any:
             raise ApiError("cluster1", 404, "NotFound", 'serviceaccounts "http" not found')
 
     where = cluster(made)
     where.api = Refusing()
-    told = {"name": "istio-token", "projected": {"sources": [TOKEN]}}
+    result = {"name": "istio-token", "projected": {"sources": [TOKEN]}}
     with pytest.raises(volumes.NotMounted) as refused:
-        volumes.contents(where, pod(made), told, volumes.Tokens().of(where, pod(made)))
+        volumes.contents(where, pod(made), result, volumes.Tokens().of(where, pod(made)))
     text = 'volume "istio-token" : failed to fetch token: serviceaccounts "http" not found'
     assert str(refused.value).endswith(text)
 
 
-def test_a_token_whose_life_is_over_is_asked_anew(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_token_is_requested_again(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     where, tokens = cluster(made), volumes.Tokens()
     where.api = Server()
     fresh = tokens.of(where, pod(made))

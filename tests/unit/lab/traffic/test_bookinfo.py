@@ -24,8 +24,8 @@ def ask(program: Any, path: Any, answers: Any = None, calls: Any = None) -> Any:
     async def fetch(call: Any) -> Any:
         if calls is not None:
             calls.append((call.host, call.port, call.path))
-        told = (answers or {}).get(call.host)
-        return Response(503, b"no healthy upstream") if told is None else Response(200, json.dumps(told).encode())
+        result = (answers or {}).get(call.host)
+        return Response(503, b"no healthy upstream") if result is None else Response(200, json.dumps(result).encode())
 
     async def go() -> Any:
         got = await bookinfo.serve(program, make_mocked_request("GET", path), fetch)
@@ -41,14 +41,14 @@ RATINGS = {"ratings": {"id": 0, "ratings": {"Reviewer1": 5, "Reviewer2": 4}}}
 @pytest.mark.parametrize(("version", "colour"), [("v1", None), ("v2", "black"), ("v3", "red")])
 def test_reviews_by_version(version: Any, colour: Any) -> None:
     status, text = ask(app("reviews", version, CLUSTER_NAME="cluster1"), "/reviews/7", RATINGS)
-    told = json.loads(text)
-    assert (status, told["id"], told["podname"], told["clustername"]) == (
+    result = json.loads(text)
+    assert (status, result["id"], result["podname"], result["clustername"]) == (
         200,
         "7",
         f"reviews-{version}-abc",
         "cluster1",
     )
-    assert [review.get("rating", {}).get("color") for review in told["reviews"]] == [colour, colour]
+    assert [review.get("rating", {}).get("color") for review in result["reviews"]] == [colour, colour]
 
 
 def test_no_cluster_name_is_the_word_null() -> None:
@@ -56,11 +56,11 @@ def test_no_cluster_name_is_the_word_null() -> None:
 
 
 def test_ratings_that_fail_show_in_the_review() -> None:
-    told = json.loads(ask(app("reviews", "v2"), "/reviews/0")[1])
-    assert told["reviews"][0]["rating"] == {"error": "Ratings service is currently unavailable"}
+    result = json.loads(ask(app("reviews", "v2"), "/reviews/0")[1])
+    assert result["reviews"][0]["rating"] == {"error": "Ratings service is currently unavailable"}
 
 
-def test_reviews_v1_asks_nobody_and_v2_its_ratings() -> None:
+def test_reviews_v1_sends_no_request_and_v2_one_to_ratings() -> None:
     calls: list[Any] = []
     ask(app("reviews", "v1"), "/reviews/0", RATINGS, calls)
     assert calls == []
@@ -76,7 +76,7 @@ def full_page(**changes: Any) -> Any:
     return ask(app("productpage"), "/productpage", {"details": {"author": "W"}, "reviews": reviews, **changes})
 
 
-def test_the_page_names_the_pod_twice() -> None:
+def test_the_page_has_the_pods_name_twice() -> None:
     status, page = full_page()
     assert status == 200
     assert page.count("Reviews served by:") == page.count("reviews-v3-abc") == 2

@@ -103,7 +103,7 @@ def test_the_sidecar_spreads_over_both_clusters(plane: Any) -> None:
     assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
 
 
-def test_a_foreign_root_is_cut_off(plane: Any) -> None:
+def test_another_root_is_refused(plane: Any) -> None:
     given = plane.clusters[1].get("ConfigMap", "istio-ca-root-cert")
     given["data"] = {"root-cert.pem": "ANOTHER"}
     assert seen(plane) == {"reviews-v1": 3, 503: 3}
@@ -140,7 +140,7 @@ def test_the_ports_of_a_deleted_pod_are_dropped(plane: Any) -> None:
     assert plane.pod_ports.of_pod("cluster1", "uid-reviews-v1") == {}
 
 
-def test_the_other_clusters_gateway_asks_for_tls(plane: Any) -> None:
+def test_the_other_clusters_gateway_requires_tls(plane: Any) -> None:
     ((_, address, port),) = load_balancers(plane.clusters[1])
     with pytest.raises(OSError):
         get(f"http://{address}:{port}/reviews/0")

@@ -37,7 +37,7 @@ def test_a_service_has_the_ready_pods_of_its_slices(made: Any) -> None:
     assert for_pods(cluster, made.local, "bookinfo", "nope", 80) is None
 
 
-def test_a_pod_on_its_way_out_is_no_endpoint(made: Any) -> None:
+def test_a_pod_that_is_being_deleted_is_no_endpoint(made: Any) -> None:
     pod = made.pod("v1", {"app": "reviews"})
     pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     cluster = made.Cluster("c1", pod, *made.service("reviews", 9080, [pod]), made.entry())
@@ -45,7 +45,7 @@ def test_a_pod_on_its_way_out_is_no_endpoint(made: Any) -> None:
     assert gateway(made, cluster) == []
 
 
-def test_a_pod_nobody_serves_refuses_connections(made: Any) -> None:
+def test_a_pod_without_a_listener_refuses_connections(made: Any) -> None:
     pod = made.pod("other")
     cluster = made.Cluster("c1", pod, *made.service("other", 7000, [pod]))
     assert [e.port for e in for_pods(cluster, made.local, "bookinfo", "other", 7000)] == [endpoints.REFUSED]
@@ -94,7 +94,7 @@ def test_the_oldest_service_entry_wins_and_none_is_skipped(made: Any) -> None:
     assert endpoints.service_entry(made.Cluster("c1", young, old, none), HOST) is old
 
 
-def test_the_east_west_gateway_never_leads_to_another_cluster(made: Any) -> None:
+def test_the_east_west_gateway_has_endpoints_of_its_cluster_only(made: Any) -> None:
     pods = reviews(made, v3={})
     cluster = made.Cluster("c2", *pods, made.entry(), made.remote(), *made.service("reviews", 9080, pods))
     assert names(endpoints.inside(cluster, made.local, HOST, 9080)) == ["v3"]
@@ -124,7 +124,7 @@ def test_a_virtual_service_sends_the_sidecar_to_the_virtual_destination(made: An
     assert (choice.host, choice.port, names(choice.endpoints)) == (HOST, 9080, ["remote", "v1"])
 
 
-def test_without_a_sidecar_or_a_route_the_plain_service_answers(made: Any) -> None:
+def test_without_a_sidecar_or_a_route_the_plain_service_responds(made: Any) -> None:
     plain, caller = mesh(made, rule(uri={"prefix": "/reviews"}), sidecar=False)
     (choice,) = outbound(plain, made.local, caller, "reviews", 9080, "/reviews/0")
     assert names(choice.endpoints) == ["v1"]
@@ -145,6 +145,6 @@ def test_names_that_do_not_resolve(made: Any) -> None:
     assert outbound(cluster, made.local, caller, HOST, 9081, "/") is None
 
 
-def test_sni_there_and_back() -> None:
+def test_sni_can_be_parsed_again() -> None:
     assert endpoints.from_sni(endpoints.sni(HOST, 9080)) == (HOST, 9080)
     assert endpoints.from_sni("example.com") is None

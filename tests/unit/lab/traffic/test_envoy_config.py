@@ -19,8 +19,8 @@ def backend(name: Any = "reviews.mesh.internal.com", kind: Any = "Hostname", wei
 
 
 def rule(*backends: Any, port: Any = 8080, hostnames: Any = ("*",), **match: Any) -> Any:
-    told = {"type": "PathPrefix", "value": "/", "method": None, "headers": {}, **match}
-    return {"port": port, "hostnames": list(hostnames), "matches": [told], "backends": list(backends)}
+    result = {"type": "PathPrefix", "value": "/", "method": None, "headers": {}, **match}
+    return {"port": port, "hostnames": list(hostnames), "matches": [result], "backends": list(backends)}
 
 
 def routes(*rules: Any, port: Any = 8080, root: Any = "r00t") -> Any:
@@ -33,16 +33,16 @@ def shares(route: Any) -> Any:
 
 
 def test_precedence_is_exact_then_longest_prefix_then_expression() -> None:
-    told = routes(
+    result = routes(
         rule(backend(), value="/"),
         rule(backend(), type="RegularExpression", value="/[a-z]+"),
         rule(backend(), value="/reviews"),
         rule(backend(), type="Exact", value="/productpage"),
     )["*"]
-    assert [next(iter(route["match"])) for route in told] == ["path", "path_separated_prefix", "prefix", "safe_regex"]
+    assert [next(iter(route["match"])) for route in result] == ["path", "path_separated_prefix", "prefix", "safe_regex"]
 
 
-def test_method_and_headers_are_asked_for() -> None:
+def test_method_and_headers_are_conditions() -> None:
     (route,) = routes(rule(backend(), method="GET", headers={"x-user": "jason"}))["*"]
     wanted = {h["name"]: h["string_match"]["exact"] for h in route["match"]["headers"]}
     assert wanted == {":method": "GET", "x-user": "jason"}
@@ -58,7 +58,7 @@ def test_a_backend_that_does_not_resolve_gets_500_for_its_share() -> None:
 
 
 @pytest.mark.parametrize("backends", [(), (backend(weight=0),)])
-def test_no_backend_answers_500(backends: Any) -> None:
+def test_without_a_backend_the_status_is_500(backends: Any) -> None:
     assert routes(rule(*backends))["*"][0]["direct_response"] == {"status": 500}
 
 
@@ -71,20 +71,20 @@ def test_only_a_proxy_with_a_certificate_adds_the_played_tls() -> None:
     assert set(without["request_headers_to_remove"]) == {"x-lab-sni", "x-lab-root"}
 
 
-def test_a_service_is_named_by_its_full_name() -> None:
+def test_a_service_has_its_full_name() -> None:
     share = shares(routes(rule(backend("reviews", kind="Service")))["*"][0])[0]
     assert share["name"] == "kube_bookinfo_reviews_9080"
     assert share["request_headers_to_add"][0]["header"]["value"].endswith("_.reviews.bookinfo.svc.cluster.local")
 
 
-def test_ports_and_hosts_keep_apart() -> None:
+def test_ports_and_hosts_are_separate() -> None:
     rules = [rule(backend(), hostnames=("a.example", "b.example")), rule(backend(), port=8081)]
     assert set(routes(*rules)) == {"a.example", "b.example"}
     assert set(routes(*rules, port=8081)) == {"*"}
     assert routes(*rules, port=9999) == {}
 
 
-def test_plaintext_to_an_east_west_gateway_is_cut_off() -> None:
+def test_plaintext_to_an_east_west_gateway_is_refused() -> None:
     found = [Endpoint("127.9.9.9", 15443, "remote", tls=tls, remote=True) for tls in (True, False)]
     (cluster,) = envoy_config.clusters({"c": found})["resources"]
     places = [
@@ -119,5 +119,5 @@ def test_envoy_accepts_it(tmp_path: Any) -> None:
     envoy_files.write(tmp_path / "all.json", static)
     program = resources.files("envoy") / "_bin" / "envoy"
     command = [str(program), "--mode", "validate", "--disable-hot-restart", "--config-path", str(tmp_path / "all.json")]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 0, told.stderr[-2000:]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]

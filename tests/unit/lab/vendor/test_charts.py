@@ -15,7 +15,7 @@ CRDS = sorted(file for file in CHARTS.glob("*/templates/*.yaml") if "CustomResou
 
 
 @pytest.mark.parametrize("file", CRDS, ids=lambda path: f"{path.parts[-3]}/{path.name}")
-def test_crds_are_structural_and_named_right(file: Any) -> None:
+def test_crds_are_structural_with_the_right_name(file: Any) -> None:
     crd = yaml.safe_load(file.read_text())
     spec = crd["spec"]
     assert crd["metadata"]["name"] == f"{spec['names']['plural']}.{spec['group']}"
@@ -31,7 +31,7 @@ def _structural(schema: Any, where: Any) -> None:
         _structural(inner, f"{where}.{name}")
 
 
-def test_statuses_spell_the_state_as_the_vendor_does() -> None:
+def test_statuses_spell_state_as_the_vendor_does() -> None:
     for kind in ("virtualdestination", "routetable", "workspace", "workspacesettings", "kubernetescluster"):
         crd = yaml.safe_load((CHARTS / "gloo-platform-crds" / "templates" / f"{kind}.yaml").read_text())
         status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]

@@ -30,16 +30,16 @@ def test_environment_comes_from_the_container(made: Any) -> None:
         {"name": "SERVICE_ACCOUNT", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
         {"name": "GOMEMLIMIT", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory"}}},
     ]
-    told = istiod.environment(pod(made, env=env))
-    assert told == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
+    result = istiod.environment(pod(made, env=env))
+    assert result == {"CLUSTER_ID": "cluster1", "POD_NAMESPACE": "istio-system", "SERVICE_ACCOUNT": "istiod-gloo"}
 
 
 def test_arguments_refer_to_the_environment(made: Any) -> None:
-    told = pod(made, args=["discovery", "--clusterID=$(CLUSTER_ID)"], env=[variable("CLUSTER_ID", "cluster1")])
-    assert istiod.arguments(told) == ["discovery", "--clusterID=cluster1"]
+    result = pod(made, args=["discovery", "--clusterID=$(CLUSTER_ID)"], env=[variable("CLUSTER_ID", "cluster1")])
+    assert istiod.arguments(result) == ["discovery", "--clusterID=cluster1"]
 
 
-def test_of_each_namespace_and_revision_the_newest_pod_counts_and_leaving_ones_do_not(made: Any) -> None:
+def test_the_newest_pod_of_each_namespace_and_revision_except_deleted_ones(made: Any) -> None:
     old, new = pod(made, "a"), pod(made, "b", created="2026-02-01T00:00:00Z")
     assert istiod.chosen([new, old]) == [new]
     other = pod(made, "c")
@@ -56,6 +56,6 @@ def test_of_each_namespace_and_revision_the_newest_pod_counts_and_leaving_ones_d
 
 def test_every_listener_is_on_loopback() -> None:
     names = ("http", "https", "grpc", "secure", "monitoring", "ctrlz")
-    told = istiod.listeners({name: 1000 + number for number, name in enumerate(names)})
-    assert len({argument.rpartition("=")[2] for argument in told if "Addr=" in argument}) == 5
-    assert all("=127.0.0.1" in argument for argument in told if "port" not in argument)
+    result = istiod.listeners({name: 1000 + number for number, name in enumerate(names)})
+    assert len({argument.rpartition("=")[2] for argument in result if "Addr=" in argument}) == 5
+    assert all("=127.0.0.1" in argument for argument in result if "port" not in argument)

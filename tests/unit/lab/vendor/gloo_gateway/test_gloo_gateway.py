@@ -32,11 +32,11 @@ ISTIO = {
 @pytest.fixture
 def gateway(made: Any) -> Any:
     listener = {"name": "http", "port": 8080, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
-    told = made.obj(
+    result = made.obj(
         "Gateway", "http", "gloo-system", spec={"gatewayClassName": "gloo-gateway-v2", "listeners": [listener]}
     )
-    told["metadata"]["generation"] = 7
-    return told
+    result["metadata"]["generation"] = 7
+    return result
 
 
 def refers(gateway: Any, name: Any = "p", group: Any = "gateway.kgateway.dev", kind: Any = "GatewayParameters") -> Any:
@@ -56,17 +56,17 @@ def env(container: Any) -> Any:
     return {e["name"]: e.get("value") for e in container["env"]}
 
 
-def test_three_containers_carry_what_the_parameters_say(gateway: Any) -> None:
+def test_three_containers_with_the_values_of_the_parameters(gateway: Any) -> None:
     proxy = deployment(gateway, merged({"istio": {"istioProxyContainer": ISTIO}}), ON)
     found = containers(proxy)
     assert list(found) == ["kgateway-proxy", "sds", "istio-proxy"]
-    told = env(found["istio-proxy"])
-    assert (told["CA_ADDR"], told["ISTIO_META_CLUSTER_ID"], told["ISTIO_META_MESH_ID"]) == (
+    result = env(found["istio-proxy"])
+    assert (result["CA_ADDR"], result["ISTIO_META_CLUSTER_ID"], result["ISTIO_META_MESH_ID"]) == (
         "istiod-gloo.istio-system.svc:15012",
         "cluster1",
         "mesh1",
     )
-    assert told["PROXY_CONFIG"] == '{"discoveryAddress": istiod-gloo.istio-system.svc:15012 }\n'
+    assert result["PROXY_CONFIG"] == '{"discoveryAddress": istiod-gloo.istio-system.svc:15012 }\n'
     assert found["sds"]["image"] == "reg/sds:1.2"
     assert found["istio-proxy"]["image"] == "docker.io/istio/proxyv2:1.22.0"
     assert proxy["metadata"]["ownerReferences"][0]["uid"] == gateway["metadata"]["uid"]
@@ -76,26 +76,26 @@ def test_three_containers_carry_what_the_parameters_say(gateway: Any) -> None:
 
 
 def test_without_parameters_the_defaults_name_an_istiod_without_revision(gateway: Any) -> None:
-    told = env(containers(deployment(gateway, merged(), ON))["istio-proxy"])
-    assert (told["CA_ADDR"], told["ISTIO_META_CLUSTER_ID"]) == ("istiod.istio-system.svc:15012", "Kubernetes")
+    result = env(containers(deployment(gateway, merged(), ON))["istio-proxy"])
+    assert (result["CA_ADDR"], result["ISTIO_META_CLUSTER_ID"]) == ("istiod.istio-system.svc:15012", "Kubernetes")
 
 
 @pytest.mark.parametrize("switch", [{}, {"KGW_ENABLE_ISTIO_INTEGRATION": "true"}, {"KGW_ENABLE_ISTIO_AUTO_MTLS": "no"}])
-def test_switch_off_leaves_one_container_in_silence(gateway: Any, switch: Any) -> None:
+def test_with_the_switch_off_there_is_one_container_and_no_error(gateway: Any, switch: Any) -> None:
     proxy = deployment(gateway, merged({"istio": {"istioProxyContainer": ISTIO}}), switch)
     assert list(containers(proxy)) == ["kgateway-proxy"]
     assert [v["name"] for v in proxy["spec"]["template"]["spec"]["volumes"]] == ["xds-token", "envoy-config"]
 
 
-@pytest.mark.parametrize("wrong", ["123", "true", "on", "a: b", "1.5"])
-def test_values_that_yaml_reads_as_something_else_make_no_deployment(gateway: Any, wrong: Any) -> None:
-    kube = merged({"istio": {"istioProxyContainer": {"istioMetaClusterId": wrong}}})
+@pytest.mark.parametrize("y", ["123", "true", "on", "a: b", "1.5"])
+def test_values_that_yaml_parses_as_another_type_make_no_deployment(gateway: Any, y: Any) -> None:
+    kube = merged({"istio": {"istioProxyContainer": {"istioMetaClusterId": y}}})
     with pytest.raises(RenderError, match="istioMetaClusterId"):
         deployment(gateway, kube, ON)
     assert [obj["kind"] for obj in render(gateway, kube, ON)] == ["ServiceAccount", "ConfigMap", "Service"]
 
 
-def test_only_the_bootstrap_knows_of_sds(gateway: Any) -> None:
+def test_sds_is_in_the_bootstrap_only(gateway: Any) -> None:
     (_, with_sds, _), (_, without, _) = render(gateway, merged(), ON), render(gateway, merged(), {})
     assert "gateway_proxy_sds" in with_sds["data"]["envoy.yaml"]
     assert "gateway_proxy_sds" not in without["data"]["envoy.yaml"]
@@ -119,14 +119,14 @@ def test_no_listener_no_objects(gateway: Any) -> None:
     assert render(gateway, merged(), ON) == []
 
 
-def test_replicas_belong_to_others_unless_told(gateway: Any) -> None:
+def test_replicas_are_set_only_by_parameters(gateway: Any) -> None:
     assert "replicas" not in deployment(gateway, merged(), ON)["spec"]
     assert deployment(gateway, merged({"deployment": {"replicas": 3}}), ON)["spec"]["replicas"] == 3
 
 
 def test_service_follows_listeners_and_parameters(gateway: Any) -> None:
-    told = {"service": {"type": "NodePort", "ports": [{"port": 8080, "nodePort": 30080}], "extraLabels": {"a": "b"}}}
-    made = service(gateway, merged(told))
+    result = {"service": {"type": "NodePort", "ports": [{"port": 8080, "nodePort": 30080}], "extraLabels": {"a": "b"}}}
+    made = service(gateway, merged(result))
     assert made["spec"]["ports"] == [
         {"name": "listener-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP", "nodePort": 30080}
     ]
@@ -145,11 +145,11 @@ def test_parameters_merge_class_then_gateway(made: Any, gateway: Any) -> None:
         "name": "c",
         "namespace": "gloo-system",
     }
-    told = parameters(made.Cluster("c", of_class, own), refers(gateway), gateway_class)
-    assert told.kube is not None
-    assert told.kube["service"]["type"] == "ClusterIP"
-    assert told.kube["istio"]["istioProxyContainer"]["logLevel"] == "x"
-    assert told.kube["istio"]["istioProxyContainer"]["istioMetaMeshId"] == "mesh1"
+    result = parameters(made.Cluster("c", of_class, own), refers(gateway), gateway_class)
+    assert result.kube is not None
+    assert result.kube["service"]["type"] == "ClusterIP"
+    assert result.kube["istio"]["istioProxyContainer"]["logLevel"] == "x"
+    assert result.kube["istio"]["istioProxyContainer"]["istioMetaMeshId"] == "mesh1"
 
 
 @pytest.mark.parametrize(
@@ -171,12 +171,12 @@ def test_parameters_merge_class_then_gateway(made: Any, gateway: Any) -> None:
         ),
     ],
 )
-def test_wrong_parameters_touch_nothing_but_accepted(made: Any, gateway: Any, ref: Any, message: Any) -> None:
+def test_invalid_parameters_change_accepted_only(made: Any, gateway: Any, ref: Any, message: Any) -> None:
     elsewhere = made.obj("GatewayParameters", "p", "other", spec={"kube": {}})
     cluster = made.Cluster("c", elsewhere)
-    told = parameters(cluster, refers(gateway, **ref), new_class())
-    assert (told.kube, told.error) == (None, message)
-    status = gateway_status(cluster, gateway, told.error)
+    result = parameters(cluster, refers(gateway, **ref), new_class())
+    assert (result.kube, result.error) == (None, message)
+    status = gateway_status(cluster, gateway, result.error)
     assert conditions(status) == {
         "AttachedListenerSets": ("Unknown", "ListenerSetsNotAllowed", 7),
         "Accepted": ("False", "InvalidParameters", 7),
@@ -190,7 +190,7 @@ def test_self_managed_deploys_nothing_and_is_no_error(made: Any, gateway: Any) -
     assert parameters(made.Cluster("c", own), refers(gateway), new_class()) == (None, "")
 
 
-def test_times_of_transition_live_as_long_as_the_status(made: Any, gateway: Any) -> None:
+def test_transition_times_change_with_the_status_only(made: Any, gateway: Any) -> None:
     cluster = made.Cluster("c")
     old = gateway_status(cluster, gateway, "")
     for condition in old["conditions"]:
@@ -216,23 +216,23 @@ def test_times_of_transition_live_as_long_as_the_status(made: Any, gateway: Any)
     ],
 )
 def test_addresses_are_the_services(made: Any, kind: Any, ingress: Any, expected: Any) -> None:
-    told = made.obj("Service", "http", spec={"type": kind, "clusterIPs": ["10.0.0.9"]})
-    told["status"] = {"loadBalancer": {"ingress": ingress}}
-    assert [(a["type"], a["value"]) for a in addresses(told)] == expected
+    result = made.obj("Service", "http", spec={"type": kind, "clusterIPs": ["10.0.0.9"]})
+    result["status"] = {"loadBalancer": {"ingress": ingress}}
+    assert [(a["type"], a["value"]) for a in addresses(result)] == expected
     assert addresses(None) == []
 
 
 def a_route(made: Any, *parents: Any) -> Any:
-    told = made.obj(
+    result = made.obj(
         "HTTPRoute",
         "r",
         spec={"parentRefs": list(parents), "rules": [{"backendRefs": [{"name": "nosuch", "port": 1}]}]},
     )
-    told["metadata"]["generation"] = 3
-    return told
+    result["metadata"]["generation"] = 3
+    return result
 
 
-def test_a_route_is_counted_though_its_backend_is_missing(made: Any, gateway: Any) -> None:
+def test_a_route_with_a_missing_backend_is_counted(made: Any, gateway: Any) -> None:
     route = a_route(made, {"name": "http", "namespace": "gloo-system"})
     cluster = made.Cluster("c", route)
     (listener,) = gateway_status(cluster, gateway, "")["listeners"]
@@ -267,9 +267,9 @@ def test_the_newest_ready_controller_pod_sets_the_switches(made: Any) -> Any:
 
     def pod(name: Any, value: Any, ready: Any, born: Any) -> Any:
         container = {"name": "c", "env": [{"name": "KGW_X", "value": value}]}
-        told = made.pod(name, labels, "gloo-system", ready=ready, sidecar=False, containers=[container])
-        told["metadata"]["creationTimestamp"] = born
-        return told
+        result = made.pod(name, labels, "gloo-system", ready=ready, sidecar=False, containers=[container])
+        result["metadata"]["creationTimestamp"] = born
+        return result
 
     old, new = pod("old", "1", True, "2026-01-01T00:00:00Z"), pod("new", "2", False, "2026-01-02T00:00:00Z")
     assert environment(controller_pod(made.Cluster("c", old, new)) or {}) == {"KGW_X": "1"}
@@ -278,5 +278,5 @@ def test_the_newest_ready_controller_pod_sets_the_switches(made: Any) -> Any:
     assert controller_pod(made.Cluster("c")) is None
 
 
-def test_a_class_of_ours_is_accepted() -> None:
+def test_a_class_of_the_controller_is_accepted() -> None:
     assert conditions(class_status(new_class())) == {"Accepted": ("True", "Accepted", 1)}

@@ -23,12 +23,12 @@ def gateway(made: Any) -> Any:
 
 
 def a_route(made: Any, *backends: Any, namespace: Any = "bookinfo", parent: Any = None, **spec: Any) -> Any:
-    told = {
+    result = {
         "parentRefs": [{"name": "http", "namespace": "gloo-system", **(parent or {})}],
         "rules": [{"backendRefs": list(backends), "matches": [{"path": {"type": "Exact", "value": "/x"}}]}],
         **spec,
     }
-    return made.obj("HTTPRoute", "r", namespace, spec=told)
+    return made.obj("HTTPRoute", "r", namespace, spec=result)
 
 
 def hostname(**ref: Any) -> Any:
@@ -40,10 +40,10 @@ def verdict(cluster: Any, route: Any) -> Any:
     return backend.reason, backend.message
 
 
-@pytest.mark.parametrize("asked", [{}, {"port": 9999}, {"port": None}])
-def test_a_hostname_resolves_whatever_port_is_asked_for(made: Any, asked: Any) -> None:
+@pytest.mark.parametrize("requested", [{}, {"port": 9999}, {"port": None}])
+def test_a_hostname_resolves_with_any_port(made: Any, requested: Any) -> None:
     cluster = made.Cluster("c", made.entry(HOST))
-    route = a_route(made, {k: v for k, v in hostname(**asked).items() if v is not None}, namespace="gloo-system")
+    route = a_route(made, {k: v for k, v in hostname(**requested).items() if v is not None}, namespace="gloo-system")
     backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
     assert (backend.reason, backend.namespace, backend.port) == ("", "bookinfo", 9080)
 
@@ -59,7 +59,7 @@ def test_a_hostname_resolves_whatever_port_is_asked_for(made: Any, asked: Any) -
         (["entry"], {"kind": "VirtualDestination"}, ("InvalidKind", "unknown backend kind")),
     ],
 )
-def test_a_hostname_that_does_not_resolve_says_why(made: Any, objects: Any, ref: Any, expected: Any) -> None:
+def test_a_hostname_that_does_not_resolve_has_a_reason(made: Any, objects: Any, ref: Any, expected: Any) -> None:
     known = {"entry": made.entry(HOST), "none": made.entry(HOST, resolution="NONE")}
     cluster = made.Cluster("c", *(known[name] for name in objects))
     assert verdict(cluster, a_route(made, hostname(**ref))) == expected
@@ -113,8 +113,8 @@ def test_another_namespace_needs_a_grant(made: Any, kind: Any, name: Any, allowe
 )
 def test_listeners_take_routes(made: Any, gateway: Any, listener: Any, parent: Any, spec: Any, reason: Any) -> None:
     gateway["spec"]["listeners"][0] |= listener
-    told = attachments(made.Cluster("c"), gateway, a_route(made, parent=parent, **spec))
-    assert [(a.reason, len(a.listeners)) for a in told] == [(reason, 0 if reason else 1)]
+    result = attachments(made.Cluster("c"), gateway, a_route(made, parent=parent, **spec))
+    assert [(a.reason, len(a.listeners)) for a in result] == [(reason, 0 if reason else 1)]
 
 
 @pytest.mark.parametrize(("labels", "reason"), [({"team": "a"}, ""), ({"team": "b"}, "NotAllowedByListeners")])
@@ -122,16 +122,16 @@ def test_listeners_select_namespaces(made: Any, gateway: Any, labels: Any, reaso
     chosen = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}
     gateway["spec"]["listeners"][0]["allowedRoutes"] = chosen
     namespace = made.obj("Namespace", "bookinfo", "", labels)
-    (told,) = attachments(made.Cluster("c", namespace), gateway, a_route(made))
-    assert told.reason == reason
+    (result,) = attachments(made.Cluster("c", namespace), gateway, a_route(made))
+    assert result.reason == reason
 
 
-def test_another_gateway_is_nobodys_business(made: Any, gateway: Any) -> None:
+def test_a_parent_ref_to_another_gateway_is_ignored(made: Any, gateway: Any) -> None:
     assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"name": "other"})) == []
     assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"kind": "Service"})) == []
 
 
-def test_traffic_rules_say_which_share_is_broken(made: Any, gateway: Any) -> None:
+def test_traffic_rules_mark_the_backend_that_does_not_resolve(made: Any, gateway: Any) -> None:
     route = a_route(made, hostname(weight=3), {"name": "nosuch", "port": 1})
     (rule,) = routes(made.Cluster("c", made.entry(HOST), route), gateway)
     assert (rule["listener"], rule["port"], rule["hostnames"]) == ("http", 8080, ["*"])

@@ -39,8 +39,8 @@ def test_cacerts_of_two_clusters_share_the_root() -> None:
     assert one["root-cert.pem"] == two["root-cert.pem"]
     assert one["ca-cert.pem"] != two["ca-cert.pem"]
     (top,) = load(root["tls.crt"])
-    for told in (one, two):
-        (intermediate,) = load(told["ca-cert.pem"])
+    for result in (one, two):
+        (intermediate,) = load(result["ca-cert.pem"])
         intermediate.verify_directly_issued_by(top)
         assert intermediate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        assert load(told["cert-chain.pem"])[0] == intermediate
+        assert load(result["cert-chain.pem"])[0] == intermediate

@@ -1,4 +1,4 @@
-"""The management server's metrics: who is connected, over HTTP, while a server is there."""
+"""The management server's metrics: connected agents, over HTTP, while the server has a ready Pod."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ POD = ("mgmt", "uid-1")
 
 
 @pytest.fixture
-def board() -> PodPorts:
+def pod_ports() -> PodPorts:
     return PodPorts()
 
 
 @pytest.fixture
-def metrics(board: PodPorts) -> Iterator[Metrics]:
-    made = Metrics(board)
+def metrics(pod_ports: PodPorts) -> Iterator[Metrics]:
+    made = Metrics(pod_ports)
     yield made
     made.stop()
 
 
-def asked(board: PodPorts, place: tuple[str, str] = POD, path: str = "/metrics") -> list[str]:
-    url = f"http://127.0.0.1:{board.local(*place, PORT)}{path}"
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as answer:
-        return [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+def scrape(pod_ports: PodPorts, place: tuple[str, str] = POD, path: str = "/metrics") -> list[str]:
+    url = f"http://127.0.0.1:{pod_ports.local(*place, PORT)}{path}"
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as response:
+        return [line for line in response.read().decode().splitlines() if not line.startswith("#")]
 
 
-def push(board: PodPorts, place: tuple[str, str] = POD) -> list[str]:
-    return [line for line in asked(board, place) if line.startswith("relay_push_clients_connected")]
+def push(pod_ports: PodPorts, place: tuple[str, str] = POD) -> list[str]:
+    return [line for line in scrape(pod_ports, place) if line.startswith("relay_push_clients_connected")]
 
 
-def test_a_cluster_is_named_from_its_first_connection_on(metrics: Metrics, board: PodPorts) -> None:
+def test_a_cluster_appears_with_its_first_connection(metrics: Metrics, pod_ports: PodPorts) -> None:
     metrics.serve(POD, [])
-    assert asked(board) == []
+    assert scrape(pod_ports) == []
     metrics.serve(POD, ["b", "a"])
-    assert push(board) == [f'relay_push_clients_connected{{cluster="{name}"}} 1' for name in ("a", "b")]
+    assert push(pod_ports) == [f'relay_push_clients_connected{{cluster="{name}"}} 1' for name in ("a", "b")]
     metrics.serve(POD, ["b"])
-    assert [line[-1] for line in push(board)] == ["0", "1"]
+    assert [line[-1] for line in push(pod_ports)] == ["0", "1"]
 
 
-def test_a_new_pod_has_forgotten_and_none_serves_nothing(metrics: Metrics, board: PodPorts) -> None:
+def test_a_new_pod_starts_empty_and_without_a_pod_nothing_is_served(metrics: Metrics, pod_ports: PodPorts) -> None:
     metrics.serve(POD, ["a"])
     metrics.serve(("mgmt", "uid-2"), ["b"])
-    assert board.local(*POD, PORT) is None
-    assert push(board, ("mgmt", "uid-2")) == ['relay_push_clients_connected{cluster="b"} 1']
+    assert pod_ports.local(*POD, PORT) is None
+    assert push(pod_ports, ("mgmt", "uid-2")) == ['relay_push_clients_connected{cluster="b"} 1']
     metrics.serve(None, [])
-    assert board.pods() == set()
+    assert pod_ports.pods() == set()
 
 
-def test_other_paths_are_not_there(metrics: Metrics, board: PodPorts) -> None:
+def test_other_paths_are_not_found(metrics: Metrics, pod_ports: PodPorts) -> None:
     metrics.serve(POD, [])
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        asked(board, path="/")
+        scrape(pod_ports, path="/")

@@ -37,7 +37,7 @@ AGENT = Agent(
         {"client": client_secret("cluster1", MADE["relay-tls-signing-secret"])["tls.crt"]},
     ],
 )
-def test_all_right_connects(agent: Any) -> None:
+def test_an_agent_without_a_problem_connects(agent: Any) -> None:
     assert problem(AGENT._replace(**agent), SERVER) is None
 
 
@@ -75,8 +75,8 @@ def test_all_right_connects(agent: Any) -> None:
         ({}, {"registered": frozenset({"cluster2"})}, 'cluster "cluster1" is not registered', False),
     ],
 )
-def test_what_keeps_an_agent_out(agent: Any, server: Any, text: Any, fatal: Any) -> None:
-    told = problem(AGENT._replace(**agent), SERVER._replace(**server))
-    assert told is not None
-    assert text in told.message
-    assert told.fatal is fatal
+def test_problems_of_an_agent(agent: Any, server: Any, text: Any, fatal: Any) -> None:
+    result = problem(AGENT._replace(**agent), SERVER._replace(**server))
+    assert result is not None
+    assert text in result.message
+    assert result.fatal is fatal

@@ -17,17 +17,17 @@ LABELS = {"app": "reviews"}
 def service(
     made: Any, name: Any = "reviews", namespace: Any = "bookinfo", born: Any = "2026-01-01T00:00:00Z", port: Any = 9080
 ) -> Any:
-    told = made.obj("Service", name, namespace, {"app": "reviews"})
-    told["metadata"] |= {"uid": f"uid-{namespace}-{name}", "creationTimestamp": born}
-    told["spec"] = {"ports": [{"name": "http", "port": port}], "selector": LABELS}
-    return told
+    result = made.obj("Service", name, namespace, {"app": "reviews"})
+    result["metadata"] |= {"uid": f"uid-{namespace}-{name}", "creationTimestamp": born}
+    result["spec"] = {"ports": [{"name": "http", "port": port}], "selector": LABELS}
+    return result
 
 
 def east_west(made: Any, *ingress: Any, port: Any = "tls") -> Any:
-    told = made.obj("Service", "istio-eastwestgateway", "istio-eastwest", {"istio": "eastwestgateway"})
-    told["spec"] = {"ports": [{"name": port, "port": 15443}]}
-    told["status"] = {"loadBalancer": {"ingress": list(ingress)}}
-    return told
+    result = made.obj("Service", "istio-eastwestgateway", "istio-eastwest", {"istio": "eastwestgateway"})
+    result["spec"] = {"ports": [{"name": port, "port": 15443}]}
+    result["status"] = {"loadBalancer": {"ingress": list(ingress)}}
+    return result
 
 
 def deployment(made: Any, name: Any, app: Any) -> Any:
@@ -41,9 +41,9 @@ def workload(made: Any, name: Any, *objects: Any) -> Any:
 
 
 def workspace(made: Any, name: Any = "mgmt", clusters: Any = "*", namespaces: Any = "*", config: Any = True) -> Any:
-    told = made.obj("Workspace", name, "gloo-mesh")
+    result = made.obj("Workspace", name, "gloo-mesh")
     entry = {"name": clusters, "namespaces": [{"name": namespaces, "configEnabled": config}]}
-    return {**told, "spec": {"workloadClusters": [entry]}}
+    return {**result, "spec": {"workloadClusters": [entry]}}
 
 
 @pytest.fixture
@@ -161,13 +161,13 @@ def test_a_target_port_by_name(mesh: Any, destination: Any) -> None:
     assert translate_destination(mesh, destination, "").extra["numSelectedBackingServices"] == 2
 
 
-def test_different_roots_hold_the_output_back(mesh: Any, destination: Any) -> None:
+def test_with_different_roots_the_istio_objects_are_kept(mesh: Any, destination: Any) -> None:
     outcome = translate_destination(mesh, destination, "no shared root of trust: x")
     assert (outcome.state, outcome.objects, outcome.keep) == ("WARNING", {}, True)
     assert "no shared root" in outcome.message
 
 
-def test_a_gateway_behind_a_hostname_makes_dns(made: Any, mesh: Any, destination: Any) -> None:
+def test_a_gateway_with_a_hostname_leads_to_resolution_dns(made: Any, mesh: Any, destination: Any) -> None:
     mesh.clusters["cluster2"].objects[-1] = east_west(made, {"hostname": "lb.example.com"})
     found = by_kind(translate_destination(mesh, destination, ""), "cluster1")
     assert found["ServiceEntry"]["spec"]["resolution"] == "DNS"
@@ -176,9 +176,9 @@ def test_a_gateway_behind_a_hostname_makes_dns(made: Any, mesh: Any, destination
 
 
 @pytest.mark.parametrize("gateway", ["pending", "unnamed"])
-def test_no_way_in_means_no_workload_entry(made: Any, mesh: Any, destination: Any, gateway: Any) -> None:
-    told = {"pending": east_west(made), "unnamed": east_west(made, {"ip": "127.2.2.2"}, port="x")}[gateway]
-    mesh.clusters["cluster2"].objects[-1] = told
+def test_without_a_gateway_address_no_workload_entry(made: Any, mesh: Any, destination: Any, gateway: Any) -> None:
+    result = {"pending": east_west(made), "unnamed": east_west(made, {"ip": "127.2.2.2"}, port="x")}[gateway]
+    mesh.clusters["cluster2"].objects[-1] = result
     found = by_kind(translate_destination(mesh, destination, ""), "cluster1")
     assert set(found) == {"ServiceEntry", "DestinationRule"}
 
@@ -198,7 +198,7 @@ def test_routes_go_where_the_workload_runs(made: Any, mesh: Any, destination: An
     ("there", "port", "text"),
     [(False, 9080, "VirtualDestination bookinfo/reviews-vd not found"), (True, 9081, "has no port 9081")],
 )
-def test_routes_to_nowhere_are_invalid_and_keep_the_former_output(
+def test_routes_without_a_destination_are_invalid_and_keep_the_istio_objects(
     mesh: Any, destination: Any, table: Any, there: Any, port: Any, text: Any
 ) -> None:
     if there:
@@ -210,7 +210,7 @@ def test_routes_to_nowhere_are_invalid_and_keep_the_former_output(
 
 
 @pytest.mark.parametrize(
-    ("told", "config", "expected"),
+    ("result", "config", "expected"),
     [
         ({}, True, True),
         ({"clusters": "cluster2"}, False, False),
@@ -220,8 +220,8 @@ def test_routes_to_nowhere_are_invalid_and_keep_the_former_output(
         ({"config": False}, False, True),
     ],
 )
-def test_workspaces_select_by_name(made: Any, told: Any, config: Any, expected: Any) -> None:
-    assert in_workspace(workspace(made, **told), "cluster1", "bookinfo", {}, config) is expected
+def test_workspaces_select_by_name(made: Any, result: Any, config: Any, expected: Any) -> None:
+    assert in_workspace(workspace(made, **result), "cluster1", "bookinfo", {}, config) is expected
 
 
 def test_status_has_the_vendors_capital(mesh: Any, destination: Any) -> None:

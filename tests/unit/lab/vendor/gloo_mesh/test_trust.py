@@ -26,9 +26,9 @@ def rooted(made: Any, name: Any, root: Any) -> Any:
     ],
 )
 def test_roots_must_be_shared(made: Any, one: Any, two: Any, text: Any) -> None:
-    told = roots_differ({"one": rooted(made, "one", one), "two": rooted(made, "two", two)})
-    assert text in told
-    assert bool(told) is bool(text)
+    result = roots_differ({"one": rooted(made, "one", one), "two": rooted(made, "two", two)})
+    assert text in result
+    assert bool(result) is bool(text)
 
 
 def test_trust_policy_status_is_flat(made: Any) -> None:

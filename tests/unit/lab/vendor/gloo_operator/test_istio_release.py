@@ -21,7 +21,7 @@ def test_values_name_cluster_revision_and_webhooks() -> None:
     assert istiod["env"]["PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"] == "false"
 
 
-def test_values_leave_out_what_is_not_told() -> None:
+def test_values_without_the_optional_fields() -> None:
     _, istiod = values({"version": "1.27.0"}, 1)
     assert "network" not in istiod["global"]
     assert "meshConfig" not in istiod

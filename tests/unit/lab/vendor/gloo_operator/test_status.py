@@ -15,7 +15,7 @@ DONE = Observed(SPEC, licensed=True, deployed=True, available=True, responds=Tru
 
 
 @pytest.mark.parametrize(
-    ("seen", "phase", "wrong"),
+    ("seen", "phase", "expected_false"),
     [
         (DONE, "SUCCEEDED", {}),
         (DONE._replace(licensed=False), "FAILED", {"Initialized": "SOLO_ISTIO_LICENSE_KEY", "Ready": "licence"}),
@@ -31,24 +31,24 @@ DONE = Observed(SPEC, licensed=True, deployed=True, available=True, responds=Tru
         (DONE._replace(injects=False), "INSTALLED", {"WebhookDeployed": "CA bundle", "Ready": "CA bundle"}),
     ],
 )
-def test_verdicts(seen: Any, phase: Any, wrong: Any) -> None:
-    told_phase, told = verdict(seen)
-    assert (told_phase, told.keys()) == (phase, wrong.keys())
-    assert all(text in told[kind] for kind, text in wrong.items())
+def test_verdicts(seen: Any, phase: Any, expected_false: Any) -> None:
+    told_phase, result = verdict(seen)
+    assert (told_phase, result.keys()) == (phase, expected_false.keys())
+    assert all(text in result[kind] for kind, text in expected_false.items())
 
 
 def test_charts_not_installed_yet() -> None:
-    phase, wrong = verdict(DONE._replace(deployed=False))
+    phase, expected_false = verdict(DONE._replace(deployed=False))
     assert phase == "INSTALLING"
-    assert set(wrong) == set(CONDITIONS) - {"Initialized"}
+    assert set(expected_false) == set(CONDITIONS) - {"Initialized"}
 
 
-def test_conditions_are_complete_and_keep_their_times() -> None:
+def test_conditions_are_complete_and_keep_their_transition_times() -> None:
     before = [{"type": "Ready", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"}]
-    told = {c["type"]: c for c in conditions({}, "SUCCEEDED", 4, before)}
-    assert list(told) == list(CONDITIONS)
-    assert told["Ready"]["lastTransitionTime"] == "2020-01-01T00:00:00Z"
-    assert {c["status"] for c in told.values()} == {"True"}
+    result = {c["type"]: c for c in conditions({}, "SUCCEEDED", 4, before)}
+    assert list(result) == list(CONDITIONS)
+    assert result["Ready"]["lastTransitionTime"] == "2020-01-01T00:00:00Z"
+    assert {c["status"] for c in result.values()} == {"True"}
     changed = {c["type"]: c for c in conditions({"Ready": "why"}, "FAILED", 4, before)}
     assert changed["Ready"]["message"] == "why"
     assert changed["Ready"]["lastTransitionTime"] != "2020-01-01T00:00:00Z"
