@@ -103,9 +103,7 @@ def connect(network: Network, target: str, user: str = "cluster1:gloo-system") -
     port = int(network.proxy("cluster1", "gloo-system").rpartition(":")[2])
     near = socket.create_connection(("127.0.0.1", port), timeout=10)
     user64 = base64.b64encode(user.encode()).decode()
-    near.sendall(
-        f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {credentials}\r\n\r\n".encode()
-    )
+    near.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {user64}\r\n\r\n".encode())
     return near
 
 
