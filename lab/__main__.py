@@ -86,9 +86,8 @@ def _count(text: str) -> int:
 
 def _up(home: Path, arguments: argparse.Namespace) -> int:
     if home.exists() and any(home.iterdir()) and not (home / LOCK).exists():
-        raise LabError(
-            f"{home} is not empty and not a lab. Set LAB_HOME to another folder"
-        )  # `lab down` would delete it
+        # Refused because `lab down` would delete it.
+        raise LabError(f"{home} is not empty and not a lab. Set LAB_HOME to another folder")
     home.mkdir(parents=True, exist_ok=True)
     with _exclusive(home):
         names = _cluster_names(home, arguments.workloads)

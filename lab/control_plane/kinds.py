@@ -48,7 +48,6 @@ BUILT_IN_GROUPS = frozenset(
     {
         "",
         "apps",
-        "rbac.authorization.k8s.io",
         "discovery.k8s.io",
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
@@ -57,9 +56,8 @@ BUILT_IN_GROUPS = frozenset(
 
 CLUSTER_SCOPED = frozenset(
     {
-        *("Namespace", "Node", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"),
-        *("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
-        *("GatewayClass", "ServiceMeshController", "ClusterPortForward", "ClusterExec"),
+        *("Namespace", "Node", "CustomResourceDefinition", "MutatingWebhookConfiguration"),
+        *("GatewayClass", "ServiceMeshController"),
     }
 )
 
@@ -75,10 +73,10 @@ def _kinds(table: dict[str, str]) -> dict[str, Kind]:
 KINDS = _kinds(
     {
         "v1": "Namespace Node Pod Service Secret ConfigMap ServiceAccount",
-        "apps/v1": "Deployment ReplicaSet DaemonSet",
+        "apps/v1": "Deployment",
         "discovery.k8s.io/v1": "EndpointSlice",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
-        "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration ValidatingWebhookConfiguration",
+        "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration",
         "gateway.networking.k8s.io/v1": "GatewayClass Gateway HTTPRoute",
         "gateway.networking.k8s.io/v1beta1": "ReferenceGrant",
         "gateway.kgateway.dev/v1alpha1": "GatewayParameters",
@@ -86,17 +84,12 @@ KINDS = _kinds(
         "operator.gloo.solo.io/v1": "ServiceMeshController",
         "admin.gloo.solo.io/v2": "KubernetesCluster Workspace WorkspaceSettings RootTrustPolicy",
         "networking.gloo.solo.io/v2": "VirtualDestination RouteTable",
-        "kwok.x-k8s.io/v1alpha1": "ClusterPortForward ClusterExec PortForward Exec Logs",
+        "kwok.x-k8s.io/v1alpha1": "PortForward Exec Logs",
     }
 )
 
 # Written but not watched: no part reads them.
-UNWATCHED = _kinds(
-    {
-        "v1": "Event Endpoints",
-        "rbac.authorization.k8s.io/v1": "Role RoleBinding ClusterRole ClusterRoleBinding",
-    }
-)
+UNWATCHED = _kinds({"v1": "Event"})
 
 
 def kind_of(name: str) -> Kind:

@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package programs names the commands the lab runs, so that `go mod tidy` keeps what they need.
+// Package programs imports the commands that the lab runs, so that `go mod tidy` keeps their dependencies.
 package programs
 
 import (
