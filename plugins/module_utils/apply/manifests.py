@@ -17,6 +17,7 @@ from typing import Any
 
 from ..k8s.fields import Json, without_nulls
 from ..k8s.kinds import group_of
+from ..k8s.names import dns_label
 from .managed_fields import applied_fields, project, union
 
 try:
@@ -58,7 +59,6 @@ def ref_of(obj: Json) -> Ref:
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def flatten(definitions: Iterable[Any]) -> list[Json]:
@@ -107,14 +107,15 @@ def _shape_problem(obj: Json) -> str:
     if not isinstance(name, str) or not name:
         return "metadata.name is missing (generateName cannot be repeated and is not supported)"
     rbac = group_of(obj["apiVersion"]) == "rbac.authorization.k8s.io"
-    pattern, longest = (_LABEL, 63) if obj["kind"] in ("Namespace", "Service") else (_SUBDOMAIN, 253)
-    if not rbac and (len(name) > longest or not pattern.fullmatch(name)):
+    is_label = obj["kind"] in ("Namespace", "Service")
+    accepted = dns_label(name) if is_label else len(name) <= 253 and _SUBDOMAIN.fullmatch(name)
+    if not rbac and not accepted:
         return (
             f"metadata.name {name!r} is no name Kubernetes takes: lower case letters, digits and '-', "
-            f"at most {longest} characters, no '_'"
+            f"at most {63 if is_label else 253} characters, no '_'"
         )
     namespace = meta.get("namespace")
-    if namespace and not (isinstance(namespace, str) and len(namespace) <= 63 and _LABEL.fullmatch(namespace)):
+    if namespace and not dns_label(namespace):
         return f"metadata.namespace {namespace!r} is no namespace name: lower case letters, digits and '-', no '_'"
     for field in ("labels", "annotations"):
         values = meta.get(field)
