@@ -49,7 +49,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 params["management_kubeconfig"],
                 params["management_context"],
                 params.get("management_cluster"),
-                tell=progress,
+                progress=progress,
             )
             with management:
                 values, missing = _read(management, namespace, 0.0 if check else timeout, progress)
