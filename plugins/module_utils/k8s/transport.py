@@ -177,7 +177,7 @@ class Transport:
         reason = _network_reason(exc)
         return Unreachable(
             f"{self.name}: the API server {self.server} (context {self.context}) does not respond: {reason}. "
-            "Check that the cluster is running, the address is reachable from this machine, and the kubeconfig is current",
+            "Check that the cluster is running, its address reachable from this machine and the kubeconfig current",
             cluster=self.name,
             server=self.server,
             reason=reason,

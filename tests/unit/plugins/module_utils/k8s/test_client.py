@@ -302,7 +302,7 @@ def test_the_last_lines_of_a_container_are_read(fake: Any) -> None:
 def test_what_is_tried_again_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api, kubeconfig = fake
     api.refuse("GET", "configmaps", 503, {"message": "etcdserver: leader changed"}, times=2)
-    monkeypatch.setattr(module, "Progress", functools.partial(Progress, every=0.0))
+    monkeypatch.setattr(transport, "Progress", functools.partial(Progress, every=0.0))
     told: list[str] = []
     with Cluster(kubeconfig, "fake", "cluster1", progress=told.append) as cluster:
         cluster.list("v1", "ConfigMap", "default")
