@@ -254,9 +254,9 @@ def _route_table(place: Place) -> Finding:
 # -- translation -----------------------------------------------------------------------------------------------------
 
 
-def objects_of(facts: Facts) -> translation.Objects:
+def objects_of(facts: Facts) -> translation.RoutingObjects:
     """The lists of a cluster as translation wants them."""
-    return translation.Objects(
+    return translation.RoutingObjects(
         service_entries=facts.of("ServiceEntry"),
         workload_entries=facts.of("WorkloadEntry"),
         pods=facts.of("Pod"),

@@ -481,7 +481,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         ("seen generation 1",),
     ),
     ("route-table", "mgmt", "failed", _drop("mgmt", "RouteTable", "rt"), ("does not exist",)),
-    ("service-entry", "c2", "failed", _drop("c2", "ServiceEntry", "se"), ("no ServiceEntry lists it",)),
+    ("service-entry", "c2", "failed", _drop("c2", "ServiceEntry", "se"), ("no ServiceEntry has that host",)),
     ("service-entry", "c1", "failed", _set("c1", "ServiceEntry", "se", "spec.resolution", "DNS"), ("resolution DNS",)),
     ("service-entry", "c1", "failed", _set("c1", "ServiceEntry", "se", "spec.ports.0.number", 8080), ("no port 9080",)),
     ("workload-entries", "c1", "failed", _drop("c1", "WorkloadEntry", "we"), ("0 WorkloadEntries", "c2")),
@@ -656,7 +656,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
     ),
     ("route", "c1", "failed", _drop("c1", "HTTPRoute", "r"), ("HTTPRoute app/r does not exist",)),
     ("route", "c1", "failed", _set("c1", "HTTPRoute", "r", "spec.parentRefs.0", {"name": "http"}), ("edge/http",)),
-    ("route-backends", "c1", "failed", _ref("namespace", "app"), ("must have none",)),
+    ("route-backends", "c1", "failed", _ref("namespace", "app"), ("never resolves",)),
     ("route-backends", "c1", "failed", _ref("port", 9999), ("port 9999", "9080")),
     ("route-backends", "c1", "failed", _ref("name", "reviews.mesh.internal.org"), ("compare the spelling",)),
     (
