@@ -224,7 +224,7 @@ def _routing(view: Record) -> Iterator[ET.Element]:
 
 
 def _destination(destination: Record) -> ET.Element:
-    instances = [
+    instances: list[Child] = [
         [
             svg.mark("ok" if one["ready"] else "failed"),
             " ",
@@ -277,13 +277,13 @@ def _gateway(gateway: Record) -> ET.Element:
 def _pod(pod: Record) -> ET.Element:
     phase = f"{pod['phase']}{'' if pod['current'] else ', of an older ReplicaSet'}"
     rows = [_container(each) for each in pod["containers"]]
-    caption = [element("code", pod["name"]), " ", _muted(phase)]
+    caption: list[Child] = [element("code", pod["name"]), " ", _muted(phase)]
     return _plain_table(caption, ("Container", "State", "Restarts"), rows, f"Containers of Pod {pod['name']}")
 
 
 def _container(container: Record) -> ET.Element:
     state = ", ".join(filter(None, (container["state"], container["reason"])))
-    name = [svg.mark("ok" if container["ready"] else "failed"), f" {container['name']}", element("br")]
+    name: list[Child] = [svg.mark("ok" if container["ready"] else "failed"), f" {container['name']}", element("br")]
     return element(
         "tr",
         element("td", name, element("code", container["image"], class_="muted")),

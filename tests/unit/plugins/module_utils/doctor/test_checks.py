@@ -12,11 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import runner as health
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import table as health_table
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info, runner, table
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.checks_gateway import PROXY_CHECKS
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks
 
 Json = dict[str, Any]
 _spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
@@ -26,8 +24,8 @@ _spec.loader.exec_module(health_site)
 Site = health_site.Site
 
 
-def walked(site: Any) -> Json:
-    return health.summary(health.walk(health_info.CHECKS, site.world(), "mgmt", health_info.GROUND))
+def checked(site: Any) -> Json:
+    return runner.summary(runner.run_checks(health_info.CHECKS, site.facts(), "mgmt", health_info.PREREQUISITES))
 
 
 # -- what is broken, each in one line or a few -------------------------------------------------------------------------
@@ -694,10 +692,10 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
 
 
 def test_the_healthy_site_has_every_check_and_nothing_to_say_against() -> None:
-    found = walked(Site())
+    found = checked(Site())
     assert (found["verdict"], found["first"]) == ("ok", None)
     assert {row["id"] for row in found["checks"]} == {check.id for check in health_info.CHECKS}
-    assert all(row["seen"] or row["object"] for row in found["checks"])
+    assert all(row["message"] or row["object"] for row in found["checks"])
 
 
 def test_every_check_is_broken_at_least_once() -> None:
@@ -712,24 +710,24 @@ def test_the_cause_is_the_first(
 ) -> None:
     site = Site()
     change(site)
-    found = walked(site)
+    found = checked(site)
     first = found["first"]
     assert (first["id"], first["cluster"], first["verdict"]) == (id, cluster, verdict)
-    text = f"{first['object']} {first['seen']} {first['hint']}"
+    text = f"{first['object']} {first['message']} {first['hint']}"
     assert all(word in text for word in words), text
     assert first["hint"]
     # One cause: whatever else failed is this check at another place.
     assert {row["id"] for row in found["checks"] if row["verdict"] == "failed"} <= {id}
     if verdict == "failed":
-        assert f"because {id} ({cluster})" in {row["seen"] for row in found["checks"]} or id.endswith("-answers")
+        assert f"because {id} ({cluster})" in {row["message"] for row in found["checks"]} or id.endswith("-answers")
 
 
 def test_a_missing_right_is_said_and_nothing_is_guessed() -> None:
     site = Site()
-    site.unread["c2"] = {"Secret": "x", "relay-identity-token-secret": "Secret a/b may not be read: Forbidden"}
-    found = walked(site)
+    site.unreadable["c2"] = {"Secret": "x", "relay-identity-token-secret": "Secret a/b may not be read: Forbidden"}
+    found = checked(site)
     row = next(r for r in found["checks"] if r["id"] == "relay-token" and r["cluster"] == "c2")
-    assert (row["verdict"], row["seen"]) == ("skipped", "not known: Secret a/b may not be read: Forbidden")
+    assert (row["verdict"], row["message"]) == ("skipped", "not known: Secret a/b may not be read: Forbidden")
     assert found["verdict"] == "ok"
     assert found["counts"]["skipped"] == 1
 
@@ -737,7 +735,7 @@ def test_a_missing_right_is_said_and_nothing_is_guessed() -> None:
 def test_without_data_everything_found_is_checked_and_nothing_is_sent() -> None:
     site = Site()
     site.data = None
-    found = walked(site)
+    found = checked(site)
     assert found["verdict"] == "ok"
     assert {check.id for check in health_info.CHECKS} - {row["id"] for row in found["checks"]} == {
         "mesh-answers",
@@ -750,7 +748,7 @@ def test_without_data_everything_found_is_checked_and_nothing_is_sent() -> None:
 def test_nothing_is_sent_below_a_broken_link() -> None:
     site = Site()
     site.drop("c2", "Deployment", "gloo-mesh-agent")
-    walked(site)
+    checked(site)
     assert site.asked == 0
 
 
@@ -760,7 +758,7 @@ def test_other_peoples_gateways_are_not_looked_at() -> None:
     theirs = health_site.obj("GatewayClass", "istio", spec={"controllerName": "istio.io/gateway-controller"})
     site.clusters["c1"]["GatewayClass"].append(theirs)
     site.clusters["c1"]["Gateway"].append(health_site.obj("Gateway", "g", "app", spec={"gatewayClassName": "istio"}))
-    assert walked(site)["verdict"] == "ok"
+    assert checked(site)["verdict"] == "ok"
 
 
 @pytest.mark.parametrize("connected", [None, {"c1": True, "c2": True}])
@@ -768,64 +766,64 @@ def test_a_stale_looking_setting_is_none_while_the_agent_is_connected(connected:
     site = Site()
     site.connected = connected
     _argument(1, "--relay-address=proxy.example:443")(site)
-    assert walked(site)["verdict"] == ("warning" if connected is None else "ok")
+    assert checked(site)["verdict"] == ("warning" if connected is None else "ok")
 
 
 def test_the_log_decides_where_the_metric_cannot_be_read() -> None:
     site = Site()
     site.connected = None
     site.logs["c2/gloo-mesh-agent"] = "connected to relay server\nrpc error: code = Unauthenticated"
-    assert walked(site)["first"]["id"] == "agent-connected"
+    assert checked(site)["first"]["id"] == "agent-connected"
     site.logs["c2/gloo-mesh-agent"] = "connection refused\nconnected to relay server 192.0.2.9:9900"
-    assert walked(site)["verdict"] == "ok"
+    assert checked(site)["verdict"] == "ok"
 
 
 def test_nothing_is_said_of_an_agent_whose_log_cannot_be_read_either() -> None:
     site = Site()
     site.connected = None
-    found = [row for row in walked(site)["checks"] if row["id"] == "agent-connected"]
-    assert [(row["verdict"], "log could be read" in row["seen"]) for row in found] == [("skipped", True)] * 2
+    found = [row for row in checked(site)["checks"] if row["id"] == "agent-connected"]
+    assert [(row["verdict"], "log could be read" in row["message"]) for row in found] == [("skipped", True)] * 2
 
 
 def test_a_relay_without_address_is_no_failure_while_nobody_is_known_to_miss_it() -> None:
     site = Site()
     site.connected = None
     _set("mgmt", "Service", "gloo-mesh-mgmt-server", "spec.type", "ClusterIP")(site)
-    first = walked(site)["first"]
+    first = checked(site)["first"]
     assert (first["id"], first["verdict"]) == ("relay-address", "warning")
-    assert "no agent is known to miss it" in first["seen"]
+    assert "no agent is known to miss it" in first["message"]
     site.logs["c2/gloo-mesh-agent"] = "dial tcp: i/o timeout"
-    assert walked(site)["first"]["verdict"] == "failed"
+    assert checked(site)["first"]["verdict"] == "failed"
 
 
 def test_what_a_status_says_is_told_without_secrets() -> None:
     site = Site()
     _state("VirtualDestination", "vd", "WARNING", "licence key Canary-4tune8te has ended")(site)
-    assert "licence key (redacted) has ended" in walked(site)["first"]["seen"]
+    assert "licence key (redacted) has ended" in checked(site)["first"]["message"]
 
 
 def test_what_a_status_says_is_told_on_one_line() -> None:
     site = Site()
     _state("VirtualDestination", "vd", "WARNING", "2 errors occurred:\n\t* one\n\t* \x1b[2Jtwo\n")(site)
-    assert walked(site)["first"]["seen"].endswith("2 errors occurred: * one * [2Jtwo")
+    assert checked(site)["first"]["message"].endswith("2 errors occurred: * one * [2Jtwo")
 
 
 def test_an_expression_that_python_cannot_read_is_left_to_the_requests() -> None:
     site = Site()
     _set("c1", "HTTPRoute", "r", "spec.rules.0.matches.0.path", {"type": "RegularExpression", "value": r"/\z(?i"})(site)
-    assert walked(site)["verdict"] == "ok"
+    assert checked(site)["verdict"] == "ok"
 
 
 def test_who_may_list_nothing_is_told_so_and_nothing_else() -> None:
     site = Site()
     for name, kinds in site.clusters.items():
-        site.unread[name].update(dict.fromkeys(kinds, "they may not be listed"))
-    found = walked(site)
+        site.unreadable[name].update(dict.fromkeys(kinds, "they may not be listed"))
+    found = checked(site)
     assert found["counts"]["failed"] == 0
-    assert health_table.summary(found)[0].startswith("ok, as far as it could be looked at: ")
-    assert health_table.sentence(found).endswith(f"{found['counts']['skipped']} could not be looked at")
+    assert table.summary(found)[0].startswith("ok, as far as it could be looked at: ")
+    assert table.sentence(found).endswith(f"{found['counts']['skipped']} could not be looked at")
     site.data = None
-    unknown = {row["id"] for row in walked(site)["checks"] if row["verdict"] == "skipped"}
+    unknown = {row["id"] for row in checked(site)["checks"] if row["verdict"] == "skipped"}
     assert {"istiod", "gateway-api", "virtual-destination"} <= unknown
 
 
@@ -835,9 +833,9 @@ def test_a_log_is_read_only_where_no_object_tells() -> None:
         site
     )
     _crash(site, {"c1/discovery": _REFUSED})
-    first = walked(site)["first"]
+    first = checked(site)["first"]
     assert first["id"] == "gateway-istiod-address"
-    assert "client claims" not in first["seen"]
+    assert "client claims" not in first["message"]
 
 
 @st.composite
@@ -852,7 +850,7 @@ def mutilated(draw: st.DrawFn) -> Any:
             if fate == "gone":
                 objects.clear()
             elif fate == "refused":
-                site.unread[cluster][kind] = "Forbidden"
+                site.unreadable[cluster][kind] = "Forbidden"
             elif fate == "absent":
                 site.absent[cluster].add(kind)
             elif fate == "cut" and objects:
@@ -868,10 +866,10 @@ def mutilated(draw: st.DrawFn) -> Any:
 @given(mutilated())
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_whatever_is_missing_the_walk_comes_to_its_end_and_says_what_to_do(site: Any) -> None:
-    found = walked(site)
+    found = checked(site)
     for row in found["checks"]:
-        assert row["seen"] or row["object"]
-        assert health.BROKEN not in row["seen"]
+        assert row["message"] or row["object"]
+        assert runner.BROKEN not in row["message"]
         assert bool(row["hint"]) is (row["verdict"] in ("warning", "failed")), row
         assert row["doc"].startswith("docs/doctor.md#")
 
@@ -899,7 +897,7 @@ def test_ids_are_unique_and_needs_come_before() -> None:
 
 
 def test_every_judgement_on_a_proxy_has_a_check() -> None:
-    assert [name for name, _check in proxy.CHECKS] == list(PROXY_CHECKS)
+    assert [name for name, _check in proxy_checks.CHECKS] == list(PROXY_CHECKS)
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
@@ -909,17 +907,17 @@ def test_the_table_folds_what_is_skipped_and_ends_with_the_cause() -> None:
     site = Site()
     site.secrets["c2"]["relay-identity-token-secret"] = None
     _disconnect()(site)
-    found = walked(site)
+    found = checked(site)
     clusters = [
         {"cluster": n, "role": "management" if n == "mgmt" else "workload", "gateway": n == "c1", "version": "v1"}
         for n in site.clusters
     ]
     told = {**found, "clusters": clusters, "seconds": 0.5}
-    lines = [line.text for line in health_table.lines(told, health_table.ASCII_MARKS)]
+    lines = [line.text for line in table.lines(told, table.ASCII_MARKS)]
     assert lines[0] == "mgmt (management), Kubernetes v1"
     assert "c1 (workload with gateway), Kubernetes v1" in lines
     assert sum("skipped because relay-token (c2)" in line for line in lines) < found["counts"]["skipped"] / 2
     assert lines[-1] == "  docs/doctor.md#relay-token"
     assert lines[-3].startswith("first: c2: Secret gloo-mesh/relay-identity-token-secret does not exist")
     assert all(ord(character) < 128 for line in lines for character in line)
-    assert health_table.sentence(told).startswith("c2: relay-token: Secret gloo-mesh/relay-identity-token-secret")
+    assert table.sentence(told).startswith("c2: relay-token: Secret gloo-mesh/relay-identity-token-secret")

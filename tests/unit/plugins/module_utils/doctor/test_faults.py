@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from acceptance.faults import FAULTS
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import runner as health
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info, runner
 
 _spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
 assert _spec and _spec.loader
@@ -168,18 +167,18 @@ RECORDED = (
 )
 
 
-def walked(site: Any) -> Any:
-    return health.summary(health.walk(health_info.CHECKS, site.world(), "mgmt", health_info.GROUND))
+def checked(site: Any) -> Any:
+    return runner.summary(runner.run_checks(health_info.CHECKS, site.facts(), "mgmt", health_info.PREREQUISITES))
 
 
 @pytest.mark.parametrize("fault", RECORDED, ids=lambda fault: fault.name)
 def test_the_broken_link_and_no_other_is_the_first(fault: Fault) -> None:
     site = health_site.Site()
     fault.make(site)
-    found = walked(site)
+    found = checked(site)
     first = found["first"]
     assert (first["id"], first["cluster"], first["verdict"]) == (fault.check, fault.cluster, fault.verdict)
-    text = f"{first['seen']} {first['hint']} {first['object']}"
+    text = f"{first['message']} {first['hint']} {first['object']}"
     assert all(word in text for word in fault.says), text
     assert {row["id"] for row in found["checks"] if row["verdict"] == "failed"} <= {fault.check}
 
@@ -187,9 +186,9 @@ def test_the_broken_link_and_no_other_is_the_first(fault: Fault) -> None:
 def test_a_controller_that_asks_pods_that_are_not_ready_is_named_too() -> None:
     site = health_site.Site()
     _one_of_two_pods_not_ready(site)
-    told = [row for row in walked(site)["checks"] if row["verdict"] == "warning"]
+    told = [row for row in checked(site)["checks"] if row["verdict"] == "warning"]
     assert [row["id"] for row in told] == ["backends", "gateway-version"]
-    assert "reviews-2" in told[1]["seen"]
+    assert "reviews-2" in told[1]["message"]
 
 
 def known() -> dict[int, set[str]]:
