@@ -13,12 +13,10 @@ import re
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..k8s.errors import Invalid
+from ..k8s.fields import Json
 from .content import File
-
-Json = dict[str, Any]
 
 _DOCUMENT = re.compile(r"^(?=---$)", re.MULTILINE)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..apply.manifests import ref_of
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, NotServed, Unreachable
+from ..k8s.fields import Json
 from ..k8s.kinds import group_of
 from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ..k8s.client import CLUSTERS_SPEC, Json, connect
+from ..k8s.client import CLUSTERS_SPEC, connect
 from ..k8s.errors import ClusterError, Invalid
+from ..k8s.fields import Json
 from ..k8s.redaction import Redaction, text
 from .archive import README, bounded, destination, packed, write
 from .content import Content, File, collect

@@ -20,11 +20,11 @@ from ..apply.objects import checked, converge
 from ..istiod.discovery import compared, facts_problems
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mapping, meta, name_of, spec_of, texts, title
+from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title
 from ..k8s.progress import Progress
 from ..k8s.readiness import waiting
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
-from .parameters_options import argument_spec, at, desired_spec, field
+from .parameters_options import argument_spec, desired_spec, field
 from .parameters_rules import combinations, problems
 from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
 
@@ -50,7 +50,7 @@ _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared
 
 def effective(spec: Json) -> dict[str, str]:
     """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
-    container = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
+    container = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
     return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
 
 
@@ -59,7 +59,7 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec:
         return []
     found, values = [], effective(spec)
-    told = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
+    told = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
     shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
     # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.

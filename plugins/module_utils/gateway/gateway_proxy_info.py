@@ -14,9 +14,9 @@ from typing import Any
 
 from ..istiod.discovery import facts_problems
 from ..k8s import log_causes
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError
-from ..k8s.fields import mappings, meta, seconds, spec_of
+from ..k8s.fields import Json, mappings, meta, seconds, spec_of
 from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import proxy_checks as proxy

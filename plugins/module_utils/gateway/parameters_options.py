@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json, without_nulls
 from .proxy_settings import deep_merge
-
-Json = dict[str, Any]
 
 _TEXT: Json = {"type": "str"}
 _NUMBER: Json = {"type": "int"}
@@ -169,7 +168,7 @@ def desired_spec(params: Mapping[str, Any]) -> tuple[Json, list[str]]:
     given = without_nulls(params.get("spec") or {})
     both = []
     for option in OPTIONS:
-        mine, other = _given(params, option), at(given, ("kube", *option.path.split(".")))
+        mine, other = _given(params, option), _overlap(given, ("kube", *option.path.split(".")))
         if mine not in (None, "", {}, []) and other is not None and _differ(mine, other):
             both.append(
                 f"option {option.name} and spec.kube.{option.path} of option spec have different values: give only one"
@@ -177,22 +176,13 @@ def desired_spec(params: Mapping[str, Any]) -> tuple[Json, list[str]]:
     return deep_merge(typed(params), given), both
 
 
-def at(spec: Any, path: tuple[str, ...]) -> Any:
-    """The value at a path, None when there is none; what is no map on the way is returned itself."""
+def _overlap(spec: Any, path: tuple[str, ...]) -> Any:
+    """What the spec has at a path or, where it ends earlier, instead of it; None when it has nothing there."""
     for key in path:
         if not isinstance(spec, dict):
             return spec
         spec = spec.get(key)
     return spec
-
-
-def without_nulls(value: Any) -> Any:
-    """The same without what is null: in server-side apply that would say nothing."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
 
 
 def _given(params: Mapping[str, Any], option: Option) -> Any:

@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Any
 
 from ..istiod.objects import split_host_port
-from ..k8s.fields import Json, mappings
-from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, at, field
-from .proxy_settings import yaml_changes
+from ..k8s.fields import Json, dig, mappings
+from ..k8s.names import yaml_changes
+from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
 
 Wrong = Iterator[tuple[str, str]]
 Rule = Callable[[Any], Wrong]
@@ -59,7 +59,7 @@ def problems(spec: Json) -> list[str]:
     if wrong:
         return wrong
     for path, rule in RULES.items():
-        value = at(spec, ("kube", *path.split(".")))
+        value = dig(spec, "kube", *path.split("."))
         if value is not None:
             wrong += [f"{field(path + place)} {text}" for place, text in rule(value)]
     return wrong
@@ -69,7 +69,7 @@ def combinations(spec: Json) -> list[str]:
     """Fields that contradict each other, in what the object will be, whoever set them."""
     if "kube" in spec and "selfManaged" in spec:
         return [_BOTH]
-    service = at(spec, ("kube", "service"))
+    service = dig(spec, "kube", "service")
     if not isinstance(service, dict):
         return []
     kind, wrong = service.get("type", "LoadBalancer"), []
@@ -92,8 +92,8 @@ def _no_maps(spec: Json) -> list[str]:
     parents = {tuple(parts[:length]) for path in RULES if (parts := path.split(".")) for length in range(1, len(parts))}
     wrong = []
     for parent in sorted(parents):
-        value = at(spec, ("kube", *parent))
-        if value is not None and not isinstance(value, dict) and isinstance(at(spec, ("kube", *parent[:-1])), dict):
+        value = dig(spec, "kube", *parent)
+        if value is not None and not isinstance(value, dict) and isinstance(dig(spec, "kube", *parent[:-1]), dict):
             wrong.append(f"{field('.'.join(parent))} has to be a map")
     return wrong
 

@@ -16,19 +16,11 @@ from typing import Any
 
 from ..istiod import discovery as istio
 from ..istiod.objects import flags
-from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, spec_of, status_of, texts
+from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
+from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
-from .proxy_objects import (
-    by_name,
-    container_names,
-    container_status,
-    containers,
-    is_ready,
-    owners_of,
-    revision_of,
-    template_of,
-)
+from .proxy_objects import by_name, container_names, container_status, containers, owners_of, revision_of, template_of
 from .proxy_settings import SETTINGS, deep_merge
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
@@ -336,7 +328,7 @@ class Situation:
         service = by_name(self.objects.services, *target) if target else None
         selector = texts(spec_of(service).get("selector"))
         templates = [template_of(d) for d in self.objects.deployments]
-        return bool(selector) and not any(selector.items() <= labels_of(t).items() for t in templates)
+        return bool(selector) and not any(selects(selector, labels_of(t)) for t in templates)
 
     @property
     def right_istiod(self) -> Json:

@@ -19,15 +19,6 @@ def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json |
     return None
 
 
-def condition(obj: Json | None, kind: str) -> Json:
-    """The condition of that type, {} when there is none."""
-    return next((c for c in mappings(status_of(obj).get("conditions")) if c.get("type") == kind), {})
-
-
-def is_ready(pod: Json) -> bool:
-    return condition(pod, "Ready").get("status") == "True" and not meta(pod).get("deletionTimestamp")
-
-
 def template_of(workload: Json | None) -> Json:
     return mapping(spec_of(workload).get("template"))
 

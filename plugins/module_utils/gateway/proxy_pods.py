@@ -9,18 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..k8s import readiness
-from ..k8s.fields import Json, mapping, meta, name_of, status_of, title_of
+from ..k8s.fields import Json, condition, mapping, meta, name_of, status_of, title_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, waiting
 from .proxy_model import Situation
-from .proxy_objects import (
-    by_name,
-    condition,
-    container_status,
-    init_containers,
-    is_ready,
-    running_containers,
-    template_of,
-)
+from .proxy_objects import by_name, container_status, init_containers, running_containers, template_of
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain

@@ -10,12 +10,13 @@ import ipaddress
 from collections.abc import Sequence
 
 from ..istiod.discovery import image_version
-from ..k8s.fields import Json, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
+from ..k8s.fields import Json, condition, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import judge, replicas_wanted
 from .controller import INTEGRATION, controller_container, switch
 from .proxy_checks import Finding
 from .proxy_model import Situation
-from .proxy_objects import condition, container_status, containers, is_ready, mesh_env, running_containers
+from .proxy_objects import container_status, containers, mesh_env, running_containers
 from .proxy_pods import added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
