@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ..gateway import proxy_checks, proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
 from ..gateway.parameter_kinds import CONTROLLERS
-from ..gateway.proxy_model import MESH_CONTAINERS, Situation, Want
+from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery
 from ..istiod.objects import discovery_container
@@ -92,7 +92,7 @@ def routes_of(site: SiteFacts, facts: Facts) -> list[Route]:
     return [r for r in found if any(parent in known for parent in r.parents())]
 
 
-def situation(site: SiteFacts, facts: Facts, namespace: str, name: str) -> Situation:
+def proxy_model(site: SiteFacts, facts: Facts, namespace: str, name: str) -> ProxyModel:
     """The objects of a Gateway and its proxy, and what is required of them."""
     leads_to_mesh = any(
         ref.get("kind") == "Hostname"
@@ -101,7 +101,7 @@ def situation(site: SiteFacts, facts: Facts, namespace: str, name: str) -> Situa
         for ref in r.backends()
     )
     want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
-    return Situation(facts.proxies, namespace, name, want)
+    return ProxyModel(facts.proxies, namespace, name, want)
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
@@ -141,11 +141,11 @@ def _gateway_api(target: CheckTarget) -> Finding:
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
-def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callable[[CheckTarget], Finding]:
+def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Callable[[CheckTarget], Finding]:
     """One of proxy_checks.CHECKS; where no object has the reason, the logs are searched for it."""
 
     def evaluate(target: CheckTarget) -> Finding:
-        found = situation(target.site, target.facts, *target.subject)
+        found = proxy_model(target.site, target.facts, *target.subject)
         verdict = check(found)
         if verdict is None:
             return ok("", target.object)
@@ -156,7 +156,7 @@ def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callab
     return evaluate
 
 
-def _logged_cause(target: CheckTarget, found: Situation) -> Cause | None:
+def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
     """Why a proxy does not start, from the logs of istiod or istio-proxy; or is missing, from the controller's."""
     pods = target.facts.of("Pod")
     if found.deployment is None:
@@ -245,12 +245,12 @@ def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
 
 
 def _bootstrap(target: CheckTarget) -> Finding:
-    reason = proxy_restart.restart_reason(situation(target.site, target.facts, *target.subject))
+    reason = proxy_restart.restart_reason(proxy_model(target.site, target.facts, *target.subject))
     return warning(reason) if reason else ok("its Pods were started with the current bootstrap")
 
 
 def _integration(target: CheckTarget) -> Finding:
-    found = situation(target.site, target.facts, *target.subject)
+    found = proxy_model(target.site, target.facts, *target.subject)
     version = version_of(found.controller)
     if found.controller is None:
         raise NotReadable("the Deployment of the gateway controller was not found")
@@ -267,7 +267,7 @@ def _integration(target: CheckTarget) -> Finding:
 
 def _version(target: CheckTarget) -> Finding:
     """Bugs of old controllers, where they have an effect."""
-    found = situation(target.site, target.facts, *target.subject)
+    found = proxy_model(target.site, target.facts, *target.subject)
     version = version_of(found.controller)
     if version is None or found.controller is None:
         raise NotReadable("the controller's image has no version in its tag")

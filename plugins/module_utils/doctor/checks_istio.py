@@ -10,8 +10,8 @@ import ipaddress
 from collections import Counter
 
 from ..gateway.proxy_model import ROOT_CERT
-from ..k8s.fields import Json, labels_of, mappings, meta, seconds, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living, pods_of, within
+from ..k8s.fields import Json, labels_match, labels_of, mappings, meta, seconds, spec_of, status_of, title, title_of
+from ..k8s.pods import has_sidecar, is_ready, living, pods_of
 from ..k8s.readiness import judge, load_balancer_address
 from . import logs
 from .checks_mesh import NO_ADDRESS, management, port_named, registered_name, workloads
@@ -156,7 +156,7 @@ def east_west(site: SiteFacts, facts: Facts) -> list[Json]:
         for entry in (spec_of(settings).get("options") or {}).get("eastWestGateways") or ():
             selectors.append((entry.get("selector") or {}).get("labels") or EAST_WEST_LABELS)
     for wanted in (selectors, [EAST_WEST_LABELS]):
-        found = [s for s in facts.of("Service") if any(within(labels, labels_of(s)) for labels in wanted)]
+        found = [s for s in facts.of("Service") if any(labels_match(labels, labels_of(s)) for labels in wanted)]
         if found:
             return found
     return []

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ..gateway.proxy_objects import template_of
 from ..istiod import discovery
 from ..istiod.objects import discovery_container, env
-from ..k8s.fields import Json, labels_of, meta, name_of, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living, within
+from ..k8s.fields import Json, labels_match, labels_of, meta, name_of, selects, spec_of, status_of, title, title_of
+from ..k8s.pods import has_sidecar, is_ready, living
 from ..k8s.readiness import pod_trouble
 from ..mesh import virtual_destination
 from .checks_istio import served_revisions
@@ -63,7 +63,7 @@ def backing_services(destination: Destination, facts: Facts) -> list[Json]:
         service
         for service in facts.of("Service")
         for selector in destination.spec.get("services") or ()
-        if within(selector.get("labels") or {}, labels_of(service))
+        if labels_match(selector.get("labels") or {}, labels_of(service))
         and selector.get("name") in (None, "", meta(service).get("name"))
         and selector.get("namespace") in (None, "", meta(service).get("namespace"))
         and selector.get("cluster") in (None, "", registered_name(facts))
@@ -164,10 +164,10 @@ def _backends(target: CheckTarget) -> Finding:
         return warning(
             f"{title_of(not_ready[0])} is not ready: {pod_trouble(not_ready[0])}", object=title_of(not_ready[0])
         )
-    selector = spec_of(service).get("selector") or {"": ""}
+    selector = spec_of(service).get("selector") or {}
     for found in target.facts.of("Deployment"):
         same_namespace = meta(found).get("namespace") == meta(service).get("namespace")
-        if spec_of(found).get("replicas") == 0 and same_namespace and within(selector, labels_of(template_of(found))):
+        if spec_of(found).get("replicas") == 0 and same_namespace and selects(selector, labels_of(template_of(found))):
             hint = "unless it is scaled down on purpose, scale it up"
             return warning(f"{title_of(found)} is scaled to 0 replicas", hint, title_of(found))
     return ok(f"ready Pods of {named}: {len(pods)}")
@@ -316,7 +316,7 @@ def _workload_selection(target: CheckTarget) -> Finding:
         for service in target.facts.of("Service"):
             selector = spec_of(service).get("selector") or {}
             same = meta(service).get("namespace") == meta(entry).get("namespace")
-            if same and selector and within(selector, spec_of(entry).get("labels") or {}):
+            if same and selects(selector, spec_of(entry).get("labels") or {}):
                 return warning(
                     f"{title_of(entry)} matches the selector of {title_of(service)}: "
                     "istiod sends requests for the Service to the wrong port"

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..gateway import proxy_record
-from ..k8s.fields import Json, spec_of
-from ..k8s.pods import instances, is_ready, labels_of, living
-from .checks_gateway import gateways_of, routes_of, situation
+from ..k8s.fields import Json, parse_selector, spec_of
+from ..k8s.pods import instances, is_ready, living
+from .checks_gateway import gateways_of, proxy_model, routes_of
 from .facts import SiteFacts
 from .runner import Check, CheckTarget, Finding, failed, ok
 
@@ -37,7 +37,7 @@ def _from_pods(site: SiteFacts) -> Iterator[CheckTarget]:
     for proof in site.wanted("proofs") or ():
         source = proof.get("from_pod")
         if source:
-            wanted = labels_of(source["label_selector"])
+            wanted = parse_selector(source["label_selector"])
             having = [
                 f
                 for f in site.workloads
@@ -118,7 +118,7 @@ def _route_match(target: CheckTarget) -> Finding:
 
 
 def _address(target: CheckTarget) -> str:
-    found = situation(target.site, target.facts, *target.subject[1]).addresses
+    found = proxy_model(target.site, target.facts, *target.subject[1]).addresses
     return found[0] if found else ""
 
 
@@ -142,7 +142,7 @@ def _answers(target: CheckTarget) -> Finding:
             f"no ready Pod in {selection['namespace']} with labels {selection['label_selector']}",
             "unless they are scaled down on purpose, scale them up",
         )
-    url = proxy_record.url(situation(target.site, target.facts, *gateway)) if gateway else None
+    url = proxy_record.url(proxy_model(target.site, target.facts, *gateway)) if gateway else None
     if gateway and not url:
         return failed(f"Gateway {'/'.join(gateway)} has no HTTP listener with an address", "add one to the Gateway")
     result = target.site.probes.send(target.cluster, proof, expect, url)

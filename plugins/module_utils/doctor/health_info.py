@@ -168,8 +168,8 @@ def _cluster(site: SiteFacts, facts: Facts) -> Json:
 
 
 def _gateways(site: SiteFacts, facts: Facts) -> list[Json]:
-    situations = [checks_gateway.situation(site, facts, *found) for found in checks_gateway.gateways_of(site, facts)]
-    return [_redacted(record(facts.name, found, proxy_checks.judge(found))) for found in situations]
+    models = [checks_gateway.proxy_model(site, facts, *found) for found in checks_gateway.gateways_of(site, facts)]
+    return [_redacted(record(facts.name, found, proxy_checks.check_proxy(found))) for found in models]
 
 
 def _redacted(row: Json) -> Json:

@@ -44,8 +44,8 @@ def container_names(workload: Json | None) -> list[str]:
 
 def container_status(pod: Json, name: str) -> Json | None:
     status = status_of(pod)
-    told = [*mappings(status.get("containerStatuses")), *mappings(status.get("initContainerStatuses"))]
-    return next((c for c in told if c.get("name") == name), None)
+    statuses = [*mappings(status.get("containerStatuses")), *mappings(status.get("initContainerStatuses"))]
+    return next((c for c in statuses if c.get("name") == name), None)
 
 
 def env_of(container: Json) -> list[Json]:

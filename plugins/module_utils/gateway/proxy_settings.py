@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What parameters of a proxy mean: which of them reach the container istio-proxy, and how they merge (pure)."""
+"""Meaning of a proxy's parameters: which reach the container istio-proxy, how they merge, which values are valid
+(pure)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ SETTINGS: dict[str, tuple[str, str]] = {
 
 
 def deep_merge(base: Json, over: Json) -> Json:
-    """Dicts merged key by key, the second wins; that is how the controller merges parameters."""
+    """Dicts merged key by key, the second wins, as the controller merges parameters."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -29,11 +30,12 @@ def deep_merge(base: Json, over: Json) -> Json:
 
 
 def usable_id(accepted: Sequence[str]) -> str | None:
-    """The first of the cluster IDs istiod accepts that kgateway can write, None when it can write none of them."""
+    """The first cluster ID accepted by istiod that kgateway can render, None if there is none."""
     return next(filter(yaml_keeps, accepted), None)
 
 
-#: what to do where there is no usable one
+#: remedy where no ID is usable
 UNUSABLE_ID = (
-    "kgateway cannot write that as text, so give istiod a cluster ID with letters (global.multiCluster.clusterName)"
+    "kgateway cannot render that ID as a string, so give istiod a cluster ID with letters "
+    "(global.multiCluster.clusterName)"
 )
