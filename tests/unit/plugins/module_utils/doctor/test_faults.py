@@ -6,7 +6,6 @@ The others are made on the lab: tests/integration/acceptance/faults.py. The numb
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import health_site
 from acceptance.faults import FAULTS
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info, runner
-
-_spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
-assert _spec and _spec.loader
-health_site = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(health_site)
 
 GUIDE = (Path(__file__).parents[5] / "docs" / "doctor.md").read_text()
 
@@ -148,7 +143,7 @@ RECORDED = (
     Fault("WorkloadEntry without TLS mode", (14,), _without_tls_mode, "workload-entries", "c1", ("tlsMode",)),
     Fault("WorkloadEntry at a host name", (14,), _at_a_host_name, "workload-entries", "c1", ("ew.example", "no IP")),
     Fault("locality keeps traffic in the cluster", (15,), _kept_local, "locality", "c1", ("dr",), "warning"),
-    Fault("port 15443 closed", (15,), _port_15443_closed, "mesh-answers", "c1", ("nothing of c2 answers", "15443")),
+    Fault("port 15443 closed", (15,), _port_15443_closed, "mesh-answers", "c1", ("no response from c2", "15443")),
     Fault("not translated in one cluster", (17,), _not_translated_there, "service-entry", "c2", ("no ServiceEntry",)),
     Fault(
         "packets to the relay are lost", (23,), _relay_times_out, "agent-connected", "c2", ("i/o timeout", "firewall")

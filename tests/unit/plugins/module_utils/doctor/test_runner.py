@@ -90,7 +90,9 @@ def test_exactly_what_stands_on_a_failure_is_skipped_for_it(links: list[Link]) -
         else:
             assert (int(record.because.check.id.removeprefix("check-")), record.because.cluster) in causes
             assert record.because.finding.verdict == "failed" and record.because.because is None
-            assert record.as_dict()["message"] == f"because {record.because.check.id} ({record.because.cluster})"
+            assert (
+                record.as_dict()["message"] == f"because {record.because.check.id} failed in {record.because.cluster}"
+            )
 
 
 @given(chains())
@@ -105,7 +107,7 @@ def test_the_first_is_the_first_failed_else_the_first_warning(links: list[Link])
 
 @given(chains(), st.sampled_from(CLUSTERS))
 def test_what_everything_stands_on_fails_only_its_own_cluster(links: list[Link], cluster: str) -> None:
-    """The prerequisites: when it fails in one cluster, all there is skipped because of it; elsewhere nothing changes by it."""
+    """A failed prerequisite skips every check of its cluster and changes nothing elsewhere."""
     prerequisites = Link(frozenset(), frozenset(), {c: "failed" if c == cluster else "ok" for c in CLUSTERS})
     moved = [
         Link(frozenset(n + 1 for n in link.needs), frozenset(n + 1 for n in link.needs_all), link.finds)
@@ -124,7 +126,7 @@ def test_a_check_that_fails_itself_leaves_the_others() -> None:
     links = [Link(frozenset(), frozenset(), {"mgmt": "no such finding"}), Link(frozenset(), frozenset(), {"c1": "ok"})]
     records = run_checks(checks_of(links), None, "mgmt")
     assert [record.verdict for record in records] == ["warning", "ok"]
-    assert records[0].finding.message == "the check itself failed: KeyError: 'no such finding'"
+    assert records[0].finding.message == "internal error in this check: KeyError: 'no such finding'"
 
 
 def test_a_record_has_hint_and_doc_only_where_something_is_wrong() -> None:
@@ -132,5 +134,5 @@ def test_a_record_has_hint_and_doc_only_where_something_is_wrong() -> None:
     rows = [record.as_dict() for record in run_checks(checks_of([link]), None, "mgmt")]
     assert [row["hint"] for row in rows] == ["mend it", "", ""]
     assert [row["verdict"] for row in rows] == ["failed", "ok", "skipped"]
-    assert rows[2]["message"] == "not known: no right"
+    assert rows[2]["message"] == "not evaluated: no right"
     assert {row["doc"] for row in rows} == {"docs/doctor.md#check-0"}
