@@ -297,7 +297,7 @@ def test_junit_has_the_reason() -> None:
     [warning] = [each for each in root.findall("*/*/system-out") if (each.text or "").startswith("warning: ")]
     assert "ClusterIP" in (warning.text or "") and "LoadBalancer" in (warning.text or "")
     reasons = {each.get("message") for each in root.findall("*/*/skipped")}
-    assert reasons == {"skipped because of relay-token (cluster2)"}
+    assert reasons == {"because relay-token failed in cluster2"}
 
 
 @settings(deadline=None, max_examples=60)
