@@ -1,4 +1,4 @@
-"""Role report: its templates over two results, over any text, and the role as a playbook runs it."""
+"""Every format of a report: two results, any text in any field, and the role in a playbook."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from ansible_collections.multicluster.gloo.plugins.filter import report, report_markdown, report_picture
+from ansible_collections.multicluster.gloo.plugins.module_utils.report import markdown, report_files, style
+from ansible_collections.multicluster.gloo.plugins.module_utils.report.view import printable
 
-REPO = Path(__file__).resolve().parents[3]
-ROLE = REPO / "roles" / "report"
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+REPO = Path(__file__).resolve().parents[5]
+FIXTURES = REPO / "tests" / "unit" / "fixtures"
 RESULTS = {name: json.loads((FIXTURES / f"health_{name}.json").read_text()) for name in ("ok", "failed")}
 BOTH = pytest.mark.parametrize("name", RESULTS)
 
-ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, lstrip_blocks=True
+# Tries to become markup in one format or another.
+HOSTILE = (
+    '<script>alert(1)</script>"><img src=x onerror=alert(1)>',
+    "' onload='alert(1)",
+    "</style></title></svg><svg onload=alert(1)>",
+    "]]>--><!-- &lt;b&gt; &#x3c;i&#x3e;",
+    "[link](javascript:alert(1)) ![image](https://evil.example/x.png) <https://evil.example> https://evil.example",
+    "`code` **bold** | cell |\n\n# heading\n<b>raw</b>",
 )
-for plugin in (report, report_markdown, report_picture):
-    for filter_name, function in plugin.FilterModule().filters().items():
-        ENVIRONMENT.filters[f"multicluster.gloo.{filter_name}"] = function
 
 
-def render(ending: str, health: dict[str, Any], **variables: str) -> str:
-    """The template's text without Ansible's own first line."""
-    given = {"report_title": "Multicluster routing", "report_docs_url": "", **variables}
-    text = ENVIRONMENT.get_template(f"report.{ending}.j2").render(report_health=health, **given)
-    return text.removeprefix("#jinja2: lstrip_blocks: True\n")
+def render(ending: str, health: dict[str, Any], title: str = "Multicluster routing", docs_url: str = "") -> str:
+    params = {"health": health, "title": title, "docs_url": docs_url, "formats": [*report_files.FORMATS]}
+    return report_files.render(params)[ending]
 
 
 class Page(HTMLParser):
@@ -102,13 +103,13 @@ def changed(value: Any, change: Callable[[str, str], str], key: str = "") -> Any
 
 # Words the contract fixes; everything else may hold any text.
 FIXED = ("verdict", "role", "agent", "state", "time")
-SHOWN = ("cluster", "check", "seen", "object", "instance", "pod", "server", "backends", "image", "proof")
+SHOWN = ("cluster", "check", "message", "object", "instance", "pod", "server", "backends", "image", "proof")
 
 
 def poisoned(text: str) -> tuple[dict[str, Any], list[str]]:
     """The failed result with *text* after every text, and what must be read in a report of it."""
     health = changed(RESULTS["failed"], lambda key, old: old + text if old and key not in FIXED else old)
-    shown = [each for key, each in strings(report.report_data(health)) if key in SHOWN and each]
+    shown = [each for key, each in strings(printable(health)) if key in SHOWN and each]
     return health, [words(each) for each in shown]
 
 
@@ -129,7 +130,7 @@ def test_the_page_needs_no_network_and_no_script(name: str) -> None:
 
 
 @BOTH
-def test_the_page_says_what_it_is_to_everybody(name: str) -> None:
+def test_the_page_is_accessible(name: str) -> None:
     page = Page(render("html", RESULTS[name]))
     attributes = dict(page.elements)
     assert attributes["html"] == {"lang": "en"}
@@ -146,13 +147,13 @@ def test_the_page_says_what_it_is_to_everybody(name: str) -> None:
     assert page.tags().count("h1") == 1
 
 
-def test_the_page_begins_with_the_first_cause() -> None:
+def test_the_page_starts_with_the_first_failure() -> None:
     text = words(Page(render("html", RESULTS["failed"])).text)
     first = RESULTS["failed"]["first"]
-    order = ["The chain breaks in cluster2", first["check"], first["seen"], first["hint"], first["doc"]]
+    order = ["Unhealthy: first failure in cluster2", first["check"], first["message"], first["hint"], first["doc"]]
     places = [text.index(each) for each in order]
     assert places == sorted(places)
-    assert places[-1] < text.index("The clusters as they are")
+    assert places[-1] < text.index("Topology")
 
 
 @BOTH
@@ -164,27 +165,40 @@ def test_the_page_holds_every_fact(name: str) -> None:
 
 
 def test_docs_are_linked_where_they_are_known() -> None:
-    page = Page(render("html", RESULTS["failed"], report_docs_url="https://docs.example"))
+    page = Page(render("html", RESULTS["failed"], docs_url="https://docs.example"))
     links = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
     assert links == {f"https://docs.example/docs/doctor.md#{each}" for each in ("relay-token", "telemetry-address")}
 
 
+def hostile(test: Callable[[str], None]) -> Callable[[str], None]:
+    for text in HOSTILE:
+        test = example(text)(test)
+    return test
+
+
 @settings(deadline=None, max_examples=40)
+@hostile
 @given(st.text(min_size=1))
 def test_no_text_becomes_more_than_text_in_html(text: str) -> None:
     health, shown = poisoned(text)
-    page = Page(render("html", health, report_title=report.report_data(text)))
+    page = Page(render("html", health, title=printable(text)))
     harmless = Page(render("html", poisoned("x")[0]))
     assert set(page.tags()) == set(harmless.tags())
     # In the picture long texts get a title and a second line; elsewhere not one element comes or goes.
     for tag in ("p", "td", "tr", "code", "span", "a", "li", "details", "rect", "path", "style"):
         assert page.tags().count(tag) == harmless.tags().count(tag)
+    assert {name for _tag, attributes in page.elements for name in attributes} == {
+        name for _tag, attributes in harmless.elements for name in attributes
+    }
+    content = render("html", health)
+    for drawn in re.findall(r"<svg class=\"(?:wide|medium|narrow)\".*?</text>\n</svg>", content, re.DOTALL):
+        ET.fromstring(drawn)
     read = words(page.text)
     for each in shown:
         assert each in read
 
 
-def test_what_is_well_is_folded() -> None:
+def test_healthy_clusters_are_folded() -> None:
     health = many_clusters(50)
     page = Page(render("html", health))
     unfolded = [attributes for tag, attributes in page.elements if tag == "details" and "open" in attributes]
@@ -207,7 +221,7 @@ def many_clusters(count: int) -> dict[str, Any]:
 
 
 def colours(scheme: str) -> dict[str, str]:
-    css = (ROLE / "templates" / "report.css").read_text()
+    css = style.CSS
     light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     return dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6});", light if scheme == "light" else dark))
 
@@ -235,8 +249,24 @@ def test_every_text_has_the_contrast_of_wcag_aa(scheme: str) -> None:
 def test_markdown_holds_every_fact(name: str) -> None:
     text = render("md", RESULTS[name])
     for fact in [each for key, each in strings(RESULTS[name]) if key in (*SHOWN, "version", "hint") and each]:
-        assert report_markdown.report_text(fact) in text
-    assert text.startswith(("# ✅ ok: Every link holds\n", "# ❌ failed: The chain breaks in cluster2\n"))
+        assert markdown.text(fact) in text
+    assert text.startswith(("# ✅ ok: Healthy\n", "# ❌ failed: Unhealthy: first failure in cluster2\n"))
+
+
+@settings(deadline=None, max_examples=40)
+@hostile
+@given(st.text(min_size=1))
+def test_no_text_becomes_more_than_text_in_markdown(text: str) -> None:
+    health, _shown = poisoned(text)
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    page, harmless = (
+        Page(parser.render(render("md", each, title=printable(title))))
+        for each, title in ((health, text), (poisoned("x")[0], "x"))
+    )
+    assert set(page.tags()) == set(harmless.tags())
+    for tag in ("p", "li", "h1", "h2", "tr", "td", "br", "table"):
+        assert page.tags().count(tag) == harmless.tags().count(tag)
+    assert not re.search(r"(?<!\\)://", render("md", health))  # GitHub makes links of bare URLs
 
 
 @BOTH
@@ -253,7 +283,7 @@ def test_junit_has_a_suite_for_each_cluster_and_a_case_for_each_check(name: str)
     assert (root.get("tests"), root.get("failures")) == (str(len(result["checks"])), str(counts["failure"]))
 
 
-def test_junit_tells_why() -> None:
+def test_junit_has_the_reason() -> None:
     root = ET.fromstring(render("xml", RESULTS["failed"]).encode())
     first = RESULTS["failed"]["first"]
     [case] = [each for each in root.findall("*/testcase") if each.find("failure") is not None]
@@ -262,15 +292,16 @@ def test_junit_tells_why() -> None:
         f"{first['check']} ({first['object']})",
     )
     [failure] = case
-    assert failure.get("message") == first["seen"]
-    assert failure.text == f"{first['seen']}\n{first['hint']}\n{first['doc']}"
+    assert failure.get("message") == first["message"]
+    assert failure.text == f"{first['message']}\n{first['hint']}\n{first['doc']}"
     [warning] = [each for each in root.findall("*/*/system-out") if (each.text or "").startswith("warning: ")]
     assert "ClusterIP" in (warning.text or "") and "LoadBalancer" in (warning.text or "")
     reasons = {each.get("message") for each in root.findall("*/*/skipped")}
-    assert reasons == {"skipped because of relay-token (cluster2)"}
+    assert reasons == {"because relay-token failed in cluster2"}
 
 
 @settings(deadline=None, max_examples=60)
+@hostile
 @given(st.text(min_size=1))
 def test_no_text_becomes_more_than_text_in_junit(text: str) -> None:
     health, _shown = poisoned(text)
@@ -278,9 +309,9 @@ def test_no_text_becomes_more_than_text_in_junit(text: str) -> None:
     harmless = ET.fromstring(render("xml", poisoned("x")[0]).encode())
     assert [each.tag for each in root.iter()] == [each.tag for each in harmless.iter()]
     read = {words(each.get("message") or each.text or "") for each in root.iter()}
-    for each in report.report_data(health)["checks"]:
+    for each in printable(health)["checks"]:
         if each["verdict"] in ("ok", "failed", "skipped"):
-            assert any(words(each["seen"]) in line for line in read)
+            assert any(words(each["message"]) in line for line in read)
 
 
 # --- the role --------------------------------------------------------------------------------------------------------
@@ -311,9 +342,9 @@ def play(folder: Path, path: Path, *arguments: str) -> str:
 
 def test_the_role_writes_all_formats_once_and_changes_nothing(tmp_path: Path) -> None:
     written = tmp_path / "deep" / "my reports"
-    place = f"file://{tmp_path}/deep/my%20reports/report.html (beside it report.md, report.json, report.xml)"
+    place = f"file://{tmp_path}/deep/my%20reports/report.html (also report.md, report.json, report.xml)"
     output = play(tmp_path, written, "--check")
-    assert f"report would be: {place}" in output
+    assert f"report would be written to: {place}" in output
     assert not written.parent.exists()
     output = play(tmp_path, written)
     assert f"report: {place}" in output
@@ -327,8 +358,12 @@ def test_the_role_writes_all_formats_once_and_changes_nothing(tmp_path: Path) ->
         assert content == render(ending, RESULTS["failed"]), ending
 
 
-def test_every_format_has_a_template() -> None:
-    endings = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__report_endings"]
-    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    assert list(endings) == options["report_formats"]["choices"]
-    assert all((ROLE / "templates" / f"report.{ending}.j2").is_file() for ending in endings.values())
+def test_the_role_and_the_module_have_the_same_options() -> None:
+    specification = yaml.safe_load((REPO / "roles" / "report" / "meta" / "argument_specs.yml").read_text())
+    options = specification["argument_specs"]["main"]["options"]
+    defaults = yaml.safe_load((REPO / "roles" / "report" / "defaults" / "main.yml").read_text())
+    for name, option in report_files.ARGUMENT_SPEC.items():
+        described = options[f"report_{name}"]
+        assert described.get("choices") == option.get("choices")
+        if name not in ("health", "path"):
+            assert described["default"] == defaults[f"report_{name}"] == option["default"]

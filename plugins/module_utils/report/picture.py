@@ -1,6 +1,8 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The picture of a report: where boxes, lines and texts go. The template draws them.
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The picture of a report: where boxes, lines and texts go (pure). svg.py draws them.
 
 Management clusters stand on top, workload clusters in a grid below. Relay lines come from above, with their trunk in
 the right margin. Traffic runs below the rows and up the left side of a cluster, with its trunk in the left margin: so
@@ -11,10 +13,10 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .report import TIMES
+from .view import TIMES
 
 Record = Mapping[str, Any]
 Counts = Mapping[tuple[str, str], int]  # answers by cluster and instance
@@ -44,8 +46,8 @@ FONTS = {
 }
 
 
-def report_picture(view: Record, width: int) -> dict[str, Any]:
-    """``{width, height, description, boxes, lines, texts, marks}`` of a report_view, *width* pixels wide, at least 300.
+def layout(view: Record, width: int) -> dict[str, Any]:
+    """``{width, height, description, boxes, lines, texts, marks}`` of a view, *width* pixels wide, at least 300.
 
     A box is ``{kind, x, y, width, height, verdict}``, a line ``{kind, points, verdict, arrow}``, a text ``{kind, x, y,
     text, full, anchor}`` where *full* holds what was too long to be shown, a mark ``{verdict, x, y}``.
@@ -129,10 +131,10 @@ class _Stack:
 
 def _management(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None:
     stack.header(cluster, "management")
-    told = {each["term"]: each["value"] for each in cluster["facts"]}
+    facts = {each["term"]: each["value"] for each in cluster["facts"]}
     for term in ("relay", "telemetry"):
-        if term in told:
-            stack.line(f"{term} {told[term]}")
+        if term in facts:
+            stack.line(f"{term} {facts[term]}")
     _causes(stack, cluster)
     _destinations(stack, view["destinations"])
     _inner(stack, cluster, view, counts)
@@ -158,11 +160,11 @@ def _destinations(stack: _Stack, destinations: Sequence[Record]) -> None:
 
 def _workload(width: int, cluster: Record, view: Record, counts: Counts) -> _Stack:
     stack = _Stack(width, LANE)
-    told = {each["term"]: each["value"] for each in cluster["facts"]}
-    stack.header(cluster, f"Kubernetes {told['Kubernetes']}" if "Kubernetes" in told else "")
+    facts = {each["term"]: each["value"] for each in cluster["facts"]}
+    stack.header(cluster, f"Kubernetes {facts['Kubernetes']}" if "Kubernetes" in facts else "")
     for term in ("istiod", "east-west gateway"):
-        if term in told:
-            stack.line(f"{term} {told[term]}")
+        if term in facts:
+            stack.line(f"{term} {facts[term]}")
     if cluster["agent"]:
         stack.line(f"agent {cluster['agent']}", "failed" if cluster["agent"] == "disconnected" else "")
     _causes(stack, cluster)
@@ -172,7 +174,7 @@ def _workload(width: int, cluster: Record, view: Record, counts: Counts) -> _Sta
 
 
 def _causes(stack: _Stack, cluster: Record) -> None:
-    """The first broken check, where the eye looks for it."""
+    """The first failed check, else the first warning."""
     for verdict in ("failed", "warning"):
         found = [each for each in cluster["checks"] if each["verdict"] == verdict]
         if found:
@@ -188,7 +190,7 @@ def _columns(stack: _Stack) -> int:
 
 
 def _inner(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None:
-    """Gateways, and what answers for each host: boxes that lines of traffic lead to."""
+    """Gateways and the instances behind each host: boxes that lines of traffic lead to."""
     width = stack.width - stack.lane - PAD
     for gateway in cluster["gateways"]:
         stack.height += 6
@@ -296,7 +298,7 @@ def _put(picture: Shapes, shapes: Shapes, x: int, y: int) -> None:
 
 
 def _counts(proofs: Iterable[Record]) -> Counts:
-    """Answers to requests that came through a gateway. An answer may not tell its cluster."""
+    """Responses to requests through a gateway. The cluster of a response may be unknown."""
     result: dict[tuple[str, str], int] = {}
     for proof in proofs:
         for each in proof["answers"] if proof["url"] else ():
@@ -317,7 +319,7 @@ def _sent(proofs: Iterable[Record], cluster: str, gateway: Record) -> int:
 
 
 def _description(view: Record, counts: Counts) -> str:
-    """The picture in words, for those who do not see it."""
+    """The picture in words, for screen readers."""
     parts = []
     for cluster in view["clusters"]:
         words = [f"{cluster['role']} cluster {cluster['cluster']}: {cluster['verdict']}"]
@@ -350,11 +352,3 @@ def text_width(text: str, kind: str) -> float:
     """Pixels *text* may need. East Asian characters are twice as wide."""
     cells = sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
     return cells * FONTS[kind][1]
-
-
-class FilterModule:
-    """Ansible's entry point."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Filters by name."""
-        return {"report_picture": report_picture}

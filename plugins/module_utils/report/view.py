@@ -1,54 +1,57 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a report says, out of a result of health_info: every format prints the same facts."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The contents of a report, from the ``health`` of health_info: every format prints the same facts (pure)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
 
 TIMES = "\u00d7"
 
-# Worst first. A cluster of which everything was skipped is not known to be well.
+# Worst first. A cluster of which every check was skipped is not known to be healthy.
 VERDICTS = ("failed", "warning", "ok", "skipped")
 GATEWAY_VERDICTS = {"ready": "ok", "waiting": "warning", "failed": "failed"}
-# States of Gloo's objects; every other one it has says that it is not in force.
+# States of Gloo's objects; in every other state the object has no effect.
 STATE_VERDICTS = {"ACCEPTED": "ok", "WARNING": "warning", "PENDING": "warning", "unknown": "skipped"}
 
-# What XML 1.0 cannot hold, not even escaped (section 2.2 of its specification); browsers stumble over most of it too.
-_NO_CHARACTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Characters that XML 1.0 does not allow, not even escaped (section 2.2 of its specification).
+_INVALID = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _USER_IN_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#]*@")
 
 
-def report_data(value: Any) -> Any:
-    """*value* as a report may show it: URLs without user and password, U+FFFD for what is no character of a text."""
+def printable(value: Any) -> Any:
+    """*value* as a report shows it: URLs without user and password, U+FFFD for characters that XML does not allow."""
     if isinstance(value, str):
-        return _USER_IN_URL.sub(r"\1", _NO_CHARACTER.sub("\ufffd", value))
+        return _USER_IN_URL.sub(r"\1", _INVALID.sub("\ufffd", value))
     if isinstance(value, Mapping):
-        return {report_data(key): report_data(each) for key, each in value.items()}
+        return {printable(key): printable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [report_data(each) for each in value]
+        return [printable(each) for each in value]
     return value
 
 
-def report_view(health: Record, docs_url: str = "") -> dict[str, Any]:
-    """What templates print.
+def view(health: Record, docs_url: str = "") -> dict[str, Any]:
+    """What every format prints.
 
     ``{verdict, headline, summary, time, seconds, counts, first, clusters, destinations, routes, proofs}``. A cluster is
     ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of *health*; one
     that only checks name comes last. A check has a ``link``, empty without *docs_url*, which is put before its ``doc``.
     """
-    data = report_data(health)
+    data = printable(health)
     checks = [{**each, "link": _link(docs_url, each)} for each in data.get("checks") or ()]
     clusters = _clusters(data.get("clusters") or (), checks)
     first = data.get("first")
+    checked = f"{_number(len(checks), 'check')} in {_number(len(clusters), 'cluster')}"
     return {
         "verdict": data["verdict"],
-        "headline": _headline(data["verdict"], first, checks),
-        "summary": f"{_number(len(checks), 'check')} of {_number(len(clusters), 'cluster')} in {data['seconds']:.1f} s",
+        "headline": _headline(data["verdict"], first, _counts(checks)),
+        "summary": f"{checked}, took {data['seconds']:.1f} s",
         "time": data["time"],
         "seconds": data["seconds"],
         "counts": _counts(checks),
@@ -60,15 +63,16 @@ def report_view(health: Record, docs_url: str = "") -> dict[str, Any]:
     }
 
 
-def _headline(verdict: str, first: Record | None, checks: list[dict[str, Any]]) -> str:
-    if not checks:
-        return "Nothing was checked"
+def _headline(verdict: str, first: Record | None, counts: Mapping[str, int]) -> str:
+    if not any(counts.values()):
+        return "No checks were run"
     if verdict == "failed":
-        return f"The chain breaks in {first['cluster']}" if first and first["cluster"] else "The chain is broken"
+        return f"Unhealthy: first failure in {first['cluster']}" if first and first["cluster"] else "Unhealthy"
     if verdict == "warning":
-        return f"It works, with {_number(_counts(checks)['warning'], 'warning')}"
-    unknown = _counts(checks)["skipped"]
-    return f"What could be looked at holds, {_number(unknown, 'check')} could not" if unknown else "Every link holds"
+        return "Healthy with warnings"
+    if not counts["skipped"]:
+        return "Healthy"
+    return f"Healthy ({_number(counts['skipped'], 'check')} could not be evaluated)"
 
 
 def _number(count: int, noun: str) -> str:
@@ -111,9 +115,9 @@ def _clusters(records: Iterable[Record], checks: list[dict[str, Any]]) -> list[d
 
 
 def _facts(cluster: Record) -> list[dict[str, str]]:
-    """What is known of a cluster; what is not known is left out."""
+    """Facts of a cluster; unknown ones are left out."""
     istiod = cluster.get("istiod") or {}
-    return _told(
+    return _known(
         {
             "Kubernetes": cluster.get("version"),
             "API server": cluster.get("server"),
@@ -135,7 +139,7 @@ def _facts(cluster: Record) -> list[dict[str, str]]:
 
 def _gateway(record: Record) -> dict[str, Any]:
     controller = record.get("controller") or {}
-    seen, written = record.get("observed_generation"), record.get("generation")
+    observed, written = record.get("observed_generation"), record.get("generation")
     return {
         "name": f"{record['namespace']}/{record['gateway']}",
         "cluster": record["cluster"],
@@ -144,13 +148,13 @@ def _gateway(record: Record) -> dict[str, Any]:
         "url": record.get("url") or "",
         "containers": list(record.get("containers") or ()),
         "problems": [each for each in (record.get("cause"), *(record.get("problems") or ())) if each],
-        "facts": _told(
+        "facts": _known(
             {
                 "address": record.get("url") or ", ".join(record.get("addresses") or ()),
                 "Service type": record.get("service_type"),
                 "GatewayClass": record.get("gateway_class"),
                 "parameters": record.get("parameters"),
-                "generation": f"{written}, its controller has seen {seen}" if seen != written else None,
+                "generation": f"{written} (observed: {observed})" if observed != written else None,
                 "controller": "/".join(filter(None, (controller.get("namespace"), controller.get("name")))),
                 "auto mTLS": _switch(controller.get("auto_mtls")),
                 "Istio integration": _switch(controller.get("integration")),
@@ -165,7 +169,7 @@ def _switch(on: bool | None) -> str:
     return "" if on is None else "on" if on else "off"
 
 
-def _told(facts: Mapping[str, str | None]) -> list[dict[str, str]]:
+def _known(facts: Mapping[str, str | None]) -> list[dict[str, str]]:
     return [{"term": term, "value": value} for term, value in facts.items() if value]
 
 
@@ -195,11 +199,3 @@ def _proof(record: Record) -> dict[str, Any]:
 
 def _percent(count: int, sent: int) -> int:
     return min(100, round(100 * count / sent)) if sent else 0
-
-
-class FilterModule:
-    """Ansible's entry point."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Filters by name."""
-        return {"report_data": report_data, "report_view": report_view}

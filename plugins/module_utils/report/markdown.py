@@ -1,38 +1,65 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A report's texts and tables for Markdown, as GitHub and GitLab read it."""
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report as Markdown, as GitHub and GitLab read it. Text is escaped: it becomes no markup and no link (pure)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .report import TIMES
+from .view import TIMES, VERDICTS
 
 Record = Mapping[str, Any]
 
 # One shape for each verdict, all of the same width.
 SIGNS = {"failed": "❌", "warning": "🔶", "skipped": "⚪", "ok": "✅"}
 
-# What has a meaning inside a line: emphasis, code, links, HTML, entities, cells, strikethrough, math. An underscore
-# has none within a word, a number sign only before one: there it ends a heading.
-_MEANING = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#")
+# Characters with a meaning inside a line: emphasis, code, links, HTML, entities, cells, strikethrough, math. An
+# underscore has none within a word, a number sign only before one: there it ends a heading. GitHub also makes links of
+# bare URLs.
+_MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|:(?=//)|(?i:(?<=www)\.)")
 
 
-def report_text(value: Any) -> str:
-    """*value* for the inside of a line, with a backslash before everything that Markdown takes for more than text."""
-    return _MEANING.sub(lambda found: f"\\{found.group()}", " ".join(str(value).split()))
+def document(view: Record, title: str) -> str:
+    """The whole report of a view."""
+    heading = f"# {signed(view['verdict'])}: {text(view['headline'])}"
+    counts = ", ".join(f"{view['counts'][each]} {each}" for each in VERDICTS if view["counts"][each])
+    lines = [heading, "", f"{text(view['summary'])}, {text(view['time'])}, {text(title)}", "", counts, ""]
+    lines += _first(view["first"]) if view["first"] else []
+    for each in _tables(view):
+        lines += [f"## {text(each['title'])}", "", each["table"], ""]
+    return "\n".join(lines)
 
 
-def report_verdict(verdict: str) -> str:
+def _first(check: Record) -> list[str]:
+    label = "First failure" if check["verdict"] == "failed" else "First warning"
+    more = f"<{check['link']}>" if check["link"] else text(check["doc"])
+    facts = {
+        label: text(f"{check['cluster']}: {check['check']}"),
+        "Result": text(check["message"]),
+        "What to do": text(check["hint"]),
+        "Object": text(check["object"]),
+        "More": more,
+    }
+    return [*(f"- **{term}:** {value}" for term, value in facts.items() if value), ""]
+
+
+def text(value: Any) -> str:
+    """*value* for the inside of a line, with a backslash before everything that is markup in Markdown."""
+    return _MARKUP.sub(lambda found: f"\\{found.group()}", " ".join(str(value).split()))
+
+
+def signed(verdict: str) -> str:
     """A verdict as a shape and a word."""
     return f"{SIGNS[verdict]} {verdict}"
 
 
-def report_tables(view: Record) -> list[dict[str, Any]]:
-    """``{title, table}`` of everything a report_view tells."""
+def _tables(view: Record) -> list[dict[str, Any]]:
+    """``{title, table}`` of everything in the view."""
     tables = [_checks(cluster) for cluster in view["clusters"] if cluster["checks"]]
     tables += [_proof(proof) for proof in view["proofs"]]
     tables += [_destinations(view), _routes(view)]
@@ -44,10 +71,10 @@ def report_tables(view: Record) -> list[dict[str, Any]]:
 def _checks(cluster: Record) -> dict[str, Any]:
     counts = ", ".join(f"{cluster['counts'][each]} {each}" for each in SIGNS if cluster["counts"][each])
     rows = [
-        (report_verdict(each["verdict"]), _lines(each["check"], each["object"]), _lines(each["seen"], _hint(each)))
+        (signed(each["verdict"]), _lines(each["check"], each["object"]), _lines(each["message"], _hint(each)))
         for each in cluster["checks"]
     ]
-    return _section(f"{cluster['cluster'] or 'All clusters'}: {counts}", rows, ("Verdict", "Check", "Seen"))
+    return _section(f"{cluster['cluster'] or 'All clusters'}: {counts}", rows, ("Verdict", "Check", "Result"))
 
 
 def _hint(check: Record) -> str:
@@ -61,9 +88,9 @@ def _lines(*texts: str) -> tuple[str, ...]:
 def _proof(proof: Record) -> dict[str, Any]:
     sender = "through the gateway of" if proof["url"] else "from a Pod of"
     title = f"{proof['proof']}: {proof['sent']} {TIMES} GET {proof['path']} {sender} {proof['cluster']}"
-    rows = [(each["instance"], each["cluster"] or "not told", each["count"]) for each in proof["answers"]]
+    rows = [(each["instance"], each["cluster"] or "unknown", each["count"]) for each in proof["answers"]]
     rows += [(f"{SIGNS['failed']} failed: {each['status']}", "", each["count"]) for each in proof["failures"]]
-    return _section(title, rows or [("nobody", "", 0)], ("Instance", "Cluster", "Answers"))
+    return _section(title, rows or [("no response", "", 0)], ("Instance", "Cluster", "Responses"))
 
 
 def _destinations(view: Record) -> dict[str, Any]:
@@ -105,12 +132,12 @@ def _gateway(gateway: Record) -> dict[str, Any]:
             for each in pod["containers"]
         )
         rows.append((f"Pod {pod['name']}", containers))
-    return _section(f"Gateway {gateway['name']} in {gateway['cluster']}", rows, ("What", "Seen"))
+    return _section(f"Gateway {gateway['name']} in {gateway['cluster']}", rows, ("What", "Value"))
 
 
 def _facts(cluster: Record) -> dict[str, Any]:
     rows = [(each["term"], each["value"]) for each in cluster["facts"]]
-    return _section(f"{cluster['cluster']}: versions and addresses", rows, ("What", "Seen"))
+    return _section(f"{cluster['cluster']}: versions and addresses", rows, ("What", "Value"))
 
 
 def _section(title: str, rows: Sequence[Sequence[Any]], titles: Sequence[str]) -> dict[str, Any]:
@@ -130,23 +157,15 @@ def table(rows: Iterable[Sequence[Any]], titles: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "<br>".join(report_text(each) for each in value) if isinstance(value, tuple) else report_text(value)
+    return "<br>".join(text(each) for each in value) if isinstance(value, tuple) else text(value)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(cell + ' ' * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))} |"
 
 
-def _width(text: str) -> int:
-    """Columns of a terminal. East Asian characters take two, what is put on another character none."""
+def _width(cell: str) -> int:
+    """Columns of a terminal. East Asian characters take two, combining ones none."""
     return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in cell
     )
-
-
-class FilterModule:
-    """Ansible's entry point."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Filters by name."""
-        return {"report_text": report_text, "report_verdict": report_verdict, "report_tables": report_tables}

@@ -1,4 +1,4 @@
-"""The picture of a report: whatever the clusters are, nothing overlaps, nothing leaves it, nobody is forgotten."""
+"""The picture of a report: for any clusters nothing overlaps or leaves it, and every instance is shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.multicluster.gloo.plugins.filter import report, report_picture
+from ansible_collections.multicluster.gloo.plugins.module_utils.report import picture as pictures
+from ansible_collections.multicluster.gloo.plugins.module_utils.report import view as views
 
 WIDTHS = (340, 700, 1214)
 VERDICTS = ["ok", "warning", "failed", "skipped"]
@@ -21,7 +22,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def check(cluster: str, statement: str, verdict: str) -> dict[str, Any]:
-    empty = dict.fromkeys(("seen", "hint", "doc", "object"), "")
+    empty = dict.fromkeys(("message", "hint", "doc", "object"), "")
     return {"id": "x", "cluster": cluster, "check": statement, "verdict": verdict, **empty}
 
 
@@ -80,7 +81,7 @@ def any_picture(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def picture(health: dict[str, Any], width: int) -> dict[str, Any]:
-    return report_picture.report_picture(report.report_view(health), width)
+    return pictures.layout(views.view(health), width)
 
 
 def extent(box: dict[str, Any]) -> Box:
@@ -88,9 +89,9 @@ def extent(box: dict[str, Any]) -> Box:
 
 
 def text_extent(text: dict[str, Any]) -> Box:
-    width = report_picture.text_width(text["text"], text["kind"])
+    width = pictures.text_width(text["text"], text["kind"])
     left = text["x"] - {"start": 0.0, "middle": width / 2, "end": width}[text["anchor"]]
-    return left, text["y"] - report_picture.FONTS[text["kind"]][0] * 0.8, left + width, text["y"] + 2
+    return left, text["y"] - pictures.FONTS[text["kind"]][0] * 0.8, left + width, text["y"] + 2
 
 
 def within(inner: Box, outer: Box) -> bool:
@@ -115,7 +116,7 @@ def test_nothing_leaves_the_picture_and_no_text_its_box(health: dict[str, Any], 
     whole = (0, 0, found["width"], found["height"])
     boxes = [extent(each) for each in found["boxes"]]
     for each in found["marks"]:
-        mark = (each["x"], each["y"], each["x"] + report_picture.MARK, each["y"] + report_picture.MARK)
+        mark = (each["x"], each["y"], each["x"] + pictures.MARK, each["y"] + pictures.MARK)
         assert any(within(mark, box) for box in boxes), each
     for each in found["texts"]:
         assert any(within(text_extent(each), box) for box in boxes), each
@@ -153,7 +154,7 @@ def test_lines_go_around_what_they_do_not_lead_to(health: dict[str, Any], width:
 def test_every_instance_is_named_once_and_every_cluster(health: dict[str, Any], width: int) -> None:
     found = picture(health, width)
     named = Counter(each["full"] or each["text"] for each in found["texts"])
-    view = report.report_view(health)
+    view = views.view(health)
     for destination in view["destinations"]:
         for each in destination["instances"]:
             assert named[each["pod"]] == 1
@@ -198,7 +199,7 @@ def health(counts: dict[str, int], agent: str = "connected") -> dict[str, Any]:
 def test_arrows_tell_who_answered_how_often(counts: dict[str, int], texts: set[str], arrows: list[str]) -> None:
     found = picture(health(counts), 1214)
     told = {each["text"] for each in found["texts"] if each["kind"] in ("count", "silent")}
-    assert told == {f"{each}{report.TIMES}" for each in texts}
+    assert told == {f"{each}{views.TIMES}" for each in texts}
     assert [each["verdict"] for each in found["lines"] if each["arrow"]] == arrows
 
 
