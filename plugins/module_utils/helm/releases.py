@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from ..k8s.client import Cluster, Json
+from ..k8s.client import FIELD_MANAGER, Cluster, Json
 from ..k8s.errors import Invalid
 
 try:
@@ -46,9 +46,11 @@ FORMER_VERSION = "multicluster.gloo/former-version"
 GROUPS = "multicluster.gloo/groups"
 ONLY_CRDS = "multicluster.gloo/only-crds"
 VALUE_PATHS = "multicluster.gloo/value-paths"
+LEFT_OUT = "multicluster.gloo/left-out"
+OUR_VERSION = "multicluster.gloo/our-version"
 WRITER = "multicluster.gloo/writer"
 
-_RECORD_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
+RECORD_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
 # A record is at most 1 MiB (etcd); a chart's text shrinks by a factor of ten or so.
 _LARGEST = 64 * 1024 * 1024
 
@@ -57,7 +59,8 @@ _LARGEST = 64 * 1024 * 1024
 class Release:
     """One revision of a release. ``values``: those its user gave, without the chart's defaults.
 
-    ``status`` is Helm's word, ``updated`` the time of its last change in RFC 3339 ("" when the record has none).
+    ``status`` is Helm's word, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
+    ``deleted`` when it was uninstalled.
     ``stored_chart``: the chart as the record holds it, without its subcharts. ``values`` may hold secrets.
     """
 
@@ -69,6 +72,7 @@ class Release:
     chart_version: str
     app_version: str
     updated: str
+    deleted: str
     values: Json = field(repr=False)
     manifest: str = field(repr=False)
     stored_chart: Json = field(repr=False)
@@ -87,7 +91,7 @@ class Release:
 
     @cached_property
     def objects(self) -> tuple[Json, ...]:
-        """The objects of the manifest. Parses all of it: slow for large ones."""
+        """The objects of the manifest, CRDs without their schemas."""
         return manifest_objects(self.manifest)
 
 
@@ -99,7 +103,9 @@ class Note:
     ``former_version``: chart version of that revision ("" in notes of older versions of this collection).
     ``created``: since when (RFC 3339). ``brings_groups``: API groups whose CRDs came with the release.
     ``paths``: places in the values that we set, None in notes of older versions of this collection.
-    ``writer``: the process that last ran Helm for the release.
+    ``our_version``: chart version to which we upgraded an adopted release, "" when we did not.
+    ``left_out``: values that we switch off because another release has those CRDs.
+    ``writer``: the process that last ran Helm for the release, and the revision it made.
     The values of ``former_revision`` are in a Secret of the same name (see ``read_former_values``).
     """
 
@@ -111,6 +117,8 @@ class Note:
     brings_groups: tuple[str, ...] = ()
     only_crds: bool = False
     paths: tuple[tuple[str, ...], ...] | None = None
+    our_version: str = ""
+    left_out: tuple[str, ...] = ()
     writer: str = ""
 
     @property
@@ -130,12 +138,24 @@ class Note:
             FORMER_VERSION: self.former_version,
             GROUPS: ",".join(self.brings_groups),
             ONLY_CRDS: str(self.only_crds).lower(),
+            OUR_VERSION: self.our_version,
+            LEFT_OUT: ",".join(self.left_out),
             WRITER: self.writer,
         }
         if self.paths is not None:
             annotations[VALUE_PATHS] = json.dumps(self.paths)
-        meta = {"name": self.object_name, "namespace": self.namespace, "labels": {NOTE_LABEL: self.name}}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "annotations": annotations}}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**self._metadata, "annotations": annotations}}
+
+    def former_values_object(self, values: Json) -> Json:
+        """The Secret in which the values of others are kept until the release is given back."""
+        data = base64.b64encode(json.dumps(values, sort_keys=True).encode()).decode()
+        kinds = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
+        return {**kinds, "metadata": self._metadata, "data": {"values": data}}
+
+    @property
+    def _metadata(self) -> Json:
+        labels = {NOTE_LABEL: self.name, "app.kubernetes.io/managed-by": FIELD_MANAGER}
+        return {"name": self.object_name, "namespace": self.namespace, "labels": labels}
 
     @classmethod
     def from_object(cls, config_map: Json) -> Note:
@@ -148,9 +168,11 @@ class Note:
             created=str(meta.get("creationTimestamp") or ""),
             former_revision=_number(annotations.get(FORMER_REVISION)),
             former_version=str(annotations.get(FORMER_VERSION) or ""),
-            brings_groups=tuple(group for group in str(annotations.get(GROUPS) or "").split(",") if group),
+            brings_groups=_words(annotations.get(GROUPS)),
             only_crds=annotations.get(ONLY_CRDS) == "true",
             paths=_paths(annotations.get(VALUE_PATHS)),
+            our_version=str(annotations.get(OUR_VERSION) or ""),
+            left_out=_words(annotations.get(LEFT_OUT)),
             writer=str(annotations.get(WRITER) or ""),
         )
 
@@ -295,13 +317,6 @@ def read_former_values(cluster: Cluster, note: Note) -> Json | None:
     return found if isinstance(found, dict) else None
 
 
-def former_values_object(note: Note, values: Json) -> Json:
-    """The Secret in which the values of others are kept until the release is given back."""
-    data = base64.b64encode(json.dumps(values, sort_keys=True).encode()).decode()
-    meta = {"name": note.object_name, "namespace": note.namespace, "labels": {NOTE_LABEL: note.name}}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": {"values": data}}
-
-
 def _records(cluster: Cluster, namespace: str | None, selector: str, driver: str = "") -> list[Record]:
     """Records by selector. Without a driver: Secrets and ConfigMaps; of one release, ConfigMaps only if no Secret."""
     drivers = [driver.rstrip("s")] if driver else ["secret", "configmap"]
@@ -310,7 +325,7 @@ def _records(cluster: Cluster, namespace: str | None, selector: str, driver: str
         if found and "name=" in selector:
             break
         found += [
-            Record(cluster.name, stored) for stored in cluster.list("v1", _RECORD_KINDS[each], namespace, selector)
+            Record(cluster.name, stored) for stored in cluster.list("v1", RECORD_KINDS[each], namespace, selector)
         ]
     return found
 
@@ -357,6 +372,7 @@ def decode(stored: Json) -> Release:
         chart_version=str(meta.get("version") or ""),
         app_version=str(meta.get("appVersion") or ""),
         updated=str(info.get("deleted") or info.get("last_deployed") or ""),
+        deleted=str(info.get("deleted") or ""),
         values=_mapping(body.get("config")),
         manifest=str(body.get("manifest") or ""),
         stored_chart=chart,
@@ -374,6 +390,7 @@ def documents(manifest: str) -> list[str]:
 _KIND_CRD = re.compile(
     r"""(?m)^["']?kind["']?:\s*["']?CustomResourceDefinition["']?\s*$|^\s*\{[\s\S]*"CustomResourceDefinition\""""
 )
+_CRD: Json = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
 _METADATA = re.compile(r"(?m)^metadata:[^\n]*\n((?:[ \t]+[^\n]*\n?|[ \t]*\n|#[^\n]*\n?)*)")
 
 
@@ -394,9 +411,15 @@ def crd_names(text: str) -> Iterator[str]:
 
 
 def manifest_objects(manifest: str) -> tuple[Json, ...]:
-    """The objects of a manifest; documents that hold none are left out."""
-    objects = (each for part in documents(manifest) for each in _parsed(part))
-    return tuple(each for each in objects if isinstance(each, dict) and each.get("kind") and each.get("metadata"))
+    """The objects of a manifest; of CRDs only their names. Documents that hold no object are left out."""
+    found: list[Json] = []
+    for part in documents(manifest):
+        names = list(crd_names(part))
+        found += [{**_CRD, "metadata": {"name": name}} for name in names]
+        if not names:
+            objects = [each for each in _parsed(part) if isinstance(each, dict)]
+            found += [each for each in objects if each.get("kind") and _mapping(each.get("metadata")).get("name")]
+    return tuple(found)
 
 
 def _parsed(text: str) -> list[Any]:
@@ -443,6 +466,10 @@ def _mapping(value: Any) -> Json:
 def _number(value: Any) -> int:
     text = str(value if value is not None else "")
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
+def _words(text: Any) -> tuple[str, ...]:
+    return tuple(word for word in str(text or "").split(",") if word)
 
 
 def _paths(text: Any) -> tuple[tuple[str, ...], ...] | None:

@@ -92,7 +92,7 @@ PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
 _SECRET_WORDS = (
     r"passw(?:or)?d|passphrase|pwd|(?<![a-z])pass(?![a-z])|token|secret|"
-    r"(?:api|private|access|signing|encryption)[-_. ]?key|(?<!un)licen[cs]e(?:[ ]key)?|"
+    r"(?:api|private|access|signing|encryption)[-_. ]?key|(?<!un)licen[cs](?:e(?:[ ]key)?|ing)|"
     r"credential|authorization|cookie|bearer|signature"
 )
 _SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
@@ -254,6 +254,11 @@ class Redaction:
             shown["keys"] = self._secret_keys(obj)
         elif kind == "ConfigMap" and core:
             shown["keys"] = self._config_keys(obj)
+        return shown
+
+    def values(self, values: Json) -> Json:
+        """Helm values as they may be shown: under names of secrets, and below ``licensing``, REDACTED."""
+        shown: Json = self._walk(values, "")
         return shown
 
     def _secret_keys(self, obj: Json) -> list[str]:

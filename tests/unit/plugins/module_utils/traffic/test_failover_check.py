@@ -27,7 +27,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import r
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.request_stream import Sample, Stream
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Answer, Expected
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import ANNOTATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.signals import Interrupted, Interrupts
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.signals import Interrupted, Interrupts
 
 Json = dict[str, Any]
 
