@@ -41,7 +41,11 @@ def revisions(*rows: tuple[Any, ...]) -> list[Json]:
     """(revision, status[, values[, version]]) of each."""
     return [
         record(
-            "edge", row[0], row[1], values=row[2] if len(row) > 2 else THEIRS, version=row[3] if len(row) > 3 else "2.0.5"
+            "edge",
+            row[0],
+            row[1],
+            values=row[2] if len(row) > 2 else THEIRS,
+            version=row[3] if len(row) > 3 else "2.0.5",
         )
         for row in rows
     ]
