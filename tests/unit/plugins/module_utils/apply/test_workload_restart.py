@@ -108,7 +108,7 @@ def actions(result: Json) -> dict[str, str]:
     return {f"{record['kind']}/{record['name']}": record["action"] for record in result["workloads"]}
 
 
-def annotations(site: Any, kind: str, name: str) -> Json:
+def annotations_of(site: Any, kind: str, name: str) -> Json:
     obj = site[0].get("apps/v1", PLURAL[kind], "bookinfo", name)
     found: Json = obj["spec"]["template"]["metadata"]["annotations"]
     return found
@@ -122,9 +122,9 @@ def test_only_outdated_workloads_are_restarted_and_only_once(site: Any, kind: st
     assert actions(first) == {f"{kind}/old": "restarted", f"{kind}/bare": "restarted", f"{kind}/good": "unchanged"}
     assert first["changed"] and first["msg"] == "cluster1: 2 workloads restarted" and first["writes"] == 2
     root = site[0].get("v1", "secrets", "istio-system", "cacerts")["metadata"]["uid"]
-    assert annotations(site, kind, "old") == {RESTARTED_FOR: f"cacerts.{root}"}
-    assert annotations(site, kind, "bare") == {RESTARTED_FOR: "sidecar"}
-    assert annotations(site, kind, "good") == {}
+    assert annotations_of(site, kind, "old") == {RESTARTED_FOR: f"cacerts.{root}"}
+    assert annotations_of(site, kind, "bare") == {RESTARTED_FOR: "sidecar"}
+    assert annotations_of(site, kind, "good") == {}
     # Pods are as they were, as after an interrupted run: the same reason does not restart again.
     second = go(site)
     assert not second["changed"] and second["writes"] == 0
@@ -158,7 +158,7 @@ def test_workloads_outside_the_selection_are_left_alone(site: Any, selection: Js
     selected = {"namespace": "bookinfo", **selection}
     assert set(actions(go(site, workloads=[selected, selected]))) == expected
     for name in ("ours", "theirs"):
-        assert bool(annotations(site, "Deployment", name)) is (f"Deployment/{name}" in expected)
+        assert bool(annotations_of(site, "Deployment", name)) is (f"Deployment/{name}" in expected)
 
 
 def test_without_the_secret_age_restarts_nothing(site: Any) -> None:
