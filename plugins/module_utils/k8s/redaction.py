@@ -180,11 +180,6 @@ class Redaction:
             shown["keys"] = self._config_keys(obj)
         return shown
 
-    def values(self, values: Json) -> Json:
-        """Helm values as they may be shown: under names of secrets, and below ``licensing``, REDACTED."""
-        shown: Json = self._walk(values, "")
-        return shown
-
     def _secret_keys(self, obj: Json) -> list[str]:
         for value in (obj.get("data") or {}).values():
             decoded = _decoded(str(value)).decode("utf-8", "ignore")
