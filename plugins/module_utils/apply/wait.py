@@ -14,8 +14,10 @@ from typing import Any
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Timeout
 from ..k8s.fields import Json
+from ..k8s.pods import pod_trouble
 from ..k8s.progress import blocked, lines
-from ..k8s.readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
+from ..k8s.readiness import describe_deletion, judge, settle_seconds
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import Ref, ref_of
 

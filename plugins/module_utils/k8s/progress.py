@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from .readiness import Verdict
+from .verdict import Verdict
 
 
 def blocked(verdict: Verdict) -> list[str]:

@@ -16,7 +16,7 @@ from .client import Cluster
 from .errors import ClusterError, NotServed
 from .fields import Json, Key, dig, key_of
 from .progress import Progress
-from .readiness import Verdict
+from .verdict import Verdict
 
 # The same failure for so long is not going to heal by itself; shorter ones come and go while controllers race.
 FAILED_AFTER = 15.0

@@ -673,7 +673,13 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         _unresolved("BackendNotFound", 'Service "x" not found'),
         ('Service "x" not found',),
     ),
-    ("route-accepted", "c1", "failed", _set("c1", "HTTPRoute", "r", "status", {}), ("no controller has taken it",)),
+    (
+        "route-accepted",
+        "c1",
+        "failed",
+        _set("c1", "HTTPRoute", "r", "status", {}),
+        ("not reconciled by any controller",),
+    ),
     ("mesh-answers", "c1", "failed", lambda s: s.silent.append("c2"), ("wrong", "nothing of c2 answers", "15443")),
     ("route-match", "c1", "failed", lambda s: s.data["proofs"][1].update(path="/other"), ("GET /other", "404")),
     (

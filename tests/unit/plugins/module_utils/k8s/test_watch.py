@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import watch as watching
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.readiness import Verdict, together
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.verdict import Verdict, together
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.watch import Collection, View, Watcher
 
 MAPS = Collection("v1", "ConfigMap", "default")
