@@ -53,7 +53,7 @@ msg:
   description: One sentence for a person.
   returned: always
   type: str
-  sample: "cluster1: Kubernetes v1.36.3 answers at https://127.0.0.1:6443"
+  sample: "cluster1: Kubernetes v1.36.3 responds at https://127.0.0.1:6443"
 info:
   description: One record of the cluster.
   returned: success

@@ -289,7 +289,7 @@ def test_a_missing_namespace_says_what_to_add(fake: Any) -> None:
         ([], "definitions is empty"),
         ([{"apiVersion": "v1"}], "kind is missing"),
         ([config("under_score")], "no '_'"),
-        ([config(), config()], "leave one out"),
+        ([config(), config()], "remove one"),
         ([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}], "metadata.namespace is missing"),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_cluster_tells_who_it_is_and_what_it_serves(fake: Any) -> None:
 
 
 def test_another_cluster_is_refused_with_both_uids(fake: Any) -> None:
-    with pytest.raises(ClusterError, match=r"leads to another cluster.*expected is other-uid"):
+    with pytest.raises(ClusterError, match=r"is another cluster.*expected other-uid"):
         cluster_info.run(common(fake, expected_uid="other-uid"), False, quiet)
 
 
