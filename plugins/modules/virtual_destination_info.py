@@ -9,14 +9,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: virtual_destination_info
-short_description: What a VirtualDestination became in a workload cluster
+short_description: Inspect the translation of a VirtualDestination in a workload cluster
 version_added: 0.1.0
 description:
-  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host,
-    never by name.
-  - Compares what gateways take silently the wrong way - ports of C(Hostname) backendRefs, labels and addresses of
-    WorkloadEntries, resolution - and says what to do.
-  - In check mode it reports, but neither waits nor fails.
+  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh has written to a workload cluster, by labels and host.
+    Their names are generated.
+  - Checks the settings that gateways silently misinterpret (ports of C(Hostname) backendRefs, labels and addresses of
+    WorkloadEntries, resolution) and reports how to correct them.
+  - In check mode it neither waits nor fails.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -25,10 +25,10 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.info
 options:
   host:
-    description: A host of the VirtualDestination. Needed unless O(name) is given.
+    description: A host of the VirtualDestination. Required unless O(name) is given.
     type: str
   port:
-    description: The port number clients use. Without it only HTTPRoutes are compared with the ports there are.
+    description: The port that clients use. Without it only the ports of HTTPRoutes are checked.
     type: int
   name:
     description: Name of the VirtualDestination in the management cluster.
@@ -38,23 +38,23 @@ options:
     type: str
   wait:
     description:
-      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not
-        pass by itself.
+      - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a problem persists that does not pass by
+        itself.
     type: bool
     default: false
   wait_for:
     description:
-      - V(translated) - the ServiceEntry is there with its port, has a usable endpoint, and no route names it wrongly.
-      - V(absent) - nothing translated from it is left.
+      - V(translated) - the ServiceEntry exists with its port and a usable endpoint, and every route to it is correct.
+      - V(absent) - no object translated from it exists.
     type: str
     choices: [translated, absent]
     default: translated
   wait_timeout:
-    description: Seconds to wait at most.
+    description: Maximum number of seconds to wait.
     type: int
     default: 300
   agent_namespace:
-    description: Namespace of the agent, whose state is told when nothing was translated.
+    description: Namespace of the agent, whose state is reported when nothing has been translated.
     type: str
     default: gloo-mesh
 seealso:
@@ -75,7 +75,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: host reviews.mesh.internal.com of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote

@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deployments and their Pods: which belong together, which can answer, which are in the mesh (pure)."""
+"""Deployments and their Pods: which belong together, which are ready or why not, which are in the mesh (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .fields import Json, is_true, labels_match, meta, parse_selector
+from .fields import Json, conditions_of, is_true, labels_match, mapping, mappings, meta, parse_selector, status_of
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -24,7 +24,7 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
 
 
 def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
-    """Living Pods that the Deployment's selector takes in."""
+    """Pods selected by the Deployment that are not being deleted."""
     labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     return living(pods, deployment["metadata"]["namespace"], labels)
 
@@ -34,8 +34,53 @@ def is_ready(pod: Json) -> bool:
     return is_true(pod, "Ready") and not meta(pod).get("deletionTimestamp")
 
 
+def pod_trouble(pod: Json) -> str:
+    """What prevents a Pod from being ready, container by container; "" when nothing does."""
+    status = status_of(pod)
+    found: list[str] = []
+    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
+        for container in mappings(status.get(field)):
+            if (
+                container.get("ready")
+                or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
+            ):
+                continue
+            if found and mapping(mapping(container.get("state")).get("waiting")).get("reason") == "PodInitializing":
+                continue  # waits for the init containers, which are listed
+            found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
+    if found:
+        return "; ".join(found)
+    for each in conditions_of(pod):
+        if each.get("status") != "True" and each.get("type") in ("PodScheduled", "Initialized", "Ready"):
+            text = each.get("message") or each.get("reason")
+            if text:
+                return f"{each['type']}: {text}"
+    return "" if is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
+
+
+def _container_state(container: Json) -> str:
+    state = mapping(container.get("state"))
+    last = mapping(mapping(container.get("lastState")).get("terminated"))
+    parts = []
+    if "waiting" in state:
+        reported = mapping(state["waiting"])
+        parts.append(" ".join(filter(None, [reported.get("reason"), reported.get("message")])) or "waiting")
+    elif "terminated" in state:
+        ended = mapping(state["terminated"])
+        parts.append(
+            f"exited with code {ended.get('exitCode')} {ended.get('reason', '')} {ended.get('message', '')}".strip()
+        )
+    else:
+        parts.append("running, not ready")
+    if last:
+        parts.append(f"last exit code {last.get('exitCode')}")
+    if container.get("restartCount"):
+        parts.append(f"{container['restartCount']} restarts")
+    return ", ".join(parts)
+
+
 def has_sidecar(pod: Mapping[str, Any]) -> bool:
-    """Whether istio-proxy is there, as a container or, from Istio 1.27 on, as a native sidecar."""
+    """Whether the Pod has istio-proxy, as a container or, from Istio 1.27 on, as a native sidecar."""
     spec = pod.get("spec") or {}
     return any(
         each["name"] == "istio-proxy" for part in ("containers", "initContainers") for each in spec.get(part) or ()
@@ -46,12 +91,12 @@ def instances(
     cluster: str, deployments: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]
 ) -> list[Json]:
     """Ready Pods of the Deployments of *selection* ({namespace, label_selector}): ``{instance, cluster, workload}``."""
-    wanted, everyone = parse_selector(selection["label_selector"]), list(pods)
+    wanted, every_pod = parse_selector(selection["label_selector"]), list(pods)
     return [
         {"instance": pod["metadata"]["name"], "cluster": cluster, "workload": deployment["metadata"]["name"]}
         for deployment in deployments
         if deployment["metadata"].get("namespace") == selection["namespace"]
         and labels_match(wanted, deployment["metadata"].get("labels") or {})
-        for pod in pods_of(deployment, everyone)
+        for pod in pods_of(deployment, every_pod)
         if is_ready(pod)
     ]

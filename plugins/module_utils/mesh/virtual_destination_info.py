@@ -12,7 +12,7 @@ from typing import Any
 from ..k8s import readiness
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, NotServed
-from ..k8s.readiness import Verdict
+from ..k8s.verdict import Verdict
 from ..k8s.watch import Collection, View, Watcher
 from .virtual_destination import RoutingObjects, Target, examine, judge_absent
 

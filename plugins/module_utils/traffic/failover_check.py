@@ -20,8 +20,8 @@ from ..k8s.errors import ClusterError, Invalid, Timeout
 from ..k8s.fields import Json, labels_match, parse_selector
 from ..k8s.pods import instances, pods_of
 from ..k8s.progress import Progress, blocked, lines
-from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.signals import Interrupted, Interrupts
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import sampling as traffic
 from .request_stream import Sample, Stream, answers, failures, longest_gap, settled, still_wrong
