@@ -311,7 +311,7 @@ def _workload_selection(target: CheckTarget) -> Finding:
     record = target.facts.istiod or {}
     deployment = target.facts.find("Deployment", str(record.get("name")), str(record.get("namespace")))
     if env(discovery_container(deployment or {}) or {}, SELECT_WORKLOAD_ENTRIES)[1] == "false":
-        return ok(f"istiod has {SELECT_WORKLOAD_ENTRIES}=false")
+        return ok(f"{SELECT_WORKLOAD_ENTRIES} is false in istiod")
     for entry in target.facts.of("WorkloadEntry"):
         for service in target.facts.of("Service"):
             selector = spec_of(service).get("selector") or {}
