@@ -259,9 +259,9 @@ def _route_table(target: CheckTarget) -> Finding:
 # -- translation -------------------------------------------------------------------------------------------------------
 
 
-def objects_of(facts: Facts) -> virtual_destination.Objects:
+def objects_of(facts: Facts) -> virtual_destination.RoutingObjects:
     """The objects of a cluster that translation consists of."""
-    return virtual_destination.Objects(
+    return virtual_destination.RoutingObjects(
         service_entries=facts.of("ServiceEntry"),
         workload_entries=facts.of("WorkloadEntry"),
         pods=facts.of("Pod"),

@@ -71,7 +71,7 @@ def test_destinations_that_lead_nowhere() -> None:
     [nothing] = destinations.idle_destinations([destination(ownedByWorkspace="w")], "m")
     assert "m: VirtualDestination bookinfo/reviews-vd selects no Service" in nothing
     [nobody] = destinations.idle_destinations([destination(numSelectedBackingServices=2, ownedByWorkspace="")], "m")
-    assert "belongs to no workspace" in nobody
+    assert "is in no workspace" in nobody
 
 
 def test_hosts_and_ports_of_destinations() -> None:

@@ -164,7 +164,9 @@ def test_absent_deletes_ours_backwards_and_keeps_the_rest(fake: Any) -> None:
     del api.log[:]
     result = go(fake, *every, state="absent")
     assert actions(result) == ["kept", *expected[1:]]
-    assert result["objects"][0]["reason"] == "contains objects not managed by this collection: ConfigMap bookinfo/foreign"
+    assert (
+        result["objects"][0]["reason"] == "contains objects not managed by this collection: ConfigMap bookinfo/foreign"
+    )
     assert [path.rsplit("/", 2)[-2] for _method, path in api.writes()] == ["things", "configmaps"]
     assert api.get("v1", "configmaps", "bookinfo", "foreign")
 

@@ -225,7 +225,7 @@ BROKEN = [
         set_field("c1", "HTTPRoute", "r", "spec.parentRefs.0", {"name": "http"}),
         ("edge/http",),
     ),
-    Broken("route-backends", "c1", "failed", _ref("namespace", "app"), ("must have none",)),
+    Broken("route-backends", "c1", "failed", _ref("namespace", "app"), ("never resolves",)),
     Broken("route-backends", "c1", "failed", _ref("port", 9999), ("port 9999", "9080")),
     Broken("route-backends", "c1", "failed", _ref("name", "reviews.mesh.internal.org"), ("compare the spelling",)),
     Broken(

@@ -100,7 +100,7 @@ BROKEN = [
         ("seen generation 1",),
     ),
     Broken("route-table", "mgmt", "failed", drop("mgmt", "RouteTable", "rt"), ("does not exist",)),
-    Broken("service-entry", "c2", "failed", drop("c2", "ServiceEntry", "se"), ("no ServiceEntry lists it",)),
+    Broken("service-entry", "c2", "failed", drop("c2", "ServiceEntry", "se"), ("no ServiceEntry has that host",)),
     Broken(
         "service-entry",
         "c1",
