@@ -1,62 +1,175 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with routing's variables, before anything is written.
+# SPDX-License-Identifier: GPL-3.0-or-later
 
-Says only what is known to fail: that something is missing in a cluster, the API server or the proof tells better.
+"""Engine of the module routing_check: errors in the variables of the role routing, before anything is written (pure).
+
+It reports only what is known to fail. What is missing in a cluster is left to the API server and the proofs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from ..module_utils.k8s.names import dns_label, dns_name
-from ..test.values import host_port
-from ..test.values import port as port_number
+from ..k8s.errors import Invalid
+from ..k8s.names import dns_label, dns_name, host_port
+from ..k8s.names import port as port_number
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "cluster": {"type": "str"},
+    "variables": {"type": "dict", "required": True},
+    "variable_names": {"type": "list", "elements": "str", "default": []},
+    "required": {"type": "bool", "default": False},
+    "destination_steps": {"type": "list", "elements": "str", "default": []},
+    "route_steps": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "list", "elements": "str", "default": []},
+}
 
 Record = Mapping[str, Any]
 Offers = Mapping[str, Mapping[int, str]]
+
+DESTINATIONS, TABLES = "routing_virtual_destinations", "routing_route_tables"
+ROUTES, PROOFS = "routing_http_routes", "routing_proofs"
 
 HOSTNAME_GROUP = "networking.istio.io"
 # One part of an equality selector; fields.parse_selector() reads no other.
 LABEL_IS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._/-]*\s*==?\s*[A-Za-z0-9._-]+\s*")
 
 
-def routing_problems(data: Mapping[str, Mapping[str, Any]], needed: Iterable[str] = ()) -> list[str]:
-    """A sentence for every value that cannot work, each with its path in the variables.
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: msg. Raises Invalid with every problem, each with the path of its field."""
+    steps = Steps(tuple(params["destination_steps"]), tuple(params["route_steps"]))
+    found = [
+        *former_names(params["variable_names"]),
+        *problems(params["variables"], required=params["required"], steps=steps, tags=params["tags"]),
+    ]
+    if found:
+        prefix = f"{params['cluster']}: " if params.get("cluster") else ""
+        raise Invalid("; ".join(f"{prefix}{each}" for each in found), problems=found)
+    return {"changed": False, "msg": f"{', '.join(params['variables'])}: no problem found"}
 
-    *data*: lists by variable name, by what they are: ``{"http_routes": {"routing_http_routes": [...]}}``, likewise
-    ``virtual_destinations``, ``route_tables``, ``mesh_proofs`` and ``gateway_proofs``. *needed*: variables that must
-    not be empty.
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps of a playbook: those that handle destinations and requests inside the mesh, and those that handle routes.
+
+    An entry without a step belongs to the last of ``routes``. Both empty: an entry may carry any step.
     """
-    wanted = set(needed)
+
+    destinations: Sequence[str] = ()
+    routes: Sequence[str] = ()
+
+    def of(self, entry: Any) -> str:
+        """The step that handles an entry."""
+        return _step(entry) or next(reversed(self.routes), "")
+
+
+def former_names(names: Iterable[str]) -> list[str]:
+    """A sentence for every variable of an earlier version of this collection."""
     result = []
-    offers = _offers(data.get("virtual_destinations") or {})
-    for part, check in _CHECKS.items():
-        for variable, entries in (data.get(part) or {}).items():
-            if not isinstance(entries, list):
-                result.append(f"{variable} is {_shown(entries)}: give a list")
-            elif not entries and variable in wanted:
-                result.append(f"{variable} is empty: give at least one entry")
-            else:
-                for place, entry in enumerate(entries):
-                    result += check(f"{variable}[{place}]", entry, offers)
+    for name in names:
+        step = re.fullmatch(r"(step[0-9]+)_(http_routes|proofs)", name)
+        if step:
+            result.append(f"{name} is not used any more: move its entries to routing_{step[2]}, with step: {step[1]}")
+        elif name in ("routing_mesh_proofs", "routing_gateway_proofs"):
+            result.append(f"{name} is not used any more: move its entries to {PROOFS}")
+        elif name == "verify_timeout":
+            result.append(f"{name} is not used any more: doctor_timeout limits the seconds for each proof")
     return result
 
 
-def _offers(destinations: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+def problems(
+    variables: Mapping[str, Any], *, required: bool = False, steps: Steps = Steps(), tags: Iterable[str] = ()
+) -> list[str]:
+    """A sentence for every value that cannot work, with its path in the variables.
+
+    ``required``: every step has to have routes and a proof. ``tags``: those of the run, which must select something.
+    """
+    result = [
+        f"{name} is no variable of routing data: give {', '.join(_CHECKS)}" for name in variables if name not in _CHECKS
+    ]
+    offers = _offers(variables.get(DESTINATIONS))
+    for name, check in _CHECKS.items():
+        entries = variables.get(name, [])
+        if not isinstance(entries, list):
+            result.append(f"{name} is {_shown(entries)}: give a list")
+            continue
+        for index, entry in enumerate(entries):
+            result += check(f"{name}[{index}]", entry, offers)
+            result += _step_problems(f"{name}[{index}]", name, entry, steps)
+    if required:
+        result += _unproven(variables, steps)
+    return result + _unselected(variables, steps, set(tags))
+
+
+def _unproven(variables: Mapping[str, Any], steps: Steps) -> list[str]:
+    """Lists that are empty, and routes without a proof of their step."""
+    result = [
+        f"{name} is empty: give at least one entry"
+        for name in (DESTINATIONS, ROUTES, PROOFS)
+        if isinstance(variables.get(name, []), list) and not variables.get(name)
+    ]
+    routes, proofs = _mappings(variables.get(ROUTES)), _mappings(variables.get(PROOFS))
+    if proofs and not any(map(_from_pod, proofs)):
+        result.append(f"{PROOFS} has no entry with from_pod: routing inside the mesh is not proven")
+    proven = {steps.of(each) for each in proofs if not _from_pod(each)}
+    last = any(not _step(each) and not _from_pod(each) for each in proofs)  # sent when all routes are there
+    for step in dict.fromkeys(map(steps.of, routes)):
+        if proofs and not last and step not in proven:
+            named = f"with step: {step}" if step else "without a step"
+            result.append(
+                f"{PROOFS} has no entry {named} that is sent through the gateway: the HTTPRoutes {named} are not proven"
+            )
+    return result
+
+
+def _step_problems(path: str, name: str, entry: Any, steps: Steps) -> list[str]:
+    step = entry.get("step") if isinstance(entry, Mapping) else None
+    if step is None:
+        return []
+    if not isinstance(step, str) or not step:
+        return [f"{path}.step is {_shown(step)}: give the name of a step, or leave it out"]
+    allowed = [*(steps.destinations if name not in (ROUTES, PROOFS) or _from_pod(entry) else ()), *steps.routes]
+    if allowed and step not in allowed:
+        return [f"{path}.step is '{step}': no play handles it, give {' or '.join(allowed)}"]
+    return []
+
+
+def _unselected(variables: Mapping[str, Any], steps: Steps, tags: set[str]) -> list[str]:
+    """What is wrong with tags that select a step of routes and no entry."""
+    selected = [step for step in steps.routes if step in tags]
+    entries = [*_mappings(variables.get(ROUTES)), *_mappings(variables.get(PROOFS))]
+    if not selected or not entries or any(steps.of(entry) in selected for entry in entries):
+        return []
+    given = ",".join(selected)
+    return [
+        f"--tags {given} selects no entry of {ROUTES} or {PROOFS}: none has step: {' or '.join(selected)}. Give them a "
+        "step, or use --tags routing"
+    ]
+
+
+def _step(entry: Any) -> str:
+    return str(entry.get("step") or "") if isinstance(entry, Mapping) else ""
+
+
+def _from_pod(entry: Record) -> bool:
+    return "from_pod" in entry
+
+
+def _offers(destinations: Any) -> dict[str, dict[int, str]]:
     """Ports by host of all VirtualDestinations, each with the one that offers it; as far as they can be read."""
     result: dict[str, dict[int, str]] = {}
-    for entries in destinations.values():
-        for each in entries if isinstance(entries, list) else ():
-            spec = each.get("spec") if isinstance(each, Mapping) else None
-            if isinstance(spec, Mapping):
-                owner = f"{each.get('namespace')}/{each.get('name')}"
-                numbers = [port.get("number") for port in _mappings(spec.get("ports"))]
-                for host in _list(spec.get("hosts")):
-                    offered = result.setdefault(str(host), {})
-                    offered.update({number: owner for number in numbers if _is_port(number)})
+    for each in _mappings(destinations):
+        spec = each.get("spec")
+        if isinstance(spec, Mapping):
+            owner = f"{each.get('namespace')}/{each.get('name')}"
+            numbers = [port.get("number") for port in _mappings(spec.get("ports"))]
+            for host in _list(spec.get("hosts")):
+                offered = result.setdefault(str(host), {})
+                offered.update({number: owner for number in numbers if _is_port(number)})
     return result
 
 
@@ -103,7 +216,7 @@ def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
     if spec is None:
         return
     if not _list(spec.get("parentRefs")):
-        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}: name a Gateway, or none would take the route"
+        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}: name the Gateway that serves the route"
     for place, ref in enumerate(_list(spec.get("parentRefs"))):
         yield from _parent(f"{path}.parentRefs[{place}]", ref)
     for place, host in enumerate(_list(spec.get("hostnames"))):
@@ -114,7 +227,7 @@ def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
     for place, rule in enumerate(_mappings(spec.get("rules"))):
         if not rule.get("backendRefs") and not rule.get("filters"):
             shown = _shown(rule.get("backendRefs"))
-            yield f"{path}.rules[{place}].backendRefs is {shown}: give at least one, or filters that answer"
+            yield f"{path}.rules[{place}].backendRefs is {shown}: give at least one, or a filter that responds"
         for number, ref in enumerate(_list(rule.get("backendRefs"))):
             yield from _backend(f"{path}.rules[{place}].backendRefs[{number}]", ref, offers)
 
@@ -144,7 +257,7 @@ def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
     if not dns_name(name):
         what = "a DNS name in lower case, as spec.hosts of the VirtualDestination has it"
         yield f"{path}.name is {_shown(name)}: give {what if kind == 'Hostname' else f'the name of a {kind}'}"
-    # Other kinds know their port themselves.
+    # Backends of other kinds define their port themselves.
     if (port is not None or kind in ("Service", "Hostname")) and not _is_port(port):
         yield f"{path}.port is {_shown(port)}: {_port_hint(port)}"
     elif kind == "Hostname" and (ports := offers.get(str(name))) and port not in ports:
@@ -156,31 +269,23 @@ def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
 # -- proofs -----------------------------------------------------------------------------------------------------------
 
 
-def _proof(path: str, entry: Any) -> Iterator[str]:
+def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
     if not isinstance(entry, Mapping):
         yield f"{path} is {_shown(entry)}: give name, path and answered_by"
         return
     if not isinstance(entry.get("name"), str) or not entry["name"]:
-        yield f"{path}.name is {_shown(entry.get('name'))}: say what is proven"
+        yield f"{path}.name is {_shown(entry.get('name'))}: name what is proven"
     if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
         yield f"{path}.path is {_shown(entry.get('path'))}: give the path of a request, beginning with /"
     yield from _selection(f"{path}.answered_by", entry.get("answered_by"))
-
-
-def _gateway_proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
-    yield from _proof(path, entry)
-    host = entry.get("host") if isinstance(entry, Mapping) else None
+    host = entry.get("host")
     if host and not (dns_name(host) or host_port(host)):
         yield f"{path}.host is {_shown(host)}: give a host name in lower case, with or without port"
-
-
-def _mesh_proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
-    yield from _proof(path, entry)
-    if isinstance(entry, Mapping):
-        source = entry.get("from_pod")
+    if _from_pod(entry):
+        source = entry["from_pod"]
         yield from _selection(f"{path}.from_pod", source)
-        # A role's option, not an API field: digits as text are fine.
-        if isinstance(source, Mapping) and not port_number(source.get("port")):
+        # An option of a role, not an API field: digits as text are accepted.
+        if isinstance(source, Mapping) and source and not port_number(source.get("port")):
             yield f"{path}.from_pod.port is {_shown(source.get('port'))}: {_port_hint(source.get('port'))}"
 
 
@@ -196,11 +301,10 @@ def _selection(path: str, value: Any) -> Iterator[str]:
 
 
 _CHECKS: dict[str, Callable[[str, Any, Offers], Iterator[str]]] = {
-    "virtual_destinations": _virtual_destination,
-    "route_tables": _route_table,
-    "http_routes": _http_route,
-    "mesh_proofs": _mesh_proof,
-    "gateway_proofs": _gateway_proof,
+    DESTINATIONS: _virtual_destination,
+    TABLES: _route_table,
+    ROUTES: _http_route,
+    PROOFS: _proof,
 }
 
 
@@ -242,11 +346,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | bool | int | float):
         return f"'{value}'" if isinstance(value, str) else str(value)
     return "empty" if not value else f"a {'mapping' if isinstance(value, Mapping) else 'list'}"
-
-
-class FilterModule:
-    """Ansible's entry point."""
-
-    def filters(self) -> dict[str, Callable[..., Any]]:
-        """Filters by name."""
-        return {"routing_problems": routing_problems}
