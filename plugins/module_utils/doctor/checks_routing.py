@@ -36,11 +36,7 @@ class Destination:
 
     def targets(self) -> list[translation.Target]:
         """Every host with every port."""
-        return [
-            translation.Target(str(host), int(port.get("number") or 0), self.name, self.namespace)
-            for host in self.spec.get("hosts") or ()
-            for port in self.spec.get("ports") or ()
-        ]
+        return translation.targets_of({"name": self.name, "namespace": self.namespace, "spec": self.spec})
 
 
 def destinations(world: World) -> list[Destination]:
@@ -146,24 +142,24 @@ def _backends(place: Place) -> Finding:
     services = backing_services(place.subject, place.facts)
     if not services:
         return ok("no Service of it in this cluster")
-    if not any(is_ready(pod) for pod in pods):
-        why = "; ".join(f"{meta(pod)['name']}: {pod_trouble(pod)}" for pod in pods) or "it selects no Pod"
-        return failed(f"{title_of(services[0])} has no ready Pod: {why}", object=title_of(services[0]))
-    bad = [pod for pod in pods if not is_ready(pod)]
-    if bad:
-        return warning(f"{title_of(bad[0])} is not ready: {pod_trouble(bad[0])}", object=title_of(bad[0]))
-    asleep = [
-        title_of(d)
+    scaled_down = [
+        f"{title_of(d)} is scaled to 0 replicas"
         for d in place.facts.of("Deployment")
         if spec_of(d).get("replicas") == 0
         and meta(d).get("namespace") == meta(services[0]).get("namespace")
-        and selects(
-            spec_of(services[0]).get("selector") or {},
+        and labels_match(
+            spec_of(services[0]).get("selector") or {"": ""},
             ((spec_of(d).get("template") or {}).get("metadata") or {}).get("labels") or {},
         )
     ]
-    if asleep:
-        return warning(f"{asleep[0]} is scaled to 0 replicas", object=asleep[0])
+    if not any(is_ready(pod) for pod in pods):
+        causes = [*scaled_down, *(f"{meta(pod)['name']}: {pod_trouble(pod)}" for pod in pods)] or ["it selects no Pod"]
+        return failed(f"{title_of(services[0])} has no ready Pod: {'; '.join(causes)}", object=title_of(services[0]))
+    bad = [pod for pod in pods if not is_ready(pod)]
+    if bad:
+        return warning(f"{title_of(bad[0])} is not ready: {pod_trouble(bad[0])}", object=title_of(bad[0]))
+    if scaled_down:
+        return warning(scaled_down[0])
     return ok(f"ready Pods behind {title_of(services[0])}: {len(pods)}")
 
 

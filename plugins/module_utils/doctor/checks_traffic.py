@@ -2,31 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The last checks: a route takes the request, and everybody answers it.
+"""The last checks: backends are ready, a route matches the request, and all expected backends respond.
 
-Whether the route takes it is pure; the requests themselves are asked of World.probes, once the walk comes to them.
+All but the requests is pure; World.probes sends these.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..gateway import proxy_record
-from ..k8s.fields import Json, parse_selector, spec_of
-from ..k8s.pods import instances, is_ready, living
+from ..k8s.fields import Json, labels_of, meta, parse_selector, spec_of, title_of
+from ..k8s.pods import Backends, backends, has_sidecar, is_ready, living, pods_of
 from .checks_gateway import gateways_of, routes_of, situation
-from .facts import World
-from .runner import Check, Finding, Place, failed, ok
+from .checks_mesh import workloads
+from .facts import Facts, World, standing
+from .runner import Check, Finding, Place, failed, ok, warning
 
 
 def expected(world: World, proof: Json) -> list[Json]:
-    """Who has to answer a proof: ready Pods of the Deployments it names, in all workload clusters."""
-    return [
-        row
-        for facts in world.workloads
-        for row in instances(facts.name, facts.of("Deployment"), facts.of("Pod"), proof["answered_by"])
-    ]
+    """Instances that have to respond to a proof, in all workload clusters."""
+    return [row for facts in world.workloads for row in _backends(facts, proof["answered_by"]).instances]
+
+
+def _backends(facts: Facts, selection: Json) -> Backends:
+    return backends(facts.name, facts.of("Deployment"), facts.of("Pod"), selection)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -53,6 +54,55 @@ def _through_gateways(world: World) -> Iterator[Place]:
             for proof in world.wanted("proofs") or ():
                 if not proof.get("from_pod"):
                     yield Place(world, facts, (proof, gateway), str(proof["name"]))
+
+
+def _selections(world: World) -> Iterator[Place]:
+    """What has to respond to a proof or sends it, once in every workload cluster."""
+    proofs = world.wanted("proofs") or ()
+    found = [proof[key] for proof in proofs for key in ("answered_by", "from_pod") if proof.get(key)]
+    unique = {(each["namespace"], each["label_selector"]): each for each in found}
+    for facts in world.workloads:
+        for (namespace, labels), selection in unique.items():
+            yield Place(world, facts, selection, f"Deployments with labels {labels} in namespace {namespace}")
+
+
+# -- backends --------------------------------------------------------------------------------------------------------
+
+
+def _proof_backends(place: Place) -> Finding:
+    found = _backends(place.facts, place.subject)
+    if found.problems:
+        return failed("; ".join(text.removeprefix(f"{place.cluster}: ") for text in found.problems))
+    return ok(f"{len(found.instances)} instances can respond")
+
+
+def _own_workloads(place: Place) -> Finding:
+    """Deployments and Services that the role bookinfo wrote; others in the same namespaces are not checked."""
+    pods = place.facts.of("Pod")
+    for deployment in filter(_is_ours, place.facts.of("Deployment")):
+        state = standing(deployment, title_of(deployment))
+        if state.verdict != "ok":
+            return state
+        bare = [pod for pod in pods_of(deployment, pods) if not has_sidecar(pod)]
+        if bare:
+            return failed(f"{title_of(bare[0])} has no container istio-proxy", _RESTART, title_of(bare[0]))
+    empty = [s for s in place.facts.of("Service") if _is_ours(s) and not _selected_pods(s, pods)]
+    if empty:
+        return warning(
+            f"{title_of(empty[0])} selects no Pod", "deploy it with site.yml --tags bookinfo", title_of(empty[0])
+        )
+    return ok("all are ready and have a sidecar")
+
+
+def _is_ours(obj: Json) -> bool:
+    return labels_of(obj).get("app.kubernetes.io/managed-by") == "multicluster.gloo"
+
+
+def _selected_pods(service: Json, pods: Sequence[Json]) -> list[Json]:
+    return living(pods, meta(service)["namespace"], spec_of(service).get("selector") or {"": ""})
+
+
+_RESTART = "label its namespace for injection, then restart its Deployment"
 
 
 # -- a route takes the request ---------------------------------------------------------------------------------------
@@ -165,11 +215,27 @@ def _answers(place: Place) -> Finding:
     return failed(told["text"], hint)
 
 
-_MESH = ("backends", "injection", "workload-entries", "root-shared", "certificates-fresh", "east-west-gateway")
+_MESH = (
+    "proof-backends",
+    "backends",
+    "injection",
+    "workload-entries",
+    "root-shared",
+    "certificates-fresh",
+    "east-west-gateway",
+)
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "mesh-answers", "everybody answers requests from inside the mesh", _from_pods, _answers, "",
+        "proof-backends", "every Deployment behind a proof can respond", _selections, _proof_backends,
+        "scale it up, or read the events and logs of its Pods", ("backends",),
+    ),
+    Check(
+        "own-workloads", "Deployments of this collection are ready and in the mesh", workloads, _own_workloads,
+        "scale it up, or read the events and logs of its Pods",
+    ),
+    Check(
+        "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",
         ("istiod", "route-table", "virtual-destination"), _MESH,
     ),
     Check(
@@ -178,7 +244,7 @@ CHECKS: tuple[Check, ...] = (
         ("route-accepted",),
     ),
     Check(
-        "gateway-answers", "everybody answers requests through the gateway", _through_gateways, _answers, "",
+        "gateway-answers", "all expected backends respond through the gateway", _through_gateways, _answers, "",
         ("route-match", "mesh-answers", "gateway-pods", "gateway-address", "gateway-listeners", "virtual-destination"),
         _MESH,
     ),

@@ -36,10 +36,20 @@ class Target:
 
     @property
     def title(self) -> str:
-        parts = [f"host {self.host}"] if self.host else []
+        parts = [f"host {self.host}{f':{self.port}' if self.port else ''}"] if self.host else []
         if self.name:
             parts.append(f"VirtualDestination {self.namespace + '/' if self.namespace else ''}{self.name}")
         return " of ".join(parts)
+
+
+def targets_of(definition: Json) -> list[Target]:
+    """Every host with every port of a VirtualDestination ({name, namespace, spec})."""
+    spec = definition.get("spec") or {}
+    return [
+        Target(str(host), int(port.get("number") or 0), definition["name"], definition["namespace"])
+        for host in spec.get("hosts") or ()
+        for port in spec.get("ports") or ()
+    ]
 
 
 @dataclass(frozen=True)
@@ -388,7 +398,7 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
         return View(record, ready(f"{len(local)} local and {len(remote)} remote endpoints"))
     # What does not pass by itself is told first.
     problems.sort(key=lambda p: p.passing)
-    text = f"{target.title}: {'; '.join(p.text for p in problems)}"
+    text = "; ".join(p.text for p in problems)
     return View(record, waiting(text) if problems[0].passing else failed(text))
 
 
@@ -414,6 +424,4 @@ def judge_absent(objects: Objects, target: Target) -> Verdict:
     left = leftovers(objects, target)
     if not left:
         return ready("nothing is left")
-    return waiting(
-        f"{target.title}: still there: {', '.join(left)}; only a connected agent takes translated objects away"
-    )
+    return waiting(f"still there: {', '.join(left)}; only a connected agent removes translated objects")

@@ -151,6 +151,21 @@ def _renamed_port(site: Any) -> None:
     site.one("c2", "Service", "ew")["spec"]["ports"][0]["name"] = "tcp"
 
 
+_OURS = {"app.kubernetes.io/managed-by": "multicluster.gloo"}
+
+
+def _scaled_down(name: str, **labels: str) -> Json:
+    found = health_site.deployment(name, "app", labels, [{"name": name}])
+    found["spec"]["replicas"] = 0
+    return found
+
+
+def _ratings(site: Any) -> Json:
+    found = health_site.deployment("ratings", "app", dict(_OURS), [{"name": "ratings"}])
+    site.clusters["c1"]["Pod"].append(health_site.pod_of(found))
+    return found
+
+
 _OTHER = health_site.obj(
     "Service", "reviews-too", "app", meta={"labels": {"app": "reviews"}}, spec={"selector": {"app": "reviews"}}
 )
@@ -674,6 +689,41 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         ('Service "x" not found',),
     ),
     ("route-accepted", "c1", "failed", _set("c1", "HTTPRoute", "r", "status", {}), ("no controller has taken it",)),
+    (
+        "proof-backends",
+        "c2",
+        "failed",
+        lambda s: s.unready("c2", "page"),
+        ("Deployment app/page has no ready Pod",),
+    ),
+    (
+        "proof-backends",
+        "c1",
+        "failed",
+        _add("c1", "Deployment", _scaled_down("reviews-v2", app="reviews", version="v2")),
+        ("Deployment app/reviews-v2 is scaled to 0 replicas",),
+    ),
+    (
+        "own-workloads",
+        "c2",
+        "failed",
+        _add("c2", "Deployment", _scaled_down("ratings", **_OURS)),
+        ("Deployment app/ratings is scaled to 0",),
+    ),
+    (
+        "own-workloads",
+        "c1",
+        "failed",
+        lambda s: s.clusters["c1"]["Deployment"].append(_ratings(s)),
+        ("Pod app/ratings-1 has no container istio-proxy", "injection"),
+    ),
+    (
+        "own-workloads",
+        "c2",
+        "warning",
+        _add("c2", "Service", health_site.service("ratings", "app", {"http": 9080}, labels=_OURS, selector=_OURS)),
+        ("Service app/ratings selects no Pod",),
+    ),
     ("mesh-answers", "c1", "failed", lambda s: s.silent.append("c2"), ("wrong", "nothing of c2 answers", "15443")),
     ("route-match", "c1", "failed", lambda s: s.data["proofs"][1].update(path="/other"), ("GET /other", "404")),
     (
@@ -700,6 +750,10 @@ def test_the_healthy_site_has_every_check_and_nothing_to_say_against() -> None:
     assert all(row["seen"] or row["object"] for row in found["checks"])
 
 
+# Checks that no other check needs.
+LAST = ("own-workloads", "mesh-answers", "gateway-answers")
+
+
 def test_every_check_is_broken_at_least_once() -> None:
     assert {row[0] for row in BROKEN} == {check.id for check in health_info.CHECKS}
 
@@ -721,7 +775,7 @@ def test_the_cause_is_the_first(
     # One cause: whatever else failed is this check at another place.
     assert {row["id"] for row in found["checks"] if row["verdict"] == "failed"} <= {id}
     if verdict == "failed":
-        assert f"because {id} ({cluster})" in {row["seen"] for row in found["checks"]} or id.endswith("-answers")
+        assert f"because {id} ({cluster})" in {row["seen"] for row in found["checks"]} or id in LAST
 
 
 def test_a_missing_right_is_said_and_nothing_is_guessed() -> None:
@@ -740,6 +794,7 @@ def test_without_data_everything_found_is_checked_and_nothing_is_sent() -> None:
     found = walked(site)
     assert found["verdict"] == "ok"
     assert {check.id for check in health_info.CHECKS} - {row["id"] for row in found["checks"]} == {
+        "proof-backends",
         "mesh-answers",
         "gateway-answers",
         "route-match",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module routing_check: errors in the variables of the role routing, before anything is written (pure).
+"""Engine of the module preflight_check: errors in inventory groups and routing data, before anything is written (pure).
 
 It reports only what is known to fail. What is missing in a cluster is left to the API server and the proofs.
 """
@@ -20,7 +20,8 @@ from ..k8s.names import port as port_number
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "cluster": {"type": "str"},
-    "variables": {"type": "dict", "required": True},
+    "groups": {"type": "dict"},
+    "variables": {"type": "dict", "default": {}},
     "variable_names": {"type": "list", "elements": "str", "default": []},
     "required": {"type": "bool", "default": False},
     "destination_steps": {"type": "list", "elements": "str", "default": []},
@@ -43,13 +44,14 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: msg. Raises Invalid with every problem, each with the path of its field."""
     steps = Steps(tuple(params["destination_steps"]), tuple(params["route_steps"]))
     found = [
+        *group_problems(params["groups"]),
         *former_names(params["variable_names"]),
         *problems(params["variables"], required=params["required"], steps=steps, tags=params["tags"]),
     ]
     if found:
         prefix = f"{params['cluster']}: " if params.get("cluster") else ""
         raise Invalid("; ".join(f"{prefix}{each}" for each in found), problems=found)
-    return {"changed": False, "msg": f"{', '.join(params['variables'])}: no problem found"}
+    return {"changed": False, "msg": "no problem found"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,31 @@ class Steps:
     def of(self, entry: Any) -> str:
         """The step that handles an entry."""
         return _step(entry) or next(reversed(self.routes), "")
+
+
+def group_problems(groups: Mapping[str, Iterable[str]] | None) -> list[str]:
+    """A sentence for every rule that the inventory's groups break; none when there are no groups to check."""
+    if groups is None:
+        return []
+    management, workload, gateway = (list(groups.get(name) or ()) for name in ("management", "workload", "gateway"))
+    result = []
+    if len(management) != 1:
+        listed = f"{len(management)} ({', '.join(management)})" if management else "none"
+        result.append(f"inventory group management needs exactly one host, it has {listed}")
+    if not workload:
+        result.append("inventory group workload is empty: add at least one workload cluster")
+    if not gateway:
+        result.append("inventory group gateway is empty: add at least one host of group workload")
+    result += [
+        f"{host}: is in inventory group gateway but not in workload. A gateway needs a cluster with Istio"
+        for host in gateway
+        if host not in workload
+    ]
+    return result + [
+        f"{host}: is in inventory groups management and workload. A cluster has one of these roles"
+        for host in workload
+        if host in management
+    ]
 
 
 def former_names(names: Iterable[str]) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import routing_check
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.routing_check import Steps
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import preflight_check
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.preflight_check import Steps
 
 Data = dict[str, Any]
 Change = Callable[[Any], Any]
@@ -30,7 +30,7 @@ def guide() -> Data:
 
 
 def found(data: Data, **options: Any) -> list[str]:
-    return routing_check.problems(data, **{"required": True, "steps": STEPS, **options})
+    return preflight_check.problems(data, **{"required": True, "steps": STEPS, **options})
 
 
 def entry(variable: str, index: int) -> Callable[[Data], Any]:
@@ -233,6 +233,7 @@ def test_every_step_of_a_role_alone_is_accepted() -> None:
 def test_former_names_are_refused_with_the_new_name(name: str, says: str) -> None:
     params = {
         "cluster": "cluster1",
+        "groups": None,
         "variables": guide(),
         "variable_names": [name, "routing_on_conflict"],
         "required": False,
@@ -241,6 +242,26 @@ def test_former_names_are_refused_with_the_new_name(name: str, says: str) -> Non
         "tags": [],
     }
     with pytest.raises(Invalid) as refusal:
-        routing_check.run(params, False, print)
+        preflight_check.run(params, False, print)
     assert refusal.value.msg.startswith(f"cluster1: {name} is not used any more: ") and says in refusal.value.msg
-    assert routing_check.run({**params, "variable_names": []}, False, print)["changed"] is False
+    assert preflight_check.run({**params, "variable_names": []}, False, print)["changed"] is False
+
+
+GROUPS = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, []),
+        ({"management": []}, ["management needs exactly one host, it has none"]),
+        ({"management": ["m", "n"]}, ["it has 2 (m, n)"]),
+        ({"workload": [], "gateway": []}, ["group workload is empty", "group gateway is empty"]),
+        ({"gateway": ["z"]}, ["z: is in inventory group gateway but not in workload"]),
+        ({"management": ["a"]}, ["a: is in inventory groups management and workload"]),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(change: dict[str, list[str]], says: list[str]) -> None:
+    problems = preflight_check.group_problems({**GROUPS, **change})
+    assert len(problems) == len(says)
+    assert all(text in problem for text, problem in zip(says, problems, strict=True))
