@@ -10,20 +10,6 @@ from typing import Any
 Record = Mapping[str, Any]
 
 
-def proof_records(result: Record) -> list[dict[str, Any]]:
-    """``{proof, path, sent, answers}`` of a looped traffic_check, without those that `when` left out."""
-    return [
-        {
-            "proof": each["item"]["name"],
-            "path": each["item"]["path"],
-            "sent": each.get("requests_sent", 0),
-            "answers": list(each["answers"]),
-        }
-        for each in result.get("results") or ()
-        if each.get("answers")
-    ]
-
-
 def run_summary(hosts: Mapping[str, Record], groups: Mapping[str, Iterable[str]], check: bool = False) -> list[str]:
     """Lines on clusters, addresses, istiod, containers and answers, as far as the run came by them.
 
@@ -87,10 +73,9 @@ def _proxy(host: Record) -> list[str]:
 
 
 def _east_west(host: Record) -> list[str]:
-    for register in ("__mesh_eastwest", "__mesh_state"):
-        for each in (host.get(register) or {}).get("objects") or ():
-            if each["kind"] == "Service" and each.get("address"):
-                return [f"east-west gateway {each['address']}"]
+    for each in (host.get("__mesh_eastwest") or {}).get("objects") or ():
+        if each["kind"] == "Service" and each.get("address"):
+            return [f"east-west gateway {each['address']}"]
     return []
 
 
@@ -99,4 +84,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Filters by name."""
-        return {"proof_records": proof_records, "run_summary": run_summary}
+        return {"run_summary": run_summary}

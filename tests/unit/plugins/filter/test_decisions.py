@@ -1,4 +1,4 @@
-"""Decisions of the playbooks: groups, clusters, classes, destinations, links."""
+"""Decisions of the playbooks: classes."""
 
 from __future__ import annotations
 
@@ -7,35 +7,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.multicluster.gloo.plugins.filter import clusters, destinations, gateways, links
-
-SOUND = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({}, []),
-        ({"management": []}, ["management needs exactly one host, it has none"]),
-        ({"management": ["m", "n"]}, ["it has 2 (m, n)"]),
-        ({"workload": [], "gateway": []}, ["group workload is empty", "group gateway is empty"]),
-        ({"gateway": ["z"]}, ["z: is in inventory group gateway but not in workload"]),
-        ({"management": ["a"]}, ["a: is in inventory groups management and workload"]),
-    ],
-)
-def test_groups(change: dict[str, list[str]], told: list[str]) -> None:
-    problems = clusters.group_problems({**SOUND, **change})
-    assert len(problems) == len(told)
-    assert all(text in problem for text, problem in zip(told, problems, strict=True))
-
-
-def test_the_same_cluster_twice_names_both() -> None:
-    infos = [
-        {"cluster": name, "uid": uid, "server": f"https://{name}"} for name, uid in (("a", "1"), ("b", "2"), ("c", "1"))
-    ]
-    [problem] = clusters.same_clusters(infos)
-    assert "a and c are the same cluster" in problem
-    assert "https://a" in problem and "https://c" in problem
+from ansible_collections.multicluster.gloo.plugins.filter import gateways
 
 
 def a_class(name: str, controller: str) -> dict[str, Any]:
@@ -58,53 +30,3 @@ def test_two_classes_of_one_controller_are_not_guessed() -> None:
     found = [a_class("one", "kgateway.dev/kgateway"), a_class("two", "kgateway.dev/kgateway")]
     with pytest.raises(AnsibleFilterError, match="one, two"):
         gateways.gateway_class(found, ["kgateway.dev/kgateway"])
-
-
-def destination(**status: Any) -> dict[str, Any]:
-    meta = {"name": "reviews-vd", "namespace": "bookinfo"}
-    spec = {"services": [{"labels": {"app": "reviews"}}]}
-    return {"kind": "VirtualDestination", "object": {"metadata": meta, "spec": spec, "status": status}}
-
-
-def test_destinations_that_lead_nowhere() -> None:
-    assert destinations.idle_destinations([destination(numSelectedBackingServices=2, ownedByWorkspace="w")], "m") == []
-    [nothing] = destinations.idle_destinations([destination(ownedByWorkspace="w")], "m")
-    assert "m: VirtualDestination bookinfo/reviews-vd selects no Service" in nothing
-    [nobody] = destinations.idle_destinations([destination(numSelectedBackingServices=2, ownedByWorkspace="")], "m")
-    assert "is in no workspace" in nobody
-
-
-def test_hosts_and_ports_of_destinations() -> None:
-    spec = {"hosts": ["a.internal", "b.internal"], "ports": [{"number": 80}, {"number": "81"}]}
-    pairs = destinations.destination_hosts([{"name": "x", "namespace": "y", "spec": spec}])
-    assert [(each["host"], each["port"]) for each in pairs] == [
-        ("a.internal", 80),
-        ("a.internal", 81),
-        ("b.internal", 80),
-        ("b.internal", 81),
-    ]
-    assert destinations.destination_hosts([{"name": "x", "namespace": "y", "spec": {}}]) == []
-
-
-def test_the_first_broken_link_comes_first() -> None:
-    chain = [{"kind": "Secret", "namespace": "n", "name": "s", "hint": "copy it"}] + [
-        {"kind": "Deployment", "namespace": "n", "name": name} for name in ("ready", "waits", "zero")
-    ]
-
-    def record(name: str, ready: str, replicas: int) -> dict[str, Any]:
-        spec = {"replicas": replicas}
-        return {
-            "kind": "Deployment",
-            "namespace": "n",
-            "name": name,
-            "ready": ready,
-            "reason": "why",
-            "object": {"spec": spec},
-        }
-
-    found = [record("ready", "ready", 1), record("waits", "waiting", 1), record("zero", "ready", 0)]
-    assert links.broken_links(found, chain, "c") == [
-        "c: Secret n/s does not exist. copy it",
-        "c: Deployment n/waits is not ready: why",
-        "c: Deployment n/zero is scaled to 0 replicas",
-    ]

@@ -42,15 +42,3 @@ def test_everything_a_person_wants_to_know() -> None:
 
 def test_check_mode_proves_nothing_and_says_so() -> None:
     assert "nothing is proven" in summary.run_summary({"mgmt": {}, "east": {}, "west": {}}, GROUPS, True)[-1]
-
-
-def test_proofs_that_were_left_out_are_no_answers() -> None:
-    item = {"name": "page", "path": "/productpage"}
-    results = [
-        {"item": item, "answers": [{"instance": "x"}], "requests_sent": 2},
-        {"item": item, "skipped": True},
-    ]
-    assert summary.proof_records({"results": results}) == [
-        {"proof": "page", "path": "/productpage", "sent": 2, "answers": [{"instance": "x"}]}
-    ]
-    assert summary.proof_records({"skipped": True}) == []

@@ -8,7 +8,6 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.filter import workloads
 
-REVIEWS = {"namespace": "bookinfo", "label_selector": "app=reviews"}
 EARLY, NOON, LATE = "2026-01-01T08:00:00Z", "2026-01-01T12:00:00Z", "2026-01-01T16:00:00Z"
 ROOT = {"object": {"metadata": {"name": "cacerts", "uid": "u1", "creationTimestamp": NOON}}}
 
@@ -42,39 +41,6 @@ def pod(name: str, cluster: str = "east", ready: bool = True, **more: Any) -> di
     }
 
 
-def test_ready_pods_of_all_clusters_have_to_answer() -> None:
-    found = [
-        deployment("reviews-v1"),
-        pod("reviews-v1-aa"),
-        deployment("reviews-v3", "west"),
-        pod("reviews-v3-bb", "west"),
-        pod("reviews-v3-cc", "west", ready=False),
-        pod("reviews-v3-dd", "west", metadata={"deletionTimestamp": LATE}),
-        pod("ratings-v1-ee", "west"),
-        # of the other cluster's Deployment: nobody expects it here
-        pod("reviews-v3-ff", "east"),
-    ]
-    assert workloads.expected_instances(found, REVIEWS) == [
-        {"instance": "reviews-v1-aa", "cluster": "east", "workload": "reviews-v1"},
-        {"instance": "reviews-v3-bb", "cluster": "west", "workload": "reviews-v3"},
-    ]
-
-
-def test_workloads_that_cannot_answer_are_named_once() -> None:
-    waiting = [{"name": "reviews", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
-    found = [
-        deployment("reviews-v1"),
-        pod("reviews-v1-aa"),
-        deployment("reviews-v2"),
-        pod("reviews-v2-bb", ready=False, containers=waiting),
-        deployment("reviews-v3", "west", replicas=0),
-    ]
-    assert workloads.silent_workloads(found, [REVIEWS, REVIEWS]) == [
-        "east: Deployment bookinfo/reviews-v2 has no ready Pod (reviews: ImagePullBackOff)",
-        "west: Deployment bookinfo/reviews-v3 is scaled to 0 replicas: nothing of it can answer. Scale it up",
-    ]
-
-
 def test_only_what_started_before_the_root_starts_again() -> None:
     found = [
         deployment("reviews-v1"),
@@ -99,7 +65,6 @@ def test_only_what_started_before_the_root_starts_again() -> None:
 def test_a_sidecar_is_a_container_or_a_native_one(spec: dict[str, Any], stale: bool) -> None:
     found = [deployment("reviews-v1"), pod("reviews-v1-aa", spec=spec)]
     assert bool(workloads.stale_workloads(found, ROOT, sidecar=True)) is stale
-    assert bool(workloads.without_sidecar(found, REVIEWS)) is stale
 
 
 def test_what_others_run_beside_ours_is_left_alone() -> None:
@@ -117,10 +82,3 @@ def test_what_others_run_beside_ours_is_left_alone() -> None:
     assert found == ours
     [stale] = workloads.stale_workloads(found, ROOT, sidecar=True)
     assert stale["metadata"]["name"] == "reviews-v1"
-    assert len(workloads.without_sidecar(found, {"namespace": "bookinfo"})) == 1
-    assert workloads.silent_workloads(found, [{"namespace": "bookinfo"}]) == []
-
-
-def test_queries_and_ready_pods() -> None:
-    assert [each["kind"] for each in workloads.workload_queries([REVIEWS, REVIEWS])] == ["Deployment", "Pod"]
-    assert workloads.ready_pods([pod("reviews-v1-aa"), pod("reviews-v1-bb", ready=False)], REVIEWS) == ["reviews-v1-aa"]
