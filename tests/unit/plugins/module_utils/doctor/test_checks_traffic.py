@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import checks_traffic
 import health_site
-from health_changes import Json, add, (
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import checks_traffic
+from health_changes import (
     Broken,
+    Json,
+    add,
     assert_first_problem,
     checked,
     set_field,
