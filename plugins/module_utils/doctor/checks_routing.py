@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..gateway.proxy_objects import template_of
 from ..istiod import discovery
@@ -227,7 +227,7 @@ def _virtual_destination(target: CheckTarget) -> Finding:
     if "workspace" in reason:
         return failed(f"{wanted.title} {reason}", _SELECT_NAMESPACE)
     if state.verdict != "ok":
-        return state
+        return replace(state, hint=_SELECT_NAMESPACE if "in no workspace" in state.message else "")
     if reason:
         return failed(f"{wanted.title} {reason}", _COMPARE_SELECTORS)
     return _all_counted(target, found) or state

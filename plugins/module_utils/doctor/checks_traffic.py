@@ -228,7 +228,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "own-workloads", "Deployments of this collection are ready and in the mesh", workloads, _managed_workloads,
-        _SCALE_UP,
+        _SCALE_UP, ("backends", "proof-backends"),
     ),
     Check(
         "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",
