@@ -189,7 +189,7 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "controller": (
         "gateway-controller",
         "gateway controller is running",
-        "unless it is down on purpose, scale it up and read its events and log",
+        "read its events and log",
     ),
     "class-served": ("gateway-class-served", "GatewayClass is accepted", _CONTROLLER),
     "parameters": ("gateway-parameters", "parameters of the Gateway exist", "create them with site.yml --tags gateway"),

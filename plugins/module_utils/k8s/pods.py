@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .fields import Json, conditions_of, is_true, labels_match, mapping, mappings, meta, parse_selector, status_of
@@ -87,16 +88,46 @@ def has_sidecar(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def instances(
-    cluster: str, deployments: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]
-) -> list[Json]:
-    """Ready Pods of the Deployments of *selection* ({namespace, label_selector}): ``{instance, cluster, workload}``."""
-    wanted, every_pod = parse_selector(selection["label_selector"]), list(pods)
+@dataclass(frozen=True)
+class Backends:
+    """Who has to respond in one cluster.
+
+    ``instances``: ready Pods, each ``{instance, cluster, workload}``. ``problems``: a sentence for every Deployment
+    that has none.
+    """
+
+    instances: list[Json]
+    problems: list[str]
+
+
+def backends(cluster: str, deployments: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]) -> Backends:
+    """Instances of the Deployments of *selection* ({namespace, label_selector}) in one cluster."""
+    found, everyone = Backends([], []), list(pods)
+    for deployment in selected(deployments, selection):
+        name = deployment["metadata"]["name"]
+        own = pods_of(deployment, everyone)
+        ready = [pod["metadata"]["name"] for pod in own if is_ready(pod)]
+        found.instances.extend({"instance": pod, "cluster": cluster, "workload": name} for pod in ready)
+        if not ready:
+            found.problems.append(
+                f"{cluster}: Deployment {selection['namespace']}/{name} {_why_silent(deployment, own)}"
+            )
+    return found
+
+
+def selected(objects: Iterable[Json], selection: Mapping[str, str]) -> list[Json]:
+    """Objects in the namespace of *selection* that have its labels."""
+    wanted = parse_selector(selection["label_selector"])
     return [
-        {"instance": pod["metadata"]["name"], "cluster": cluster, "workload": deployment["metadata"]["name"]}
-        for deployment in deployments
-        if deployment["metadata"].get("namespace") == selection["namespace"]
-        and labels_match(wanted, deployment["metadata"].get("labels") or {})
-        for pod in pods_of(deployment, every_pod)
-        if is_ready(pod)
+        each
+        for each in objects
+        if each["metadata"].get("namespace") == selection["namespace"]
+        and labels_match(wanted, each["metadata"].get("labels") or {})
     ]
+
+
+def _why_silent(deployment: Json, pods: Iterable[Json]) -> str:
+    if (deployment.get("spec") or {}).get("replicas", 1) == 0:
+        return "is scaled to 0 replicas, so no instance can respond. Scale it up"
+    troubles = [f"{pod['metadata']['name']}: {pod_trouble(pod)}" for pod in pods]
+    return "has no ready Pod" + (f": {'; '.join(troubles[:3])}" if troubles else "")
