@@ -80,7 +80,7 @@ def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[di
     return result
 
 
-def _pods(records: Iterable[Record], deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _pods(records: Iterable[Record], deployment: dict[str, Any]) -> list[dict[str, Any]]:
     """Living Pods that the Deployment's selector takes in."""
     return pods_of(deployment, _objects(records, "Pod", {}))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .fields import Json, is_true, labels_match, meta, parse_selector
+from .fields import Json, is_true, labels_match, labels_of, mapping, meta, parse_selector, selector_matches, spec_of
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -23,10 +23,12 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
     ]
 
 
-def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
-    """Living Pods that the Deployment's selector takes in."""
-    labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    return living(pods, deployment["metadata"]["namespace"], labels)
+def pods_of(workload: Json, pods: Iterable[Json]) -> list[Json]:
+    """Living Pods that the workload's selector matches."""
+    selector = mapping(spec_of(workload).get("selector"))
+    return [
+        pod for pod in living(pods, workload["metadata"]["namespace"], {}) if selector_matches(selector, labels_of(pod))
+    ]
 
 
 def is_ready(pod: Json) -> bool:
