@@ -10,7 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .fields import Json, conditions_of, is_true, labels_match, mapping, mappings, meta, parse_selector, status_of
+from .fields import (
+    Json,
+    conditions_of,
+    is_true,
+    labels_match,
+    labels_of,
+    mapping,
+    mappings,
+    meta,
+    parse_selector,
+    selector_matches,
+    spec_of,
+    status_of,
+)
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -24,10 +37,12 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
     ]
 
 
-def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
-    """Pods selected by the Deployment that are not being deleted."""
-    labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    return living(pods, deployment["metadata"]["namespace"], labels)
+def pods_of(workload: Json, pods: Iterable[Json]) -> list[Json]:
+    """Pods that the workload's selector matches and that are not being deleted."""
+    selector = mapping(spec_of(workload).get("selector"))
+    return [
+        pod for pod in living(pods, workload["metadata"]["namespace"], {}) if selector_matches(selector, labels_of(pod))
+    ]
 
 
 def is_ready(pod: Json) -> bool:
