@@ -73,7 +73,8 @@ def _proof_backends(place: Place) -> Finding:
     found = _backends(place.facts, place.subject)
     if found.problems:
         return failed("; ".join(text.removeprefix(f"{place.cluster}: ") for text in found.problems))
-    return ok(f"{len(found.instances)} instances can respond")
+    count = len(found.instances)
+    return ok(f"ready instances: {count}" if count else "no such Deployment in this cluster")
 
 
 def _own_workloads(place: Place) -> Finding:
@@ -233,6 +234,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "own-workloads", "Deployments of this collection are ready and in the mesh", workloads, _own_workloads,
         "scale it up, or read the events and logs of its Pods",
+        ("backends", "injection", "proof-backends"),
     ),
     Check(
         "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",
