@@ -83,14 +83,14 @@ requirements: ## lock requirements.in again (needs uv)
 site: venv $(NEEDS) ## build and prove all five steps (ARGS="--tags gateway" for one, INVENTORY= for your clusters)
 	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
-verify: venv $(NEEDS) ## the proof alone, changes nothing
+verify: venv $(NEEDS) ## check everything and send all proofs, changes nothing
 	@$(PLAY) playbooks/verify.yml $(REPORT) $(ARGS)
 
 doctor: venv $(NEEDS) ## which link of the chain is broken? changes nothing
 	@$(PLAY) playbooks/doctor.yml $(REPORT) $(ARGS)
 
-# It takes backends away for a moment; on your own clusters say so yourself: ARGS="-e failover_confirm=true".
-failover: venv $(NEEDS) ## prove that traffic goes on without one cluster's backends
+# It scales backends to 0 for a moment; on your own clusters confirm with ARGS="-e failover_confirm=true".
+failover: venv $(NEEDS) ## check that traffic continues without one cluster's backends
 	@$(PLAY) playbooks/failover.yml $(if $(INVENTORY),,-e failover_confirm=true) $(ARGS)
 
 bundle: venv $(NEEDS) ## objects, events and logs of all clusters in one redacted archive
