@@ -40,21 +40,6 @@ def idle_destinations(found: Iterable[Record], cluster: str) -> list[str]:
     return result
 
 
-def translation_queries(origins: Iterable[Record]) -> list[dict[str, str]]:
-    """Questions for objects_info that find what agents made from *origins* (records with kind, namespace, name)."""
-    return [
-        {
-            "api_version": "networking.istio.io/v1",
-            "kind": kind,
-            "label_selector": ",".join(
-                f"gloo.solo.io/parent_{key}={each[key]}" for key in ("kind", "namespace", "name")
-            ),
-        }
-        for each in origins
-        for kind in ("ServiceEntry", "WorkloadEntry", "DestinationRule", "VirtualService")
-    ]
-
-
 class FilterModule:
     """Ansible's entry point."""
 
@@ -63,5 +48,4 @@ class FilterModule:
         return {
             "destination_hosts": destination_hosts,
             "idle_destinations": idle_destinations,
-            "translation_queries": translation_queries,
         }

@@ -14,7 +14,7 @@ from ..helm.releases import NOTE_LABEL
 from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
 from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
-from ..k8s.kinds import Kind
+from ..k8s.kinds import Kind, group_of
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
 from .plan import PHASES, WRITTEN, Options, Step, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
@@ -132,9 +132,9 @@ def _groups(cluster: Cluster) -> Groups:
     """API group -> its versions as "group/version", the preferred one first."""
     found: Groups = {"": ["v1"]}
     for row in mappings(cluster.request("GET", "/apis", what="API groups").get("groups")):
-        preferred = mapping(row.get("preferredVersion")).get("groupVersion")
-        versions = [str(each.get("groupVersion")) for each in mappings(row.get("versions"))]
-        found[str(row.get("name"))] = sorted(versions, key=lambda version: version != preferred)
+        rows = [mapping(row.get("preferredVersion")), *mappings(row.get("versions"))]
+        versions = list(dict.fromkeys(str(each["groupVersion"]) for each in rows if each.get("groupVersion")))
+        found[group_of(versions[0])] = versions
     return found
 
 

@@ -57,8 +57,8 @@ WRITTEN: dict[tuple[str, str], str] = {
 
 _HELM_NAME, _HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _OURS = "made by this collection"
-_ADOPTED = "it existed before: only our fields are given back"
-_CONSENT = "it stays unless cleanup_vendor_crds is true"
+_ADOPTED = "existed before: only our fields are given back"
+_CONSENT = "removed only with cleanup_vendor_crds=true"
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _place(obj: Json) -> tuple[int, str, str, str]:
 def _release(phase: str, release: NotedRelease) -> Step:
     if release.ours:
         return Step(phase, UNINSTALL, "", HELM, release.namespace, release.name, "installed by this collection")
-    reason = "it existed before: it gets back what it had"
+    reason = "existed before: it gets back what it had"
     return Step(phase, GIVE_BACK, "", HELM, release.namespace, release.name, reason)
 
 
@@ -303,7 +303,7 @@ def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
         if used and not reason:
             reason = f"its CRD {used[0]} is used by {_listed(users[used[0]])}"
         if reason:
-            kept |= dict.fromkeys(release.crds, f"it belongs to Helm release {release.namespace}/{release.name}")
+            kept |= dict.fromkeys(release.crds, f"belongs to Helm release {release.namespace}/{release.name}")
             step = replace(step, action=KEEP, reason=reason)
         yield step
     for crd in sorted(crds, key=name_of):
@@ -311,11 +311,11 @@ def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
         if not site.options.vendor_crds:
             yield of_object(phase, KEEP, crd, _CONSENT)
         elif users.get(name):
-            yield of_object(phase, KEEP, crd, f"it is used by {_listed(users[name])}")
+            yield of_object(phase, KEEP, crd, f"used by {_listed(users[name])}")
         elif name in kept:
             yield of_object(phase, KEEP, crd, kept[name])
         else:
-            yield of_object(phase, DELETE, crd, "it came with a release of this collection")
+            yield of_object(phase, DELETE, crd, "came with a release of this collection")
 
 
 def vendor_crds(crds: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
@@ -368,13 +368,13 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
     for obj in site.objects:
         release = notes.get(replace(ref_of(obj), kind="ConfigMap")) if obj["kind"] in ("ConfigMap", "Secret") else None
         if release in noted:
-            yield of_object(phase, KEEP, obj, "it records which CRDs came with this collection")
+            yield of_object(phase, KEEP, obj, "records which CRDs came with this collection")
         elif release:
-            yield of_object(phase, DELETE, obj, f"it records whose Helm release {release.name} is")
+            yield of_object(phase, DELETE, obj, f"records whose Helm release {release.namespace}/{release.name} is")
     places = {each.namespace for each in noted}
     for step in _objects(phase, site, steps):
         if step.action == DELETE and step.name in places:
-            yield replace(step, action=KEEP, reason="it holds records about CRDs that stay")
+            yield replace(step, action=KEEP, reason="holds records about CRDs that stay")
         else:
             yield step
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from .plan import DELETE, GIVE_BACK, KEEP, UNINSTALL, Step
@@ -32,7 +31,7 @@ def summary(steps: Iterable[Step], check: bool) -> list[str]:
         plural = HELM if len(uninstalled) == 1 else f"{len(uninstalled)} {HELM}s"
         lines.append(f"{'would uninstall' if check else 'uninstalled'} {plural}: {names}")
     if back:
-        lines.append(f"{'would give back' if check else 'given back'}: {_limited([_title(step) for step in back])}")
+        lines.append(f"{'would give back' if check else 'given back'}: {_limited([step.ref.title for step in back])}")
     lines += _kept(kept, "would keep" if check else "kept")
     return lines or ["nothing to remove"]
 
@@ -41,22 +40,25 @@ def _kept(steps: Sequence[Step], word: str) -> list[str]:
     by_reason: dict[str, list[Step]] = {}
     for step in steps:
         by_reason.setdefault(step.reason, []).append(step)
-    lines = [f"{word}: {_counted(each)} ({reason})" for reason, each in by_reason.items()]
+    lines = [f"{word}: {_counted(each, names=_NAMES)} ({reason})" for reason, each in by_reason.items()]
     if len(lines) > _REASONS:
         left = [step for each in list(by_reason.values())[_REASONS:] for step in each]
         lines[_REASONS:] = [f"{word}: {_counted(left)} (run with -v to see the reasons)"]
     return lines
 
 
-def _counted(steps: Sequence[Step]) -> str:
-    """ "HTTPRoute bookinfo/productpage, 3 Services": one of a kind by its name, several counted."""
-    kinds = Counter(step.kind for step in steps)
-    single = {step.kind: _title(step) for step in steps}
-    return ", ".join(single[kind] if number == 1 else f"{number} {_plural(kind)}" for kind, number in kinds.items())
+def _counted(steps: Sequence[Step], names: int = 1) -> str:
+    """ "HTTPRoute bookinfo/productpage, 3 Services": up to ``names`` of a kind by name, more of them counted."""
+    kinds: dict[str, list[str]] = {}
+    for step in steps:
+        kinds.setdefault(step.kind, []).append(f"{step.namespace}/{step.name}" if step.namespace else step.name)
+    return ", ".join(_of_kind(kind, found, names) for kind, found in kinds.items())
 
 
-def _title(step: Step) -> str:
-    return f"{step.kind} {step.namespace}/{step.name}" if step.namespace else f"{step.kind} {step.name}"
+def _of_kind(kind: str, found: Sequence[str], names: int) -> str:
+    if len(found) > names:
+        return f"{len(found)} {_plural(kind)}"
+    return f"{kind if len(found) == 1 else _plural(kind)} {', '.join(found)}"
 
 
 def _plural(kind: str) -> str:

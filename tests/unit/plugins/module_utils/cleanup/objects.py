@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from typing import Any
 
 Json = dict[str, Any]
@@ -72,3 +75,22 @@ def crd(kind: str, group: str, created: str = LATER, labels: dict[str, str] | No
 def note(release: str, namespace: str) -> Json:
     """The note about a release."""
     return build("ConfigMap", f"multicluster.gloo.{release}", namespace, {"multicluster.gloo/release": release}, NOTED)
+
+
+def helm_record(
+    name: str, revision: int = 1, *, chart: str = "x", values: Json | None = None, manifest: str = "", crds: str = ""
+) -> Json:
+    """A deployed revision as Helm stores it in a Secret; ``crds``: a file of the chart's folder crds/."""
+    files = [{"name": "crds/crds.yaml", "data": base64.b64encode(crds.encode()).decode()}]
+    body = {
+        "name": name,
+        "namespace": "team",
+        "version": revision,
+        "info": {"status": "deployed"},
+        "chart": {"metadata": {"name": chart, "version": "1.0.0"}, "files": files},
+        "config": values,
+        "manifest": manifest,
+    }
+    packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(body).encode()))).decode()
+    labels = {"owner": "helm", "name": name, "version": str(revision), "status": "deployed"}
+    return build("Secret", f"sh.helm.release.v1.{name}.v{revision}", "team", labels, data={"release": packed})
