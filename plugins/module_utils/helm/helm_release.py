@@ -243,11 +243,13 @@ class _Work:
         result = self._carry_out(chart, plan)
         if not self.check and running and not self.history.records:
             wait_until_gone(self.cluster, running, self.timeout, self.progress)
-        if self.history.note is not None and not self.params["keep_note"]:
+        note = self.history.note
+        if note is not None and not self.check:
+            self.cluster.delete("v1", "Secret", note.object_name, self.namespace)
+        if note is not None and not self.params["keep_note"]:
             result["changed"] = True
             if not self.check:
-                for kind in ("ConfigMap", "Secret"):
-                    self.cluster.delete("v1", kind, self.history.note.object_name, self.namespace)
+                self.cluster.delete("v1", "ConfigMap", note.object_name, self.namespace)
         return result
 
     def _running(self) -> list[tuple[Ref, str]]:

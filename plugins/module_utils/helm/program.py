@@ -32,12 +32,11 @@ from ..k8s.kubeconfig import context_alone
 from ..k8s.progress import Progress
 from ..k8s.readiness import waiting
 from ..k8s.signals import Interrupts
-from .versions import Version
 
 Json = dict[str, Any]
 
-OLDEST = Version("3.12.0")
-TOO_NEW = Version("5.0.0")
+OLDEST = (3, 12)
+TOO_NEW = (5, 0)
 
 # What helm and the credential plugins of a kubeconfig need. HELM_KUBE* and HELM_NAMESPACE would choose another cluster.
 _ENVIRONMENT = re.compile(
@@ -119,15 +118,15 @@ class Helm:
             text = answer.stdout.decode("utf-8", "replace").strip()
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise ClusterError(f"{name}: {where} cannot be started: {exc}", cluster=name) from None
-        try:
-            version = Version(text)
-        except ValueError:
+        # Helm built from source tells no patch version.
+        version = re.match(r"v?(\d+)\.(\d+)", text)
+        if version is None:
             raise ClusterError(
                 f"{name}: {where} does not report a version of Helm 3 or 4. "
                 "Set binary_path (helm_binary) to the path of Helm 3.12 or newer",
                 cluster=name,
-            ) from None
-        if not OLDEST <= version < TOO_NEW:
+            )
+        if not OLDEST <= (int(version[1]), int(version[2])) < TOO_NEW:
             raise ClusterError(
                 f"{name}: {where} is Helm {text}; versions from 3.12 up to 4 are supported. "
                 "Install one of them, or set binary_path (helm_binary) to its path",

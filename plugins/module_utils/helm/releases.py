@@ -144,18 +144,15 @@ class Note:
         }
         if self.paths is not None:
             annotations[VALUE_PATHS] = json.dumps(self.paths)
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**self._metadata, "annotations": annotations}}
+        labels = {NOTE_LABEL: self.name, "app.kubernetes.io/managed-by": FIELD_MANAGER}
+        meta = {"name": self.object_name, "namespace": self.namespace, "labels": labels, "annotations": annotations}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
     def former_values_object(self, values: Json) -> Json:
         """The Secret in which the values of others are kept until the release is given back."""
         data = base64.b64encode(json.dumps(values, sort_keys=True).encode()).decode()
-        kinds = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
-        return {**kinds, "metadata": self._metadata, "data": {"values": data}}
-
-    @property
-    def _metadata(self) -> Json:
-        labels = {NOTE_LABEL: self.name, "app.kubernetes.io/managed-by": FIELD_MANAGER}
-        return {"name": self.object_name, "namespace": self.namespace, "labels": labels}
+        meta = {"name": self.object_name, "namespace": self.namespace, "labels": {NOTE_LABEL: self.name}}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": {"values": data}}
 
     @classmethod
     def from_object(cls, config_map: Json) -> Note:

@@ -24,6 +24,7 @@ def record(
     kind: str = "Secret",
     modified: int = 0,
     created: str = "2026-01-02T03:04:05Z",
+    deleted: str = "",
     metadata: Json | None = None,
 ) -> Json:
     """One revision, as a Secret or a ConfigMap of the API server."""
@@ -31,7 +32,7 @@ def record(
         "name": name,
         "namespace": namespace,
         "version": revision,
-        "info": {"status": status, "last_deployed": "2026-01-02T03:04:05.123456789Z", "deleted": ""},
+        "info": {"status": status, "last_deployed": "2026-01-02T03:04:05.123456789Z", "deleted": deleted},
         "chart": {
             "metadata": {"name": chart, "version": version, "appVersion": "7", **(metadata or {})},
             "templates": [{"name": "templates/a.yaml", "data": encoded("a: {{ .Values.a }}")}],

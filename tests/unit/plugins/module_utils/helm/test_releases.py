@@ -93,7 +93,9 @@ def test_a_record_that_is_none_is_named(data: Json) -> None:
     stored = {**record(), "data": data}
     [history] = releases.read_releases(Cluster(stored))  # type: ignore[arg-type]
     assert history.revisions == ((1, "deployed", "2026-01-02T03:04:05Z"),)
-    with pytest.raises(Invalid, match=r"east: Secret team/sh.helm.release.v1.edge.v1: this record of Helm release edge"):
+    with pytest.raises(
+        Invalid, match=r"east: Secret team/sh.helm.release.v1.edge.v1: this record of Helm release edge"
+    ):
         assert history.newest
 
 

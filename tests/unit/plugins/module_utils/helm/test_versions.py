@@ -32,7 +32,9 @@ def test_versions_are_ordered(lower: str, higher: str) -> None:
     assert Version(lower) != Version(higher)
 
 
-@pytest.mark.parametrize(("one", "other"), [("v1.2.3", "1.2.3"), ("1.2.3+a", "1.2.3+b"), ("1.0.0-rc.1+x", "1.0.0-rc.1")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("v1.2.3", "1.2.3"), ("1.2.3+a", "1.2.3+b"), ("1.0.0-rc.1+x", "1.0.0-rc.1")]
+)
 def test_versions_of_the_same_precedence_are_equal(one: str, other: str) -> None:
     assert Version(one) == Version(other)
 
