@@ -48,7 +48,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     )
     with connect(params, progress) as cluster:
         releases = noted_releases(cluster)
-        objects = list(read(cluster, releases, options.istio_namespace, options.vendor_crds and bool(check or earlier)))
+        objects = list(read(cluster, releases, options.istio_namespace, users=options.vendor_crds))
         steps = plan(objects, releases, options)
         if earlier:
             again = params.get("phases") or list(PHASES)

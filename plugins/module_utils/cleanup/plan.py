@@ -18,7 +18,7 @@ from ..helm.releases import NOTE_LABEL
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
 from ..k8s.kinds import group_of
 from .leftovers import controller_leftovers, istio_leftovers, relay_secrets, since
-from .releases import HELM, NotedRelease, note_ref
+from .releases import HELM, NotedRelease, Purpose, note_ref
 
 DELETE, GIVE_BACK, UNINSTALL, SWITCH_OFF, WAIT, KEEP = "delete", "give back", "uninstall", "switch off", "wait", "keep"
 
@@ -128,16 +128,18 @@ class _Site:
 
     @classmethod
     def of(cls, objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> _Site:
-        return cls(tuple({ref_of(obj): obj for obj in objects}.values()), tuple(releases), options)
+        # An object may be there in two versions of its group.
+        unique = {replace(ref_of(obj), api_version=group_of(obj["apiVersion"])): obj for obj in reversed([*objects])}
+        return cls(tuple(reversed(unique.values())), tuple(releases), options)
 
     def kind(self, kind: str, group: str | None = None) -> list[Json]:
         return [o for o in self.objects if o["kind"] == kind and group in (None, group_of(o["apiVersion"]))]
 
-    def due(self, *purposes: str) -> list[NotedRelease]:
+    def due(self, *purposes: Purpose) -> list[NotedRelease]:
         """Releases that have to be uninstalled or given back."""
-        return [each for each in self.releases if each.due and (not purposes or each.purpose in purposes)]
+        return [each for each in self.releases if each.due and each.purpose in purposes]
 
-    def made(self, purpose: str) -> list[NotedRelease]:
+    def made(self, purpose: Purpose) -> list[NotedRelease]:
         """Releases that we installed anew, whether or not they are still there: what is older was there before us."""
         return [each for each in self.releases if each.ours and each.purpose == purpose]
 
@@ -146,6 +148,10 @@ class _Site:
         notes = meta(obj).get("annotations") or {}
         key = (notes.get(_HELM_NAMESPACE), notes.get(_HELM_NAME))
         return any(each.ours and each.due and key == (each.namespace, each.name) for each in self.releases)
+
+
+# Makes the steps of a phase, from those of the phases before it.
+_Maker = Callable[[str, _Site, Sequence[Step]], Iterator[Step]]
 
 
 # -- objects of ours and adopted ones
@@ -163,7 +169,7 @@ def phase_of(obj: Json) -> str:
     if NOTE_LABEL in labels_of(obj):
         return ""
     # Parameters have one kind per product; the group may be any.
-    if obj["kind"].endswith("Parameters") and obj["kind"] != "Parameters":
+    if obj["kind"].endswith("Parameters"):
         return "gateway"
     return WRITTEN.get((group_of(obj["apiVersion"]), obj["kind"]), "")
 
@@ -199,19 +205,14 @@ def _release(phase: str, release: NotedRelease) -> Step:
     return Step(phase, GIVE_BACK, "", HELM, release.namespace, release.name, reason)
 
 
-def _application_releases(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    for release in site.due("controller", "other"):
-        yield _release(phase, release)
+def _releases(*purposes: Purpose) -> _Maker:
+    """Makes the steps about releases of these purposes."""
 
+    def make(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+        for release in site.due(*purposes):
+            yield _release(phase, release)
 
-def _agents(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    for release in site.due("operator", "agent"):
-        yield _release(phase, release)
-
-
-def _server(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    for release in site.due("server"):
-        yield _release(phase, release)
+    return make
 
 
 # -- gateway
@@ -379,14 +380,13 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
             yield step
 
 
-_Maker = Callable[[str, _Site, Sequence[Step]], Iterator[Step]]
 _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "gateway": (_controllers, _objects, _proxies),
     "translation": (_translation,),
-    "application": (_objects, _application_releases, _controller_leftovers),
+    "application": (_objects, _releases("controller", "other"), _controller_leftovers),
     "istio": (_objects, _istiod),
-    "agents": (_agents,),
-    "platform": (_objects, _server),
+    "agents": (_releases("operator", "agent"),),
+    "platform": (_objects, _releases("server")),
     "leftovers": (_relay_secrets, _istio_leftovers),
     "crds": (_crds,),
     "namespaces": (_namespaces,),
