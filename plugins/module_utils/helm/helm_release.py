@@ -29,6 +29,7 @@ from .plan import (
     Step,
     Wanted,
     base_release,
+    note_while_helm_runs,
     plan_absent,
     plan_present,
     present_record,
@@ -105,6 +106,7 @@ class _Work:
         if not _NAME.fullmatch(self.name):
             raise self.invalid("name must have lower case letters, digits and dashes, at most 53 characters")
         self.timeout = self._timeout(str(params["timeout"]))
+        self.chart = self._chart()
         self.driver = self._driver(os.environ.get("HELM_DRIVER", ""))
         self.values: Json = params.get("values") or {}
         self.secrets = secrets(params)
@@ -115,25 +117,24 @@ class _Work:
     # -- present
 
     def present(self) -> Json:
-        chart = self._chart()
         left = self.history.note.left_out if self.history.note else ()
-        plan = self._plan_present(chart, left)
+        plan = self._plan_present(left)
         if plan.steps and not self.check:
             self._await_free()
-            plan = self._plan_present(chart, left)
+            plan = self._plan_present(left)
         if self.params["state"] == "checked" and self._only_values(plan):
             return self._result(replace(plan, steps=()), False)
         if plan.steps:
             self.helm.check()
-            owned, missing = self._conflicts(chart, plan)
+            owned, missing = self._conflicts(plan)
             if owned and self.params["on_conflict"] == "keep" and not missing:
                 return self._result(Plan("foreign", remarks=(f"{_listed(owned)}: left to its owner",)), False)
             if owned:
                 left = self._left_out(owned, missing)
-                plan = self._plan_present(chart, left)
+                plan = self._plan_present(left)
         if self.params["state"] == "checked":
             return self._result(plan, False)
-        return self._carry_out(chart, plan)
+        return self._carry_out(plan)
 
     def _only_values(self, plan: Plan) -> bool:
         """Whether the steps change nothing but values, which may not be known yet when a release is checked."""
@@ -141,16 +142,18 @@ class _Work:
         return all(step.action == "upgrade" and base and step.version == base.chart_version for step in plan.steps)
 
     def _chart(self) -> Chart:
+        if not self.params.get("chart"):
+            return Chart("")
         try:
             return chart_source(self.params["chart"], self.params["repo_url"], self.params["version"])
         except ValueError as exc:
             raise self.invalid(str(exc)) from None
 
-    def _plan_present(self, chart: Chart, left: Iterable[str]) -> Plan:
+    def _plan_present(self, left: Iterable[str]) -> Plan:
         """The plan, with the CRDs of others left out by the switches ``left``. Raises Invalid."""
         values = merged(switched_off(left), self.values)
         wanted = Wanted(
-            chart.name, chart.version, values, self.params["allow_downgrade"], self.params["upgrade_adopted"]
+            self.chart.name, self.chart.version, values, self.params["allow_downgrade"], self.params["upgrade_adopted"]
         )
         former = self._former(wanted)
         try:
@@ -176,7 +179,7 @@ class _Work:
             former = records[0].release.values if records else None
         return former
 
-    def _conflicts(self, chart: Chart, plan: Plan) -> tuple[list[Owned], list[str]]:
+    def _conflicts(self, plan: Plan) -> tuple[list[Owned], list[str]]:
         """(objects of the chart that exist and are not the release's, objects that do not exist).
 
         Asked before the first install and before another chart version; helm itself names only the first of them.
@@ -187,7 +190,7 @@ class _Work:
             return [], []
         known = {_key(obj, self.namespace) for obj in base.objects} if base else set()
         owned, missing = [], []
-        for obj in self._rendered(chart, step):
+        for obj in self._rendered(step):
             key = _key(obj, self.namespace)
             if key in known:
                 continue
@@ -200,9 +203,16 @@ class _Work:
                 owned.append(Owned(key[1], key[3], live["metadata"].get("namespace") or "", owner))
         return owned, missing
 
-    def _rendered(self, chart: Chart, step: Step) -> list[Json]:
+    def _rendered(self, step: Step) -> list[Json]:
         """Objects that helm would create for the step, without hooks."""
-        arguments = ["template", self.name, *chart.arguments(step.version), "--namespace", self.namespace, "--no-hooks"]
+        arguments = [
+            "template",
+            self.name,
+            *self.chart.arguments(step.version),
+            "--namespace",
+            self.namespace,
+            "--no-hooks",
+        ]
         arguments += ["--kube-version", self.cluster.version()]
         for version in self.cluster.api_versions():
             arguments += ["--api-versions", version]
@@ -238,9 +248,8 @@ class _Work:
             self._await_free()
             self.history = read_all_revisions(self.cluster, self.history)
             plan = plan_absent(self.history, self._former())
-        chart = self._chart() if self.params.get("chart") else Chart("")
         running = self._running() if any(step.action == "uninstall" for step in plan.steps) else []
-        result = self._carry_out(chart, plan)
+        result = self._carry_out(plan)
         if not self.check and running and not self.history.records:
             wait_until_gone(self.cluster, running, self.timeout, self.progress)
         note = self.history.note
@@ -263,7 +272,7 @@ class _Work:
 
     # -- doing it
 
-    def _carry_out(self, chart: Chart, plan: Plan) -> Json:
+    def _carry_out(self, plan: Plan) -> Json:
         noted = self.history.note
         note = plan.note and replace(plan.note, created=noted.created if noted else "")
         note_changes = note is not None and note != noted
@@ -272,31 +281,29 @@ class _Work:
             if plan.former is not None and note is not None:
                 self._apply(note.former_values_object(plan.former))
             if note is not None and (note_changes or plan.steps):
-                note = self._run(chart, plan, note)
+                self._run(plan, note)
             if plan.steps and self.params["wait"] and self.history.newest:
                 self._await_ready()
         return self._result(plan, bool(plan.steps) or note_changes, before)
 
-    def _run(self, chart: Chart, plan: Plan, note: Note) -> Note:
+    def _run(self, plan: Plan, note: Note) -> None:
         """Write the note, run the steps, and note what came with them."""
         record = self.history.records[-1] if self.history.records else None
         revision = record.revision if record else 0
-        if not plan.steps:
-            self._apply(note.to_object())
+        meanwhile = note_while_helm_runs(self.history, note) if plan.steps else None
         for step in plan.steps:
             revision = 0 if step.action == "uninstall" else revision + 1
             note = replace(note, writer=f"{program.this_process()} {revision}")
-            self._apply(note.to_object())
-            self._step(chart, step)
+            meanwhile = replace(meanwhile or note, writer=note.writer)
+            self._apply(meanwhile.to_object())
+            self._step(step)
         self.history = self._read()
         newest = self.history.newest
         if plan.steps and newest is not None and self.params["state"] == "present":
             groups = {crd.partition(".")[2] for crd in newest.crds} | set(note.brings_groups)
-            fresh = replace(note, brings_groups=tuple(sorted(groups)), only_crds=newest.only_crds)
-            if fresh != note:
-                self._apply(fresh.to_object())
-                note = fresh
-        return note
+            note = replace(note, brings_groups=tuple(sorted(groups)), only_crds=newest.only_crds)
+        if note != meanwhile and self.params["state"] == "present":
+            self._apply(note.to_object())
 
     def _apply(self, obj: Json) -> None:
         if self.params["create_namespace"] and self.cluster.get("v1", "Namespace", self.namespace) is None:
@@ -308,7 +315,7 @@ class _Work:
                 f"namespace {self.namespace} does not exist. Create it, or set create_namespace to true"
             ) from None
 
-    def _step(self, chart: Chart, step: Step) -> None:
+    def _step(self, step: Step) -> None:
         scope = ["--namespace", self.namespace, "--timeout", f"{self.timeout:.0f}s"]
         failed = f"{self.title}: helm could not {step}"
         if step.action == "rollback":
@@ -318,21 +325,21 @@ class _Work:
             self.helm.run(failed, ["uninstall", self.name, "--cascade", "foreground", *keep, *scope])
         else:
             install = ["--install"] if step.action == "install" else []
-            source, data = self._source(chart, step)
+            source, data = self._source(step)
             arguments = ["upgrade", self.name, *source, *install, "--reset-values", *scope]
             self.helm.run(failed, arguments, step.values, data)
 
-    def _source(self, chart: Chart, step: Step) -> tuple[list[str], bytes]:
+    def _source(self, step: Step) -> tuple[list[str], bytes]:
         """(arguments that name the chart, the chart's archive when it comes from Helm's record)."""
         found = [each.release for each in self.history.records if step.revision and each.revision == step.revision]
         if found and is_complete(found[0]):
             return ["{chart}"], packed_chart(found[0])
-        if not chart.ref or (chart.local and step.version not in ("", chart.version)):
+        if not self.chart.ref or (self.chart.local and step.version not in ("", self.chart.version)):
             raise self.invalid(
                 f"chart version {step.version} is needed, and Helm's record does not hold its subcharts. "
                 f"Set chart to the chart of version {step.version}"
             )
-        return chart.arguments(step.version), b""
+        return self.chart.arguments(step.version), b""
 
     def _await_free(self) -> None:
         """Wait while another Helm may be working on the release, at most for the timeout."""
@@ -434,8 +441,11 @@ class _Work:
         elif steps[-1].action != "uninstall":
             anew = any(step.action == "uninstall" for step in steps)
             revision = 1 if anew else len(steps) + (history.records[-1].revision if history.records else 0)
-            chart = base.chart if base else self.params["chart"].rstrip("/").rpartition("/")[2]
-            facts = {"chart": chart, "version": steps[-1].version or "newest", "revision": revision}
+            facts = {
+                "chart": base.chart if base else self.chart.name or self.chart.ref,
+                "version": steps[-1].version or "newest",
+                "revision": revision,
+            }
             sides[1] = to_yaml({**facts, "status": DEPLOYED, "values": values_after})
         return {"before_header": header, "after_header": header, "before": sides[0], "after": sides[1]}
 

@@ -190,6 +190,15 @@ def _note(history: ReleaseHistory, base: Release | None, former: Json | None) ->
     return replace(note, former_revision=base.revision, former_version=base.chart_version), base.values
 
 
+def note_while_helm_runs(history: ReleaseHistory, note: Note) -> Note:
+    """The note with the paths of before as well: when Helm is interrupted, the release may still have those values."""
+    base, noted = base_release(history), history.note
+    if base is None or noted is None:
+        return note
+    before = leaf_paths(base.values) if noted.paths is None else noted.paths
+    return replace(note, paths=tuple(sorted({*before, *(note.paths or ())})))
+
+
 def _their_values(note: Note | None, base: Release, former: Json | None) -> Json:
     """The values of the release that are not ours."""
     if note is None:

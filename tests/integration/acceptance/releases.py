@@ -151,7 +151,7 @@ class People:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.site.environment(),
+            env=self.site.environment({"PYTHONPATH": str(REPO / ".cache" / "collections")}),
         )
         assert process.stdin
         process.stdin.write(json.dumps(self.params(**options)))

@@ -14,6 +14,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.helm.plan import
     Plan,
     Refused,
     Wanted,
+    note_while_helm_runs,
     plan_absent,
     plan_present,
     seconds_held,
@@ -143,6 +144,17 @@ def test_notes_of_older_versions_know_no_paths() -> None:
     live = history(*revisions((4, "deployed", OURS)), note=adopted)
     [step] = plan_present(live, Wanted("edge", "", OURS), former=THEIRS).steps
     assert step.values == BOTH
+
+
+def test_an_interrupted_upgrade_loses_no_note_of_what_was_ours() -> None:
+    before = history(*revisions((1, "deployed", {"old": 1})), note=replace(MADE, paths=(("old",),)))
+    plan = plan_present(before, Wanted("edge", "", OURS))
+    assert plan.note
+    meanwhile = note_while_helm_runs(before, plan.note)
+    for rows in ([(1, "deployed", {"old": 1}), (2, "pending-upgrade", OURS)], [(2, "deployed", OURS)]):
+        again = plan_present(history(*revisions(*rows), note=meanwhile), Wanted("edge", "", OURS))
+        assert (again.steps[-1].values if again.steps else OURS) == OURS
+        assert again.note and again.note.paths == PATHS
 
 
 def test_another_chart_is_refused() -> None:
