@@ -1,6 +1,6 @@
 # make site      everything the guide builds, on three clusters played on this machine, proven by traffic
 # make cleanup   takes all of it away again
-# make test      lint, unit tests, and the acceptance tests on labs of their own
+# make test      lint, unit tests, and the acceptance tests on labs of their own; make unit is the quick part
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -109,20 +109,21 @@ lab-down: venv ## stop the lab and remove what it kept, but not its cache of pro
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit acceptance molecule bench
-test: venv ## everything: lint, unit and acceptance tests; a failed check does not hide the others
-	@code=0; \
-	.ci/lint || code=1; \
-	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS) || code=1; \
-	exit $$code
+.PHONY: test test-full lint unit acceptance molecule bench
+# FUZZ=1 lets hypothesis look for new examples; SHARE=2/5 takes this share of the long tests' cells, not today's.
+test: venv ## lint, unit tests, acceptance tests; of the longest tests today's share of the cells
+	@.ci/test $(ARGS)
+
+test-full: venv ## the same with every cell of every test
+	@.ci/test --full $(ARGS)
 
 lint: venv ## ruff, mypy, ansible-lint, ansible-test sanity, collection build
 	@.ci/lint
 
-unit: venv ## unit tests
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+unit: venv ## unit tests without the slow ones
+	@$(BIN)/python -m pytest tests/unit -m "not slow" $(ARGS)
 
-acceptance: venv ## the guide on labs of their own, broken on purpose, cleaned up (molecule/default is the sequence)
+acceptance: venv ## the guide on local clusters: built, broken, cleaned up; of the longest tests today's share
 	@$(BIN)/python -m pytest tests/integration $(ARGS)
 
 molecule: venv ## molecule's sequence alone

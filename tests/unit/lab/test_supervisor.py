@@ -69,6 +69,7 @@ def test_a_failing_part_is_reported_tried_again_and_woken_by_its_kinds(
     until(lambda: part.runs == runs + 1)  # not by the regular look, which is far away
     runner.stop()
     assert part.stopped
+    until(lambda: not any(thread.name == part.name for thread in threading.enumerate()))
 
 
 def test_every_played_part_can_be_loaded() -> None:
@@ -215,7 +216,3 @@ def test_without_a_lab_commands_say_so(
 def test_impossible_cluster_counts_are_refused(count: str) -> None:
     with pytest.raises(SystemExit):
         cli.main(["up", "--workloads", count])
-
-
-def test_threads_of_the_tests_end() -> None:
-    until(lambda: not any(thread.name == "clumsy" for thread in threading.enumerate()))

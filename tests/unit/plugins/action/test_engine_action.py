@@ -43,6 +43,8 @@ TASKS: list[tuple[str, dict[str, Any], bool, bool]] = [
     ),
     ("objects", {"definitions": [SECRET, NAMESPACE], "state": "absent"}, True, False),
 ]
+# What differs between any two servers.
+VOLATILE = ("uid", "resourceVersion", "creationTimestamp")
 # What Ansible adds around a module or an action plugin.
 AROUND = ("invocation", "ansible_facts", "warnings", "deprecations", "exception", "failed", "_ansible_parsed")
 
@@ -100,7 +102,7 @@ def comparable(result: dict[str, Any], server: tuple[str, ...]) -> Any:
         if isinstance(value, list):
             return [without(item) for item in value]
         if isinstance(value, dict):
-            return {key: without(item) for key, item in value.items() if key not in ("uid", "resourceVersion")}
+            return {key: without(item) for key, item in value.items() if key not in VOLATILE}
         return value
 
     return without(json.loads(text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import health_site
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import runner as health
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import table as health_table
@@ -19,10 +19,6 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.checks_ga
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 
 Json = dict[str, Any]
-_spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
-assert _spec and _spec.loader
-health_site = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(health_site)
 Site = health_site.Site
 
 

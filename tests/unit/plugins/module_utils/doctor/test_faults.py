@@ -6,7 +6,6 @@ The others are made on the lab: tests/integration/acceptance/faults.py. The numb
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +13,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import health_site
 from acceptance.faults import FAULTS
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import runner as health
-
-_spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
-assert _spec and _spec.loader
-health_site = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(health_site)
 
 GUIDE = (Path(__file__).parents[5] / "docs" / "doctor.md").read_text()
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+import health_site
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import probes as health_probes
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import PARAMETER_KINDS
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError
 
 Json = dict[str, Any]
-_spec = importlib.util.spec_from_file_location("health_site", Path(__file__).parents[2] / "health_site.py")
-assert _spec and _spec.loader
-health_site = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(health_site)
 
 CANARY = "canary-0f1e2d3c4b5a"
 VALUES = {

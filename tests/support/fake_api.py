@@ -1,12 +1,14 @@
 """A small API server over HTTP, for tests that need answers, refusals and watches but no real cluster.
 
-It knows server-side apply well enough for ownership: leaves have managers, another manager's different value is a
-conflict, fields a manager no longer applies disappear. Lists of objects with a name are keyed by it, others are atomic.
+Who owns which field is in field_managers. That it answers as a real API server does is tested against one:
+tests/integration/test_1_api_answers.py. Left out: defaults, admission, garbage collection, subresources.
 """
 
 from __future__ import annotations
 
+import base64
 import copy
+import datetime
 import json
 import re
 import sys
@@ -20,19 +22,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
-    MISSING,
-    drop,
-    find,
-    holds,
-    leaves,
-    put,
-)
+from field_managers import Shape, TwoOfAKey, applied, updated
 
 Json = dict[str, Any]
+Place = tuple[str, str, str, str]  # group/version, plural, namespace, name
 
+LONG_AGO = "2025-12-31T00:00:00Z"  # when tests put their objects there
 _CORE = {"namespaces": ("Namespace", False), "configmaps": ("ConfigMap", True), "secrets": ("Secret", True)}
 _CORE |= {"events": ("Event", True), "pods": ("Pod", True), "services": ("Service", True)}
+#: kinds whose objects have no metadata.generation
+_UNNUMBERED = {"namespaces", "configmaps", "secrets", "events", "services", "endpointslices"}
 _CRDS = {"customresourcedefinitions": ("CustomResourceDefinition", False)}
 
 
@@ -46,7 +45,8 @@ class FakeApi:
             "apps/v1": {"deployments": ("Deployment", True)},
             "apiextensions.k8s.io/v1": dict(_CRDS),
         }
-        self.objects: dict[tuple[str, str, str, str], Json] = {}
+        self.schemas: dict[tuple[str, str], Json] = {}  # by (group/version, plural), of kinds of CRDs
+        self.objects: dict[Place, Json] = {}
         self.log: list[tuple[str, str, bool]] = []
         self.logs: dict[tuple[str, str, str, bool], str] = {}
         self.refusals: list[tuple[str, re.Pattern[str], int, Json, dict[str, str]]] = []
@@ -68,8 +68,8 @@ class FakeApi:
         obj["apiVersion"], obj["kind"] = api_version, self.kinds[api_version][plural][0]
         if namespace:
             obj["metadata"]["namespace"] = namespace
-        entry = {"manager": manager, "operation": "Update", "apiVersion": api_version, "fieldsV1": fields_of(obj)}
-        obj["metadata"].setdefault("managedFields", [entry])
+        if "managedFields" not in obj["metadata"]:
+            obj = updated(None, obj, manager, shape=self.shape(api_version, plural), time=LONG_AGO)
         return self.store((api_version, plural, namespace, obj["metadata"]["name"]), obj)
 
     def get(self, api_version: str, plural: str, namespace: str, name: str) -> Json | None:
@@ -78,142 +78,135 @@ class FakeApi:
     def writes(self) -> list[tuple[str, str]]:
         return [(method, path) for method, path, dry in self.log if method != "GET" and not dry]
 
+    def shape(self, api_version: str, plural: str) -> Shape:
+        return Shape(schema=self.schemas.get((api_version, plural)))
+
     # -- storage
 
-    def store(self, key: tuple[str, str, str, str], obj: Json) -> Json:
+    def store(self, key: Place, obj: Json) -> Json:
+        """Keep the object as it is now; unchanged, it keeps its version and nobody hears of it."""
         with self.changed:
-            old = self.objects.get(key)
-            meta = obj["metadata"]
+            obj = self.completed(key, obj)
+            old, meta = self.objects.get(key), obj["metadata"]
+            if old and _without_times(old) == _without_times(obj):
+                return old
             self.version += 1
             meta["resourceVersion"] = str(self.version)
-            meta["uid"] = old["metadata"]["uid"] if old else str(uuid.uuid4())
-            generation = old["metadata"]["generation"] if old else 0
-            meta["generation"] = generation if old and old.get("spec") == obj.get("spec") else generation + 1
+            if old and meta.get("deletionTimestamp") and not meta.get("finalizers"):
+                del self.objects[key]
+                meta["resourceVersion"] = old["metadata"]["resourceVersion"]
+                self._tell(key, "DELETED", obj)
+                return obj
             self.objects[key] = obj
             self._tell(key, "MODIFIED" if old else "ADDED", obj)
         if key[1] == "customresourcedefinitions":
-            spec = obj["spec"]
-            for version in spec["versions"]:
-                kinds = self.kinds.setdefault(f"{spec['group']}/{version['name']}", {})
-                kinds[spec["names"]["plural"]] = (spec["names"]["kind"], spec["scope"] == "Namespaced")
-            obj["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+            self._serve(obj)
         return obj
 
-    def remove(self, key: tuple[str, str, str, str]) -> None:
+    def completed(self, key: Place, obj: Json) -> Json:
+        """The object with what the server itself sets in it."""
+        obj, old = copy.deepcopy(obj), self.objects.get(key)
+        meta, former = obj["metadata"], old["metadata"] if old else {}
+        if key[2]:
+            meta["namespace"] = key[2]
+        meta["uid"] = former.get("uid") or str(uuid.uuid4())
+        if "creationTimestamp" in former:
+            meta["creationTimestamp"] = former["creationTimestamp"]
+        meta["resourceVersion"] = former.get("resourceVersion", "")
+        if key[1] not in _UNNUMBERED:
+            generation = former.get("generation", 0)
+            same = old is not None and _spec_of(old) == _spec_of(obj)
+            meta["generation"] = generation if same else generation + 1
+        if key[1] == "secrets":
+            plain = obj.pop("stringData", None) or {}
+            coded = {name: base64.b64encode(value.encode()).decode() for name, value in plain.items()}
+            if coded or "data" in obj:
+                obj["data"] = {**obj.get("data", {}), **coded}
+            obj.setdefault("type", "Opaque")
+        return obj
+
+    def _serve(self, crd: Json) -> None:
+        spec = crd["spec"]
+        for version in spec["versions"]:
+            served, plural = f"{spec['group']}/{version['name']}", spec["names"]["plural"]
+            self.kinds.setdefault(served, {})[plural] = (spec["names"]["kind"], spec["scope"] == "Namespaced")
+            schema = version.get("schema", {}).get("openAPIV3Schema")
+            if schema:
+                self.schemas[served, plural] = schema
+        crd["status"] = {"conditions": [{"type": "Established", "status": "True"}]}
+
+    def remove(self, key: Place) -> Json | None:
+        """Delete an object; one with finalizers stays, marked, and is returned."""
         with self.changed:
-            obj = self.objects[key]
+            obj = copy.deepcopy(self.objects[key])
+            meta = obj["metadata"]
+            if meta.get("finalizers") and meta.get("deletionTimestamp"):
+                return obj
             self.version += 1
-            if obj["metadata"].get("finalizers"):
-                obj = copy.deepcopy(obj)
-                obj["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", resourceVersion=str(self.version))
+            meta["resourceVersion"] = str(self.version)
+            if meta.get("finalizers"):
+                meta.update(deletionTimestamp="2026-01-01T00:00:00Z", deletionGracePeriodSeconds=0)
+                if "generation" in meta:
+                    meta["generation"] += 1
                 self.objects[key] = obj
                 self._tell(key, "MODIFIED", obj)
-            else:
-                del self.objects[key]
-                gone = copy.deepcopy(obj)
-                gone["metadata"]["resourceVersion"] = str(self.version)
-                self._tell(key, "DELETED", gone)
+                return obj
+            del self.objects[key]
+            self._tell(key, "DELETED", obj)
+            return None
 
-    def _tell(self, key: tuple[str, str, str, str], kind: str, obj: Json) -> None:
+    def _tell(self, key: Place, kind: str, obj: Json) -> None:
         self.events.append((self.version, (key[0], key[1]), kind, copy.deepcopy(obj)))
         self.changed.notify_all()
 
 
-def fields_of(obj: Json) -> Json:
-    """fieldsV1 of everything a client sets in an object."""
-    body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "status")}
-    server_side = ("name", "namespace", "managedFields", "resourceVersion", "uid", "generation")
-    meta = {key: value for key, value in obj["metadata"].items() if key not in server_side}
-    body.pop("metadata", None)
-    if meta:
-        body["metadata"] = meta
-    return _fields(body)
+def _spec_of(obj: Json) -> Json:
+    """What counts as a new generation: everything but metadata and status."""
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
 
 
-def _keyed(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
-
-
-def _fields(value: Any) -> Json:
-    if isinstance(value, dict):
-        return {f"f:{key}": _fields(item) for key, item in value.items()}
-    if _keyed(value):
-        found = {}
-        for item in value:
-            key = json.dumps({"name": item["name"]}, separators=(",", ":"))
-            found[f"k:{key}"] = {".": {}, **_fields(item)}
-        return found
-    return {}
-
-
-def apply(live: Json | None, wanted: Json, manager: str, force: bool) -> Json | list[tuple[str, str]]:
-    """The object after a server-side apply, or the conflicts as (path, manager)."""
-    fields = fields_of(wanted)
-    if live is None:
-        obj = copy.deepcopy(wanted)
-        obj["metadata"]["managedFields"] = [_entry(manager, wanted, fields)]
-        return obj
-    obj = copy.deepcopy(live)
-    entries = obj["metadata"].get("managedFields", [])
-    mine = next((e for e in entries if e["manager"] == manager and e["operation"] == "Apply"), None)
-    others = [entry for entry in entries if entry is not mine]
-    conflicts = []
-    for path in leaves(fields):
-        value, now = find(wanted, path), find(obj, path)
-        if now is not MISSING and now != value:
-            for other in others:
-                if holds(other["fieldsV1"], path):
-                    conflicts.append((path, other))
-        put(obj, path, value)
-    if conflicts and not force:
-        return [("".join(f".{token[2:]}" for token in path), other["manager"]) for path, other in conflicts]
-    for path, other in conflicts:
-        drop_field(other["fieldsV1"], path)
-    for path in leaves((mine or {}).get("fieldsV1", {})):
-        if not holds(fields, path) and not any(holds(other["fieldsV1"], path) for other in others):
-            drop(obj, path)
-    obj["metadata"]["managedFields"] = others + ([_entry(manager, wanted, fields)] if fields else [])
-    return obj
-
-
-def update(live: Json, change: Json, manager: str) -> Json:
-    """The object after a merge patch: the manager owns what it sets, nobody what it removes."""
-    obj = copy.deepcopy(live)
-    _merge(obj, change)
-    entries = obj["metadata"].setdefault("managedFields", [])
-    for path in leaves(_fields(change)):
-        for entry in entries:
-            if holds(entry["fieldsV1"], path):
-                drop_field(entry["fieldsV1"], path)
-        if find(obj, path) is not MISSING:
-            mine = next((e for e in entries if (e["manager"], e["operation"]) == (manager, "Update")), None)
-            if mine is None:
-                mine = {"manager": manager, "operation": "Update", "apiVersion": obj["apiVersion"], "fieldsV1": {}}
-                entries.append(mine)
-            fields = mine["fieldsV1"]
-            for token in path:
-                fields = fields.setdefault(token, {})
-    return obj
+def _without_times(obj: Json) -> Json:
+    """The object as it is compared: a write that changes nothing else but these is none."""
+    plain = copy.deepcopy(obj)
+    for entry in plain["metadata"].get("managedFields") or ():
+        entry.pop("time", None)
+    for name in ("resourceVersion", "generation"):
+        plain["metadata"].pop(name, None)
+    return plain
 
 
 def _merge(obj: Json, change: Json) -> None:
     for key, value in change.items():
         if isinstance(value, dict):
-            _merge(obj.setdefault(key, {}), value)
+            below = obj.get(key)
+            obj[key] = below if isinstance(below, dict) else {}
+            _merge(obj[key], value)
         elif value is None:
             obj.pop(key, None)
         else:
             obj[key] = value
 
 
-def drop_field(fields: Json, path: tuple[str, ...]) -> None:
-    for token in path[:-1]:
-        fields = fields[token]
-    fields.pop(path[-1], None)
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _entry(manager: str, obj: Json, fields: Json) -> Json:
-    return {"manager": manager, "operation": "Apply", "apiVersion": obj["apiVersion"], "fieldsV1": fields}
+def _schema_errors(value: Any, schema: Json, path: str) -> Iterator[tuple[str, str]]:
+    """(kind of error, path) of what a CRD's schema does not allow: "unknown", "type", "required"."""
+    if isinstance(value, dict) and "properties" in schema:
+        for name in schema.get("required", ()):
+            if name not in value:
+                yield "required", f"{path}.{name}"
+        for key, below in value.items():
+            if key in schema["properties"]:
+                yield from _schema_errors(below, schema["properties"][key], f"{path}.{key}")
+            elif not schema.get("x-kubernetes-preserve-unknown-fields"):
+                yield "unknown", f"{path}.{key}"
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _schema_errors(item, schema.get("items", {}), f"{path}[{index}]")
+    if value is None and schema.get("type"):
+        yield "type", path
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -225,6 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
 
     def do_PATCH(self) -> None:
         self._answer("PATCH")
@@ -275,7 +271,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _place(self, path: str) -> tuple[str, str, str, str] | None:
+    def _place(self, path: str) -> Place | None:
         found = re.fullmatch(
             r"/(?:api/(v1)|apis/([^/]+/[^/]+))(?:/namespaces/([^/]+)(?=/[^/]+))?/([^/]+)(?:/([^/]+))?", path
         )
@@ -300,52 +296,88 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             return 200, {"resources": rows}
         place = self._place(path)
-        if place is None or place[1] not in api.kinds.get(place[0], {}):
+        if place is None or place[0] not in api.kinds:
             return 404, {"message": "404 page not found"}
-        api_version, plural, namespace, name = place
-        if not name:
-            return 200, self._list(place, query)
-        live = api.objects.get(place)
+        if place[1] not in api.kinds[place[0]]:
+            return _refused(404, "NotFound", "the server could not find the requested resource")
+        _api_version, _plural, namespace, name = place
         if method == "GET":
-            return (200, live) if live else _not_found(plural, name)
+            return (200, self._list(place, query)) if not name else self._got(place)
         if namespace and ("v1", "namespaces", "", namespace) not in api.objects:
             return _not_found("namespaces", namespace)
-        dry = "dryRun" in query
         if method == "DELETE":
+            return self._delete(place, body or {}, dry="dryRun" in query)
+        if body is None:
+            return _refused(400, "BadRequest", "no body")
+        return self._write(method, place, query, body)
+
+    def _got(self, place: Place) -> tuple[int, Json]:
+        live = self.api.objects.get(place)
+        return (200, live) if live else _not_found(place[1], place[3])
+
+    def _delete(self, place: Place, options: Json, *, dry: bool) -> tuple[int, Json]:
+        live = self.api.objects.get(place)
+        if not live:
+            return _not_found(place[1], place[3])
+        wanted = (options.get("preconditions") or {}).get("uid", live["metadata"]["uid"])
+        if wanted != live["metadata"]["uid"]:
+            return _refused(409, "Conflict", f"the UID in the precondition ({wanted}) does not match")
+        left = None if dry else self.api.remove(place)
+        return 200, left or {"kind": "Status", "status": "Success"}
+
+    def _write(self, method: str, place: Place, query: dict[str, str], body: Json) -> tuple[int, Json]:
+        """POST, PUT, merge patch, apply."""
+        api, dry = self.api, "dryRun" in query
+        if method == "POST":
+            place = (*place[:3], body["metadata"]["name"])
+        api_version, plural, _namespace, name = place
+        live, told = api.objects.get(place), {"apiVersion": api_version, "kind": api.kinds[api_version][plural][0]}
+        manager = query.get("fieldManager") or self.headers["User-Agent"].partition("/")[0]
+        how: Json = {"shape": api.shape(api_version, plural), "time": _now()}
+        applies = method == "PATCH" and "apply-patch" in self.headers["Content-Type"]
+        if method == "PATCH" and not applies and "merge-patch" not in self.headers["Content-Type"]:
+            return _refused(415, "UnsupportedMediaType", "only apply and merge patches here")
+        if method == "POST" and live:
+            return _refused(409, "AlreadyExists", f'{plural} "{name}" already exists')
+        if method in ("PUT", "PATCH") and not applies:
             if not live:
                 return _not_found(plural, name)
-            if not dry:
-                api.remove(place)
-            return 200, {"kind": "Status", "status": "Success"}
-        if body is None:
-            return 400, {"message": "no body"}
-        if method == "PUT":
-            if live and body["metadata"].get("resourceVersion") != live["metadata"]["resourceVersion"]:
-                return 409, {"reason": "Conflict", "message": "the object has been modified"}
-            return 200, api.store(place, body)
-        if "merge-patch" in self.headers["Content-Type"]:
-            version = body.get("metadata", {}).pop("resourceVersion", None)
-            if live and version not in (None, live["metadata"]["resourceVersion"]):
-                return 409, {"reason": "Conflict", "message": "the object has been modified"}
+            version = body.get("metadata", {}).get("resourceVersion")
+            if version not in (None, live["metadata"]["resourceVersion"]):
+                return _refused(409, "Conflict", "the object has been modified")
+        if applies:
+            try:
+                after = applied(live, {**told, **body}, manager, force=query.get("force") == "true", **how)
+            except TwoOfAKey as error:
+                return _refused(500, None, f"failed to create typed patch object: {error}: duplicate entries")
+            if isinstance(after, list):
+                return _refused(409, "Conflict", f"Apply failed with {len(after)} conflicts", after)
+        else:
+            new = copy.deepcopy(live) if live and method == "PATCH" else {}
+            _merge(new, {**told, **body}) if method == "PATCH" else new.update({**told, **body})
+            after = updated(live, new, manager, **how)
+        if not live:
+            after["metadata"]["creationTimestamp"] = _now()
+        wrong = list(_schema_errors(after.get("spec", {}), self._schema(place), "spec"))
+        if any(kind == "unknown" for kind, _path in wrong):
+            first = next(path for kind, path in wrong if kind == "unknown")
+            # A real API server finds no type for it, and says so as an error of its own.
             return (
-                (200, api.store(place, update(live, body, query["fieldManager"]))) if live else _not_found(plural, name)
+                _refused(500, None, f"failed to create typed patch object: .{first}: field not declared in schema")
+                if applies
+                else _refused(400, "BadRequest", f'strict decoding error: unknown field "{first}"')
             )
-        if "apply-patch" not in self.headers["Content-Type"]:
-            return 415, {"message": "only apply here"}
-        after = apply(live, body, query["fieldManager"], query.get("force") == "true")
-        if isinstance(after, list):
-            causes = [
-                {
-                    "reason": "FieldManagerConflict",
-                    "field": field,
-                    "message": f'conflict with "{manager}" using {api_version}',
-                }
-                for field, manager in after
-            ]
-            return 409, {"reason": "Conflict", "message": "Apply failed", "details": {"causes": causes}}
-        return 200, after if dry else api.store(place, after)
+        if wrong:
+            reasons = {"type": "FieldValueTypeInvalid", "required": "FieldValueRequired"}
+            causes = [{"reason": reasons[kind], "field": path, "message": "invalid"} for kind, path in wrong]
+            return _refused(422, "Invalid", f'{plural} "{name}" is invalid', causes)
+        return 200 if live else 201, api.completed(place, after) if dry else api.store(place, after)
 
-    def _list(self, place: tuple[str, str, str, str], query: dict[str, str]) -> Json:
+    def _schema(self, place: Place) -> Json:
+        found: Json = self.api.schemas.get(place[:2], {}).get("properties", {}).get("spec", {})
+        return found
+
+    def _list(self, place: Place, query: dict[str, str]) -> Json:
         api_version, plural, namespace, _name = place
         with self.api.changed:
             items = [
@@ -401,9 +433,14 @@ def _selected(obj: Json, query: dict[str, str]) -> bool:
     return True
 
 
+def _refused(code: int, reason: str | None, message: str, causes: list[Json] | None = None) -> tuple[int, Json]:
+    status: Json = {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
+    return code, {**status, **({"details": {"causes": causes}} if causes else {})}
+
+
 def _not_found(plural: str, name: str) -> tuple[int, Json]:
-    details = {"name": name, "kind": plural}
-    return 404, {"reason": "NotFound", "message": f'{plural} "{name}" not found', "details": details}
+    code, status = _refused(404, "NotFound", f'{plural} "{name}" not found')
+    return code, {**status, "details": {"name": name, "kind": plural}}
 
 
 @contextmanager
