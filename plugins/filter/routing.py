@@ -18,7 +18,7 @@ Record = Mapping[str, Any]
 Offers = Mapping[str, Mapping[int, str]]
 
 HOSTNAME_GROUP = "networking.istio.io"
-# One part of an equality selector; workloads.labels_of() reads no other.
+# One part of an equality selector; fields.parse_selector() reads no other.
 LABEL_IS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._/-]*\s*==?\s*[A-Za-z0-9._-]+\s*")
 
 

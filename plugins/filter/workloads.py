@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..module_utils.k8s.pods import has_sidecar, instances, is_ready, labels_of, pods_of, within
+from ..module_utils.k8s.fields import labels_match, parse_selector
+from ..module_utils.k8s.pods import has_sidecar, instances, is_ready, pods_of
 
 RESTARTED_FOR = "multicluster.gloo/restarted-for"
 
@@ -118,7 +119,7 @@ def _by_cluster(found: Iterable[Record]) -> list[tuple[str, list[Record]]]:
 
 
 def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[dict[str, Any]]:
-    wanted = labels_of(selection.get("label_selector") or "")
+    wanted = parse_selector(selection.get("label_selector") or "")
     namespace = selection.get("namespace")
     result = []
     for record in records:
@@ -127,7 +128,7 @@ def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[di
             continue
         meta = found["metadata"]
         has = meta.get("labels") or {}
-        if (not namespace or meta.get("namespace") == namespace) and within(wanted, has):
+        if (not namespace or meta.get("namespace") == namespace) and labels_match(wanted, has):
             result.append(found)
     return result
 

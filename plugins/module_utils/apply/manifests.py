@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json, without_nulls
 from ..k8s.kinds import group_of
 from .managed_fields import applied_fields, project, union
 
@@ -22,8 +23,6 @@ try:
     import yaml
 except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
     yaml = None  # type: ignore[assignment]
-
-Json = dict[str, Any]
 
 MANAGER = "multicluster.gloo"
 OWNER_LABEL = "app.kubernetes.io/managed-by"
@@ -191,7 +190,7 @@ _SERVER_SIDE = (
 
 def desired(definition: Json, *, owned: bool) -> Json:
     """What to apply: no status, nulls or server-set metadata, a Secret's stringData as data, our label when owned."""
-    obj: Json = _without_nulls(definition)
+    obj: Json = without_nulls(definition)
     obj.pop("status", None)
     meta = obj["metadata"]
     for field in _SERVER_SIDE:
@@ -247,14 +246,6 @@ def _body(obj: Json) -> Json:
     if meta:
         body["metadata"] = meta
     return body
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
 
 
 # -- what may be shown

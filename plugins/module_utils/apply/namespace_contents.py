@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import Forbidden, NotServed
+from ..k8s.fields import Json
 from ..k8s.kinds import Kind
 from .manifests import Ref, is_ours, ref_of
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import (
     BadKubeconfig,
     ClusterError,
@@ -24,6 +24,7 @@ from ..k8s.errors import (
     Timeout,
     Unreachable,
 )
+from ..k8s.fields import Json
 from ..k8s.kinds import Kind
 from ..k8s.progress import Progress, lines
 from ..k8s.readiness import judge, waiting

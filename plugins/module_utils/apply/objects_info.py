@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import Verdict, judge, load_balancer_address, settle_seconds, together, waiting
 from ..k8s.watch import Collection, View, Watcher

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
 from ..k8s.watch import Collection, View, Watcher

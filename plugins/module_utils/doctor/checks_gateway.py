@@ -12,17 +12,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from ..gateway import proxy_checks as proxy
 from ..gateway import proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
 from ..gateway.parameter_kinds import CONTROLLERS
-from ..gateway.proxy_model import MESH_CONTAINERS, Situation, Want
+from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery as istiod
 from ..istiod.objects import discovery_container
-from ..k8s.fields import meta, spec_of, title, title_of
+from ..k8s.fields import Json, meta, spec_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
 from ..k8s.readiness import Verdict, judge
@@ -32,8 +31,6 @@ from .checks_mesh import gateways
 from .checks_routing import destinations, objects_of
 from .facts import GATEWAY_CRD, Facts, World
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
 #: the oldest Gateway API in a guide for any of the products: 1.2.1 for Gloo Gateway 1.x, later ones for kgateway 2.x
@@ -96,7 +93,7 @@ def routes_of(world: World, facts: Facts) -> list[Route]:
     return [r for r in found if any(parent in ours for parent in r.parents())]
 
 
-def situation(world: World, facts: Facts, namespace: str, name: str) -> Situation:
+def situation(world: World, facts: Facts, namespace: str, name: str) -> ProxyModel:
     """Everything proxy.py wants to know of a Gateway."""
     leads_to_mesh = any(
         ref.get("kind") == "Hostname"
@@ -105,7 +102,7 @@ def situation(world: World, facts: Facts, namespace: str, name: str) -> Situatio
         for ref in r.backends()
     )
     want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
-    return Situation(facts.proxies, namespace, name, want)
+    return ProxyModel(facts.proxies, namespace, name, want)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -145,7 +142,7 @@ def _gateway_api(place: Place) -> Finding:
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
-def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callable[[Place], Finding]:
+def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Callable[[Place], Finding]:
     """One of proxy.CHECKS as a check of the walk; where no object tells why, with what a log says."""
 
     def look(place: Place) -> Finding:
@@ -160,7 +157,7 @@ def _of_proxy(name: str, check: Callable[[Situation], Verdict | None]) -> Callab
     return look
 
 
-def _told_by_logs(place: Place, found: Situation) -> Cause | None:
+def _told_by_logs(place: Place, found: ProxyModel) -> Cause | None:
     """What istiod or its own agent log of a proxy that does not start; the controller, of one not made."""
     pods = place.facts.of("Pod")
     if found.deployment is None:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from typing import Any
 
 from ..gateway import proxy_checks as proxy
-from ..k8s.fields import labels_of, meta, seconds, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living, pods_of, within
+from ..k8s.fields import Json, labels_match, labels_of, meta, seconds, spec_of, status_of, title, title_of
+from ..k8s.pods import has_sidecar, is_ready, living, pods_of
 from ..k8s.readiness import judge, load_balancer_address
 from . import logs
 from .checks_mesh import management, own_name, workloads
 from .facts import CACERTS, Facts, World, digest, istio_namespace, standing
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 OPERATOR = "gloo-operator"
 EAST_WEST_LABELS = {"istio": "eastwestgateway"}
@@ -157,7 +154,7 @@ def east_west(world: World, facts: Facts) -> list[Json]:
         for entry in (spec_of(settings).get("options") or {}).get("eastWestGateways") or ():
             selectors.append((entry.get("selector") or {}).get("labels") or EAST_WEST_LABELS)
     for wanted in (selectors, [EAST_WEST_LABELS]):
-        found = [s for s in facts.of("Service") if any(within(labels, labels_of(s)) for labels in wanted)]
+        found = [s for s in facts.of("Service") if any(labels_match(labels, labels_of(s)) for labels in wanted)]
         if found:
             return found
     return []

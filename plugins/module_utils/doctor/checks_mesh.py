@@ -7,17 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
-from ..k8s.fields import labels_of, meta, spec_of, status_of, title, title_of
+from ..k8s.fields import Json, labels_of, meta, spec_of, status_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import pods_of
 from ..k8s.readiness import judge, load_balancer_address
 from . import logs
 from .facts import AGENT, CLIENT_SECRET, ROOT_SECRET, SERVER, TOKEN_SECRET, Facts, World, flag, standing
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 TELEMETRY = "gloo-telemetry-gateway"
 GLOO_KINDS = (

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from ..istiod import discovery as istiod
 from ..istiod.objects import discovery_container, env
-from ..k8s.fields import labels_of, meta, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living, within
+from ..k8s.fields import Json, labels_match, labels_of, meta, selects, spec_of, status_of, title, title_of
+from ..k8s.pods import has_sidecar, is_ready, living
 from ..k8s.readiness import pod_trouble
 from ..mesh import virtual_destination as translation
 from .checks_mesh import accepted, own_name, workloads
 from .facts import Facts, World
 from .runner import Check, Finding, Place, Unread, failed, ok, warning
-
-Json = dict[str, Any]
 
 SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 
@@ -61,7 +58,7 @@ def backing_services(destination: Destination, facts: Facts) -> list[Json]:
         service
         for service in facts.of("Service")
         for selector in destination.spec.get("services") or ()
-        if within(selector.get("labels") or {}, labels_of(service))
+        if labels_match(selector.get("labels") or {}, labels_of(service))
         and selector.get("name") in (None, "", meta(service).get("name"))
         and selector.get("namespace") in (None, "", meta(service).get("namespace"))
         and selector.get("cluster") in (None, "", own_name(facts))
@@ -160,8 +157,8 @@ def _backends(place: Place) -> Finding:
         for d in place.facts.of("Deployment")
         if spec_of(d).get("replicas") == 0
         and meta(d).get("namespace") == meta(services[0]).get("namespace")
-        and within(
-            spec_of(services[0]).get("selector") or {"": ""},
+        and selects(
+            spec_of(services[0]).get("selector") or {},
             ((spec_of(d).get("template") or {}).get("metadata") or {}).get("labels") or {},
         )
     ]
@@ -313,7 +310,7 @@ def _workload_selection(place: Place) -> Finding:
         for service in place.facts.of("Service"):
             selector = spec_of(service).get("selector") or {}
             same = meta(service).get("namespace") == meta(entry).get("namespace")
-            if same and selector and within(selector, spec_of(entry).get("labels") or {}):
+            if same and selects(selector, spec_of(entry).get("labels") or {}):
                 return warning(
                     f"istiod takes {title_of(entry)} for an endpoint of {title_of(service)}, on its own port"
                 )

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ..gateway import proxy_record
-from ..k8s.fields import spec_of
-from ..k8s.pods import instances, is_ready, labels_of, living
+from ..k8s.fields import Json, parse_selector, spec_of
+from ..k8s.pods import instances, is_ready, living
 from .checks_gateway import gateways_of, routes_of, situation
 from .facts import World
 from .runner import Check, Finding, Place, failed, ok
-
-Json = dict[str, Any]
 
 
 def expected(world: World, proof: Json) -> list[Json]:
@@ -40,7 +37,7 @@ def _from_pods(world: World) -> Iterator[Place]:
     for proof in world.wanted("proofs") or ():
         source = proof.get("from_pod")
         if source:
-            wanted = labels_of(source["label_selector"])
+            wanted = parse_selector(source["label_selector"])
             having = [
                 f
                 for f in world.workloads

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..gateway.parameter_kinds import PARAMETER_KINDS
 from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
@@ -25,11 +25,9 @@ from ..istiod import istiod_info
 from ..istiod.objects import words_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
-from ..k8s.fields import meta, spec_of
+from ..k8s.fields import Json, meta, spec_of
 from ..k8s.readiness import judge
 from .runner import Finding, Unread, failed, ok
-
-Json = dict[str, Any]
 
 MESH_NAMESPACE = "gloo-mesh"
 SERVER, AGENT = "gloo-mesh-mgmt-server", "gloo-mesh-agent"

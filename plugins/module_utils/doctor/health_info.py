@@ -18,7 +18,7 @@ from ..gateway.proxy_record import record
 from ..k8s import redaction
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import BadKubeconfig, ClusterError
-from ..k8s.fields import status_of
+from ..k8s.fields import Json, status_of
 from ..k8s.progress import one_line
 from ..mesh import virtual_destination as translation
 from . import checks_gateway as health_gateway
@@ -31,8 +31,6 @@ from . import runner as health
 from . import table as health_table
 from .facts import SERVER, Facts, World
 from .probes import LiveProbes
-
-Json = dict[str, Any]
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTERS_SPEC,
@@ -175,7 +173,7 @@ def _cluster(world: World, facts: Facts) -> Json:
 
 def _gateways(world: World, facts: Facts) -> list[Json]:
     situations = [health_gateway.situation(world, facts, *found) for found in health_gateway.gateways_of(world, facts)]
-    return [_redacted(record(facts.name, found, proxy.judge(found))) for found in situations]
+    return [_redacted(record(facts.name, found, proxy.check_proxy(found))) for found in situations]
 
 
 def _redacted(row: Json) -> Json:

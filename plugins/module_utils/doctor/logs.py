@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
+from ..k8s.fields import Json
 from ..k8s.log_causes import NO_LICENCE, Cause, Pattern, cause
 from .runner import Place, Unread
-
-Json = dict[str, Any]
 
 #: the agent's way to the relay; of the lines that match one, the last counts
 RELAY: tuple[Pattern, ...] = (

@@ -9,18 +9,15 @@ from __future__ import annotations
 import http.client
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from ..k8s import log_causes
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
-from ..k8s.fields import labels_of, meta
+from ..k8s.fields import Json, labels_of, meta
 from ..k8s.pods import is_ready
 from ..traffic import traffic_check
 from .facts import SERVER, Facts
 from .runner import Unread
-
-Json = dict[str, Any]
 
 METRICS_PORT = 9091
 METRICS_TIMEOUT = 5.0

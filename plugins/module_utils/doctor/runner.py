@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..k8s import redaction
+from ..k8s.fields import Json
 from ..k8s.progress import one_line
-
-Json = dict[str, Any]
 
 DOCS = "docs/doctor.md"
 #: what is seen where a check cannot deal with what it finds

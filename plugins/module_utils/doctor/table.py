@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Json = dict[str, Any]
+from ..k8s.fields import Json
 
 MARKS = {
     "ok": "\N{SQUARE ROOT}",

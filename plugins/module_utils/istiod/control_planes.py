@@ -14,14 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..k8s.fields import labels_of, mappings
+from ..k8s.fields import Json, Key, dig, full_name, key_of, labels_of, mappings
 from .objects import (
     XDS_PORT,
-    Key,
-    Object,
     called_host,
     called_services,
-    dig,
     discovery_address,
     discovery_container,
     env,
@@ -29,20 +26,18 @@ from .objects import (
     injection_hooks,
     injector_values,
     join_host_port,
-    key_of,
+    leads_to,
     made_for_remote,
     mesh_config,
     named_as_istiod,
     revision_label,
     revision_of_name,
     selector_of,
-    selects,
     service_of_address,
     split_host_port,
     suffixed,
     template_labels,
     webhook_namespace,
-    where,
     xds_port,
 )
 
@@ -65,7 +60,7 @@ class Seen:
         self.everywhere = not objects.get("only_namespace")
         self.unread = frozenset(kind for kind in LISTS if objects.get(kind) is None)
 
-        def listed(kind: str) -> list[Object]:
+        def listed(kind: str) -> list[Json]:
             return sorted(mappings(objects.get(kind)), key=key_of)
 
         services = listed("services")
@@ -78,7 +73,7 @@ class Seen:
         self.namespaces = listed("namespaces")
         self.mesh_configs = self._mesh_configs()
 
-    def _mesh_configs(self) -> list[tuple[Key, str, Object]]:
+    def _mesh_configs(self) -> list[tuple[Key, str, Json]]:
         """((namespace, name), revision, mesh config) of every ConfigMap of an istiod that has one."""
         found = []
         for configmap in self.configmaps:
@@ -101,17 +96,17 @@ class Plane:
 
     namespace: str
     revision: Fact
-    deployment: Object | None = None
-    services: list[Object] = field(default_factory=list)  # those that select the Deployment's Pods
-    remotes: list[Object] = field(default_factory=list)  # those without selector: the istiod is elsewhere
-    dead: list[Object] = field(default_factory=list)  # named as istiod's, but there is nothing to select
-    webhooks: list[Object] = field(default_factory=list)
-    mesh: Object | None = None
+    deployment: Json | None = None
+    services: list[Json] = field(default_factory=list)  # those that select the Deployment's Pods
+    remotes: list[Json] = field(default_factory=list)  # those without selector: the istiod is elsewhere
+    dead: list[Json] = field(default_factory=list)  # named as istiod's, but there is nothing to select
+    webhooks: list[Json] = field(default_factory=list)
+    mesh: Json | None = None
     mesh_name: str = ""  # namespace/name of the ConfigMap
     shared_mesh: str = ""  # ConfigMap with more mesh config, which was not read
-    values: Object | None = None
+    values: Json | None = None
     values_name: str = ""
-    service: Object | None = None  # the one proxies must use
+    service: Json | None = None  # the one proxies must use
     address: Fact = NO_ADDRESS
 
     @property
@@ -128,11 +123,11 @@ class Plane:
         return told[1] if told else None
 
     @property
-    def container(self) -> Object | None:
+    def container(self) -> Json | None:
         return discovery_container(self.deployment) if self.deployment is not None else None
 
     @property
-    def own_services(self) -> list[Object]:
+    def own_services(self) -> list[Json]:
         return [*self.services, *self.remotes, *self.dead]
 
     @property
@@ -160,8 +155,8 @@ def control_planes(seen: Seen) -> list[Plane]:
 # --- revisions ------------------------------------------------------------
 
 
-def _deployment_revision(deployment: Object) -> Fact:
-    title = f"Deployment {where(deployment)}"
+def _deployment_revision(deployment: Json) -> Fact:
+    title = f"Deployment {full_name(deployment)}"
     for place, labels in (("label", labels_of(deployment)), ("Pods' label", template_labels(deployment))):
         if labels.get("istio.io/rev"):
             return Fact(labels["istio.io/rev"], f"{title}, {place} istio.io/rev", CERTAIN)
@@ -171,9 +166,9 @@ def _deployment_revision(deployment: Object) -> Fact:
     return Fact("default", f"{title} sets none: Istio's default", LIKELY)
 
 
-def _service_revision(service: Object, seen: Seen) -> Fact:
+def _service_revision(service: Json, seen: Seen) -> Fact:
     """By what is written on the Service; else by what calls it; else by what it selects or is named."""
-    key, title = key_of(service), f"Service {where(service)}"
+    key, title = key_of(service), f"Service {full_name(service)}"
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
     calling = {labels_of(w).get("istio.io/rev") for w in seen.webhooks if key in called_services(w)}
@@ -194,7 +189,7 @@ def _service_revision(service: Object, seen: Seen) -> Fact:
 def _assign_services(planes: list[Plane], seen: Seen) -> None:
     """Give each Service to the planes it leads to; make a plane for one that stands alone."""
 
-    def plane_of(service: Object) -> Plane:
+    def plane_of(service: Json) -> Plane:
         revision = _service_revision(service, seen)
         for plane in planes:
             if plane.id == (key_of(service)[0], revision.value):
@@ -206,7 +201,7 @@ def _assign_services(planes: list[Plane], seen: Seen) -> None:
     told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _cm), _rev, mesh in seen.mesh_configs}
     alone = []
     for service in seen.services:
-        serving = [p for p in planes if p.deployment is not None and selects(service, p.deployment)]
+        serving = [p for p in planes if p.deployment is not None and leads_to(service, p.deployment)]
         for plane in serving:
             plane.services.append(service)
         if not serving and "istio.io/tag" not in labels_of(service):
@@ -227,10 +222,10 @@ def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
     """The Service proxies must use; without one, what mesh config says."""
     named = service_of_address(discovery_address(plane.mesh), plane.namespace)
 
-    def is_shared(service: Object) -> bool:
+    def is_shared(service: Json) -> bool:
         return sum(service in p.services for p in planes) > 1
 
-    def rank(service: Object) -> tuple[bool, ...]:
+    def rank(service: Json) -> tuple[bool, ...]:
         labels, key = labels_of(service), key_of(service)
         return (
             "istio.io/tag" in labels,
@@ -240,7 +235,7 @@ def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
             key != named,
         )
 
-    def is_remote_name(service: Object) -> bool:
+    def is_remote_name(service: Json) -> bool:
         return key_of(service) == named or key_of(service)[1].endswith("-remote")
 
     remotes = sorted(plane.remotes, key=lambda s: (not is_remote_name(s), rank(s)))
@@ -262,11 +257,11 @@ def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
         best in plane.dead or rank(best)[:2] != (False, False) or [rank(s) for s in fitting[:2]].count(rank(best)) > 1
     )
     host = ".".join((*reversed(key_of(best)), "svc"))
-    source = f"Service {where(best)} with port {xds_port(best)}: {text}"
+    source = f"Service {full_name(best)} with port {xds_port(best)}: {text}"
     plane.address = Fact(f"{host}:{xds_port(best)}", source, LIKELY if doubtful else CERTAIN)
 
 
-def _hearsay(plane: Plane, webhooks: Iterable[Object], seen: Seen) -> Fact | None:
+def _hearsay(plane: Plane, webhooks: Iterable[Json], seen: Seen) -> Fact | None:
     """The address that mesh config or injectors tell, where no Service stands for it or none may be read."""
     address = discovery_address(plane.mesh)
     host, port = split_host_port(address)
@@ -286,7 +281,7 @@ def _hearsay(plane: Plane, webhooks: Iterable[Object], seen: Seen) -> Fact | Non
 
 def _add_hearsay(planes: list[Plane], seen: Seen) -> None:
     """Control planes that only an injector or mesh config tells of."""
-    told: dict[Key, list[Object]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs}
+    told: dict[Key, list[Json]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs}
     for webhook in seen.webhooks:
         if "istio.io/tag" not in labels_of(webhook):
             key = webhook_namespace(webhook), revision_label(webhook)
@@ -309,7 +304,7 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
     here = [c for c in seen.configmaps if key_of(c)[0] == plane.namespace]
     revision = str(plane.revision.value)
 
-    def of_plane(key: str, prefix: str) -> Object | None:
+    def of_plane(key: str, prefix: str) -> Json | None:
         having = [c for c in here if dig(c, "data", key) is not None]
         named = [c for c in having if key_of(c)[1] == suffixed(prefix, revision)]
         same = [c for c in having if labels_of(c).get("istio.io/rev") == revision and key_of(c)[1].startswith(prefix)]
@@ -317,23 +312,23 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
 
     mesh, values = of_plane("mesh", "istio"), of_plane("values", "istio-sidecar-injector")
     if mesh is not None:
-        plane.mesh, plane.mesh_name = mesh_config(mesh), where(mesh)
+        plane.mesh, plane.mesh_name = mesh_config(mesh), full_name(mesh)
     if values is not None:
-        plane.values, plane.values_name = injector_values(values), where(values)
+        plane.values, plane.values_name = injector_values(values), full_name(values)
     plane.shared_mesh = (plane.container and env(plane.container, "SHARED_MESH_CONFIG")[1]) or ""
     for shared in here:
         if key_of(shared)[1] == plane.shared_mesh:
             plane.mesh, plane.shared_mesh = _merged(mesh_config(shared) or {}, plane.mesh or {}), ""
-            plane.mesh_name = plane.mesh_name or where(shared)
+            plane.mesh_name = plane.mesh_name or full_name(shared)
             break
 
 
-def _merged(first: Object, then: Object) -> Object:
+def _merged(first: Json, then: Json) -> Json:
     told = [proxy for mesh in (first, then) if isinstance(proxy := mesh.get("defaultConfig"), dict)]
     return {**first, **then, "defaultConfig": {key: value for proxy in told for key, value in proxy.items()}}
 
 
-def _belongs(webhook: Object, plane: Plane, planes: list[Plane]) -> bool:
+def _belongs(webhook: Json, plane: Plane, planes: list[Plane]) -> bool:
     """Whether the injector is of this plane: the same revision, and it calls one of its Services or is beside it."""
     if revision_label(webhook) != plane.revision.value:
         return False

@@ -12,20 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..k8s.fields import Json, full_name, key_of, selector_matches
 from .control_planes import Plane, Seen, control_planes
 from .facts import certificate_hosts, facts_of
 from .objects import (
     XDS_PORT,
-    Object,
     compared,
     external_name,
     image_version,
-    key_of,
-    matches,
     namespace_selectors,
     service_of_address,
     split_host_port,
-    where,
 )
 from .problems import INJECTION_ENABLED, problems_of
 
@@ -97,11 +94,11 @@ def _serving(planes: list[Plane], seen: Seen) -> dict[str, int]:
     found: dict[str, int] = {}
     for place, plane in enumerate(planes):
         for service in plane.remotes if plane.is_remote else [*plane.services, *plane.dead]:
-            found[where(service)] = place
+            found[full_name(service)] = place
     for service in seen.services:
         target = "/".join(service_of_address(external_name(service)) or ())
         if target in found:
-            found.setdefault(where(service), found[target])
+            found.setdefault(full_name(service), found[target])
     return found
 
 
@@ -126,13 +123,13 @@ def choose(
     for_namespace: str | None = None,
     revision: str | None = None,
     namespace: str | None = None,
-) -> Object:
+) -> Json:
     """The one control plane that fits, or ChoiceError.
 
     found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`, None when they could not
     be read. `revision` is a revision or, where no istiod of that revision is left, a tag.
     """
-    istiods: list[Object] = list(found["istiods"])
+    istiods: list[Json] = list(found["istiods"])
     if not istiods:
         raise ChoiceError("no istiod found: no Deployment, Service or injector stands for one; install Istio first")
     left = set(range(len(istiods)))
@@ -173,7 +170,7 @@ def _of_namespace(found: Mapping[str, Any], name: str, labels: Mapping[str, str]
     selectors = found["selectors"]
     full = {"kubernetes.io/metadata.name": name, **labels}
     if selectors is not None:
-        injecting = {i for i in everyone if any(matches(selector, full) for selector in selectors[i])}
+        injecting = {i for i in everyone if any(selector_matches(selector, full) for selector in selectors[i])}
         if injecting:
             return injecting, words
     wanted = labels.get("istio.io/rev") if "istio-injection" not in labels else None

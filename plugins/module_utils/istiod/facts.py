@@ -13,21 +13,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..k8s.fields import labels_of, listed, mappings, number
+from ..k8s.fields import Json, dig, full_name, key_of, labels_of, listed, mappings, number
 from .control_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Seen
 from .objects import (
-    Object,
-    dig,
     discovery_address,
     env,
     external_name,
     flag,
     image_version,
     injected_settings,
-    key_of,
     split_host_port,
     suffixed,
-    where,
 )
 from .objects import service_of_address as service_of
 
@@ -38,7 +34,7 @@ def facts_of(plane: Plane, seen: Seen) -> dict[str, Fact]:
     """The record of a control plane: key -> value with its source."""
     carrier = plane.service or plane.deployment
     kind = "Service" if plane.service is not None else "Deployment"
-    origin = f"{kind} {where(carrier)}" if carrier is not None else plane.address.source
+    origin = f"{kind} {full_name(carrier)}" if carrier is not None else plane.address.source
     trust_domain = _trust_domain(plane)
     return {
         "namespace": Fact(plane.namespace, origin, CERTAIN if carrier else LIKELY),
@@ -78,7 +74,7 @@ def cluster_id(plane: Plane, seen: Seen) -> Fact:
     second_hand = from_values if noted else Fact(sent, "injection webhook, path", LIKELY) if sent else None
     container = plane.container
     if container is not None and plane.deployment is not None:
-        title = f"Deployment {where(plane.deployment)}"
+        title = f"Deployment {full_name(plane.deployment)}"
         # Set to nothing is set: an empty argument hides the env, and istiod then takes its default.
         for place, (is_set, value) in (
             ("argument --clusterID", flag(container, "clusterID")),
@@ -178,7 +174,7 @@ def _version(plane: Plane) -> Fact:
         if plane.dead and noted:
             return Fact(noted, f"ConfigMap {plane.values_name}, global.tag; no Deployment was seen", GUESS)
         return Fact(None, "istiod runs elsewhere; labels here tell the chart's version only", UNKNOWN)
-    title, labels = f"Deployment {where(plane.deployment)}", labels_of(plane.deployment)
+    title, labels = f"Deployment {full_name(plane.deployment)}", labels_of(plane.deployment)
     tag = image_version(str((plane.container or {}).get("image") or ""))
     if tag:
         return Fact(tag, f"{title}, image tag", CERTAIN)
@@ -194,7 +190,7 @@ def _version(plane: Plane) -> Fact:
     return Fact(None, f"{title}: image by digest, no version label", UNKNOWN)
 
 
-def ready_endpoints(service: Object, slices: Iterable[Object]) -> int:
+def ready_endpoints(service: Json, slices: Iterable[Json]) -> int:
     """Number of addresses that answer, by the EndpointSlices of a Service."""
     namespace, name = key_of(service)
     return sum(
@@ -212,7 +208,7 @@ def _ready(plane: Plane, seen: Seen) -> Fact:
     parts, service = [], plane.service
     if plane.deployment is not None and not plane.is_remote:
         pods = number(dig(plane.deployment, "status", "readyReplicas"))
-        parts.append(f"Deployment {where(plane.deployment)}: {pods} ready")
+        parts.append(f"Deployment {full_name(plane.deployment)}: {pods} ready")
         if pods < 1:
             return Fact(False, parts[0], CERTAIN)
     if service is None:
@@ -224,13 +220,15 @@ def _ready(plane: Plane, seen: Seen) -> Fact:
     host = external_name(service)
     if host is not None:
         if service_of(host) and service_of(host) not in seen.service_keys:
-            return Fact(False, f"Service {where(service)} is another name for {host}, which does not exist", LIKELY)
-        return Fact(None, f"Service {where(service)} stands for {host}: whether it answers is not known here", UNKNOWN)
+            return Fact(False, f"Service {full_name(service)} is another name for {host}, which does not exist", LIKELY)
+        return Fact(
+            None, f"Service {full_name(service)} stands for {host}: whether it answers is not known here", UNKNOWN
+        )
     if "endpointslices" in seen.unread:
         if parts:
             return Fact(True, f"{parts[0]}; EndpointSlices could not be read", LIKELY)
         return Fact(None, "EndpointSlices could not be read", UNKNOWN)
     endpoints = ready_endpoints(service, seen.slices)
-    parts.append(f"EndpointSlices of Service {where(service)}: {endpoints} ready")
+    parts.append(f"EndpointSlices of Service {full_name(service)}: {endpoints} ready")
     sure = LIKELY if plane.is_remote or plane.deployment is None else CERTAIN
     return Fact(endpoints > 0, "; ".join(parts), sure)

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden
-from ..k8s.fields import labels_of
+from ..k8s.fields import key_of, labels_of
 from . import discovery as istiod
-from .objects import key_of, xds_port
+from .objects import xds_port
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,

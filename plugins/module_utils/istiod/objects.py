@@ -12,18 +12,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..k8s.fields import labels_of, listed, mapping, mappings, texts
+from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
 
 try:
     import yaml
 except ImportError:  # told by cluster.py, which every caller needs first
     pass
 
-Object = dict[str, Any]
-Key = tuple[str, str]  # namespace, name
 
 XDS_PORT = 15012
 WEBHOOK_PORT = 15017
@@ -38,25 +35,7 @@ _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 # --- any object ------------------------------------------------------------
 
 
-def dig(value: Any, *path: str) -> Any:
-    """The value at a path of keys; None as soon as a step is missing or no mapping."""
-    for step in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(step)
-    return value
-
-
-def key_of(obj: Object) -> Key:
-    return str(dig(obj, "metadata", "namespace") or ""), str(dig(obj, "metadata", "name") or "")
-
-
-def where(obj: Object) -> str:
-    """namespace/name, or the name alone of a cluster-wide object."""
-    return "/".join(part for part in key_of(obj) if part)
-
-
-def revision_label(obj: Object) -> str:
+def revision_label(obj: Json) -> str:
     """The revision by the object's label; charts leave it out or empty where there is none."""
     return labels_of(obj).get("istio.io/rev") or "default"
 
@@ -104,16 +83,16 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
 # --- Deployment ------------------------------------------------------------
 
 
-def template_labels(deployment: Object) -> Mapping[str, str]:
+def template_labels(deployment: Json) -> Mapping[str, str]:
     return texts(dig(deployment, "spec", "template", "metadata", "labels"))
 
 
-def words_of(container: Object) -> list[str]:
+def words_of(container: Json) -> list[str]:
     """The container's command line, as far as the Deployment sets it."""
     return [str(word) for word in [*listed(container.get("command")), *listed(container.get("args"))]]
 
 
-def discovery_container(deployment: Object) -> Object | None:
+def discovery_container(deployment: Json) -> Json | None:
     """The container that runs pilot-discovery, or None when this Deployment is no istiod.
 
     One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
@@ -133,7 +112,7 @@ def discovery_container(deployment: Object) -> Object | None:
     return None
 
 
-def flags(container: Object, name: str) -> list[str | None]:
+def flags(container: Json, name: str) -> list[str | None]:
     """What a command line flag is given, once or more, in either spelling; values are as in `env`."""
     words, known = words_of(container), _environment(container)
     found = []
@@ -145,19 +124,19 @@ def flags(container: Object, name: str) -> list[str | None]:
     return [_expanded(text, known) for text in found]
 
 
-def flag(container: Object, name: str) -> tuple[bool, str | None]:
+def flag(container: Json, name: str) -> tuple[bool, str | None]:
     """(is the flag given, its value); the last one counts."""
     found = flags(container, name)
     return bool(found), found[-1] if found else None
 
 
-def env(container: Object, name: str) -> tuple[bool, str | None]:
+def env(container: Json, name: str) -> tuple[bool, str | None]:
     """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here."""
     known = _environment(container)
     return name in known, known.get(name)
 
 
-def _environment(container: Object) -> dict[str, str | None]:
+def _environment(container: Json) -> dict[str, str | None]:
     """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
     known: dict[str, str | None] = {}
     for entry in mappings(container.get("env")):
@@ -183,21 +162,17 @@ def image_version(image: str) -> str | None:
 # --- Service ------------------------------------------------------------
 
 
-def selector_of(service: Object) -> Mapping[str, str]:
+def selector_of(service: Json) -> Mapping[str, str]:
     return texts(dig(service, "spec", "selector"))
 
 
-def selects(service: Object, deployment: Object) -> bool:
-    """Whether the Service leads to the Deployment's Pods."""
-    selector, have = selector_of(service), template_labels(deployment)
-    return (
-        bool(selector)
-        and key_of(service)[0] == key_of(deployment)[0]
-        and all(have.get(key) == value for key, value in selector.items())
-    )
+def leads_to(service: Json, deployment: Json) -> bool:
+    """Whether the Service selects the Deployment's Pods."""
+    same_namespace = key_of(service)[0] == key_of(deployment)[0]
+    return same_namespace and selects(selector_of(service), template_labels(deployment))
 
 
-def xds_port(service: Object) -> int | None:
+def xds_port(service: Json) -> int | None:
     """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
     told = mappings(dig(service, "spec", "ports"))
     ports = [p for p in told if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
@@ -206,7 +181,7 @@ def xds_port(service: Object) -> int | None:
     return next((p["port"] for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
 
 
-def named_as_istiod(service: Object) -> bool:
+def named_as_istiod(service: Json) -> bool:
     """Called istiod by whoever made it. An east-west gateway, which may carry port 15012 too, is not."""
     labels, selector = labels_of(service), selector_of(service)
     return (
@@ -217,7 +192,7 @@ def named_as_istiod(service: Object) -> bool:
     )
 
 
-def made_for_remote(service: Object) -> bool:
+def made_for_remote(service: Json) -> bool:
     """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
     if labels_of(service).get("app.kubernetes.io/name") == "istiod":
         return True
@@ -227,14 +202,14 @@ def made_for_remote(service: Object) -> bool:
     )
 
 
-def external_name(service: Object) -> str | None:
+def external_name(service: Json) -> str | None:
     """The host an ExternalName Service stands for, else None."""
     if dig(service, "spec", "type") != "ExternalName":
         return None
     return str(dig(service, "spec", "externalName") or "").rstrip(".")
 
 
-def revision_of_name(service: Object) -> str:
+def revision_of_name(service: Json) -> str:
     name = key_of(service)[1].removesuffix("-remote")
     return name.removeprefix("istiod-") if name.startswith("istiod-") else "default"
 
@@ -242,7 +217,7 @@ def revision_of_name(service: Object) -> str:
 # --- ConfigMap ------------------------------------------------------------
 
 
-def mesh_config(configmap: Object) -> Object | None:
+def mesh_config(configmap: Json) -> Json | None:
     """Mesh config (key `mesh`, YAML); None where there is none or it cannot be parsed."""
     try:
         mesh = yaml.safe_load(str(dig(configmap, "data", "mesh") or ""))
@@ -251,7 +226,7 @@ def mesh_config(configmap: Object) -> Object | None:
     return mesh if isinstance(mesh, dict) else None
 
 
-def injector_values(configmap: Object) -> Object | None:
+def injector_values(configmap: Json) -> Json | None:
     """Settings of the injector (key `values`, JSON) that are of interest; the rest may hold what nobody should print.
 
     Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
@@ -271,20 +246,20 @@ def injector_values(configmap: Object) -> Object | None:
     return {name: str(dig(values, "global", *path) or "") for name, path in paths.items()}
 
 
-def discovery_address(mesh: Object | None) -> str:
+def discovery_address(mesh: Json | None) -> str:
     return str(dig(mesh, "defaultConfig", "discoveryAddress") or "")
 
 
 # --- injection webhook ------------------------------------------------------------
 
 
-def injection_hooks(webhook: Object) -> list[Object]:
+def injection_hooks(webhook: Json) -> list[Json]:
     """The hooks of a MutatingWebhookConfiguration that inject sidecars."""
     hooks = mappings(webhook.get("webhooks"))
     return [hook for hook in hooks if str(hook.get("name") or "").endswith("sidecar-injector.istio.io")]
 
 
-def called_services(webhook: Object) -> set[Key]:
+def called_services(webhook: Json) -> set[Key]:
     """Services the injector calls, by reference or by a URL with a name inside the cluster."""
     found = set()
     for hook in injection_hooks(webhook):
@@ -297,7 +272,7 @@ def called_services(webhook: Object) -> set[Key]:
     return found
 
 
-def called_host(webhook: Object) -> str | None:
+def called_host(webhook: Json) -> str | None:
     """The host outside the cluster the injector calls; Pods cannot reach the API server's localhost."""
     for hook in injection_hooks(webhook):
         host = urlsplit(str(dig(hook, "clientConfig", "url") or "")).hostname
@@ -306,7 +281,7 @@ def called_host(webhook: Object) -> str | None:
     return None
 
 
-def injected_settings(webhook: Object) -> Mapping[str, str]:
+def injected_settings(webhook: Json) -> Mapping[str, str]:
     """What the injector's path hands over: `/inject/cluster/c1/net/n1`, once `/inject/:ENV:cluster=c1:ENV:net=n1`.
 
     Rules of parseInjectEnvs in Istio's pkg/kube/inject/webhook.go.
@@ -325,7 +300,7 @@ def injected_settings(webhook: Object) -> Mapping[str, str]:
     return {}
 
 
-def webhook_namespace(webhook: Object) -> str:
+def webhook_namespace(webhook: Json) -> str:
     """Namespace of the control plane behind an injector: its Service's, the Helm release's, the suffix of its name."""
     services = sorted(called_services(webhook))
     if services:
@@ -340,29 +315,10 @@ def webhook_namespace(webhook: Object) -> str:
     return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
 
 
-def namespace_selectors(webhook: Object) -> list[Object]:
+def namespace_selectors(webhook: Json) -> list[Json]:
     """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
     return [
         mapping(hook.get("namespaceSelector"))
         for hook in injection_hooks(webhook)
         if "object" not in str(hook["name"]).split(".")
     ]
-
-
-def matches(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector, as the API defines it, fits the labels."""
-
-    def fits(rule: Object) -> bool:
-        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
-        if operator == "Exists":
-            return key in labels
-        if operator == "DoesNotExist":
-            return key not in labels
-        if operator == "In":
-            return labels.get(str(key)) in values
-        return labels.get(str(key)) not in values  # NotIn, true without the label as well
-
-    exact = texts(selector.get("matchLabels")).items()
-    return all(labels.get(key) == value for key, value in exact) and all(
-        fits(rule) for rule in mappings(selector.get("matchExpressions"))
-    )

@@ -8,26 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..k8s.fields import labels_of, mappings, status_of
+from ..k8s.fields import dig, full_name, key_of, labels_of, mappings, selector_matches, status_of
 from .control_planes import CERTAIN, Fact, Plane, Seen
 from .facts import certificate_hosts, network_label, ready_endpoints
 from .objects import (
     XDS_PORT,
     called_services,
-    dig,
     discovery_address,
     env,
     flag,
     injected_settings,
-    key_of,
-    matches,
     named_as_istiod,
     namespace_selectors,
     selector_of,
     service_of_address,
     split_host_port,
     suffixed,
-    where,
 )
 
 INJECTION_ENABLED = {"istio-injection": "enabled"}
@@ -52,14 +48,16 @@ def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: 
 
 def injects(plane: Plane, labels: Mapping[str, str]) -> bool:
     """Whether an injector of the plane takes Pods of a namespace with these labels."""
-    return any(matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook))
+    return any(
+        selector_matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook)
+    )
 
 
 def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
     deployment = plane.deployment
     if deployment is None:
         return
-    title, status = f"Deployment {where(deployment)}", status_of(deployment)
+    title, status = f"Deployment {full_name(deployment)}", status_of(deployment)
     conditions = {str(c.get("type")): c for c in mappings(status.get("conditions"))}
     if dig(deployment, "metadata", "deletionTimestamp"):
         yield f"{title} is being deleted"
@@ -88,9 +86,12 @@ def _of_service(plane: Plane, seen: Seen) -> Iterator[str]:
     if ready_endpoints(service, seen.slices):
         return
     if plane.is_remote:
-        yield f"Service {where(service)} stands for an istiod elsewhere and has no ready endpoint: give it its address"
+        yield (
+            f"Service {full_name(service)} represents a remote istiod and has no ready endpoint: "
+            "set the address of the remote istiod"
+        )
     elif service in plane.services and dig(plane.deployment, "status", "readyReplicas"):
-        yield f"Service {where(service)} has no ready endpoint, though its Deployment is ready"
+        yield f"Service {full_name(service)} has no ready endpoint, though its Deployment is ready"
 
 
 def _of_name(plane: Plane, seen: Seen) -> Iterator[str]:
@@ -99,7 +100,7 @@ def _of_name(plane: Plane, seen: Seen) -> Iterator[str]:
     host = split_host_port(plane.address.value or "")[0]
     if service in plane.services and host not in hosts and "configmaps" not in seen.unread:
         yield (
-            f"Service {where(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
+            f"Service {full_name(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
             f"make a Service {suffixed('istiod', str(plane.revision.value))} beside it"
         )
 
@@ -108,20 +109,20 @@ def _of_services(planes: list[Plane], seen: Seen) -> Iterator[str]:
     for service in seen.services:
         serving = [plane for plane in planes if service in plane.services]
         if len(serving) > 1:
-            names = ", ".join(where(plane.deployment or {}) for plane in serving)
-            yield f"Service {where(service)} leads to several istiods ({names}): use the Service of one of them"
+            names = ", ".join(full_name(plane.deployment or {}) for plane in serving)
+            yield f"Service {full_name(service)} leads to several istiods ({names}): use the Service of one of them"
         dead = not serving and selector_of(service) and named_as_istiod(service)
         if not dead or "deployments" in seen.unread:
             continue
         unreached = [p.deployment for p in planes if service in p.dead and p.deployment and not p.services]
         if unreached:
             yield (
-                f"Service {where(service)} selects none of the Pods of Deployment {where(unreached[0])}, nobody "
-                "answers there: make its selector fit their labels"
+                f"Service {full_name(service)} selects none of the Pods of Deployment {full_name(unreached[0])}: "
+                "connections fail; make its selector fit their labels"
             )
         else:
             yield (
-                f"Service {where(service)} selects no istiod Deployment, nobody answers there: install the istiod "
+                f"Service {full_name(service)} selects no istiod Deployment, nobody answers there: install the istiod "
                 "again or remove the Service"
             )
 
@@ -151,7 +152,7 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
     default = [plane for plane in planes if injects(plane, INJECTION_ENABLED)]
     revisions = sorted({str(plane.revision.value) for plane in planes})
     if planes and not default:
-        asking = [where(n) for n in seen.namespaces if labels_of(n).get("istio-injection") == "enabled"]
+        asking = [full_name(n) for n in seen.namespaces if labels_of(n).get("istio-injection") == "enabled"]
         carried = f"; Namespaces that carry it: {', '.join(asking)}" if asking else ""
         injecting = sorted({str(plane.revision.value) for plane in planes if plane.webhooks})
         instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor does istio.io/rev"
@@ -172,7 +173,7 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen
         labels = labels_of(namespace)
         wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
         if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
-            yield f"Namespace {where(namespace)} asks for revision {wanted}, which no istiod serves"
+            yield f"Namespace {full_name(namespace)} asks for revision {wanted}, which no istiod serves"
 
 
 def _title(plane: Plane) -> str:
@@ -187,8 +188,8 @@ def _left_over(planes: list[Plane], seen: Seen) -> Iterator[str]:
         called = called_services(webhook)
         if called and not called & answering:
             yield (
-                f"webhook {where(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: new "
-                "Pods of the namespaces it selects are refused; remove the webhook or install the istiod"
+                f"webhook {full_name(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: "
+                "new Pods of the namespaces it selects are refused; remove the webhook or install the istiod"
             )
     known = {plane.id for plane in planes}
     shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}

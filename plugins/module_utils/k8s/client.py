@@ -32,6 +32,7 @@ from .errors import (
     Timeout,
     Unreachable,
 )
+from .fields import Json
 from .kinds import Kind, api_path, group_of, known
 from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
 from .kubeconfig import Access
@@ -59,7 +60,6 @@ __all__ = [
     "FIELD_MANAGER",
     "Forbidden",
     "Invalid",
-    "Json",
     "Kind",
     "MissingLibrary",
     "NotFound",
@@ -68,7 +68,6 @@ __all__ = [
     "Unreachable",
 ]
 
-Json = dict[str, Any]
 Jsons = list[Json]
 Names = list[str]
 

@@ -23,12 +23,12 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
+from .fields import Json
+
 try:
     import yaml
 except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
     yaml = None  # type: ignore[assignment]
-
-Json = dict[str, Any]
 
 REDACTED = "(redacted)"
 

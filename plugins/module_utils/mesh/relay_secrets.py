@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..apply.objects import converge
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import lines
 from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher

@@ -16,7 +16,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..k8s.fields import Json, labels_of, meta, spec_of
+from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
@@ -61,14 +62,6 @@ class Problem:
 
 
 # -- small readers ---------------------------------------------------------------------------------------------------
-
-
-def _where(obj: Json) -> str:
-    return f"{meta(obj).get('namespace')}/{meta(obj).get('name')}"
-
-
-def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def _selector(entry: Json) -> dict[str, str]:
@@ -117,7 +110,7 @@ def idle_reason(destination: Json) -> str:
 
 def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Problem]]:
     """The ServiceEntry a gateway uses for the target, and what is wrong with that choice."""
-    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), _where(e)))
+    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), full_name(e)))
     ours = [e for e in entries if is_translated_from(e, target)]
     if target.host:
         having = [e for e in entries if target.host in (spec_of(e).get("hosts") or ())]
@@ -127,14 +120,16 @@ def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Prob
         return None, [_nothing(objects, target, ours)]
     chosen, problems = having[0], []
     if len(having) > 1 and len({_port_numbers(e) for e in having}) < len(having):
-        others = ", ".join(_where(e) for e in having[1:])
+        others = ", ".join(full_name(e) for e in having[1:])
         problems.append(
-            Problem(f"several ServiceEntries list {target.host}: the oldest, {_where(chosen)}, is used; also {others}")
+            Problem(
+                f"several ServiceEntries list {target.host}: the oldest, {full_name(chosen)}, is used; also {others}"
+            )
         )
     if target.name and target.host and chosen not in ours:
         problems.append(
             Problem(
-                f"ServiceEntry {_where(chosen)} lists {target.host} but does not come from "
+                f"ServiceEntry {full_name(chosen)} lists {target.host} but does not come from "
                 f"{target.title.split(' of ')[-1]}: "
                 "delete it or choose another host",
                 passing=bool(ours),
@@ -151,7 +146,9 @@ def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
     """No ServiceEntry: everything that is known about it."""
     if ours:
         hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
-        return Problem(f"ServiceEntry {_where(ours[0])} comes from it but has hosts {', '.join(hosts)}", passing=True)
+        return Problem(
+            f"ServiceEntry {full_name(ours[0])} comes from it but has hosts {', '.join(hosts)}", passing=True
+        )
     known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
@@ -168,7 +165,7 @@ def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
 
 def entry_problems(entry: Json, target: Target) -> list[Problem]:
     """What keeps a gateway from using the ServiceEntry for the target."""
-    spec, where = spec_of(entry), f"ServiceEntry {_where(entry)}"
+    spec, where = spec_of(entry), f"ServiceEntry {full_name(entry)}"
     found = []
     numbers = _port_numbers(entry)
     if target.port and target.port not in numbers:
@@ -203,11 +200,6 @@ def _workload(pod: Json) -> str:
     return str(meta(pod).get("name"))
 
 
-def _pod_ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
     selector, namespace = _selector(entry), meta(entry).get("namespace")
@@ -215,12 +207,12 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
         {
             "pod": str(meta(p).get("name")),
             "ip": str((p.get("status") or {}).get("podIP") or ""),
-            "ready": _pod_ready(p) and not meta(p).get("deletionTimestamp"),
+            "ready": is_ready(p),
             "workload": _workload(p),
             "version": labels_of(p).get("version", ""),
         }
         for p in pods
-        if meta(p).get("namespace") == namespace and _selects(selector, labels_of(p))
+        if meta(p).get("namespace") == namespace and selects(selector, labels_of(p))
     ]
     return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
 
@@ -233,10 +225,10 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
     selector, namespace = _selector(entry), meta(entry).get("namespace")
     ports = [p for p in spec_of(entry).get("ports") or () if not target.port or p.get("number") == target.port]
     here = [w for w in entries if meta(w).get("namespace") == namespace]
-    for workload in sorted(here, key=_where):
-        spec, where = spec_of(workload), f"WorkloadEntry {_where(workload)}"
-        if not _selects(selector, labels_of(workload)):
-            if is_translated_from(workload, target) or _selects(selector, spec.get("labels") or {}):
+    for workload in sorted(here, key=full_name):
+        spec, where = spec_of(workload), f"WorkloadEntry {full_name(workload)}"
+        if not selects(selector, labels_of(workload)):
+            if is_translated_from(workload, target) or selects(selector, spec.get("labels") or {}):
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
                     Problem(
@@ -253,7 +245,9 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
         name = f"{meta(entry).get('name')}[{place}]"
         rows.append(_remote(name, endpoint, endpoint.get("labels") or {}, ports))
         if spec_of(entry).get("resolution") == "STATIC":
-            problems += _remote_problems(f"endpoint {place} of ServiceEntry {_where(entry)}", endpoint, rows[-1], ports)
+            problems += _remote_problems(
+                f"endpoint {place} of ServiceEntry {full_name(entry)}", endpoint, rows[-1], ports
+            )
     return rows, problems
 
 
@@ -303,8 +297,8 @@ def route_problems(
     """(HTTPRoutes that lead to the host, what is wrong with how they name it). numbers: the ServiceEntry's ports."""
     users: list[str] = []
     problems: list[Problem] = []
-    for route in sorted(routes, key=_where):
-        where = f"HTTPRoute {_where(route)}"
+    for route in sorted(routes, key=full_name):
+        where = f"HTTPRoute {full_name(route)}"
         for number, rule in enumerate(spec_of(route).get("rules") or ()):
             for ref in rule.get("backendRefs") or ():
                 group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref.get("name")
@@ -318,7 +312,7 @@ def route_problems(
                     )
                 if kind != "Hostname" or name != target.host:
                     continue
-                users.append(_where(route))
+                users.append(full_name(route))
                 if group != HOSTNAME_GROUP:
                     problems.append(Problem(f"{at} has group {group!r}: a Hostname needs group {HOSTNAME_GROUP}"))
                 if ref.get("namespace"):
@@ -364,7 +358,7 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
         if not any(row["ready"] for row in local) and not any(row["address"] or row["network"] for row in remote):
             problems.append(
                 Problem(
-                    f"ServiceEntry {_where(entry)} has no ready endpoint: requests get 503 no healthy upstream",
+                    f"ServiceEntry {full_name(entry)} has no ready endpoint: requests get 503 no healthy upstream",
                     passing=True,
                 )
             )
@@ -411,7 +405,7 @@ def leftovers(objects: Objects, target: Target) -> list[str]:
                 kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and _is_translated(item)
             )
             if is_translated_from(item, target) or by_host:
-                found.append(f"{kind} {_where(item)}")
+                found.append(f"{kind} {full_name(item)}")
     return sorted(found)
 
 

@@ -121,7 +121,6 @@ def test_what_others_run_beside_ours_is_left_alone() -> None:
     assert workloads.silent_workloads(found, [{"namespace": "bookinfo"}]) == []
 
 
-def test_selectors_and_questions() -> None:
-    assert workloads.labels_of("app=reviews, version==v1") == {"app": "reviews", "version": "v1"}
+def test_queries_and_ready_pods() -> None:
     assert [each["kind"] for each in workloads.workload_queries([REVIEWS, REVIEWS])] == ["Deployment", "Pod"]
     assert workloads.ready_pods([pod("reviews-v1-aa"), pod("reviews-v1-bb", ready=False)], REVIEWS) == ["reviews-v1-aa"]

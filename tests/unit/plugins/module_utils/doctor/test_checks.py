@@ -547,7 +547,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         "c1",
         "failed",
         _set("c1", "Gateway", "http", "metadata.generation", 2),
-        ("seen generation 1",),
+        ("observed generation 1",),
     ),
     (
         "gateway-self-managed",
@@ -612,7 +612,7 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
         lambda s: _crash(s, {"c1/istio-proxy": "lookup istiod.istio-system.svc: no such host"}),
         ("no such host", "set istioDiscoveryAddress"),
     ),
-    ("gateway-pods", "c1", "failed", lambda s: _crash(s, {}), ("sds ends again and again",)),
+    ("gateway-pods", "c1", "failed", lambda s: _crash(s, {}), ("sds is crash-looping",)),
     ("gateway-pods", "c1", "failed", _unpullable, ("ImagePullBackOff", "x/sds:main")),
     (
         "gateway-listeners",

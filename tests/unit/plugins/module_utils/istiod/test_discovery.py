@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from acceptance.istio_shapes import Istiod, Json, Objects, endpoints_of, joined, labelled, namespace
 from ansible_collections.multicluster.gloo.plugins.module_utils.istiod import discovery as istiod
-from ansible_collections.multicluster.gloo.plugins.module_utils.istiod.objects import matches
 
 
 def only(objects: Objects) -> Json:
@@ -311,17 +310,6 @@ def test_service_of_address(address: str, namespace: str, service: Any) -> None:
 )
 def test_host_and_port(address: str, host: str, port: int | None) -> None:
     assert istiod.split_host_port(address) == (host, port)
-
-
-RULES = {"NotIn": False, "In": True, "Exists": True, "DoesNotExist": False}
-
-
-@pytest.mark.parametrize("operator", RULES)
-def test_selectors_as_the_api_means_them(operator: str) -> None:
-    selector = {"matchExpressions": [{"key": "k", "operator": operator, "values": ["v"]}]}
-    assert matches(selector, {"k": "v"}) is RULES[operator]
-    assert matches(selector, {}) is not RULES[operator]
-    assert matches({"matchLabels": {"k": "v"}}, {"k": "v"}) and not matches({"matchLabels": {"k": "v"}}, {})
 
 
 def test_endpoint_without_condition_counts_as_ready() -> None:

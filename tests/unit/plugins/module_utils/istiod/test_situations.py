@@ -148,7 +148,7 @@ def remote_by_address() -> Objects:
     return of_remote(mesh, mesh.remote(), "172.18.0.9")
 
 
-@situation([row(**REMOTE, trust_domain=None, ready=False)], "stands for an istiod elsewhere and has no ready endpoint")
+@situation([row(**REMOTE, trust_domain=None, ready=False)], "represents a remote istiod and has no ready endpoint")
 def remote_without_endpoints_nor_mesh_config() -> Objects:
     mesh = Istiod()
     objects = of_remote(mesh, mesh.remote())
