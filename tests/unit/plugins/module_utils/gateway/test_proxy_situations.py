@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS, INTEGRATION
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import GATEWAY_PARAMETERS
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import Situation, Want
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import ProxyModel, Want
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_restart import restart_reason
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import SETTINGS
@@ -155,20 +155,20 @@ SITUATIONS: dict[str, tuple[tuple[Change, ...], str, str, str]] = {
         (refers_to("absent"), refused),
         "failed",
         "parameters",
-        "GatewayParameters gloo-system/absent, which Gateway gloo-system/http",
+        "GatewayParameters gloo-system/absent, referenced by Gateway gloo-system/http",
     ),
     "reference moved to missing parameters": (
         (refers_to("absent"), refused_later),
         "failed",
         "parameters",
-        "does not exist; the proxy that runs keeps the settings",
+        "does not exist; the running proxy keeps its",
     ),
     "parameters restored": ((lambda stage: conditions(stage, 5),), "ready", "", ""),
     "parameters of another group": (
         (refers_to("params", "gateway.gloo.solo.io"), refused),
         "failed",
         "parameters",
-        "GatewayParameters of gateway.gloo.solo.io; its controller takes GatewayParameters of gateway.kgateway.dev",
+        "GatewayParameters of gateway.gloo.solo.io; the controller accepts GatewayParameters of gateway.kgateway.dev",
     ),
     "parameters without istio": (
         (says(), runs_with(*DEFAULTS), without_address),
@@ -186,7 +186,7 @@ SITUATIONS: dict[str, tuple[tuple[Change, ...], str, str, str]] = {
         (without_parameters, runs_with(*DEFAULTS), without_address),
         "failed",
         "istiod-address",
-        "(no parametersRef: kgateway's defaults)",
+        "(no parametersRef, kgateway's defaults apply)",
     ),
     "cluster ID changed in the parameters and in the Pods": (
         (says(**told), runs_with(*CHANGED)),
@@ -205,7 +205,7 @@ SITUATIONS: dict[str, tuple[tuple[Change, ...], str, str, str]] = {
         (without_parameters, runs_with(*DEFAULTS), lambda stage: conditions(stage, 2)),
         "failed",
         "istiod-address",
-        f"{DEFAULTS[0]} of Gateway gloo-system/http (no parametersRef: kgateway's defaults)",
+        f"{DEFAULTS[0]} in Gateway gloo-system/http (no parametersRef, kgateway's defaults apply)",
     ),
     "a later generation": ((lambda stage: conditions(stage, 10),), "ready", "", ""),
     "Gateway deleted": ((gone,), "failed", "gateway", "Gateway gloo-system/http does not exist"),
@@ -227,18 +227,18 @@ SITUATIONS: dict[str, tuple[tuple[Change, ...], str, str, str]] = {
 }
 
 
-def situation(name: str, expect: tuple[str, ...] | None = THREE) -> Situation:
+def situation(name: str, expect: tuple[str, ...] | None = THREE) -> ProxyModel:
     stage = Stage()
     stage.want = Want(expect=expect, istiod=ISTIOD)
     for change in SITUATIONS[name][0]:
         change(stage)
-    return stage.situation()
+    return stage.model()
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_first_cause(name: str) -> None:
     _changes, state, check, words = SITUATIONS[name]
-    finding = proxy.judge(situation(name))
+    finding = proxy.check_proxy(situation(name))
     assert (finding.state, finding.check, words in finding.reason) == (state, check, True), finding
 
 
@@ -250,7 +250,7 @@ def test_only_a_change_of_nothing_but_the_bootstrap_needs_a_restart(name: str) -
 
 def test_the_record_of_a_healthy_proxy() -> None:
     s = situation("healthy")
-    row = record("cluster1", s, proxy.judge(s))
+    row = record("cluster1", s, proxy.check_proxy(s))
     assert tuple(row["containers"]) == THREE
     assert row["url"] == "http://192.0.2.10:8080"
     assert row["env"]["ISTIO_META_CLUSTER_ID"] == "cluster1"
@@ -259,4 +259,4 @@ def test_the_record_of_a_healthy_proxy() -> None:
 
 
 def test_without_expectation_one_container_is_wrong_where_the_parameters_want_a_mesh() -> None:
-    assert proxy.judge(situation("both switches off", None)).check == "switch"
+    assert proxy.check_proxy(situation("both switches off", None)).check == "switch"
