@@ -211,6 +211,7 @@ def _schema_errors(value: Any, schema: Json, path: str) -> Iterator[tuple[str, s
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer's body would wait 40 ms for the acknowledgement of its headers
     api: FakeApi
 
     def log_message(self, *args: object) -> None:
