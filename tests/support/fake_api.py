@@ -286,8 +286,13 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/version":
             return 200, {"gitVersion": "v1.36.3"}
         if path == "/apis":
-            versions = [version for version in api.kinds if "/" in version]
-            return 200, {"groups": [{"preferredVersion": {"groupVersion": version}} for version in versions]}
+            versions: dict[str, list[Json]] = {}
+            for served in api.kinds:
+                group_name, _slash, version = served.rpartition("/")
+                if group_name:
+                    versions.setdefault(group_name, []).append({"groupVersion": served, "version": version})
+            groups = [{"name": name, "versions": rows, "preferredVersion": rows[0]} for name, rows in versions.items()]
+            return 200, {"kind": "APIGroupList", "groups": groups}
         group = re.fullmatch(r"/(?:api|apis)/(.+)", path)
         if group and group.group(1) in api.kinds:
             verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]

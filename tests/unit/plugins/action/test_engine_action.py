@@ -121,6 +121,7 @@ def two(fake: Any, serving: Any, tmp_path: Path) -> Any:
         yield fake, second
 
 
+@pytest.mark.slow
 def test_module_and_action_plugin_return_the_same(two: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (_api, kubeconfig), (_second, other_kubeconfig) = two
     inside = play(tmp_path, tasks_of(), kubeconfig)
@@ -136,6 +137,7 @@ def test_module_and_action_plugin_return_the_same(two: Any, tmp_path: Path, caps
     assert "it has: fake, other" in inside[2]["msg"] and "definitions is empty" in inside[6]["msg"]
 
 
+@pytest.mark.slow
 def test_check_mode_writes_nothing(fake: Any, tmp_path: Path) -> None:
     api, kubeconfig = fake
     results = play(tmp_path, [tasks_of()[3], tasks_of()[9]], kubeconfig, check=True)
@@ -147,6 +149,7 @@ def test_check_mode_writes_nothing(fake: Any, tmp_path: Path) -> None:
     assert api.writes() == []
 
 
+@pytest.mark.slow
 def test_async_and_wrong_arguments(fake: Any, tmp_path: Path) -> None:
     tasks = [
         {**tasks_of()[0], "async": 120, "poll": 1},

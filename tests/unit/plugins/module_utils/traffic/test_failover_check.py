@@ -122,8 +122,8 @@ class World:
             "pattern": "x",
             "max_gap": 30.0,
             "min_requests": 20,
-            "patience": 5,
-            "timeout": 10,
+            "patience": 25,
+            "timeout": 50,
         }
         return {**given, **changes}
 
@@ -132,7 +132,7 @@ class World:
 
 
 @pytest.fixture
-def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: None) -> Iterator[World]:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with serving(tmp_path / "one", "fake") as one, serving(tmp_path / "two", "fake") as two:
@@ -368,6 +368,7 @@ def in_the_middle(world: World) -> Iterator[subprocess.Popen[str]]:
             run.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.Signals) -> None:
     before = world.state("c1")
@@ -380,6 +381,7 @@ def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.
     assert code in (-number, -signal.SIGTERM, 1)
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
@@ -409,6 +411,7 @@ def test_a_cluster_that_refuses_keeps_nothing_of_the_others_away(world: World) -
     assert [row["name"] for row in caught.value.facts["healed"]] == ["reviews-v1", "reviews-v2"]
 
 
+@pytest.mark.slow
 def test_a_check_first_brings_back_what_a_killed_run_left(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
