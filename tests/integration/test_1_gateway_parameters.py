@@ -156,7 +156,7 @@ def test_random_specs_merge_settle_and_do_what_check_mode_said(
             seen.update(one_spec(empty, cluster, f"p{seen['specs']}", *drawn))
 
         (holds if profile.default.derandomize is False else seed(series)(holds))()
-    assert seen["specs"] >= 60 and seen["merged"] >= 30 and seen["conflicts"] >= 15, seen
+    assert seen["specs"] >= 60 and seen["merged"] >= 30 and seen["conflicts"] >= 10, seen
 
 
 def one_spec(site: Site, cluster: Cluster, name: str, options: Json, theirs: Json) -> list[str]:

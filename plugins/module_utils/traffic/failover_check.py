@@ -166,7 +166,8 @@ class _Site:
             text = (
                 f"{name}: no answer for {gap:.1f} s during the switch, allowed are {self.params['max_gap']:g} s: {text}"
             )
-            raise ClusterError(text, cluster=name, **_result(self, healed, text))
+            facts = _result(self, healed, text)
+            raise ClusterError(facts.pop("msg"), cluster=name, **facts)
         return _result(self, healed, text)
 
     def _switch(self, target: Cluster, going: list[Json], others: list[Expected], client: UrlClient) -> None:

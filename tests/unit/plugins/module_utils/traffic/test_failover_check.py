@@ -148,6 +148,8 @@ def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: N
                 self.ask = made.ask
 
         monkeypatch.setattr(failover_check, "UrlClient", Client)
+        clock = failover_check.time.monotonic  # the fast one, for all who measure
+        monkeypatch.setattr(failover_check, "Stream", functools.partial(Stream, clock=clock))
         yield made
 
 
@@ -162,6 +164,14 @@ def test_the_others_answer_and_all_come_back(world: World) -> None:
     assert {row["cluster"] for row in result["answers_after"]} == {"c1", "c2"}
     assert result["sent"] >= 20
     assert "all are back and answer" in result["msg"]
+
+
+def test_a_gap_longer_than_allowed_is_an_error_with_all_facts(world: World) -> None:
+    before = world.state("c1")
+    with pytest.raises(ClusterError, match=r"no answer for [\d.]+ s during the switch, allowed are 0 s") as error:
+        world.check(max_gap=0.0)
+    assert error.value.facts["longest_gap"] > 0 and error.value.facts["sent"] >= 20
+    assert world.state("c1") == before
 
 
 def test_a_pod_on_its_way_out_is_not_among_those_who_answered_without_it(
@@ -398,6 +408,7 @@ def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> Non
     assert world.check(state="restored")["changed"] is False
 
 
+@pytest.mark.slow
 def test_a_cluster_that_refuses_keeps_nothing_of_the_others_away(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
