@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
-from ..test.values import dns_label, dns_name, host_port
+from ..module_utils.k8s.names import dns_label, dns_name
+from ..test.values import host_port
 from ..test.values import port as port_number
 
 Record = Mapping[str, Any]

@@ -35,6 +35,8 @@ class EngineAction(ActionBase):
     ARGUMENT_SPEC: ClassVar[dict[str, Any]]
     # Further rules of ArgumentSpecValidator: required_if, mutually_exclusive, ...
     RULES: ClassVar[dict[str, Any]] = {}
+    # A Secrets, where only a part of a parameter is secret.
+    SECRETS: ClassVar[Any] = None
 
     _supports_async = True
     _supports_check_mode = True
@@ -47,8 +49,9 @@ class EngineAction(ActionBase):
             result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
             return result
         validation, args = self.validate_argument_spec(argument_spec=self.ARGUMENT_SPEC, **self.RULES)
-        result.update(self._run_engine(plain({name: args.get(name) for name in self.ARGUMENT_SPEC})))
-        secret = validation._no_log_values
+        params = plain({name: args.get(name) for name in self.ARGUMENT_SPEC})
+        result.update(self._run_engine(params))
+        secret = validation._no_log_values | (type(self).SECRETS(params) if type(self).SECRETS else set())
         return remove_values(result, secret) if secret else result
 
     def _in_process(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.facts import Facts, World, digest
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import Unread
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.facts import Facts, SiteFacts, digest
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import NotReadable
 
 Json = dict[str, Any]
 
@@ -95,7 +95,7 @@ def conditions(*names: str, **false: str) -> list[Json]:
 
 
 class Site:
-    """Objects of the clusters mgmt, c1 (with a gateway) and c2 by kind; a test changes them, then calls world()."""
+    """Objects of the clusters mgmt, c1 (with a gateway) and c2 by kind; a test changes them, then calls facts()."""
 
     def __init__(self) -> None:
         self.clusters = {
@@ -111,7 +111,7 @@ class Site:
             },
             **{name: _workload_secrets() for name in ("c1", "c2")},
         }
-        self.unread: dict[str, dict[str, str]] = {name: {} for name in self.clusters}
+        self.unreadable: dict[str, dict[str, str]] = {name: {} for name in self.clusters}
         self.absent: dict[str, set[str]] = {name: set() for name in self.clusters}
         self.unreachable: dict[str, str] = {}
         self.uids = {name: f"uid-{name}" for name in self.clusters}
@@ -153,14 +153,14 @@ class Site:
         pod["status"]["conditions"][0]["status"] = "False"
         return pod
 
-    def world(self) -> World:
-        return World([self._facts(name) for name in self.clusters], _Probes(self), self.data)
+    def facts(self) -> SiteFacts:
+        return SiteFacts([self._facts(name) for name in self.clusters], _Probes(self), self.data)
 
     def _facts(self, name: str) -> Facts:
         role, gateway = ("management", False) if name == "mgmt" else ("workload", name == "c1")
         if name in self.unreachable:
             return Facts(name, role, gateway, unreachable=self.unreachable[name])
-        gone = {*self.unread[name], *self.absent[name]}
+        gone = {*self.unreadable[name], *self.absent[name]}
         lists = {kind: objects for kind, objects in self.clusters[name].items() if kind not in gone}
         keys = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
         istio: dict[str, list[Json] | None] = {key: lists.get(kind) for key, kind in keys.items()}
@@ -174,7 +174,7 @@ class Site:
             self.uids[name],
             time=None,
             lists=lists,
-            unread=self.unread[name],
+            unreadable=self.unreadable[name],
             absent=frozenset(self.absent[name]),
             istio_objects=istio,
             secrets=self.secrets[name],
@@ -187,16 +187,16 @@ class _Probes:
 
     def connected(self) -> Mapping[str, bool]:
         if self._site.connected is None:
-            raise Unread("no metric")
+            raise NotReadable("no metric")
         return self._site.connected
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         key = f"{cluster}/{container}"
         if key not in self._site.logs:
-            raise Unread("no log")
+            raise NotReadable("no log")
         return self._site.logs[key]
 
-    def ask(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
         self._site.asked += 1
         missing = [e for e in expect if e["cluster"] in self._site.silent]
         answers = [{"instance": e["instance"], "cluster": e["cluster"], "count": 1} for e in expect if e not in missing]

@@ -12,12 +12,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..k8s.errors import ClusterError
-from .result import Engine, failed, finished, plain
+from .result import Engine, Secrets, failed, finished, plain
 
 
-def run_module(engine: Engine, argument_spec: dict[str, Any], **rules: Any) -> None:
+def run_module(engine: Engine, argument_spec: dict[str, Any], secrets: Secrets | None = None, **rules: Any) -> None:
     """Run an engine as a module: arguments in, result out. ``rules`` are AnsibleModule's (required_if, ...)."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    if secrets is not None:
+        module.no_log_values.update(secrets(plain(module.params)))
     progress: Callable[[str], None] = module.debug
     try:
         result = finished(engine(plain(module.params), module.check_mode, progress), module._diff)

@@ -14,6 +14,8 @@ from ..k8s.errors import ClusterError
 
 # run(params, check, progress) -> result. Raises ClusterError; progress takes one line for a person.
 Engine = Callable[[dict[str, Any], bool, Callable[[str], None]], dict[str, Any]]
+# secrets(params): texts of parameters that Ansible must not show, where only a part of a parameter is secret.
+Secrets = Callable[[dict[str, Any]], set[str]]
 
 
 def plain(params: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..istiod.objects import split_host_port
 from ..k8s.fields import Json, dig, mappings
+from ..k8s.names import yaml_changes
 from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
-from .proxy_settings import yaml_changes
 
 Wrong = Iterator[tuple[str, str]]
 Rule = Callable[[Any], Wrong]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ..istiod import discovery as istio
 from ..k8s import readiness
 from ..k8s.fields import condition, labels_of, mappings, meta, name_of, number, spec_of, title_of
+from ..k8s.names import yaml_keeps
 from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, waiting
 from .controller import AUTO_MTLS
@@ -24,7 +25,7 @@ from .parameter_kinds import CONTROLLERS
 from .proxy_model import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CERT, ProxyModel
 from .proxy_objects import by_name, container_names, containers, mesh_env, owners_of
 from .proxy_pods import pod_cause, pods_ended, pods_refused
-from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id, yaml_keeps
+from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one Kubernetes object says about an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
+"""Readers of the objects of an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
 
-Shapes are those of Istio's charts 1.20 to 1.32; what people change by hand is allowed for.
+Shapes are those of Istio's charts 1.20 to 1.32, with what users change in them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, map
 
 try:
     import yaml
-except ImportError:  # told by cluster.py, which every caller needs first
+except ImportError:  # reported by k8s.transport, which every caller needs first
     pass
 
 
@@ -26,7 +26,7 @@ XDS_PORT = 15012
 WEBHOOK_PORT = 15017
 
 _SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
-#: `$$` stands for a dollar sign, `$(NAME)` for an environment variable
+#: `$$` is a dollar sign, `$(NAME)` an environment variable
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 _HOST_PORT = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
 _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
@@ -36,12 +36,12 @@ _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
 def revision_label(obj: Json) -> str:
-    """The revision by the object's label; charts leave it out or empty where there is none."""
+    """The revision in the object's label; charts omit it or leave it empty for the default revision."""
     return labels_of(obj).get("istio.io/rev") or "default"
 
 
 def suffixed(name: str, revision: str) -> str:
-    """How the charts name an object of a revision."""
+    """The charts' name for an object of a revision."""
     return name if revision == "default" else f"{name}-{revision}"
 
 
@@ -49,7 +49,7 @@ def suffixed(name: str, revision: str) -> str:
 
 
 def split_host_port(address: str) -> tuple[str, int | None]:
-    """(host, port) as programs in Go take an address, so IPv6 in brackets; port None when there is none to be told."""
+    """(host, port) of an address as Go programs parse it, IPv6 in brackets; port None when there is none."""
     found = _HOST_PORT.fullmatch(address)
     return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
 
@@ -65,10 +65,10 @@ def join_host_port(host: str, port: int) -> str:
 
 
 def service_of_address(address: str | None, namespace: str = "") -> Key | None:
-    """(namespace, name) of the Service an in-cluster address means, else None.
+    """(namespace, name) of the Service that an in-cluster address refers to, else None.
 
-    Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
-    another namespace than that one, `a.b` may as well be a host on the Internet.
+    Short names (`istiod`, `istiod.istio-system`) count only with `namespace`, the one in which they are used: `a.b`
+    with another namespace may be a host on the Internet.
     """
     host = compared(address)[0] if address else ""
     match = _SERVICE_HOST.match(host)
@@ -96,7 +96,7 @@ def discovery_container(deployment: Json) -> Json | None:
     """The container that runs pilot-discovery, or None when this Deployment is no istiod.
 
     One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
-    Pods' label are wanted.
+    Pods' label are required.
     """
     labelled = template_labels(deployment).get("app") == "istiod"
     for container in mappings(dig(deployment, "spec", "template", "spec", "containers")):
@@ -113,7 +113,7 @@ def discovery_container(deployment: Json) -> Json | None:
 
 
 def flags(container: Json, name: str) -> list[str | None]:
-    """What a command line flag is given, once or more, in either spelling; values are as in `env`."""
+    """Every value of a command line flag, in either spelling; values as in `env`."""
     words, known = words_of(container), _environment(container)
     found = []
     for position, word in enumerate(words):
@@ -125,19 +125,19 @@ def flags(container: Json, name: str) -> list[str | None]:
 
 
 def flag(container: Json, name: str) -> tuple[bool, str | None]:
-    """(is the flag given, its value); the last one counts."""
+    """(whether the flag is set, its value); the last one counts."""
     found = flags(container, name)
     return bool(found), found[-1] if found else None
 
 
 def env(container: Json, name: str) -> tuple[bool, str | None]:
-    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here."""
+    """(whether the variable is set, its value). The value is None when it cannot be read (valueFrom)."""
     known = _environment(container)
     return name in known, known.get(name)
 
 
 def _environment(container: Json) -> dict[str, str | None]:
-    """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
+    """A container's env as the kubelet evaluates it: the last of duplicates; `$(OTHER)` refers to earlier entries."""
     known: dict[str, str | None] = {}
     for entry in mappings(container.get("env")):
         known[str(entry.get("name"))] = (
@@ -147,14 +147,14 @@ def _environment(container: Json) -> dict[str, str | None]:
 
 
 def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
-    """The text as the kubelet hands it over; None when it refers to what cannot be read here."""
+    """The text as the kubelet expands it; None when it refers to a value that cannot be read."""
     if any(name and known.get(name) is None for name in _REFERENCE.findall(text)):
         return None
     return _REFERENCE.sub(lambda found: str(known[found[1]]) if found[1] else "$", text)
 
 
 def image_version(image: str) -> str | None:
-    """Tag of an image reference; None when it has none (a digest says nothing a person can read)."""
+    """Tag of an image reference; None when it has none (a digest is not readable)."""
     name = image.split("@")[0].rsplit("/", 1)[-1]
     return name.split(":", 1)[1] if ":" in name else None
 
@@ -173,16 +173,16 @@ def leads_to(service: Json, deployment: Json) -> bool:
 
 
 def xds_port(service: Json) -> int | None:
-    """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
-    told = mappings(dig(service, "spec", "ports"))
-    ports = [p for p in told if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
+    """The Service's port for istiod's 15012; port names differ between installations and are ignored."""
+    declared = mappings(dig(service, "spec", "ports"))
+    ports = [p for p in declared if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
     if any(p["port"] == XDS_PORT for p in ports):
         return XDS_PORT
     return next((p["port"] for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
 
 
 def named_as_istiod(service: Json) -> bool:
-    """Called istiod by whoever made it. An east-west gateway, which may carry port 15012 too, is not."""
+    """Labelled as istiod. An east-west gateway, which may have port 15012 too, is not."""
     labels, selector = labels_of(service), selector_of(service)
     return (
         labels.get("app.kubernetes.io/name") == "istiod"
@@ -193,7 +193,7 @@ def named_as_istiod(service: Json) -> bool:
 
 
 def made_for_remote(service: Json) -> bool:
-    """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
+    """A Service without selector as the charts create it for a remote istiod. Before 1.25 it has no labels."""
     if labels_of(service).get("app.kubernetes.io/name") == "istiod":
         return True
     ports = mappings(dig(service, "spec", "ports"))
@@ -203,7 +203,7 @@ def made_for_remote(service: Json) -> bool:
 
 
 def external_name(service: Json) -> str | None:
-    """The host an ExternalName Service stands for, else None."""
+    """The host that an ExternalName Service resolves to, else None."""
     if dig(service, "spec", "type") != "ExternalName":
         return None
     return str(dig(service, "spec", "externalName") or "").rstrip(".")
@@ -227,7 +227,7 @@ def mesh_config(configmap: Json) -> Json | None:
 
 
 def injector_values(configmap: Json) -> Json | None:
-    """Settings of the injector (key `values`, JSON) that are of interest; the rest may hold what nobody should print.
+    """The settings of the injector (key `values`, JSON) that matter here; the others may contain secrets.
 
     Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
     """
@@ -282,7 +282,7 @@ def called_host(webhook: Json) -> str | None:
 
 
 def injected_settings(webhook: Json) -> Mapping[str, str]:
-    """What the injector's path hands over: `/inject/cluster/c1/net/n1`, once `/inject/:ENV:cluster=c1:ENV:net=n1`.
+    """Settings in the injector's path: `/inject/cluster/c1/net/n1`, formerly `/inject/:ENV:cluster=c1:ENV:net=n1`.
 
     Rules of parseInjectEnvs in Istio's pkg/kube/inject/webhook.go.
     """
@@ -316,7 +316,7 @@ def webhook_namespace(webhook: Json) -> str:
 
 
 def namespace_selectors(webhook: Json) -> list[Json]:
-    """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
+    """namespaceSelectors of the hooks that select by namespace; the others (`…object.…`) select by a Pod label."""
     return [
         mapping(hook.get("namespaceSelector"))
         for hook in injection_hooks(webhook)

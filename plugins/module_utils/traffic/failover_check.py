@@ -21,12 +21,12 @@ from ..k8s.fields import Json, labels_match, parse_selector
 from ..k8s.pods import instances, pods_of
 from ..k8s.progress import Progress, blocked, lines
 from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.signals import Interrupted, Interrupts
 from ..k8s.watch import Collection, View, Watcher
 from . import sampling as traffic
 from .request_stream import Sample, Stream, answers, failures, longest_gap, settled, still_wrong
 from .sampling import Expected
 from .scale_down import bring_back, left_away, take_away
-from .signals import Interrupted, Interrupts
 from .traffic_check import REQUEST_SPEC, UrlClient
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -18,8 +18,8 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
     GATEWAY_PARAMETERS,
     V1_PARAMETERS,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import yaml_changes
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.names import yaml_changes
 from ansible_collections.multicluster.gloo.plugins.modules import gateway_parameters as module
 
 ISTIOD = {"address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "cluster1", "mesh_id": "cluster.local"}

@@ -104,7 +104,7 @@ def test_the_same_duplicate_twice_is_no_problem_another_is() -> None:
     mesh.container["env"] = [CLUSTER, CLUSTER]
     assert istiod.discover(mesh.objects())["problems"] == []
     mesh.container["env"] = [CLUSTER, ELSEWHERE]
-    assert "counts: one that comes from elsewhere" in istiod.discover(mesh.objects())["problems"][0]
+    assert "counts: one from another object" in istiod.discover(mesh.objects())["problems"][0]
     mesh.container["args"].append("--clusterID=by-env")  # then none of them counts
     assert istiod.discover(mesh.objects())["problems"] == []
 
@@ -145,7 +145,7 @@ def test_mesh_id_network_and_trust_domain_have_an_order() -> None:
     record = only(mesh.objects(namespaces=labelled_network))
     assert (record["mesh_id"], record["network"]) == ("by-values", "by-values")
     problems = istiod.discover(mesh.objects(namespaces=labelled_network))["problems"]
-    assert any("labelled network by-label" in p and "says by-values" in p for p in problems)
+    assert any("labelled network by-label" in p and "sets by-values" in p for p in problems)
 
 
 def test_mesh_id_of_a_shared_mesh_config() -> None:
@@ -164,7 +164,7 @@ def test_mesh_id_of_a_shared_mesh_config() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "{broken", "defaultConfig: 7"])
-def test_mesh_config_that_says_nothing(text: str) -> None:
+def test_mesh_config_without_settings(text: str) -> None:
     mesh = Istiod()
     mesh.mesh = text
     record = only(mesh.objects())

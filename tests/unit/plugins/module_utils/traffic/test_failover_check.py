@@ -22,12 +22,12 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Invalid
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.signals import Interrupted, Interrupts
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import failover_check
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import request_stream as failover_traffic
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.request_stream import Sample, Stream
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Answer, Expected
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import ANNOTATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.signals import Interrupted, Interrupts
 
 Json = dict[str, Any]
 
