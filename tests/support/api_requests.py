@@ -29,8 +29,11 @@ _THINGS = f"/apis/{GROUP}/v1/namespaces/{NAMESPACE}/things"
 
 _TEXT, _NUMBER = {"type": "string"}, {"type": "integer"}
 _LISTENER = {"type": "object", "required": ["name"], "properties": {"name": _TEXT, "port": _NUMBER, "host": _TEXT}}
-_PORT = {"type": "object", "required": ["port", "protocol"], "properties": {"port": _NUMBER, "protocol": _TEXT}}
-_PORT["properties"] = {**_PORT["properties"], "name": _TEXT}  # type: ignore[dict-item]
+_PORT = {
+    "type": "object",
+    "required": ["port", "protocol"],
+    "properties": {"port": _NUMBER, "protocol": _TEXT, "name": _TEXT},
+}
 SPEC: Json = {
     "type": "object",
     "properties": {

@@ -333,24 +333,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, method: str, place: Place, query: dict[str, str], body: Json) -> tuple[int, Json]:
         """POST, PUT, merge patch, apply."""
-        api, dry = self.api, "dryRun" in query
+        api = self.api
         if method == "POST":
             place = (*place[:3], body["metadata"]["name"])
-        api_version, plural, _namespace, name = place
-        live, told = api.objects.get(place), {"apiVersion": api_version, "kind": api.kinds[api_version][plural][0]}
-        manager = query.get("fieldManager") or self.headers["User-Agent"].partition("/")[0]
-        how: Json = {"shape": api.shape(api_version, plural), "time": _now()}
         applies = method == "PATCH" and "apply-patch" in self.headers["Content-Type"]
-        if method == "PATCH" and not applies and "merge-patch" not in self.headers["Content-Type"]:
-            return _refused(415, "UnsupportedMediaType", "only apply and merge patches here")
-        if method == "POST" and live:
-            return _refused(409, "AlreadyExists", f'{plural} "{name}" already exists')
-        if method in ("PUT", "PATCH") and not applies:
-            if not live:
-                return _not_found(plural, name)
-            version = body.get("metadata", {}).get("resourceVersion")
-            if version not in (None, live["metadata"]["resourceVersion"]):
-                return _refused(409, "Conflict", "the object has been modified")
+        live = api.objects.get(place)
+        refusal = None if applies else self._refusal(method, place, live, body)
+        if refusal:
+            return refusal
+        told = {"apiVersion": place[0], "kind": api.kinds[place[0]][place[1]][0]}
+        manager = query.get("fieldManager") or self.headers["User-Agent"].partition("/")[0]
+        how: Json = {"shape": api.shape(*place[:2]), "time": _now()}
         if applies:
             try:
                 after = applied(live, {**told, **body}, manager, force=query.get("force") == "true", **how)
@@ -359,25 +352,41 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(after, list):
                 return _refused(409, "Conflict", f"Apply failed with {len(after)} conflicts", after)
         else:
-            new = copy.deepcopy(live) if live and method == "PATCH" else {}
-            _merge(new, {**told, **body}) if method == "PATCH" else new.update({**told, **body})
+            new: Json = {**told, **body}
+            if live and method == "PATCH":
+                new = copy.deepcopy(live)
+                _merge(new, body)
             after = updated(live, new, manager, **how)
         if not live:
             after["metadata"]["creationTimestamp"] = _now()
-        wrong = list(_schema_errors(after.get("spec", {}), self._schema(place), "spec"))
-        if any(kind == "unknown" for kind, _path in wrong):
-            first = next(path for kind, path in wrong if kind == "unknown")
-            # A real API server finds no type for it, and says so as an error of its own.
-            return (
-                _refused(500, None, f"failed to create typed patch object: .{first}: field not declared in schema")
-                if applies
-                else _refused(400, "BadRequest", f'strict decoding error: unknown field "{first}"')
-            )
-        if wrong:
-            reasons = {"type": "FieldValueTypeInvalid", "required": "FieldValueRequired"}
-            causes = [{"reason": reasons[kind], "field": path, "message": "invalid"} for kind, path in wrong]
-            return _refused(422, "Invalid", f'{plural} "{name}" is invalid', causes)
-        return 200 if live else 201, api.completed(place, after) if dry else api.store(place, after)
+        refusal = self._against_schema(place, after, applies)
+        if refusal:
+            return refusal
+        return 200 if live else 201, api.completed(place, after) if "dryRun" in query else api.store(place, after)
+
+    def _refusal(self, method: str, place: Place, live: Json | None, body: Json) -> tuple[int, Json] | None:
+        """Why a write that is no apply cannot be made of what is there."""
+        if method == "PATCH" and "merge-patch" not in self.headers["Content-Type"]:
+            return _refused(415, "UnsupportedMediaType", "only apply and merge patches here")
+        if method == "POST":
+            return _refused(409, "AlreadyExists", f'{place[1]} "{place[3]}" already exists') if live else None
+        if not live:
+            return _not_found(place[1], place[3])
+        if body.get("metadata", {}).get("resourceVersion") in (None, live["metadata"]["resourceVersion"]):
+            return None
+        return _refused(409, "Conflict", "the object has been modified")
+
+    def _against_schema(self, place: Place, obj: Json, applies: bool) -> tuple[int, Json] | None:
+        """What the schema of a CRD does not allow. An apply finds no type for an unknown field: an error of its own."""
+        wrong = list(_schema_errors(obj.get("spec", {}), self._schema(place), "spec"))
+        unknown = next((path for kind, path in wrong if kind == "unknown"), None)
+        if unknown and applies:
+            return _refused(500, None, f"failed to create typed patch object: .{unknown}: field not declared in schema")
+        if unknown:
+            return _refused(400, "BadRequest", f'strict decoding error: unknown field "{unknown}"')
+        reasons = {"type": "FieldValueTypeInvalid", "required": "FieldValueRequired"}
+        causes = [{"reason": reasons[kind], "field": path, "message": "invalid"} for kind, path in wrong]
+        return _refused(422, "Invalid", f'{place[1]} "{place[3]}" is invalid', causes) if causes else None
 
     def _schema(self, place: Place) -> Json:
         found: Json = self.api.schemas.get(place[:2], {}).get("properties", {}).get("spec", {})

@@ -126,7 +126,7 @@ def members(value: Any, shape: Shape, path: Path = (), *, containers: bool = Fal
     if not parts:
         return {path}
     owned = containers and path and (shape.schema is not None or shape.free or isinstance(value, list))
-    found = {path} if _item(path) or owned else set()
+    found: Fields = {path} if _item(path) or owned else set()
     for token, (part, below) in parts.items():
         found |= members(part, below, (*path, token), containers=containers)
     return found
@@ -315,7 +315,7 @@ def applied(
     for path, other in conflicts:
         other.fields.discard(path)
     given_up = (former.fields if former else set()) - fields
-    owned = set().union(*(other.fields for other in others), fields)
+    owned = fields.union(*(other.fields for other in others))
     gone = {path for path in given_up if not any(one[: len(path)] == path for one in owned)}
     result = without(result, gone, shape)
     if former and former.fields == fields:
