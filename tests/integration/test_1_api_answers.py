@@ -13,7 +13,7 @@ from acceptance.site import Site, wait_until
 
 NAMESPACE = f"/api/v1/namespaces/{api_requests.NAMESPACE}"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-SERVED = f"/apis/{api_requests.GROUP}/v1"
+THINGS = f"/apis/{api_requests.GROUP}/v1/things"
 #: what the server puts into every namespace itself
 GIVEN = f"{NAMESPACE}/serviceaccounts/default"
 
@@ -25,7 +25,7 @@ def real(empty: Site) -> Iterator[api_requests.Server]:
     empty.create(cluster, "/api/v1/namespaces", {"metadata": {"name": api_requests.NAMESPACE}})
     empty.create(cluster, CRDS, api_requests.CRD)
     try:
-        wait_until(lambda: bool((empty.get(cluster, SERVED) or {}).get("resources")), "the kind served")
+        wait_until(lambda: empty.get(cluster, THINGS) is not None, "the kind served")
         wait_until(lambda: empty.get(cluster, GIVEN) is not None, "the namespace ready")
         yield api_requests.Server(str(empty.kubeconfig), cluster)
     finally:
