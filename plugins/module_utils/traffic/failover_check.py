@@ -158,7 +158,8 @@ class _Site:
         )
         if gap > self.params["max_gap"]:
             text = f"{name}: no response for {gap:.1f} s, which exceeds max_gap ({self.params['max_gap']:g} s): {text}"
-            raise ClusterError(text, cluster=name, **_result(self, healed, text))
+            facts = _result(self, healed, text)
+            raise ClusterError(facts.pop("msg"), cluster=name, **facts)
         return _result(self, healed, text)
 
     def _switch(self, target: Cluster, going: list[Json], others: list[Expected], client: UrlClient) -> None:

@@ -194,6 +194,7 @@ def test_foreign_objects_go_only_when_told_so(fake: Any) -> None:
     assert actions(go(fake, config(namespace="default"), state="absent", delete_only_ours=False)) == ["deleted"]
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> None:
     held = config()
     held["metadata"]["finalizers"] = ["x.example/hold"]
@@ -235,6 +236,7 @@ def test_one_failure_does_not_hide_the_others(fake: Any) -> None:
     assert error.value.facts["changed"] is True
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     api, _kubeconfig = fake
     labels = {"app": "d"}
@@ -270,6 +272,7 @@ def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     assert error.value.facts["objects"][0]["ready"] == "waiting" and error.value.facts["changed"] is True
 
 
+@pytest.mark.usefixtures("fast")
 def test_kinds_nobody_serves_end_before_the_first_write(fake: Any) -> None:
     gateway = {**thing(), "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"}
     for unserved in ({**thing(), "apiVersion": "gone.example/v1"}, gateway):

@@ -693,6 +693,8 @@ def test_names_are_compared_as_dns_compares_them(stage: Any, address: str) -> No
     assert model.plane and proxy.check_proxy(model).ready
 
 
+@pytest.mark.share
+@pytest.mark.slow
 @pytest.mark.parametrize("want", [Want(expect=THREE), Want()])
 def test_damaged_objects_are_no_reason_to_break_off(stage: Any, damaged: Any, want: Want) -> None:
     crash(stage)

@@ -68,6 +68,7 @@ def test_a_service_is_waited_for_until_it_has_an_address(fake: Any) -> None:
     assert record["address"] == "192.0.2.1" and record["ports"] == [{"name": "grpc", "port": 9900}]
 
 
+@pytest.mark.usefixtures("fast")
 def test_absent_present_and_unserved_are_told_apart(fake: Any) -> None:
     assert read(fake, query())["objects"] == []
     assert read(fake, query(), wait_for="absent")["msg"] == "cluster1: 0 objects found"
@@ -148,6 +149,7 @@ def test_it_waits_until_the_management_server_made_them(two: Any) -> None:
     assert copy_secrets(two)["changed"] is True
 
 
+@pytest.mark.usefixtures("fast")
 def test_secrets_that_never_come_are_named(two: Any) -> None:
     with pytest.raises(Timeout, match=r"mgmt: Secret gloo-mesh/relay-root-tls-secret: no key ca\.crt \(waited \d+ s\)"):
         copy_secrets(two)

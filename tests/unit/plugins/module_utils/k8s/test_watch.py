@@ -75,6 +75,7 @@ def test_a_failure_ends_the_wait_only_when_it_stays(cluster: Cluster) -> None:
         assert 0.4 < time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster: Cluster) -> None:
     looked, flipped = threading.Event(), threading.Event()
     right_since: list[float] = []
@@ -101,6 +102,7 @@ def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster
     assert time.monotonic() - right_since[0] >= 2.0
 
 
+@pytest.mark.slow
 def test_while_nothing_changes_the_judge_is_asked_once_a_second(cluster: Cluster) -> None:
     looks: list[float] = []
 
