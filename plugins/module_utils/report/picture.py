@@ -336,7 +336,7 @@ def _description(view: Record, counts: Counts) -> str:
 
 
 def fit(text: str, room: float, kind: str) -> str:
-    """*text*, or its beginning and end, as long as *room* holds. Ends tell Pods of one workload apart."""
+    """*text*, or its beginning and end, as long as *room* holds. The end distinguishes Pods of one workload."""
     if text_width(text, kind) <= room:
         return text
     keep = len(text)
