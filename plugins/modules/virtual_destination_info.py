@@ -29,7 +29,7 @@ options:
     description: A host of the VirtualDestination. Needed unless O(name) or O(destinations) is given.
     type: str
   port:
-    description: The port number clients use. Without it only HTTPRoutes are compared with the ports there are.
+    description: The port that clients use. Without it only the ports of HTTPRoutes are checked.
     type: int
   name:
     description: Name of the VirtualDestination in the management cluster.
@@ -56,8 +56,8 @@ options:
         required: true
   wait:
     description:
-      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not
-        pass by itself.
+      - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a problem persists that does not pass by
+        itself.
     type: bool
     default: false
   wait_for:
@@ -69,7 +69,7 @@ options:
     choices: [accepted, translated, absent]
     default: translated
   wait_timeout:
-    description: Seconds to wait at most.
+    description: Maximum number of seconds to wait.
     type: int
     default: 300
   agent_namespace:

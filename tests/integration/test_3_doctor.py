@@ -102,6 +102,7 @@ def test_an_alias_of_istiod_is_no_failure(site: Site) -> None:
         assert problems(examined(site)) == []
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_broken_check_and_no_other_is_the_first(site: Site, fault: Fault) -> None:
     with made(site, fault.make):

@@ -23,7 +23,8 @@ from ..istiod.objects import discovery_container
 from ..k8s.fields import Json, mappings, meta, number, spec_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
-from ..k8s.readiness import Verdict, judge
+from ..k8s.readiness import judge
+from ..k8s.verdict import Verdict
 from ..mesh import virtual_destination
 from . import logs
 from .checks_mesh import NO_ADDRESS, gateways

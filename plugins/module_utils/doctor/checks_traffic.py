@@ -75,7 +75,8 @@ def _proof_backends(target: CheckTarget) -> Finding:
     found = _backends(target.facts, target.subject)
     if found.problems:
         return failed("; ".join(text.removeprefix(f"{target.cluster}: ") for text in found.problems))
-    return ok(f"{len(found.instances)} instances can respond")
+    count = len(found.instances)
+    return ok(f"ready instances: {count}" if count else "no such Deployment in this cluster")
 
 
 def _managed_workloads(target: CheckTarget) -> Finding:
@@ -228,7 +229,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "own-workloads", "Deployments of this collection are ready and in the mesh", workloads, _managed_workloads,
-        _SCALE_UP, ("backends", "proof-backends"),
+        _SCALE_UP, ("backends", "injection", "proof-backends"),
     ),
     Check(
         "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Glue between an engine function and AnsibleModule; the only module_utils file that imports Ansible."""
+"""Runs an engine function as an AnsibleModule; the only module_utils file that imports Ansible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..k8s.errors import ClusterError
-from .result import Engine, failed, finished, plain
+from .result import Engine, Secrets, failed, finished, plain
 
 
-def run_module(engine: Engine, argument_spec: dict[str, Any], **rules: Any) -> None:
+def run_module(engine: Engine, argument_spec: dict[str, Any], secrets: Secrets | None = None, **rules: Any) -> None:
     """Run an engine as a module: arguments in, result out. ``rules`` are AnsibleModule's (required_if, ...)."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
+    if secrets is not None:
+        module.no_log_values.update(secrets(plain(module.params)))
     progress: Callable[[str], None] = module.debug
     try:
         result = finished(engine(plain(module.params), module.check_mode, progress), module._diff)

@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Meaning of a proxy's parameters: which reach the container istio-proxy, how they merge, which values are valid
-(pure)."""
+"""Meaning of a proxy's parameters: which reach the container istio-proxy, and how they merge (pure)."""
 
 from __future__ import annotations
 

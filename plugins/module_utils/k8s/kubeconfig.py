@@ -121,6 +121,28 @@ def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, b
     return plain, certificates
 
 
+def context_alone(name: str, kubeconfig: str, context: str) -> Json:
+    """The kubeconfig with nothing but the context, for a program that acts as we do. Paths are absolute.
+
+    Raises BadKubeconfig.
+    """
+    content = _read(name, kubeconfig, context)
+    base = Path(kubeconfig).absolute().parent
+    chosen = copy.deepcopy(_entry(content, "contexts", "context", context))
+    alone: Json = {"apiVersion": "v1", "kind": "Config", "current-context": context, "preferences": {}}
+    alone["contexts"] = [{"name": context, "context": chosen}]
+    for rows, entry in (("clusters", "cluster"), ("users", "user")):
+        found = copy.deepcopy(_entry(content, rows, entry, chosen.get(entry)))
+        for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+            if found.get(key):
+                found[key] = str(base / str(found[key]))
+        plugin = found.get("exec")
+        if isinstance(plugin, dict) and "/" in str(plugin.get("command", "")):
+            plugin["command"] = str(base / str(plugin["command"]))
+        alone[rows] = [{"name": chosen.get(entry), entry: found}]
+    return alone
+
+
 def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
     """The entry of that name in one of the kubeconfig's lists; {} where there is none."""
     listed = content.get(rows)

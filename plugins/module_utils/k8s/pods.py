@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deployments and their Pods: which belong together, which can answer, which are in the mesh (pure)."""
+"""Deployments and their Pods: which belong together, which are ready or why not, which are in the mesh (pure)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .fields import Json, is_true, labels_match, meta, parse_selector
-from .readiness import pod_trouble
+from .fields import (
+    Json,
+    conditions_of,
+    is_true,
+    labels_match,
+    labels_of,
+    mapping,
+    mappings,
+    meta,
+    parse_selector,
+    selector_matches,
+    spec_of,
+    status_of,
+)
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -25,10 +37,12 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
     ]
 
 
-def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
-    """Living Pods that the Deployment's selector takes in."""
-    labels = ((deployment.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-    return living(pods, deployment["metadata"]["namespace"], labels)
+def pods_of(workload: Json, pods: Iterable[Json]) -> list[Json]:
+    """Pods that the workload's selector matches and that are not being deleted."""
+    selector = mapping(spec_of(workload).get("selector"))
+    return [
+        pod for pod in living(pods, workload["metadata"]["namespace"], {}) if selector_matches(selector, labels_of(pod))
+    ]
 
 
 def is_ready(pod: Json) -> bool:
@@ -36,8 +50,53 @@ def is_ready(pod: Json) -> bool:
     return is_true(pod, "Ready") and not meta(pod).get("deletionTimestamp")
 
 
+def pod_trouble(pod: Json) -> str:
+    """What prevents a Pod from being ready, container by container; "" when nothing does."""
+    status = status_of(pod)
+    found: list[str] = []
+    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
+        for container in mappings(status.get(field)):
+            if (
+                container.get("ready")
+                or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
+            ):
+                continue
+            if found and mapping(mapping(container.get("state")).get("waiting")).get("reason") == "PodInitializing":
+                continue  # waits for the init containers, which are listed
+            found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
+    if found:
+        return "; ".join(found)
+    for each in conditions_of(pod):
+        if each.get("status") != "True" and each.get("type") in ("PodScheduled", "Initialized", "Ready"):
+            text = each.get("message") or each.get("reason")
+            if text:
+                return f"{each['type']}: {text}"
+    return "" if is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
+
+
+def _container_state(container: Json) -> str:
+    state = mapping(container.get("state"))
+    last = mapping(mapping(container.get("lastState")).get("terminated"))
+    parts = []
+    if "waiting" in state:
+        reported = mapping(state["waiting"])
+        parts.append(" ".join(filter(None, [reported.get("reason"), reported.get("message")])) or "waiting")
+    elif "terminated" in state:
+        ended = mapping(state["terminated"])
+        parts.append(
+            f"exited with code {ended.get('exitCode')} {ended.get('reason', '')} {ended.get('message', '')}".strip()
+        )
+    else:
+        parts.append("running, not ready")
+    if last:
+        parts.append(f"last exit code {last.get('exitCode')}")
+    if container.get("restartCount"):
+        parts.append(f"{container['restartCount']} restarts")
+    return ", ".join(parts)
+
+
 def has_sidecar(pod: Mapping[str, Any]) -> bool:
-    """Whether istio-proxy is there, as a container or, from Istio 1.27 on, as a native sidecar."""
+    """Whether the Pod has istio-proxy, as a container or, from Istio 1.27 on, as a native sidecar."""
     spec = pod.get("spec") or {}
     return any(
         each["name"] == "istio-proxy" for part in ("containers", "initContainers") for each in spec.get(part) or ()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of, status_of
 from ..k8s.pods import is_ready
-from ..k8s.readiness import Verdict, failed, ready, waiting
+from ..k8s.verdict import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
 TLS_MODE = "security.istio.io/tlsMode"

@@ -13,7 +13,7 @@ from ..k8s import readiness
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json
-from ..k8s.readiness import Verdict, failed, together, waiting
+from ..k8s.verdict import Verdict, failed, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .virtual_destination import RoutingObjects, Target, examine, idle_reason, judge_absent, targets_of
 

@@ -20,7 +20,8 @@ from ..k8s.errors import ClusterError, Invalid, Timeout
 from ..k8s.fields import Json
 from ..k8s.pods import pods_of
 from ..k8s.progress import Progress, blocked, lines
-from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.signals import Interrupted, Interrupts
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import backends
 from . import sampling as traffic
@@ -28,7 +29,6 @@ from .backends import DEPLOYMENT
 from .request_stream import Sample, Stream, longest_gap, settled, tally_of, unproven
 from .sampling import Expected
 from .scale_down import left_scaled_down, restore, scale_down
-from .signals import Interrupted, Interrupts
 from .traffic_check import REQUEST_SPEC, UrlClient, send_requests
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -158,7 +158,8 @@ class _Site:
         )
         if gap > self.params["max_gap"]:
             text = f"{name}: no response for {gap:.1f} s, which exceeds max_gap ({self.params['max_gap']:g} s): {text}"
-            raise ClusterError(text, cluster=name, **_result(self, healed, text))
+            facts = _result(self, healed, text)
+            raise ClusterError(facts.pop("msg"), cluster=name, **facts)
         return _result(self, healed, text)
 
     def _switch(self, target: Cluster, going: list[Json], others: list[Expected], client: UrlClient) -> None:

@@ -21,7 +21,7 @@ from typing import Literal
 
 from ..k8s.fields import Json
 from ..k8s.progress import one_line
-from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.verdict import Verdict, together, waiting
 
 MISS_PROBABILITY = 1e-6
 #: Bookinfo: the reviews service's JSON, or the product page, which names one reviews Pod (markup differs by version)

@@ -22,12 +22,12 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Invalid
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.signals import Interrupted, Interrupts
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import failover_check
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import request_stream as failover_traffic
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.request_stream import Sample, Stream
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Expected, Response
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import ANNOTATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.signals import Interrupted, Interrupts
 
 Json = dict[str, Any]
 
@@ -122,8 +122,8 @@ class World:
             "pattern": "x",
             "max_gap": 30.0,
             "min_requests": 20,
-            "patience": 5,
-            "timeout": 10,
+            "patience": 25,
+            "timeout": 50,
         }
         return {**given, **changes}
 
@@ -132,7 +132,7 @@ class World:
 
 
 @pytest.fixture
-def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: None) -> Iterator[World]:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with serving(tmp_path / "one", "fake") as one, serving(tmp_path / "two", "fake") as two:
@@ -151,6 +151,8 @@ def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
                 pass
 
         monkeypatch.setattr(failover_check, "UrlClient", Client)
+        clock = failover_check.time.monotonic  # the fast one, for all who measure
+        monkeypatch.setattr(failover_check, "Stream", functools.partial(Stream, clock=clock))
         yield made
 
 
@@ -165,6 +167,14 @@ def test_the_others_answer_and_all_come_back(world: World) -> None:
     assert {row["cluster"] for row in result["answers_after"]} == {"c1", "c2"}
     assert result["sent"] >= 20
     assert "all backends are restored and respond" in result["msg"]
+
+
+def test_a_gap_longer_than_allowed_is_an_error_with_all_facts(world: World) -> None:
+    before = world.state("c1")
+    with pytest.raises(ClusterError, match=r"no answer for [\d.]+ s during the switch, allowed are 0 s") as error:
+        world.check(max_gap=0.0)
+    assert error.value.facts["longest_gap"] > 0 and error.value.facts["sent"] >= 20
+    assert world.state("c1") == before
 
 
 def test_a_pod_on_its_way_out_is_not_among_those_who_answered_without_it(
@@ -375,6 +385,7 @@ def in_the_middle(world: World) -> Iterator[subprocess.Popen[str]]:
             run.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.Signals) -> None:
     before = world.state("c1")
@@ -387,6 +398,7 @@ def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.
     assert code in (-number, -signal.SIGTERM, 1)
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
@@ -403,6 +415,7 @@ def test_what_a_killed_run_left_is_brought_back_by_the_next(world: World) -> Non
     assert world.check(state="restored")["changed"] is False
 
 
+@pytest.mark.slow
 def test_a_cluster_that_refuses_keeps_nothing_of_the_others_away(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
@@ -416,6 +429,7 @@ def test_a_cluster_that_refuses_keeps_nothing_of_the_others_away(world: World) -
     assert [row["name"] for row in caught.value.facts["healed"]] == ["reviews-v1", "reviews-v2"]
 
 
+@pytest.mark.slow
 def test_a_check_first_brings_back_what_a_killed_run_left(world: World) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:

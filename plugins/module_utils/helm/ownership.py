@@ -1,0 +1,84 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who owns an object that a chart would create (pure).
+
+Helm takes an object into a release only if its annotations name that release and its label says Helm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .values import Json, at, merged
+
+CRD = "CustomResourceDefinition"
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An object of the chart that exists and is not the release's."""
+
+    kind: str
+    name: str
+    namespace: str
+    owner: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.title} belongs to {self.owner}"
+
+
+def owner_of(live: Json, name: str, namespace: str) -> str:
+    """Who owns a live object, for a person; "" when release ``namespace/name`` may take it."""
+    meta = live.get("metadata") or {}
+    notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+    helm = notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name")
+    if helm == (namespace, name) and labels.get("app.kubernetes.io/managed-by") == "Helm":
+        return ""
+    argo = str(notes.get("argocd.argoproj.io/tracking-id") or "").partition(":")[0]
+    argo = argo or str(labels.get("argocd.argoproj.io/instance") or "")
+    if argo:
+        return f"Argo CD application {argo}"
+    for kind, key in (("HelmRelease", "helm.toolkit.fluxcd.io"), ("Kustomization", "kustomize.toolkit.fluxcd.io")):
+        if labels.get(f"{key}/name"):
+            return f"Flux {kind} {labels.get(f'{key}/namespace', '')}/{labels[f'{key}/name']}"
+    if any(helm):
+        return f"Helm release {helm[0]}/{helm[1]}"
+    instance = labels.get("app.kubernetes.io/instance")
+    return f"an installer without Helm records (instance {instance})" if instance else "no Helm release"
+
+
+def left_out(owned: Iterable[Owned], missing: Iterable[str], switches: Mapping[str, Any]) -> list[str]:
+    """Switches (dotted paths in the values) that leave out every CRD of others.
+
+    Raises ValueError when a CRD has no switch, or a switch would also leave out a CRD that is ``missing``.
+    """
+    absent = set(missing)
+    found: list[str] = []
+    for each in owned:
+        switch = next((key for key, crds in switches.items() if each.kind == CRD and each.name in crds), None)
+        if switch is None:
+            raise ValueError(str(each))
+        lost = absent.intersection(switches[switch])
+        if lost:
+            raise ValueError(
+                f"{each}; {switch}=false would leave out {', '.join(sorted(lost))} as well, which is missing"
+            )
+        if switch not in found:
+            found.append(switch)
+    return found
+
+
+def switched_off(switches: Iterable[str]) -> Json:
+    """Values that set the switches to false."""
+    values: Json = {}
+    for switch in switches:
+        values = merged(values, at(tuple(switch.split(".")), False))
+    return values

@@ -1,0 +1,277 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to happen to a Helm release, and why (pure).
+
+Whose a release is decides: ours (it did not exist before our note), adopted (it did), foreign (no note). Values that
+others set stay in every case; of an adopted release the chart version stays, too, unless an upgrade is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from .releases import DEPLOYED, PENDING, SUPERSEDED, UNINSTALLED, UNINSTALLING, Note, Record, Release, ReleaseHistory
+from .values import Json, leaf_paths, merged, restored, same
+from .versions import Version
+
+# Seconds Helm works on a release by default (--timeout 5m0s). A younger pending record may be a running helm's.
+HELM_TIMEOUT = 300
+
+_FLUX = re.compile(r"helm\.toolkit\.fluxcd\.io/name: *[\"']?([^\s\"']+)")
+
+
+class Refused(ValueError):
+    """The release must not be changed as asked: the reason and what to do, without the release's name."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller asks for. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one."""
+
+    chart: str = ""
+    version: str = ""
+    values: Json = field(default_factory=dict, repr=False)
+    allow_downgrade: bool = False
+    upgrade_adopted: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of Helm, and how the release ends with it: chart version ("" unknown before) and the user's values.
+
+    ``revision``: the one to go back to; of an install or upgrade the one whose chart is used, 0: the caller's chart.
+    ``keep_history``: of an uninstall.
+    """
+
+    action: Literal["install", "upgrade", "rollback", "uninstall"]
+    version: str = ""
+    values: Json = field(default_factory=dict, repr=False)
+    revision: int = 0
+    keep_history: bool = False
+
+    def __str__(self) -> str:
+        with_version = f" chart version {self.version}" if self.version else ""
+        words = {
+            "install": f"install{with_version}",
+            "upgrade": f"upgrade to{with_version}" if self.version else "upgrade",
+            "rollback": f"roll back to revision {self.revision}",
+            "uninstall": "uninstall",
+        }
+        return words[self.action]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in order; none: the release is as it should be.
+
+    ``note``: the note as it has to be before the first step, None: none is needed. ``former``: values to keep for the
+    owner, None: nothing to keep. ``remarks``: decisions for a person.
+    """
+
+    whose: Literal["ours", "adopted", "foreign"]
+    steps: tuple[Step, ...] = ()
+    note: Note | None = None
+    former: Json | None = field(default=None, repr=False)
+    remarks: tuple[str, ...] = ()
+
+
+# -- the release as it is
+
+
+def present_record(history: ReleaseHistory) -> Record | None:
+    """The newest record; None when the release is not installed (its history may be kept)."""
+    newest = history.records[-1] if history.records else None
+    return None if newest is None or newest.status == UNINSTALLED else newest
+
+
+def base_release(history: ReleaseHistory) -> Release | None:
+    """The release whose chart and values count: the last one that worked, else the newest. None: not installed."""
+    newest = present_record(history)
+    if newest is None:
+        return None
+    return _last_good(history.records) or newest.release
+
+
+def _last_good(records: tuple[Record, ...]) -> Release | None:
+    """The last deployed release, else the last superseded one. Helm marks an uninstalled one superseded, too, when it
+    installs again."""
+    for status in (DEPLOYED, SUPERSEDED):
+        for record in reversed(records):
+            if record.status == status and not record.release.deleted:
+                return record.release
+    return None
+
+
+def trouble(record: Record) -> str:
+    """What is wrong with the newest record, for a person; "" when it is deployed."""
+    if record.status == DEPLOYED:
+        return ""
+    return f"revision {record.revision} has status {record.status}" + (
+        f" since {record.updated}" if record.updated else ""
+    )
+
+
+def seconds_held(record: Record, now: float, timeout: float, writer_gone: bool) -> float:
+    """Seconds for which another Helm may still work on the release; 0: nobody does.
+
+    A record stays pending while Helm runs, at most for Helm's timeout, which the record does not tell: Helm's default
+    or ours is assumed, whichever is longer. ``writer_gone``: we wrote the record, and that process has ended.
+    """
+    if record.status not in (*PENDING, UNINSTALLING) or writer_gone:
+        return 0.0
+    try:
+        updated = datetime.fromisoformat(record.updated).timestamp()
+    except ValueError:
+        return 0.0
+    return max(0.0, max(HELM_TIMEOUT, timeout) - (now - updated))
+
+
+# -- state present
+
+
+def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = None) -> Plan:
+    """Steps that give the release what is wanted. Raises Refused.
+
+    ``former``: the values an adopted release had before us; None: not known.
+    """
+    record, base = present_record(history), base_release(history)
+    note, former = _note(history, base, former)
+    note = replace(note, paths=leaf_paths(wanted.values))
+    whose: Literal["ours", "adopted"] = "ours" if note.ours else "adopted"
+    if record is None or base is None:
+        return Plan(whose, (Step("install", wanted.version, wanted.values),), note)
+    if wanted.chart and base.chart != wanted.chart:
+        raise Refused(
+            f"it has chart {base.chart} {base.chart_version}, not {wanted.chart}. "
+            "Choose another release name, or uninstall the release first"
+        )
+    remarks = [text] if (text := trouble(record)) else []
+    version = _version(base, wanted, whose, remarks)
+    values = merged(_their_values(history.note, base, former), wanted.values)
+    chart = base.revision if version == base.chart_version != wanted.version else 0
+    steps = _steps(record, base, version, values, chart)
+    if steps and whose == "adopted":
+        if owner := _FLUX.search(base.manifest):
+            raise Refused(f"Flux manages it (HelmRelease {owner[1]}) and would undo a change. Change it there")
+        if version != base.chart_version:
+            note = replace(note, our_version=version)
+    return Plan(whose, steps, note, former, tuple(remarks))
+
+
+def _steps(record: Record, base: Release, version: str, values: Json, chart: int) -> tuple[Step, ...]:
+    """A good state first, by Helm's own advice: the last good revision again, else anew; then what is wanted."""
+    if record.status == DEPLOYED:
+        first = None
+    elif base.status in (DEPLOYED, SUPERSEDED) and record.status != UNINSTALLING:
+        first = Step("rollback", base.chart_version, base.values, base.revision)
+    else:
+        first = Step("uninstall")
+    if first and first.action == "uninstall":
+        return first, Step("install", version, values, chart)
+    changed = version != base.chart_version or not same(values, base.values)
+    second = Step("upgrade", version, values, chart) if changed else None
+    return tuple(step for step in (first, second) if step)
+
+
+def _note(history: ReleaseHistory, base: Release | None, former: Json | None) -> tuple[Note, Json | None]:
+    """(our note, values to keep for the owner)."""
+    note = history.note
+    if note is not None and (note.ours or base is not None):
+        return note, None if note.ours else former
+    note = note or Note(history.name, history.namespace)
+    if base is None or base.status not in (DEPLOYED, SUPERSEDED):
+        # Nothing of others works here, so there is nothing to give back.
+        return replace(note, former_revision=0, former_version=""), None
+    return replace(note, former_revision=base.revision, former_version=base.chart_version), base.values
+
+
+def note_while_helm_runs(history: ReleaseHistory, note: Note) -> Note:
+    """The note with the paths of before as well: when Helm is interrupted, the release may still have those values."""
+    base, noted = base_release(history), history.note
+    if base is None or noted is None:
+        return note
+    before = leaf_paths(base.values) if noted.paths is None else noted.paths
+    return replace(note, paths=tuple(sorted({*before, *(note.paths or ())})))
+
+
+def _their_values(note: Note | None, base: Release, former: Json | None) -> Json:
+    """The values of the release that are not ours."""
+    if note is None:
+        return base.values
+    if note.paths is None:
+        # Older versions of this collection replaced all values.
+        return {} if note.ours else base.values if former is None else former
+    return restored(base.values, note.paths, former or {})
+
+
+def _version(base: Release, wanted: Wanted, whose: str, remarks: list[str]) -> str:
+    """The chart version to have. Raises Refused for a downgrade that nobody asked for."""
+    present = base.chart_version
+    if not wanted.version or _same_version(wanted.version, present):
+        return present
+    if whose == "adopted" and not wanted.upgrade_adopted:
+        remarks.append(
+            f"chart version {present} stays because the release is not ours (version {wanted.version} is given)"
+        )
+        return present
+    if not wanted.allow_downgrade and not _newer(wanted.version, present):
+        raise Refused(
+            f"it has chart version {present}, which is newer than version {wanted.version}. "
+            f"Set version to {present} or newer, or set allow_downgrade to true"
+        )
+    return wanted.version
+
+
+def _same_version(one: str, other: str) -> bool:
+    return one.removeprefix("v") == other.removeprefix("v")
+
+
+def _newer(one: str, other: str) -> bool:
+    """Whether the first version is not older; a present version that cannot be read is older than any."""
+    try:
+        return Version(one) >= Version(other)
+    except ValueError:
+        return True
+
+
+# -- state absent
+
+
+def plan_absent(history: ReleaseHistory, former: Json | None = None) -> Plan:
+    """Steps that take away what is ours. ``history`` has superseded revisions as well; ``former`` as for plan_present.
+
+    An adopted release goes back to its last good revision before us. When its owner changed it since, or Helm has
+    forgotten that revision, only our values are taken out.
+    """
+    record, base, note = present_record(history), base_release(history), history.note
+    if note is None:
+        return Plan("foreign", remarks=("it is not ours",) if record else ())
+    if record is None or base is None:
+        return Plan("ours" if note.ours else "adopted")
+    if note.ours:
+        older = any(each.created < note.created for each in history.records if each.created)
+        return Plan("ours", (Step("uninstall", keep_history=older),), note)
+    if record.status == DEPLOYED and record.revision <= note.former_revision:
+        return Plan("adopted")
+    before = _last_good(tuple(each for each in history.records if each.revision <= note.former_revision))
+    if former is None and before is not None:
+        former = before.values
+    if former is None or (note.paths is None and before is None):
+        return Plan("adopted", remarks=(f"Helm has forgotten revision {note.former_revision}: nothing is changed",))
+    values = former if note.paths is None else restored(base.values, note.paths, former)
+    version = base.chart_version
+    if before is not None and note.paths is None:
+        version = before.chart_version
+    elif note.our_version and _same_version(note.our_version, version):
+        version = note.former_version
+    if before is not None and same(values, before.values) and version == before.chart_version:
+        if record.status == DEPLOYED and version == base.chart_version and same(values, base.values):
+            return Plan("adopted")
+        return Plan("adopted", (Step("rollback", version, values, before.revision),), note)
+    chart = next((each.revision for each in (base, before) if each and each.chart_version == version), 0)
+    return Plan("adopted", _steps(record, base, version, values, chart), note)

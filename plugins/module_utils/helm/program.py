@@ -1,0 +1,274 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The helm program: started as the same user as our own requests, for one command at a time.
+
+Nothing secret is in its arguments or environment. Values go through standard input; kubeconfig and charts of ours are
+files in memory where the system has them, else in a private folder that is removed. Helm ends with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..k8s.client import Cluster
+from ..k8s.errors import ClusterError
+from ..k8s.kubeconfig import context_alone
+from ..k8s.progress import Progress
+from ..k8s.signals import Interrupts
+from ..k8s.verdict import waiting
+
+Json = dict[str, Any]
+
+OLDEST = (3, 12)
+TOO_NEW = (5, 0)
+
+# What helm and the credential plugins of a kubeconfig need. HELM_KUBE* and HELM_NAMESPACE would choose another cluster.
+_ENVIRONMENT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|SSL_CERT_\w+|HELM_(?!KUBE|NAMESPACE|DEBUG)\w+|"
+    r"(?i:https?_proxy|no_proxy|all_proxy)|DOCKER_CONFIG|REGISTRY_AUTH_FILE|KRB5\w*|SSH_AUTH_SOCK|"
+    r"(?:AWS|AZURE|ARM|AAD|MSI|IDENTITY|GOOGLE|GCLOUD|CLOUDSDK|GKE|USE_GKE|OCI|DIGITALOCEAN|DOCTL|ALIBABA|IBMCLOUD|"
+    r"TELEPORT|TSH|KUBELOGIN)_\w+"
+)
+_LICENCE = re.compile(r"(?i)licen[cs]e")
+# Seconds that helm gets beyond its own timeout, and after it was asked to end.
+_GRACE = 15.0
+
+
+class HelmFailed(ClusterError):
+    """Helm ended with an error."""
+
+
+class Helm:
+    """Runs helm for one cluster. ``scrub`` takes secrets out of what helm prints."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        binary: str,
+        driver: str,
+        timeout: float,
+        scrub: Callable[[str], str],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._cluster = cluster
+        self._binary = binary
+        self._timeout = timeout
+        self._scrub = scrub
+        self._tell = tell
+        self._environment = environment(dict(os.environ), driver)
+        self._checked = False
+
+    def run(self, what: str, arguments: Iterable[str], values: Json | None = None, chart: bytes = b"") -> str:
+        """Standard output of one command. ``what`` it is for, in messages.
+
+        ``values`` are passed as ``--values -``, a packed ``chart`` in place of the argument ``{chart}``. Raises
+        HelmFailed with helm's own words.
+        """
+        self.check()
+        config = context_alone(self._cluster.name, self._cluster.kubeconfig, self._cluster.context)
+        with Interrupts() as interrupts, _files({"kubeconfig": json.dumps(config).encode(), "chart": chart}) as files:
+            command = [self._binary, *(files["chart"].path if each == "{chart}" else each for each in arguments)]
+            command += ["--kubeconfig", files["kubeconfig"].path, "--kube-context", self._cluster.context]
+            if values is not None:
+                command += ["--values", "-"]
+            stdin = json.dumps(values).encode() if values is not None else b""
+            kept = [each.number for each in files.values() if each.number is not None]
+            code, out, err = self._communicate(what, command, stdin, kept, interrupts)
+        if code:
+            raise self._failed(what, code, err or out)
+        return out
+
+    def check(self) -> None:
+        """Raise ClusterError, with the remedy, when there is no helm of a version that can be used."""
+        if self._checked:
+            return
+        name = self._cluster.name
+        where = shutil.which(self._binary, path=self._environment.get("PATH"))
+        if where is None:
+            raise ClusterError(
+                f"{name}: the program '{self._binary}' is not found. Install Helm 3.12 or newer, "
+                "or set binary_path (helm_binary) to its path",
+                cluster=name,
+            )
+        try:
+            answer = subprocess.run(
+                [where, "version", "--template", "{{.Version}}"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
+            text = answer.stdout.decode("utf-8", "replace").strip()
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            raise ClusterError(f"{name}: {where} cannot be started: {exc}", cluster=name) from None
+        # Helm built from source tells no patch version.
+        version = re.match(r"v?(\d+)\.(\d+)", text)
+        if version is None:
+            raise ClusterError(
+                f"{name}: {where} does not report a version of Helm 3 or 4. "
+                "Set binary_path (helm_binary) to the path of Helm 3.12 or newer",
+                cluster=name,
+            )
+        if not OLDEST <= (int(version[1]), int(version[2])) < TOO_NEW:
+            raise ClusterError(
+                f"{name}: {where} is Helm {text}; versions from 3.12 up to 4 are supported. "
+                "Install one of them, or set binary_path (helm_binary) to its path",
+                cluster=name,
+            )
+        self._binary, self._checked = where, True
+
+    def _communicate(
+        self, what: str, command: list[str], stdin: bytes, kept: list[int], interrupts: Interrupts
+    ) -> tuple[int, str, str]:
+        """(exit code, standard output, standard error) of helm."""
+        report = Progress(self._cluster.name, self._tell)
+        deadline = time.monotonic() + self._timeout + _GRACE
+        process = subprocess.Popen(
+            command,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=kept,
+            start_new_session=True,
+            # Two system calls and nothing else, so it is safe beside threads.
+            preexec_fn=functools.partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
+        )
+        rest: bytes | None = stdin
+        try:
+            while True:
+                try:
+                    out, err = process.communicate(rest, timeout=0.5)
+                    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+                except subprocess.TimeoutExpired:
+                    rest = None
+                interrupts.check()
+                report(waiting(f"{what}: helm is running"))
+                if time.monotonic() > deadline:
+                    raise HelmFailed(
+                        f"{self._cluster.name}: {what}: helm did not end within {self._timeout:.0f} s. "
+                        "Check that the cluster answers, or raise timeout",
+                        cluster=self._cluster.name,
+                    )
+        finally:
+            _end(process)
+
+    def _failed(self, what: str, code: int, text: str) -> HelmFailed:
+        text = self._scrub(text).strip()
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("WARNING:")]
+        reason = " ".join(lines[-12:]).removeprefix("Error: ").removeprefix("INSTALLATION FAILED: ")
+        if not reason:
+            reason = f"helm was ended by {signal.Signals(-code).name}" if code < 0 else f"helm ended with code {code}"
+        return HelmFailed(
+            f"{self._cluster.name}: {what}: {reason.removeprefix('UPGRADE FAILED: ')}", cluster=self._cluster.name
+        )
+
+
+def environment(present: dict[str, str], driver: str) -> dict[str, str]:
+    """The environment of helm: what it needs, no licence, no plugins, the driver of the release's records."""
+    kept = {key: value for key, value in present.items() if _ENVIRONMENT.fullmatch(key) and not _LICENCE.search(key)}
+    return {**kept, "HELM_NO_PLUGINS": "1", **({"HELM_DRIVER": driver} if driver else {})}
+
+
+class _File:
+    """A file for helm: its path, and its descriptor when it is in memory."""
+
+    def __init__(self, path: str, number: int | None = None) -> None:
+        self.path = path
+        self.number = number
+
+
+@contextlib.contextmanager
+def _files(contents: dict[str, bytes]) -> Iterator[dict[str, _File]]:
+    """Private files with the contents, gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        if hasattr(os, "memfd_create"):
+            found = {}
+            for name, data in contents.items():
+                number = os.memfd_create(name)
+                stack.callback(os.close, number)
+                os.fchmod(number, 0o600)
+                os.write(number, data)
+                found[name] = _File(f"/proc/self/fd/{number}", number)
+            yield found
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="multicluster-gloo-")))
+        for name, data in contents.items():
+            with open(folder / name, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(data)
+        yield {name: _File(str(folder / name)) for name in contents}
+
+
+_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+
+
+def _die_with_parent(parent: int) -> None:
+    """In the child: SIGTERM when the parent ends, upon which helm records that the release failed."""
+    if _PRCTL is not None:
+        _PRCTL(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End helm and what it started, which are in a session of their own."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+# -- the process that writes
+
+
+def this_process() -> str:
+    """Identifies this process on this machine; "" where the system does not tell."""
+    return _identity(os.getpid())
+
+
+def is_gone(writer: str) -> bool:
+    """Whether the process ran on this machine and has ended. False when that cannot be known."""
+    host, _slash, number = writer.rpartition("/")
+    pid = number.partition(":")[0]
+    return bool(host) and pid.isdigit() and host == _host() and _identity(int(pid)) != writer
+
+
+def _host() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _identity(pid: int) -> str:
+    """boot, pid namespace, pid and start time: pids come again, start times do not."""
+    try:
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    host = _host()
+    return f"{host}/{pid}:{started}" if host else ""

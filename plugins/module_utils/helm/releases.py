@@ -1,0 +1,479 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Helm releases as Helm itself records them, and the note this collection keeps beside a release.
+
+Helm stores one record per revision: a Secret (or a ConfigMap with HELM_DRIVER=configmap) named
+``sh.helm.release.v1.<release>.v<revision>`` whose labels give name, status and revision and whose key ``release`` is
+base64(gzip(JSON)) (helm.sh/helm pkg/storage/driver). The note is a ConfigMap ``multicluster.gloo.<release>`` that is
+written before Helm first runs: its creationTimestamp separates what came with the release from what was there before.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from ..k8s.client import FIELD_MANAGER, Cluster, Json
+from ..k8s.errors import Invalid
+
+try:
+    import yaml
+except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+    yaml = None  # type: ignore[assignment]
+
+# Status words of Helm (pkg/release/status.go).
+DEPLOYED = "deployed"
+SUPERSEDED = "superseded"
+UNINSTALLED = "uninstalled"
+UNINSTALLING = "uninstalling"
+FAILED = "failed"
+PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
+
+# Annotations of the note.
+NOTE_LABEL = "multicluster.gloo/release"
+FORMER_REVISION = "multicluster.gloo/former-revision"
+FORMER_VERSION = "multicluster.gloo/former-version"
+GROUPS = "multicluster.gloo/groups"
+ONLY_CRDS = "multicluster.gloo/only-crds"
+VALUE_PATHS = "multicluster.gloo/value-paths"
+LEFT_OUT = "multicluster.gloo/left-out"
+OUR_VERSION = "multicluster.gloo/our-version"
+WRITER = "multicluster.gloo/writer"
+
+RECORD_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
+# A record is at most 1 MiB (etcd); a chart's text shrinks by a factor of ten or so.
+_LARGEST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Release:
+    """One revision of a release. ``values``: those its user gave, without the chart's defaults.
+
+    ``status`` is Helm's word, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
+    ``deleted`` when it was uninstalled.
+    ``stored_chart``: the chart as the record holds it, without its subcharts. ``values`` may hold secrets.
+    """
+
+    name: str
+    namespace: str
+    revision: int
+    status: str
+    chart: str
+    chart_version: str
+    app_version: str
+    updated: str
+    deleted: str
+    values: Json = field(repr=False)
+    manifest: str = field(repr=False)
+    stored_chart: Json = field(repr=False)
+
+    @cached_property
+    def crds(self) -> tuple[str, ...]:
+        """Names of the CRDs in the chart's folder crds/ and in the manifest, sorted."""
+        files = self.stored_chart.get("files") or ()
+        texts = [_text(file.get("data")) for file in files if str(file.get("name", "")).startswith("crds/")]
+        return tuple(sorted({name for text in [*texts, self.manifest] for name in crd_names(text)}))
+
+    @cached_property
+    def only_crds(self) -> bool:
+        """Whether the release consists of CRDs and nothing else."""
+        return bool(self.crds) and all(_KIND_CRD.search(part) for part in documents(self.manifest))
+
+    @cached_property
+    def objects(self) -> tuple[Json, ...]:
+        """The objects of the manifest, CRDs without their schemas."""
+        return manifest_objects(self.manifest)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What this collection noted about a release before it first changed it.
+
+    ``former_revision``: the last deployed revision before us; 0: there was none, so the release is ours.
+    ``former_version``: chart version of that revision ("" in notes of older versions of this collection).
+    ``created``: since when (RFC 3339). ``brings_groups``: API groups whose CRDs came with the release.
+    ``paths``: places in the values that we set, None in notes of older versions of this collection.
+    ``our_version``: chart version to which we upgraded an adopted release, "" when we did not.
+    ``left_out``: values that we switch off because another release has those CRDs.
+    ``writer``: the process that last ran Helm for the release, and the revision it made.
+    The values of ``former_revision`` are in a Secret of the same name (see ``read_former_values``).
+    """
+
+    name: str
+    namespace: str
+    created: str = ""
+    former_revision: int = 0
+    former_version: str = ""
+    brings_groups: tuple[str, ...] = ()
+    only_crds: bool = False
+    paths: tuple[tuple[str, ...], ...] | None = None
+    our_version: str = ""
+    left_out: tuple[str, ...] = ()
+    writer: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the release did not exist before us."""
+        return self.former_revision == 0
+
+    @property
+    def object_name(self) -> str:
+        """Name of the note's ConfigMap, and of the Secret with former values."""
+        return note_name(self.name)
+
+    def to_object(self) -> Json:
+        """The ConfigMap to apply. In annotations, because values of ConfigMaps are never shown."""
+        annotations = {
+            FORMER_REVISION: str(self.former_revision or ""),
+            FORMER_VERSION: self.former_version,
+            GROUPS: ",".join(self.brings_groups),
+            ONLY_CRDS: str(self.only_crds).lower(),
+            OUR_VERSION: self.our_version,
+            LEFT_OUT: ",".join(self.left_out),
+            WRITER: self.writer,
+        }
+        if self.paths is not None:
+            annotations[VALUE_PATHS] = json.dumps(self.paths)
+        labels = {NOTE_LABEL: self.name, "app.kubernetes.io/managed-by": FIELD_MANAGER}
+        meta = {"name": self.object_name, "namespace": self.namespace, "labels": labels, "annotations": annotations}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+    def former_values_object(self, values: Json) -> Json:
+        """The Secret in which the values of others are kept until the release is given back."""
+        data = base64.b64encode(json.dumps(values, sort_keys=True).encode()).decode()
+        meta = {"name": self.object_name, "namespace": self.namespace, "labels": {NOTE_LABEL: self.name}}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": {"values": data}}
+
+    @classmethod
+    def from_object(cls, config_map: Json) -> Note:
+        """The note that a ConfigMap with the label of notes holds; annotations that cannot be read count as absent."""
+        meta = config_map["metadata"]
+        annotations = meta.get("annotations") or {}
+        return cls(
+            name=str((meta.get("labels") or {}).get(NOTE_LABEL) or ""),
+            namespace=str(meta.get("namespace") or ""),
+            created=str(meta.get("creationTimestamp") or ""),
+            former_revision=_number(annotations.get(FORMER_REVISION)),
+            former_version=str(annotations.get(FORMER_VERSION) or ""),
+            brings_groups=_words(annotations.get(GROUPS)),
+            only_crds=annotations.get(ONLY_CRDS) == "true",
+            paths=_paths(annotations.get(VALUE_PATHS)),
+            our_version=str(annotations.get(OUR_VERSION) or ""),
+            left_out=_words(annotations.get(LEFT_OUT)),
+            writer=str(annotations.get(WRITER) or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One revision as Helm stored it; decoded only when ``release`` is asked for."""
+
+    cluster: str
+    stored: Json = field(repr=False)
+
+    @property
+    def _labels(self) -> Json:
+        return self.stored["metadata"].get("labels") or {}
+
+    @property
+    def name(self) -> str:
+        return str(self._labels.get("name") or "")
+
+    @property
+    def namespace(self) -> str:
+        return str(self.stored["metadata"].get("namespace") or "")
+
+    @property
+    def revision(self) -> int:
+        return _number(self._labels.get("version"))
+
+    @property
+    def status(self) -> str:
+        return str(self._labels.get("status") or "unknown")
+
+    @property
+    def updated(self) -> str:
+        """When Helm last wrote it, RFC 3339; "" when its labels do not say."""
+        seconds = _number(self._labels.get("modifiedAt")) or _number(self._labels.get("createdAt"))
+        if seconds:
+            return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+        return str(self.stored["metadata"].get("creationTimestamp") or "")
+
+    @property
+    def created(self) -> str:
+        """When Helm made it, RFC 3339."""
+        return str(self.stored["metadata"].get("creationTimestamp") or "")
+
+    @cached_property
+    def release(self) -> Release:
+        """The decoded record. Raises Invalid when it is none of Helm's."""
+        try:
+            return decode(self.stored)
+        except ValueError as exc:
+            kind = self.stored.get("kind", "Secret")
+            title = f"{kind} {self.namespace}/{self.stored['metadata'].get('name', '')}"
+            raise Invalid(
+                f"{self.cluster}: {title}: this record of Helm release {self.name} cannot be read: {exc}. "
+                f"Check it with: helm history {self.name} --namespace {self.namespace}",
+                cluster=self.cluster,
+            ) from None
+
+
+@dataclass(frozen=True)
+class ReleaseHistory:
+    """What is known about one release: its records, oldest first, and our note.
+
+    ``records`` lack revisions of status superseded unless they were asked for. ``driver``: secret or configmap, "" when
+    there is no record.
+    """
+
+    name: str
+    namespace: str
+    driver: str = ""
+    note: Note | None = None
+    records: tuple[Record, ...] = ()
+
+    @property
+    def revisions(self) -> tuple[tuple[int, str, str], ...]:
+        """(revision, status, updated) of each record, oldest first."""
+        return tuple((record.revision, record.status, record.updated) for record in self.records)
+
+    @property
+    def newest(self) -> Release | None:
+        """The newest revision, whatever its status."""
+        return self.records[-1].release if self.records else None
+
+    @property
+    def deployed(self) -> Release | None:
+        """The last revision whose status is deployed."""
+        found = [record for record in self.records if record.status == DEPLOYED]
+        return found[-1].release if found else None
+
+    @property
+    def title(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def note_name(release: str) -> str:
+    """Name of the ConfigMap (and Secret) that holds our note about a release."""
+    return f"multicluster.gloo.{release}"
+
+
+# -- reading through the API
+
+
+def read_releases(cluster: Cluster, namespaces: Iterable[str] | None = None) -> list[ReleaseHistory]:
+    """Every release with a record or a note, by namespace and name; of all namespaces or of the given ones.
+
+    Three LIST requests per namespace, or three in all. Superseded revisions are not read.
+    """
+    found: list[ReleaseHistory] = []
+    for namespace in [None] if namespaces is None else sorted(set(namespaces)):
+        records = _records(cluster, namespace, f"owner=helm,status!={SUPERSEDED}")
+        notes = [Note.from_object(each) for each in cluster.list("v1", "ConfigMap", namespace, NOTE_LABEL)]
+        found += _histories(records, notes)
+    return found
+
+
+def read_release(cluster: Cluster, name: str, namespace: str, driver: str = "") -> ReleaseHistory:
+    """One release. ``driver`` as in HELM_DRIVER; "" looks for Secrets and, when there are none, for ConfigMaps.
+
+    Two requests when Secrets or the given driver hold the release, else three.
+    """
+    records = _records(cluster, namespace, f"owner=helm,name={name},status!={SUPERSEDED}", driver)
+    note = cluster.get("v1", "ConfigMap", note_name(name), namespace)
+    notes = [Note.from_object(note)] if note and NOTE_LABEL in (note["metadata"].get("labels") or {}) else []
+    return next(iter(_histories(records, notes)), ReleaseHistory(name, namespace))
+
+
+def read_all_revisions(cluster: Cluster, history: ReleaseHistory) -> ReleaseHistory:
+    """The release with its superseded revisions as well. One request."""
+    selector = f"owner=helm,name={history.name}"
+    records = _records(cluster, history.namespace, selector, history.driver or "secret")
+    notes = [history.note] if history.note else []
+    return next(iter(_histories(records, notes)), history)
+
+
+def read_former_values(cluster: Cluster, note: Note) -> Json | None:
+    """The values of ``note.former_revision`` as they were before us; None when they were not noted. May be secret."""
+    secret = cluster.get("v1", "Secret", note.object_name, note.namespace)
+    try:
+        found = json.loads(_text((secret or {}).get("data", {}).get("values")))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _records(cluster: Cluster, namespace: str | None, selector: str, driver: str = "") -> list[Record]:
+    """Records by selector. Without a driver: Secrets and ConfigMaps; of one release, ConfigMaps only if no Secret."""
+    drivers = [driver.rstrip("s")] if driver else ["secret", "configmap"]
+    found: list[Record] = []
+    for each in drivers:
+        if found and "name=" in selector:
+            break
+        found += [
+            Record(cluster.name, stored) for stored in cluster.list("v1", RECORD_KINDS[each], namespace, selector)
+        ]
+    return found
+
+
+def _histories(records: Iterable[Record], notes: Iterable[Note]) -> list[ReleaseHistory]:
+    by_release: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.name and record.revision:
+            by_release.setdefault((record.namespace, record.name), []).append(record)
+    noted = {(note.namespace, note.name): note for note in notes if note.name}
+    result = []
+    for namespace, name in sorted({*by_release, *noted}):
+        found = sorted(by_release.get((namespace, name), ()), key=lambda record: record.revision)
+        driver = str(found[-1].stored["kind"]).lower() if found else ""
+        found = [record for record in found if str(record.stored["kind"]).lower() == driver]
+        result.append(ReleaseHistory(name, namespace, driver, noted.get((namespace, name)), tuple(found)))
+    return result
+
+
+# -- decoding (pure)
+
+
+def decode(stored: Json) -> Release:
+    """The release that a Secret or ConfigMap of Helm holds. Raises ValueError, which quotes nothing of the content."""
+    packed = str((stored.get("data") or {}).get("release") or "")
+    data = _base64(packed)
+    if stored.get("kind") != "ConfigMap":
+        data = _base64(data.decode("ascii", "replace"))
+    try:
+        body = json.loads(_unzipped(data))
+    except (UnicodeDecodeError, ValueError):
+        raise ValueError("it does not hold JSON") from None
+    if not isinstance(body, dict):
+        raise ValueError("it does not hold a release")
+    info, chart = _mapping(body.get("info")), _mapping(body.get("chart"))
+    meta = _mapping(chart.get("metadata"))
+    labels = stored["metadata"].get("labels") or {}
+    return Release(
+        name=str(body.get("name") or labels.get("name") or ""),
+        namespace=str(body.get("namespace") or stored["metadata"].get("namespace") or ""),
+        revision=_number(body.get("version")) or _number(labels.get("version")),
+        status=str(info.get("status") or labels.get("status") or "unknown"),
+        chart=str(meta.get("name") or ""),
+        chart_version=str(meta.get("version") or ""),
+        app_version=str(meta.get("appVersion") or ""),
+        updated=str(info.get("deleted") or info.get("last_deployed") or ""),
+        deleted=str(info.get("deleted") or ""),
+        values=_mapping(body.get("config")),
+        manifest=str(body.get("manifest") or ""),
+        stored_chart=chart,
+    )
+
+
+def documents(manifest: str) -> list[str]:
+    """The YAML documents of a text that hold more than comments."""
+    parts = re.split(r"(?m)^---.*$", manifest)
+    return [
+        part for part in parts if any(line.strip() and not line.lstrip().startswith("#") for line in part.split("\n"))
+    ]
+
+
+_KIND_CRD = re.compile(
+    r"""(?m)^["']?kind["']?:\s*["']?CustomResourceDefinition["']?\s*$|^\s*\{[\s\S]*"CustomResourceDefinition\""""
+)
+_CRD: Json = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+_METADATA = re.compile(r"(?m)^metadata:[^\n]*\n((?:[ \t]+[^\n]*\n?|[ \t]*\n|#[^\n]*\n?)*)")
+
+
+def crd_names(text: str) -> Iterator[str]:
+    """Names of the CustomResourceDefinitions in YAML text.
+
+    Of each CRD only metadata is parsed: schemas are long, and parsing them takes seconds.
+    """
+    for part in documents(text):
+        if not _KIND_CRD.search(part):
+            continue
+        block = _METADATA.search(part)
+        found = _parsed(f"metadata:\n{block[1]}") if block and block[1].strip() else _parsed(part)
+        for meta in (_mapping(each).get("metadata") for each in found):
+            name = _mapping(meta).get("name")
+            if name:
+                yield str(name)
+
+
+def manifest_objects(manifest: str) -> tuple[Json, ...]:
+    """The objects of a manifest; of CRDs only their names. Documents that hold no object are left out."""
+    found: list[Json] = []
+    for part in documents(manifest):
+        names = list(crd_names(part))
+        found += [{**_CRD, "metadata": {"name": name}} for name in names]
+        if not names:
+            objects = [each for each in _parsed(part) if isinstance(each, dict)]
+            found += [each for each in objects if each.get("kind") and _mapping(each.get("metadata")).get("name")]
+    return tuple(found)
+
+
+def _parsed(text: str) -> list[Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return list(yaml.load_all(text, Loader=loader))
+    except yaml.YAMLError:
+        return []
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not base64") from None
+
+
+def _unzipped(data: bytes) -> bytes:
+    """Helm leaves short releases of old versions uncompressed."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(data, _LARGEST)
+    except zlib.error:
+        raise ValueError("it is not gzip") from None
+    if not unpacker.eof:
+        raise ValueError("it is cut off or unpacks to more than 64 MiB")
+    return plain
+
+
+def _text(data: Any) -> str:
+    """Text of a base64 value; "" when it is none."""
+    try:
+        return _base64(str(data or "")).decode("utf-8", "replace")
+    except ValueError:
+        return ""
+
+
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> int:
+    text = str(value if value is not None else "")
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
+
+
+def _words(text: Any) -> tuple[str, ...]:
+    return tuple(word for word in str(text or "").split(",") if word)
+
+
+def _paths(text: Any) -> tuple[tuple[str, ...], ...] | None:
+    try:
+        rows = json.loads(str(text)) if text else None
+    except ValueError:
+        return None
+    if not isinstance(rows, list):
+        return None
+    return tuple(tuple(map(str, row)) for row in rows if isinstance(row, list) and row)

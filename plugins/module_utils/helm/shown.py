@@ -1,0 +1,79 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What may be shown of Helm values, and of what helm prints about them (pure)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from ..k8s import redaction
+from ..k8s.redaction import REDACTED, Redaction
+from .values import Json, same
+
+CHANGED = "(redacted, changed)"
+
+
+def shown(values: Json) -> Json:
+    """The values with REDACTED in place of secrets; every key stays."""
+    return Redaction().values(values)
+
+
+def shown_change(before: Json, after: Json) -> tuple[Json, Json]:
+    """Both sides as they may be shown; where a secret differs, the second one says so."""
+    return shown(before), _marked(after, shown(after), before)
+
+
+def _marked(raw: Any, seen: Any, former: Any) -> Any:
+    if isinstance(raw, dict) and isinstance(seen, dict):
+        below = former if isinstance(former, dict) else {}
+        return {key: _marked(raw[key], seen[key], below.get(key)) for key in seen}
+    return CHANGED if seen == REDACTED and former is not None and not same(raw, former) else seen
+
+
+def secret_texts(values: Json) -> set[str]:
+    """Every text of the values that is not shown as it is."""
+    return set(_hidden(values, shown(values)))
+
+
+def _hidden(raw: Any, seen: Any) -> Iterator[str]:
+    if isinstance(raw, dict) and isinstance(seen, dict):
+        for key, value in raw.items():
+            yield from _hidden(value, seen.get(key))
+    elif isinstance(raw, list) and isinstance(seen, list) and len(raw) == len(seen):
+        for value, hidden in zip(raw, seen, strict=True):
+            yield from _hidden(value, hidden)
+    elif raw != seen:
+        yield from _texts(raw)
+
+
+def _texts(raw: Any) -> Iterator[str]:
+    if isinstance(raw, dict):
+        raw = list(raw.values())
+    if isinstance(raw, list):
+        for each in raw:
+            yield from _texts(each)
+    elif isinstance(raw, str) and raw.strip():
+        yield raw
+
+
+def scrubbed(text: str, secrets: Iterable[str]) -> str:
+    """The text without the secrets: as they are, and as helm may quote them; and without what looks like one."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    # The longest first: one secret may be part of another.
+    for form in sorted(forms, key=lambda each: (-len(each), each)):
+        text = text.replace(form, REDACTED)
+    return redaction.text(text)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    for text in (secret, secret.strip()):
+        yield text
+        yield base64.b64encode(text.encode()).decode()
+        yield json.dumps(text)[1:-1]
+        yield quote(text, safe="")
