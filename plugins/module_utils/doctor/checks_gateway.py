@@ -20,7 +20,7 @@ from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery
 from ..istiod.objects import discovery_container
-from ..k8s.fields import Json, mappings, meta, spec_of, title, title_of
+from ..k8s.fields import Json, mappings, meta, number, spec_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
 from ..k8s.readiness import judge
@@ -185,20 +185,24 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
         "Gateway exists",
         "create it with site.yml --tags gateway, or correct the parentRefs of the routes",
     ),
-    "class": ("gateway-class", "GatewayClass belongs to Gloo Gateway or kgateway", "correct gatewayClassName"),
+    "class": ("gateway-class", "GatewayClass belongs to Gloo Gateway or kgateway", "correct spec.gatewayClassName"),
     "controller": (
         "gateway-controller",
         "gateway controller is running",
         "read its events and log",
     ),
     "class-served": ("gateway-class-served", "GatewayClass is accepted", _CONTROLLER),
-    "parameters": ("gateway-parameters", "parameters of the Gateway exist", "create them with site.yml --tags gateway"),
+    "parameters": (
+        "gateway-parameters",
+        "parameters of the Gateway exist",
+        "create them with site.yml --tags gateway, or correct parametersRef",
+    ),
     "self-managed": (
         "gateway-self-managed",
         "controller deploys the proxy",
         "unless you deploy the proxy yourself, remove selfManaged from the parameters",
     ),
-    "switch": ("gateway-switches", "controller adds the mesh containers", "set it with site.yml --tags gateway"),
+    "switch": ("gateway-switches", "controller adds the mesh containers", "site.yml --tags gateway sets it"),
     "generation": ("gateway-accepted", "Gateway is accepted at its current generation", _CONTROLLER),
     "settings": ("gateway-settings", "istio settings in the parameters are valid", _PARAMETERS),
     "istiod-address": ("gateway-istiod-address", "proxy's istiod address is correct", _PARAMETERS),
@@ -206,10 +210,10 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "istiod": (
         "gateway-istiod",
         "istiod serves the proxy",
-        "start istiod, and include the Gateway's namespace in its discoverySelectors",
+        "check that istiod is running and that its discoverySelectors include the Gateway's namespace",
     ),
     "deployment": ("gateway-deployment", "proxy Deployment matches the parameters", _CONTROLLER),
-    "rollout": ("gateway-pods", "proxy Pods are ready", "read the logs of the Pod's containers"),
+    "rollout": ("gateway-pods", "proxy Pods are ready", "read the events of the Pod and the logs of its containers"),
     "listeners": ("gateway-listeners", "listeners are programmed", "correct the listener that the message names"),
     "address": ("gateway-address", "Gateway has an address", NO_ADDRESS),
 }
@@ -318,25 +322,23 @@ def _route(target: CheckTarget) -> Finding:
 
 def _route_backends(target: CheckTarget) -> Finding:
     live = _live(target) or {}
-    objects = objects_of(target.facts)
-    problems: list[virtual_destination.Problem] = []
-    for destination in destinations(target.site):  # for refs of kind VirtualDestination
-        problems += virtual_destination.route_problems([live], virtual_destination.Target(name=destination.name), None)[
-            1
-        ]
-    for ref in Route(target.subject.namespace, target.subject.name, spec_of(live)).backends():
-        if ref.get("kind") == "Hostname":
-            host_port = virtual_destination.Target(str(ref.get("name")))
-            entry, missing = virtual_destination.find_entry(objects, host_port)
-            numbers = sorted({int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()}) if entry else None
-            problems += virtual_destination.route_problems([live], host_port, numbers)[1] or (
-                missing if entry is None else []
-            )
-    texts = list(dict.fromkeys(p.text for p in problems))
+    objects, backends = objects_of(target.facts), Route("", "", spec_of(live)).backends()
+    texts = []
+    for destination in destinations(target.site):  # for backendRefs of kind VirtualDestination
+        named = virtual_destination.Target(name=destination.name)
+        texts += [problem.text for problem in virtual_destination.route_problems([live], named, None)[1]]
+    for host in [str(ref.get("name")) for ref in backends if ref.get("kind") == "Hostname"]:
+        named = virtual_destination.Target(host)
+        entry, missing = virtual_destination.find_entry(objects, named)
+        served = sorted({number(port.get("number")) for port in mappings(spec_of(entry).get("ports"))})
+        problems = virtual_destination.route_problems([live], named, served if entry else None)[1]
+        texts += [problem.text for problem in problems]
+        if entry is None and not problems:
+            texts += [f"{target.object}: backendRef {host}: {problem.text}" for problem in missing]
     if texts:
-        return failed("; ".join(texts))
-    named = [f"{ref.get('name')}:{ref.get('port')}" for ref in Route("", "", spec_of(live)).backends()]
-    return ok(f"backends {', '.join(named)}")
+        return failed("; ".join(dict.fromkeys(texts)))
+    shown = [f"{ref.get('name')}:{ref.get('port')}" for ref in backends]
+    return ok(f"backends {', '.join(shown)}")
 
 
 def _route_accepted(target: CheckTarget) -> Finding:

@@ -96,5 +96,7 @@ def sentence(health: Json) -> str:
     counts, first = health["counts"], health["first"]
     if not first:
         return f"{counts['ok']} checks ok{_not_evaluated(health)}"
-    hint = f". {first['hint'][0].upper()}{first['hint'][1:]}" if first["hint"] else ""
-    return f"{first['cluster']}: {_located(first) or first['check']}{hint}. See {first['doc']}"
+    hint = first["hint"]
+    sentences = [f"{first['cluster']}: {_located(first) or first['check']}", f"{hint[:1].upper()}{hint[1:]}"]
+    texts = [text if text.endswith((".", "?")) else f"{text}." for text in sentences if text]
+    return f"{' '.join(texts)} See {first['doc']}"

@@ -258,7 +258,7 @@ def _relay_lines(drops: Sequence[tuple[int, int, Record]], bottom: int, width: i
     lines: list[tuple[str, list[tuple[int, int]]]] = []
     for x, y, cluster in drops:
         start = bottom if y - bottom <= DROP else y - 12
-        lines.append((cluster["agent"] or "unknown", [(x, start), (x, y)]))
+        lines.append(("disconnected" if cluster["agent"] == "disconnected" else "connected", [(x, start), (x, y)]))
     for y in sorted({y - 12 for _x, y, _cluster in drops if y - bottom > DROP}):
         lines.append(("joined", [(trunk, bottom), (trunk, y)]))
         lines.append(("joined", [(trunk, y), (min(x for x, top, _cluster in drops if top == y + 12), y)]))
@@ -336,7 +336,7 @@ def _description(view: Record, counts: Counts) -> str:
 
 
 def fit(text: str, room: float, kind: str) -> str:
-    """*text*, or its beginning and end, as long as *room* holds. Ends tell Pods of one workload apart."""
+    """*text*, or its beginning and end, as long as *room* holds. The end distinguishes Pods of one workload."""
     if text_width(text, kind) <= room:
         return text
     keep = len(text)

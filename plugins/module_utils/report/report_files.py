@@ -72,8 +72,8 @@ def _write(place: Path, text: str) -> None:
     """Replace the file as a whole.
 
     A report describes the site, and its folder may be one that others write to (/tmp, a CI workspace): only the user
-    may read it, and no link that somebody put there is followed. mkstemp creates a new file of mode 0600 (O_EXCL,
-    O_NOFOLLOW), the rename replaces whatever has the name. A reader sees the old report or the new one.
+    may read it, and a symbolic link in the folder is not followed. mkstemp creates a new file of mode 0600 (O_EXCL,
+    O_NOFOLLOW); the rename replaces whatever has the name. A reader sees the old report or the new one.
     """
     unfinished = None
     try:

@@ -80,7 +80,7 @@ def served(serving: Any, tmp_path: Path) -> Iterator[Served]:
             rows.append(
                 {"name": name, "kubeconfig": kubeconfig, "context": name, "role": role, "gateway": name == "c1"}
             )
-        yield Served(apis, {"clusters": rows, "data": {**site.data, "proofs": []}, "fail_on": "never"})
+        yield Served(apis, {"clusters": rows, "data": {**(site.data or {}), "proofs": []}, "fail_on": "never"})
 
 
 def test_a_healthy_site_is_read_once_and_nothing_of_a_secret_comes_back(served: Served) -> None:
