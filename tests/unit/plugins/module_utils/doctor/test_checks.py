@@ -485,7 +485,13 @@ BROKEN: list[tuple[str, str, str, Callable[[Any], Any], tuple[str, ...]]] = [
     ("service-entry", "c1", "failed", _set("c1", "ServiceEntry", "se", "spec.resolution", "DNS"), ("resolution DNS",)),
     ("service-entry", "c1", "failed", _set("c1", "ServiceEntry", "se", "spec.ports.0.number", 8080), ("no port 9080",)),
     ("workload-entries", "c1", "failed", _drop("c1", "WorkloadEntry", "we"), ("0 WorkloadEntries", "c2")),
-    ("workload-entries", "c1", "failed", _set("c1", "WorkloadEntry", "we", "spec.address", "ew.example"), ("not an IP",)),
+    (
+        "workload-entries",
+        "c1",
+        "failed",
+        _set("c1", "WorkloadEntry", "we", "spec.address", "ew.example"),
+        ("not an IP",),
+    ),
     (
         "workload-entries",
         "c1",
