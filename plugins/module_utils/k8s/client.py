@@ -23,6 +23,7 @@ except ImportError:  # reported by transport, which every Cluster needs first
 
 Jsons = list[Json]
 Names = list[str]
+Resources = list[tuple[Kind, set[str]]]
 
 # Options every module of the collection has; documented in the doc fragment "cluster".
 CLUSTER_SPEC: dict[str, Any] = {
@@ -76,19 +77,11 @@ class Cluster(Transport):
         if found:
             return found
         if api_version not in self._discovered:
-            try:
-                answer = self.request("GET", api_path(api_version), what=api_version)
-            except (NotFound, NotServed):
-                raise not_served(self.name, api_version, kind) from None
-            self._discovered[api_version] = {
-                row["kind"]: Kind(api_version, row["kind"], row["name"], bool(row["namespaced"]))
-                for row in answer.get("resources", ())
-                if "/" not in row["name"]
-            }
-        found = self._discovered[api_version].get(kind)
+            self.resources(api_version)
+        found = self._discovered.get(api_version, {}).get(kind)
         if not found:
             # Its CRD may be installed during this connection: ask again next time.
-            del self._discovered[api_version]
+            self._discovered.pop(api_version, None)
             raise not_served(self.name, api_version, kind)
         return found
 
@@ -98,20 +91,13 @@ class Cluster(Transport):
 
     def served(self, api_version: str, kind: str) -> bool:
         """Whether the API server serves the kind; always asks it."""
-        try:
-            answer = self.request("GET", api_path(api_version), what=api_version)
-        except (NotFound, NotServed):
-            return False
-        return any(row["kind"] == kind for row in answer.get("resources", ()))
+        return any(each.kind == kind for each, _verbs in self.resources(api_version))
 
     def served_versions(self, group: str) -> list[str]:
         """Served versions of an API group, the preferred one first; empty when the group is not served."""
-        try:
-            answer = self.request("GET", f"/apis/{group}", what=group)
-        except (NotFound, NotServed):
-            return []
-        preferred = answer.get("preferredVersion", {}).get("version")
-        versions = [row["version"] for row in answer.get("versions", ())]
+        found = self._discover(f"/apis/{group}", group)
+        preferred = found.get("preferredVersion", {}).get("version")
+        versions = [row["version"] for row in found.get("versions", ())]
         return sorted(versions, key=lambda version: version != preferred)
 
     def api_versions(self) -> Names:
@@ -119,17 +105,20 @@ class Cluster(Transport):
         groups = self.request("GET", "/apis", what="API groups").get("groups", ())
         return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
 
-    def resources(self, api_version: str) -> Iterator[tuple[Kind, set[str]]]:
+    def resources(self, api_version: str) -> Resources:
         """The kinds of an API version with their verbs; none when the version is not served."""
+        found = self._discover(api_path(api_version), api_version).get("resources", ())
+        rows = [row for row in found if "/" not in row["name"]]  # no subresources
+        kinds = [Kind(api_version, row["kind"], row["name"], bool(row["namespaced"])) for row in rows]
+        for kind in kinds:
+            self.learn(kind)
+        return [(kind, set(row.get("verbs", ()))) for kind, row in zip(kinds, rows, strict=True)]
+
+    def _discover(self, path: str, what: str) -> Json:
         try:
-            answer = self.request("GET", api_path(api_version), what=api_version)
+            return self.request("GET", path, what=what)
         except (NotFound, NotServed):
-            return
-        for row in answer.get("resources", ()):
-            if "/" not in row["name"]:
-                kind = Kind(api_version, row["kind"], row["name"], bool(row["namespaced"]))
-                self.learn(kind)
-                yield kind, set(row.get("verbs", ()))
+            return {}
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -168,11 +157,7 @@ class Cluster(Transport):
         """Like list(), with the resourceVersion a watch can start from."""
         where = self.kind(api_version, kind)
         items: Jsons = []
-        query: dict[str, str] = {"limit": str(page)}
-        if labels:
-            query["labelSelector"] = labels
-        if fields:
-            query["fieldSelector"] = fields
+        query = {"limit": str(page), **_selectors(labels, fields)}
         while True:
             answer = self.request("GET", where.url(namespace), query, what=_collection(kind, namespace), kind=where)
             for item in answer.get("items") or ():
@@ -205,10 +190,7 @@ class Cluster(Transport):
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, int(timeout)))}
         if resource_version:
             query["resourceVersion"] = resource_version
-        if labels:
-            query["labelSelector"] = labels
-        if fields:
-            query["fieldSelector"] = fields
+        query |= _selectors(labels, fields)
         what = _collection(kind, namespace)
         response = self._open("GET", where.url(namespace), query, what, where, read=timeout + 5)
         if opened is not None:
@@ -339,3 +321,7 @@ class Cluster(Transport):
 
 def _collection(kind: str, namespace: str | None) -> str:
     return f"{kind} in {namespace}" if namespace else kind
+
+
+def _selectors(labels: str | None, fields: str | None) -> dict[str, str]:
+    return {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}

@@ -197,7 +197,7 @@ def test_retry_after_is_honoured() -> None:
         (403, {"reason": "Forbidden", "message": 'admission webhook "w" denied the request: no'}, Invalid, "denied"),
         (422, {"reason": "Invalid", "message": "spec.x: Required"}, Invalid, "spec.x: Required"),
         (500, {"message": "failed to create typed patch object: .spec.y: not declared"}, Invalid, ".spec.y"),
-        (503, {"message": "starting"}, Unreachable, "not able to answer"),
+        (503, {"message": "starting"}, Unreachable, "cannot respond"),
         (418, {}, ClusterError, "HTTP 418"),
     ],
 )
