@@ -374,10 +374,12 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
             yield of_object(phase, DELETE, obj, f"records whose Helm release {release.namespace}/{release.name} is")
     places = {each.namespace for each in noted}
     for step in _objects(phase, site, steps):
-        if step.action == DELETE and step.name in places:
+        if step.action != DELETE:
+            yield step
+        elif step.name in places:
             yield replace(step, action=KEEP, reason="holds records about CRDs that stay")
         else:
-            yield step
+            yield replace(step, reason=f"{_OURS}; it stays if it then contains objects of others")
 
 
 _MAKERS: dict[str, tuple[_Maker, ...]] = {

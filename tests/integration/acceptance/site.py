@@ -224,7 +224,7 @@ class Site:
         # A run refused before its first write leaves the clusters as empty as they were.
         if playbook == "site" and "--check" not in options and (run.code == 0 or run.changed):
             self.deployed = True
-        if playbook == "cleanup" and run.code == 0:
+        if playbook == "cleanup" and "--check" not in options and run.code == 0:
             self.deployed = False
         return run
 
