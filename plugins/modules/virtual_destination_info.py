@@ -127,7 +127,7 @@ destinations:
       type: str
       returned: success
     port:
-      description: The port asked for.
+      description: Its port, null when none is given.
       type: int
       returned: success
     translated:

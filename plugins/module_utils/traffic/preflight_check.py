@@ -359,7 +359,7 @@ def _mappings(value: Any) -> list[Record]:
 
 
 def _is_port(value: Any) -> TypeGuard[int]:
-    """A port as the API takes it: text is refused there."""
+    """A port as the API accepts it: no text."""
     return isinstance(value, int) and port_number(value)
 
 

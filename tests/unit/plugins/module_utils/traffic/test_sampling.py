@@ -42,7 +42,7 @@ class Clock:
 
 def ask_all(
     answers: Callable[[int], traffic.Response], limits: traffic.Limits = LIMITS, expected: Any = THREE
-) -> tuple[str, traffic.Tally]:
+) -> tuple[traffic.Outcome, traffic.Tally]:
     tally, clock = traffic.Tally(expected), Clock()
     outcome = traffic.send_requests(tally, lambda: answers(tally.sent), limits, clock, clock.pause)
     return outcome, tally
