@@ -1,6 +1,6 @@
-# make site      everything the guide builds, on three clusters played on this machine, proven by traffic
-# make cleanup   takes all of it away again
-# make test      lint, unit tests, and the acceptance tests on labs of their own
+# make site      run all steps of the guide on the local lab (three clusters) and verify them by traffic
+# make cleanup   remove everything again
+# make test      lint, unit tests, and acceptance tests on separate labs
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,14 +13,14 @@ BIN := $(ROOT)/$(VENV)/bin
 STAMP := $(VENV)/.installed
 LINK := .cache/collections/ansible_collections/multicluster/gloo
 
-# INVENTORY=path plays against your own clusters; without it the lab is started and used.
+# INVENTORY=path uses your own clusters; without it the lab is started and used.
 LAB_HOME ?= $(ROOT)/.lab
 INVENTORY ?=
 ARGS ?=
-# Workload clusters of the lab; without it as many as it has, or two.
+# Number of workload clusters in the lab. Empty: as many as the lab has, or two.
 WORKLOADS ?=
 
-# Where site, verify and doctor leave their report.
+# Report directory of site, verify and doctor.
 REPORTS ?= $(ROOT)/reports
 REPORT := -e report_path=$(REPORTS)
 
@@ -30,7 +30,7 @@ export ANSIBLE_CONFIG := $(ROOT)/ansible.cfg
 unexport ANSIBLE_COLLECTIONS_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 ifeq ($(INVENTORY),)
-# Nothing on this way may reach the clusters of the user's own kubeconfig.
+# The lab never uses the user's own kubeconfig.
 SITE_ENV := KUBECONFIG=$(LAB_HOME)/kubeconfig \
   GLOO_MESH_LICENSE_KEY="$${GLOO_MESH_LICENSE_KEY:-lab-plays-the-licence}" \
   GLOO_GATEWAY_LICENSE_KEY="$${GLOO_GATEWAY_LICENSE_KEY:-lab-plays-the-licence}"
@@ -42,7 +42,7 @@ NEEDS :=
 endif
 
 .PHONY: help
-help: ## what can be made
+help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # --- tools -----------------------------------------------------------------------------------------------------------
@@ -70,68 +70,68 @@ $(LINK):
 	@mkdir -p $(@D) && ln -sfn ../../../.. $@
 
 .PHONY: venv
-venv: $(STAMP) $(LINK) ## the Python environment in .venv, from the locked requirements
+venv: $(STAMP) $(LINK) ## create the Python environment in .venv from the locked requirements
 
 .PHONY: requirements
-requirements: ## lock requirements.in again (needs uv)
+requirements: ## update requirements.txt from requirements.in (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make requirements" requirements.in -o requirements.txt
 
 # --- the guide -------------------------------------------------------------------------------------------------------
 
 .PHONY: site verify doctor failover bundle cleanup
-site: venv $(NEEDS) ## build and prove all five steps (ARGS="--tags gateway" for one, INVENTORY= for your clusters)
+site: venv $(NEEDS) ## run and verify all five steps (ARGS="--tags gateway" for one, INVENTORY=path for your clusters)
 	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
-verify: venv $(NEEDS) ## the proof alone, changes nothing
+verify: venv $(NEEDS) ## verify an installed site (read-only)
 	@$(PLAY) playbooks/verify.yml $(REPORT) $(ARGS)
 
-doctor: venv $(NEEDS) ## which link of the chain is broken? changes nothing
+doctor: venv $(NEEDS) ## diagnose all clusters (read-only)
 	@$(PLAY) playbooks/doctor.yml $(REPORT) $(ARGS)
 
-# It takes backends away for a moment; on your own clusters say so yourself: ARGS="-e failover_confirm=true".
-failover: venv $(NEEDS) ## prove that traffic goes on without one cluster's backends
+# Scales backends down for a moment. On your own clusters confirm it: ARGS="-e failover_confirm=true".
+failover: venv $(NEEDS) ## verify failover while one cluster's backends are scaled down
 	@$(PLAY) playbooks/failover.yml $(if $(INVENTORY),,-e failover_confirm=true) $(ARGS)
 
-bundle: venv $(NEEDS) ## objects, events and logs of all clusters in one redacted archive
+bundle: venv $(NEEDS) ## collect a redacted support bundle from all clusters
 	@$(PLAY) playbooks/bundle.yml -e bundle_dest=$(REPORTS) $(ARGS)
 
-# In the lab the vendor's CRDs go too; on your own clusters say so yourself: ARGS="-e cleanup_vendor_crds=true".
-cleanup: venv $(NEEDS) ## take all of it away
+# In the lab the vendors' CRDs are removed, too. On your own clusters confirm it: ARGS="-e cleanup_vendor_crds=true".
+cleanup: venv $(NEEDS) ## remove everything that was installed
 	@$(PLAY) playbooks/cleanup.yml $(if $(INVENTORY),,-e cleanup_vendor_crds=true) $(ARGS)
 
 .PHONY: lab-up lab-down
-lab-up: venv ## start the lab: three control planes on this machine
+lab-up: venv ## start the lab: real control planes on this machine
 	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS))
 
-lab-down: venv ## stop the lab and remove what it kept, but not its cache of programs
+lab-down: venv ## stop the lab and remove its data, except the program cache
 	@$(BIN)/python -m lab down
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test lint unit acceptance molecule bench
-test: venv ## everything: lint, unit and acceptance tests; a failed check does not hide the others
+test: venv ## run lint, unit and acceptance tests, all of them even when one fails
 	@code=0; \
 	.ci/lint || code=1; \
 	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS) || code=1; \
 	exit $$code
 
-lint: venv ## ruff, mypy, ansible-lint, ansible-test sanity, collection build
+lint: venv ## run ruff, mypy, ansible-lint, ansible-test sanity and a collection build
 	@.ci/lint
 
-unit: venv ## unit tests
+unit: venv ## run the unit tests
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-acceptance: venv ## the guide on labs of their own, broken on purpose, cleaned up (molecule/default is the sequence)
+acceptance: venv ## run the acceptance tests on separate labs (molecule/default has the sequence)
 	@$(BIN)/python -m pytest tests/integration $(ARGS)
 
-molecule: venv ## molecule's sequence alone
+molecule: venv ## run the molecule sequence only
 	@$(BIN)/molecule test
 
-bench: venv ## cold and warm figures
+bench: venv ## measure cold and warm runs
 	@$(BIN)/python tests/benchmarks/site.py $(ARGS)
 
 .PHONY: clean
-clean: ## stop the lab, remove everything made here except the cache of programs outside
+clean: ## stop the lab and remove all generated files, except the program cache
 	@if [ -x $(BIN)/python ] && [ -d "$(LAB_HOME)" ]; then $(BIN)/python -m lab down; fi
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible *.tar.gz

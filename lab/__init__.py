@@ -1,1 +1,0 @@
-"""The lab: real Kubernetes control planes on this machine, and the closed vendor parts played (see lab/README.md)."""

@@ -11,22 +11,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from lab import inventory, paths, processes, programs, supervisor
-from lab.api import Api, ApiError
-from lab.clusters import ControlPlane, write_kubeconfig
+from lab import inventory, paths
+from lab.control_plane import processes, supervisor
+from lab.control_plane.api import Api, ApiError
+from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
 from lab.errors import LabError
+from lab.programs import programs
 from lab.progress import Progress
 
 MANAGEMENT = "mgmt"
 LOCK = "up.lock"  # also marks a folder as a lab
-HONEST = (
+REAL_AND_PLAYED = (
     "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts,"
     " istiod, pilot-agent, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller,"
     " cloud load balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
@@ -35,7 +37,7 @@ HONEST = (
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing half done stays
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing incomplete stays
     home = paths.home()
     try:
         return int(arguments.run(home, arguments))
@@ -43,27 +45,31 @@ def main(argv: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except ApiError as error:
-        print(f"lab: {error}\nlab: `python -m lab up` starts what does not run", file=sys.stderr)
+        print(f"lab: {error}\nlab: run `python -m lab up` to start what does not run", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; `python -m lab up` goes on from here", file=sys.stderr)
+        print("lab: interrupted; run `python -m lab up` to continue", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lab", description="Real control planes on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lab", description="Real Kubernetes control planes on this machine."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("up", help="start the lab, or heal it")
+    command = commands.add_parser("up", help="start the lab, or restart what has ended")
     command.add_argument("--workloads", type=_count, default=None, metavar="N", help="workload clusters (default 2)")
     command.set_defaults(run=_up)
-    command = commands.add_parser("down", help="end all processes and remove the lab's folder (the cache stays)")
+    command = commands.add_parser("down", help="end all processes and delete the lab's folder (the cache stays)")
     command.set_defaults(run=_down)
     command = commands.add_parser("status", help="clusters, components, played parts, addresses")
     command.set_defaults(run=_status)
-    command = commands.add_parser("logs", help="log of a component or played part")
+    command = commands.add_parser(
+        "logs", help="show the log of a component or played part; without a name, list the logs"
+    )
     command.add_argument("name", nargs="?", help="for example kubelet, supervisor, cluster1/kube-apiserver")
-    command.add_argument("-n", "--lines", type=int, default=200)
-    command.add_argument("-f", "--follow", action="store_true")
+    command.add_argument("-n", "--lines", type=int, default=200, help="number of lines (default 200)")
+    command.add_argument("-f", "--follow", action="store_true", help="continue with new lines")
     command.set_defaults(run=_logs)
     command = commands.add_parser("exec", help="run a command with the lab's kubectl, helm and kubeconfig")
     command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -74,23 +80,24 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 9:
-        raise argparse.ArgumentTypeError("between 1 and 9 workload clusters")
+        raise argparse.ArgumentTypeError("must be between 1 and 9")
     return number
 
 
 def _up(home: Path, arguments: argparse.Namespace) -> int:
     if home.exists() and any(home.iterdir()) and not (home / LOCK).exists():
-        raise LabError(f"{home} is neither empty nor a lab: choose another LAB_HOME")  # `lab down` would remove it
+        # Refused because `lab down` would delete it.
+        raise LabError(f"{home} is not empty and not a lab. Set LAB_HOME to another folder")
     home.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(home):
-        names = _wanted(home, arguments.workloads)
+    with _exclusive(home):
+        names = _cluster_names(home, arguments.workloads)
         planes = [ControlPlane(home, name, number) for number, name in enumerate(names)]
         progress = Progress(steps=3)
         supplies = programs.supplies(progress)
         programs.link(home / "bin", supplies.programs)
         new = [plane for plane in planes if not plane.exists]
         if new:
-            supervisor.stop(home)  # it must learn of the new clusters
+            supervisor.stop(home)  # it reads the list of clusters at its start
         verb = f"creating {len(new)} and starting" if new else "starting"
         with progress.step(f"{verb} {len(planes)} control planes: {', '.join(names)}"):
             _all(planes, lambda plane: _start(plane, supplies.programs))
@@ -101,9 +108,9 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
         with progress.step("starting the played parts"):
             failing = supervisor.wait_started(home, supervisor.start(home))
         for part, error in failing.items():
-            progress.say(f"  {part} fails: {error} (python -m lab logs {part})")
-        progress.say(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
-        progress.say(HONEST)
+            progress.print(f"  {part} fails: {error} (see: python -m lab logs {part})")
+        progress.print(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
+        progress.print(REAL_AND_PLAYED)
     return 0
 
 
@@ -115,14 +122,14 @@ def _start(plane: ControlPlane, found: dict[str, Path]) -> None:
         plane.create(found)
 
 
-def _wanted(home: Path, workloads: int | None) -> list[str]:
-    """Names of the clusters; a lab that exists keeps at least what it has."""
-    have = _clusters(home)
-    count = workloads or max(len(have) - 1, 0) or 2
-    if have and count < len(have) - 1:
+def _cluster_names(home: Path, workloads: int | None) -> list[str]:
+    """Names of the clusters; an existing lab keeps at least those it has."""
+    existing = _clusters(home)
+    count = workloads or max(len(existing) - 1, 0) or 2
+    if existing and count < len(existing) - 1:
         raise LabError(
-            f"the lab in {home} has {len(have) - 1} workload clusters, {count} were asked for;"
-            " fewer need a new lab: python -m lab down"
+            f"the lab in {home} has {len(existing) - 1} workload clusters, {count} were requested."
+            " For fewer run `python -m lab down` first"
         )
     return [MANAGEMENT, *(f"cluster{number}" for number in range(1, count + 1))]
 
@@ -139,8 +146,7 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
     fresh = home / "lab.json.new"
     fresh.write_text(json.dumps(state, indent=1))
     fresh.replace(home / "lab.json")
-    charts = Path(__file__).parent / "charts"
-    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies, charts))
+    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies))
 
 
 def _down(home: Path, arguments: argparse.Namespace) -> int:
@@ -148,27 +154,27 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
         print(f"no lab in {home}")
         return 0
     if not (home / LOCK).exists():
-        raise LabError(f"{home} does not look like a lab: nothing is removed")
-    with _one_at_a_time(home):
+        raise LabError(f"{home} is not a lab: nothing is deleted")
+    with _exclusive(home):
         supervisor.stop(home)
-        # Components first by their pid files (the last started first), then whatever else carries this lab's mark.
-        # All data goes anyway: nobody needs time to save it.
+        # Components first, by their pid files in reverse start order, then all other processes with this lab's mark.
+        # The data is deleted, so no component needs time to save it.
         folders = sorted((home / "clusters" / "clusters").glob("*"))
         if folders:
-            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop(patience=0.5))
+            _all([ControlPlane(home, folder.name, 0) for folder in folders], lambda plane: plane.stop(timeout=0.5))
         processes.end(processes.of_lab(home))
         left = processes.of_lab(home)
         if left:
-            raise LabError(f"these processes do not end: {[processes.command(pid)[:100] for pid in left]}")
+            raise LabError(f"these processes did not end: {[processes.command(pid)[:100] for pid in left]}")
         shutil.rmtree(home)
-    print(f"lab is down; {home} removed, the cache {paths.cache()} stays")
+    print(f"lab is down: {home} deleted, the cache {paths.cache()} stays")
     return 0
 
 
 def _status(home: Path, arguments: argparse.Namespace) -> int:
     names = _clusters(home)
     if not names:
-        print(f"no lab in {home}; start one: python -m lab up")
+        print(f"no lab in {home}. Start one: python -m lab up")
         return 1
     healthy = True
     console = Console(highlight=False)
@@ -176,28 +182,28 @@ def _status(home: Path, arguments: argparse.Namespace) -> int:
         console = Console(highlight=False, width=200)
     table = Table("cluster", "API server", "version", "node", "components", "load balancers")
     for number, name in enumerate(names):
-        row, fine = _cluster_row(home, ControlPlane(home, name, number))
+        row, ok = _cluster_row(home, ControlPlane(home, name, number))
         table.add_row(name, *row)
-        healthy = healthy and fine
+        healthy = healthy and ok
     console.print(table)
-    told = supervisor.status(home)
-    if told is None:
-        console.print("supervisor: not running (python -m lab up)")
+    state = supervisor.status(home)
+    if state is None:
+        console.print("supervisor: not running. Start it: python -m lab up")
         return 1
     parts = Table("played part", "state")
-    for part, error in told["parts"].items():
+    for part, error in state["parts"].items():
         parts.add_row(part, "starting" if error is None else error or "healthy")
         healthy = healthy and error == ""
     console.print(parts)
-    console.print(HONEST, soft_wrap=True)
+    console.print(REAL_AND_PLAYED, soft_wrap=True)
     return 0 if healthy else 1
 
 
 def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
-    dead = [name for name in plane.component_names() if not plane.component_pid(name)]
-    components = f"dead: {', '.join(dead)}" if dead else f"{len(plane.component_names())} running"
+    stopped = [name for name in plane.component_names() if not plane.component_pid(name)]
+    components = f"stopped: {', '.join(stopped)}" if stopped else f"{len(plane.component_names())} running"
     try:
-        api = Api(home / "kubeconfig", plane.name, user_agent="lab")
+        api = Api(home / "kubeconfig", plane.name)
         version = api.request("GET", "/version", timeout=4)["gitVersion"]
         nodes = api.request("GET", "/api/v1/nodes", timeout=4)["items"]
         services = api.request("GET", "/api/v1/services", timeout=4)["items"]
@@ -213,8 +219,8 @@ def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
         for service in services
         for ingress in (service["status"].get("loadBalancer") or {}).get("ingress") or []
     ]
-    fine = not dead and ready > 0
-    return [plane.server(), version, f"{ready}/{len(nodes)} Ready", components, "\n".join(balancers) or "-"], fine
+    ok = not stopped and ready > 0
+    return [plane.server(), version, f"{ready}/{len(nodes)} Ready", components, "\n".join(balancers) or "-"], ok
 
 
 def _logs(home: Path, arguments: argparse.Namespace) -> int:
@@ -225,7 +231,7 @@ def _logs(home: Path, arguments: argparse.Namespace) -> int:
     chosen = logs.get(arguments.name or "")
     if chosen is None:
         if arguments.name:
-            print(f"lab: no log {arguments.name}", file=sys.stderr)
+            print(f"lab: no log named {arguments.name}; the logs are:", file=sys.stderr)
         print("\n".join(logs) if logs else f"no logs in {home}")
         return 1 if arguments.name else 0
     tail = ["tail", "-n", str(arguments.lines), *(["-f"] if arguments.follow else []), str(chosen)]
@@ -235,9 +241,9 @@ def _logs(home: Path, arguments: argparse.Namespace) -> int:
 def _exec(home: Path, arguments: argparse.Namespace) -> int:
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
-        raise LabError("exec needs a command: python -m lab exec -- kubectl get pods -A")
+        raise LabError("exec needs a command, for example: python -m lab exec -- kubectl get pods -A")
     if not _clusters(home):
-        raise LabError(f"no lab in {home}; start one: python -m lab up")
+        raise LabError(f"no lab in {home}. Start one: python -m lab up")
     environment = {
         **os.environ,
         "KUBECONFIG": str(home / "kubeconfig"),
@@ -245,7 +251,7 @@ def _exec(home: Path, arguments: argparse.Namespace) -> int:
     }
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
-        raise LabError(f"no program {command[0]} in {home / 'bin'} or on PATH")
+        raise LabError(f"{command[0]}: not found in {home / 'bin'} or on PATH")
     os.execve(program, command, environment)
 
 
@@ -255,21 +261,20 @@ def _clusters(home: Path) -> list[str]:
     return []
 
 
-def _all(planes: list[ControlPlane], work: object) -> None:
-    """The same for all clusters at once; the first error wins."""
-    assert callable(work)
+def _all(planes: list[ControlPlane], work: Callable[[ControlPlane], None]) -> None:
+    """Call `work` for all clusters in parallel; raises the first error."""
     with ThreadPoolExecutor(len(planes)) as pool:
         for done in [pool.submit(work, plane) for plane in planes]:
             done.result()
 
 
 @contextlib.contextmanager
-def _one_at_a_time(home: Path) -> Iterator[None]:
+def _exclusive(home: Path) -> Iterator[None]:
     with (home / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another `lab up` or `lab down` works on {home}: waiting", file=sys.stderr)
+            print(f"waiting for another `lab up` or `lab down` in {home}", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

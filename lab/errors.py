@@ -1,7 +1,7 @@
-"""What goes wrong in words for the user."""
+"""Errors that are shown to the user."""
 
 from __future__ import annotations
 
 
 class LabError(Exception):
-    """Something the user should read: what failed, where to look, what to do. Shown without a traceback."""
+    """What failed, which log to read, what to do. Shown without a traceback."""

@@ -1,4 +1,4 @@
-"""The lab's inventory: same shape as one for real clusters, with the lab's charts instead of the vendors'."""
+"""The lab's inventory: shaped as one for real clusters, with the lab's charts instead of the vendors'."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 
-from lab.gobuild import ISTIO_VERSION
-from lab.programs import Supplies
+from lab.programs.go_build import ISTIO_VERSION
+from lab.programs.programs import Supplies
+
+CHARTS = Path(__file__).parent / "vendor" / "charts"
 
 
-def inventory(home: Path, management: str, workloads: list[str], supplies: Supplies, charts: Path) -> dict[str, Any]:
-    """Inventory as data; the gateway goes to the first workload cluster, as in the guide."""
+def inventory(home: Path, management: str, workloads: list[str], supplies: Supplies) -> dict[str, Any]:
+    """Inventory as data; the gateway is in the first workload cluster, as in the guide."""
 
     def host(name: str) -> dict[str, Any]:
         return {"kube_context": name}
@@ -24,13 +26,13 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
                 "ansible_python_interpreter": "{{ ansible_playbook_python }}",
                 "kubeconfig": str(home / "kubeconfig"),
                 "helm_binary": str(supplies.programs["helm"]),
-                "mesh_crds_chart": {"ref": str(charts / "gloo-platform-crds")},
-                "mesh_platform_chart": {"ref": str(charts / "gloo-platform")},
-                "mesh_operator_chart": {"ref": str(charts / "gloo-operator")},
+                "mesh_crds_chart": {"ref": str(CHARTS / "gloo-platform-crds")},
+                "mesh_platform_chart": {"ref": str(CHARTS / "gloo-platform")},
+                "mesh_operator_chart": {"ref": str(CHARTS / "gloo-operator")},
                 "mesh_eastwest_chart": {"ref": str(supplies.istio_charts / "gateway")},
                 "gateway_api_crds": str(supplies.gateway_api_crds),
-                "gateway_crds_chart": {"ref": str(charts / "gloo-gateway-crds")},
-                "gateway_chart": {"ref": str(charts / "gloo-gateway")},
+                "gateway_crds_chart": {"ref": str(CHARTS / "gloo-gateway-crds")},
+                "gateway_chart": {"ref": str(CHARTS / "gloo-gateway")},
             },
             "children": {
                 "management": {"hosts": {management: host(management)}},
@@ -43,7 +45,7 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
 
 def write(path: Path, data: dict[str, Any]) -> None:
     """Replace the inventory file in one step."""
-    head = f"# Written by `lab up`. The lab's istiod is built from {ISTIO_VERSION}, whatever version is asked for.\n"
+    head = f"# Written by `lab up`. The lab's istiod is built from {ISTIO_VERSION}, whatever version is requested.\n"
     fresh = path.with_suffix(".new")
     fresh.write_text(head + yaml.safe_dump(data, sort_keys=False))
     fresh.replace(path)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin of the module health_info: the same engine, inside the controller, and its table on the terminal."""
+"""Action plugin of the module health_info: the same engine in the controller, and its table on the terminal."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class ActionModule(EngineAction):
         result = super().run(tmp, task_vars)
         if result.get("health"):
             for line in lines(result["health"], _marks(), self._task.args.get("show") or "all"):
-                # Colour, or none without a terminal or with ANSIBLE_NOCOLOR, is the display's own decision.
+                # The display decides whether there is colour (terminal, ANSIBLE_NOCOLOR).
                 display.display(line.text, color=COLOURS[line.verdict])
         return result
 
 
 def _marks() -> dict[str, str]:
-    """The marks that the terminal's encoding has."""
+    """Marks that the terminal's encoding supports."""
     try:
         "".join(MARKS.values()).encode(locale.getpreferredencoding(False))
     except UnicodeEncodeError:

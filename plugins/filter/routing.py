@@ -11,14 +11,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
-from ..test.values import dns_label, dns_name, host_port
+from ..module_utils.k8s.names import dns_label, dns_name
+from ..test.values import host_port
 from ..test.values import port as port_number
 
 Record = Mapping[str, Any]
 Offers = Mapping[str, Mapping[int, str]]
 
 HOSTNAME_GROUP = "networking.istio.io"
-# One part of an equality selector; workloads.labels_of() reads no other.
+# One part of an equality selector; fields.parse_selector() reads no other.
 LABEL_IS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._/-]*\s*==?\s*[A-Za-z0-9._-]+\s*")
 
 

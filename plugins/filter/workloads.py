@@ -1,15 +1,14 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Decisions about Deployments and their Pods: who has to answer, what cannot, what must start again."""
+"""Decisions about Deployments and their Pods: which have to respond, and which cannot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..module_utils.k8s.pods import has_sidecar, instances, is_ready, labels_of, pods_of, within
-
-RESTARTED_FOR = "multicluster.gloo/restarted-for"
+from ..module_utils.k8s.fields import labels_match, parse_selector
+from ..module_utils.k8s.pods import instances, is_ready, pods_of
 
 Record = Mapping[str, Any]
 
@@ -59,57 +58,6 @@ def silent_workloads(found: Iterable[Record], selections: Iterable[Record]) -> l
     return result
 
 
-def of_workloads(found: Iterable[Record], names: Iterable[str]) -> list[Record]:
-    """Records of the Deployments *names* and of their Pods; what others run beside them is left out."""
-    wanted = set(names)
-    result = []
-    for _cluster, records in _by_cluster(found):
-        mine = [each for each in records if each.get("kind") == "Deployment" and each.get("name") in wanted]
-        taken = [pod for each in _objects(mine, "Deployment", {}) for pod in _pods(records, each)]
-        result += mine + [each for each in records if each.get("object") in taken]
-    return result
-
-
-def stale_workloads(found: Iterable[Record], secret: Record, sidecar: bool = False) -> list[dict[str, Any]]:
-    """Deployments with a Pod older than *secret* (a record of objects_info), as definitions that make them start again.
-
-    With *sidecar* also those with a Pod that has none. The definition is one annotation of the Pod template that names
-    the reason, so applying it twice restarts once.
-    """
-    records = list(found)
-    meta = (secret.get("object") or {}).get("metadata")
-    result = []
-    for deployment in _objects(records, "Deployment", {}):
-        pods = _pods(records, deployment)
-        reason = ""
-        # RFC 3339 in UTC: text order is time order.
-        if meta and any(pod["metadata"]["creationTimestamp"] < meta["creationTimestamp"] for pod in pods):
-            reason = f"{meta['name']}.{meta['uid']}"
-        elif sidecar and not all(has_sidecar(pod) for pod in pods):
-            reason = "sidecar"
-        if reason:
-            result.append(
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "Deployment",
-                    "metadata": {name: deployment["metadata"][name] for name in ("name", "namespace")},
-                    "spec": {"template": {"metadata": {"annotations": {RESTARTED_FOR: reason}}}},
-                }
-            )
-    return result
-
-
-def without_sidecar(found: Iterable[Record], selection: Record) -> list[str]:
-    """A sentence for every living Pod of *selection* that has no istio-proxy."""
-    return [
-        f"{cluster}: Pod {pod['metadata']['namespace']}/{pod['metadata']['name']} has no istio-proxy: "
-        "it started before injection was on, or its namespace is not labelled for it"
-        for cluster, records in _by_cluster(found)
-        for pod in _objects(records, "Pod", selection)
-        if not pod["metadata"].get("deletionTimestamp") and not has_sidecar(pod)
-    ]
-
-
 def _by_cluster(found: Iterable[Record]) -> list[tuple[str, list[Record]]]:
     clusters: dict[str, list[Record]] = {}
     for record in found:
@@ -118,7 +66,7 @@ def _by_cluster(found: Iterable[Record]) -> list[tuple[str, list[Record]]]:
 
 
 def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[dict[str, Any]]:
-    wanted = labels_of(selection.get("label_selector") or "")
+    wanted = parse_selector(selection.get("label_selector") or "")
     namespace = selection.get("namespace")
     result = []
     for record in records:
@@ -127,7 +75,7 @@ def _objects(records: Iterable[Record], kind: str, selection: Record) -> list[di
             continue
         meta = found["metadata"]
         has = meta.get("labels") or {}
-        if (not namespace or meta.get("namespace") == namespace) and within(wanted, has):
+        if (not namespace or meta.get("namespace") == namespace) and labels_match(wanted, has):
             result.append(found)
     return result
 
@@ -155,10 +103,7 @@ class FilterModule:
         """Filters by name."""
         return {
             "workload_queries": workload_queries,
-            "of_workloads": of_workloads,
             "ready_pods": ready_pods,
             "expected_instances": expected_instances,
             "silent_workloads": silent_workloads,
-            "stale_workloads": stale_workloads,
-            "without_sidecar": without_sidecar,
         }

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gateway_parameters
-short_description: Settings of Gateway proxies (GatewayParameters), checked against the CRD's gaps and against istiod
+short_description: Manage GatewayParameters, validated beyond the CRD schema and against istiod
 version_added: 0.1.0
 description:
-  - Creates, changes and removes GatewayParameters, or the kind that the cluster's product has instead of it, by
-    server-side apply. Fields that others own stay.
-  - Refuses before the first write what would only show up as a proxy that never starts - an address without a port, IDs
-    that YAML reads as numbers or booleans, requests above their limits, a cluster ID istiod does not accept.
-  - What this module set before and is not told again is taken away; what is empty is left to others and to the
+  - Creates, updates and deletes GatewayParameters, or the equivalent kind of the cluster's product, by server-side
+    apply. Fields owned by other managers are kept.
+  - Rejects, before the first write, values that pass the CRD schema but result in a proxy that never starts - an
+    address without a port, IDs that YAML reads as numbers or booleans, requests above their limits, a cluster ID that
+    istiod does not accept.
+  - Fields set by an earlier run and no longer given are removed. Empty options are left to other managers and to the
     controller's defaults.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -30,44 +31,45 @@ options:
     type: str
     required: true
   namespace:
-    description: Its namespace, which has to be the Gateway's.
+    description: Namespace of the object. Must be the namespace of the Gateway.
     type: str
     required: true
   state:
     description:
-      - With V(absent) an object made by this collection is deleted, one that existed before is given back.
-      - Refused while a Gateway or GatewayClass refers to an object that would be deleted.
+      - With V(absent), an object created by this collection is deleted, and the fields of one that existed before are
+        given back.
+      - Rejected while a Gateway or GatewayClass references an object that would be deleted.
     type: str
     choices: [present, absent]
     default: present
   api_version:
     description:
       - API version of the kind. By default the version that the cluster prefers.
-      - Needed, like O(kind), only where products side by side take different kinds.
+      - Needed, like O(kind), only where several products with different kinds are installed.
     type: str
   kind:
     description:
       - C(GatewayParameters), C(GlooGatewayParameters) or C(EnterpriseKgatewayParameters). By default the one the
         cluster serves.
-      - Where it serves several, the one that the controllers of its GatewayClasses take; C(GatewayParameters) of
-        C(gateway.kgateway.dev), where they take it. If that leaves several, the module fails and names them.
+      - Where it serves several, the one accepted by the controllers of its GatewayClasses; C(GatewayParameters) of
+        C(gateway.kgateway.dev) where they accept it. If several remain, the module fails and lists them.
     type: str
   istio:
-    description: Settings of the container C(istio-proxy). An empty one is left to the controller's default.
+    description: Settings of the container C(istio-proxy). Empty values are left to the controller's defaults.
     type: dict
     suboptions:
       discovery_address:
         description: C(host:port) of istiod, such as V(istiod-gloo.istio-system.svc:15012).
         type: str
       meta_cluster_id:
-        description: The cluster ID that istiod accepts. The controller's default V(Kubernetes) does not fit a mesh
-          of several clusters.
+        description: The cluster ID that istiod accepts. The controller's default V(Kubernetes) is wrong for a mesh of
+          several clusters.
         type: str
       meta_mesh_id:
         description: The mesh ID.
         type: str
       image: &image
-        description: Parts of the container's image. What is left out is the controller's default.
+        description: Parts of the container's image. Omitted parts use the controller's default.
         type: dict
         suboptions:
           registry:
@@ -97,7 +99,7 @@ options:
         description: The container's security context, as in a Pod.
         type: dict
   sds:
-    description: Settings of the container C(sds), which hands the certificates to Envoy.
+    description: Settings of the container C(sds), which serves the certificates to Envoy.
     type: dict
     suboptions:
       image: *image
@@ -109,7 +111,7 @@ options:
   envoy:
     description:
       - Settings of the container C(kgateway-proxy), Envoy.
-      - Log levels are part of its bootstrap, and a running proxy takes a new bootstrap only after a restart.
+      - Log levels are part of the bootstrap, which a running proxy reads only after a restart.
     type: dict
     suboptions:
       image: *image
@@ -121,12 +123,12 @@ options:
         type: dict
       resources: *resources
       env:
-        description: Further environment, as in a Pod.
+        description: Additional environment variables, as in a Pod.
         type: list
         elements: dict
       security_context: *security_context
       extra_volume_mounts:
-        description: Further mounts, as in a Pod, of volumes such as those of O(pod_template.extra_volumes).
+        description: Additional volume mounts, as in a Pod, for example of O(pod_template.extra_volumes).
         type: list
         elements: dict
   service:
@@ -141,7 +143,7 @@ options:
         description: A fixed IP address in the cluster.
         type: str
       external_traffic_policy:
-        description: Whether traffic may be passed on to other nodes. Not for type V(ClusterIP).
+        description: Whether traffic may be forwarded to other nodes. Not for type V(ClusterIP).
         type: str
         choices: [Cluster, Local]
       ports:
@@ -157,16 +159,16 @@ options:
             description: Port on every node.
             type: int
       extra_labels: &extra_labels
-        description: Further labels.
+        description: Additional labels.
         type: dict
       extra_annotations: &extra_annotations
-        description: Further annotations.
+        description: Additional annotations.
         type: dict
       load_balancer_class:
-        description: Which load balancer provider is to serve it, in kgateway 2.3 or newer.
+        description: Load balancer class of the Service; requires kgateway 2.3 or later.
         type: str
       load_balancer_source_ranges:
-        description: Ranges of client addresses that may reach it, in kgateway 2.3 or newer.
+        description: Allowed client address ranges; requires kgateway 2.3 or later.
         type: list
         elements: str
   pod_template:
@@ -176,7 +178,7 @@ options:
       extra_labels: *extra_labels
       extra_annotations: *extra_annotations
       node_selector:
-        description: Labels of the nodes to run on.
+        description: Node labels required for scheduling.
         type: dict
       tolerations:
         description: Tolerations, as in a Pod.
@@ -190,24 +192,24 @@ options:
         type: list
         elements: dict
       image_pull_secrets:
-        description: "Secrets for the registries, as in a Pod - V({name: ...})."
+        description: "Image pull secrets, as in a Pod - V({name: ...})."
         type: list
         elements: dict
       security_context:
         description: The Pod's security context, as in a Pod.
         type: dict
       graceful_shutdown:
-        description: What happens before Envoy ends.
+        description: Behaviour before Envoy shuts down.
         type: dict
         suboptions:
           enabled:
-            description: Whether the Pod waits before it ends, so that clients can be told.
+            description: Whether the Pod delays its shutdown so that clients can drain.
             type: bool
           sleep_time_seconds:
-            description: How long.
+            description: Duration of the delay, in seconds.
             type: int
       termination_grace_period_seconds:
-        description: Seconds that a Pod has to end.
+        description: Termination grace period of the Pods, in seconds.
         type: int
       startup_probe: &probe
         description: A probe of Envoy, as in a Pod.
@@ -215,10 +217,10 @@ options:
       readiness_probe: *probe
       liveness_probe: *probe
       priority_class_name:
-        description: PriorityClass of the Pods, in kgateway 2.2 or newer.
+        description: PriorityClass of the Pods; requires kgateway 2.2 or later.
         type: str
       extra_volumes:
-        description: Further volumes, as in a Pod.
+        description: Additional volumes, as in a Pod.
         type: list
         elements: dict
   service_account:
@@ -228,20 +230,20 @@ options:
       extra_labels: *extra_labels
       extra_annotations: *extra_annotations
   stats:
-    description: The listener for metrics.
+    description: The metrics listener.
     type: dict
     suboptions:
       enabled:
-        description: Whether there is one.
+        description: Whether the listener is enabled.
         type: bool
       enable_stats_route:
-        description: Whether it has a route for people, too.
+        description: Whether it also serves a human-readable stats route.
         type: bool
       route_prefix_rewrite:
-        description: Path of Envoy's admin interface that metrics come from.
+        description: Path of Envoy's admin interface that the metrics route is rewritten to.
         type: str
       stats_route_prefix_rewrite:
-        description: Path of Envoy's admin interface that the route for people leads to.
+        description: Path of Envoy's admin interface that the stats route is rewritten to.
         type: str
   deployment:
     description: The proxy's Deployment.
@@ -251,41 +253,43 @@ options:
         description: Number of Pods.
         type: int
       strategy:
-        description: Strategy of a rollout, as in a Deployment.
+        description: Rollout strategy, as in a Deployment.
         type: dict
   self_managed:
-    description: The controller deploys no proxy for Gateways that refer to the object; excludes all of the above.
+    description:
+      - The controller deploys no proxy for Gateways that reference the object. Excludes all of the options above.
     type: bool
     default: false
   spec:
     description:
-      - Any other field of the object's C(spec), as the API has it, merged with what the options above make.
-      - A field that an option sets, too, must have the same value.
+      - Any other fields of the object's C(spec), merged with the result of the options above.
+      - A field that is also set by an option must have the same value.
     type: dict
     default: {}
   istiod:
     description:
-      - What M(multicluster.gloo.istiod_info) returned in C(istiod). Settings that contradict it are an error that
+      - Value of C(istiod) returned by M(multicluster.gloo.istiod_info). Settings that contradict it are an error that
         shows both.
     type: dict
   strict:
-    description: With V(false) a contradiction to O(istiod) is a warning.
+    description: With V(false), a contradiction to O(istiod) is only a warning.
     type: bool
     default: true
   on_conflict:
     description:
-      - What to do when another field manager owns a field with another value.
-      - V(fail) fails and names every such field and its manager. V(force) takes them over; with O(state=absent) they
-        are given back.
+      - What to do when another field manager owns a field with a different value.
+      - V(fail) fails and lists every such field with its manager. V(force) takes ownership; with O(state=absent)
+        ownership is given back.
     type: str
     choices: [fail, force]
     default: fail
   ignore_references:
-    description: With O(state=absent), delete although Gateways refer to it. They turn C(InvalidParameters).
+    description:
+      - With O(state=absent), delete the object even if Gateways reference it. They become C(InvalidParameters).
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait for a deletion at most.
+    description: Maximum time to wait for a deletion, in seconds.
     type: int
     default: 60
 seealso:
@@ -301,7 +305,7 @@ EXAMPLES = r"""
     for_namespace: bookinfo
   register: istio
 
-- name: Tell the proxies where it is and who they are
+- name: Configure the proxies for this istiod
   multicluster.gloo.gateway_parameters:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -313,7 +317,7 @@ EXAMPLES = r"""
       meta_mesh_id: "{{ istio.istiod.mesh_id }}"
     istiod: "{{ istio.istiod }}"
 
-- name: Three proxies behind a port of every node, with more to say
+- name: Three proxies behind a NodePort, with debug logging of upstreams
   multicluster.gloo.gateway_parameters:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -338,7 +342,7 @@ EXAMPLES = r"""
       kube:
         omitDefaultSecurityContext: false
 
-- name: Remove them, unless a Gateway still refers to them
+- name: Delete them unless a Gateway still references them
   multicluster.gloo.gateway_parameters:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -346,7 +350,7 @@ EXAMPLES = r"""
     namespace: gloo-system
     state: absent
 
-- name: Remove those of another product, which may not be installed at all
+- name: Delete those of another product, which may not be installed
   multicluster.gloo.gateway_parameters:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -359,7 +363,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: One sentence that summarizes the result.
   returned: always
   type: str
   sample: "cluster1: GatewayParameters gloo-system/custom-gw-params: created"
@@ -394,12 +398,12 @@ gateway_parameters:
       type: str
       returned: success
     reason:
-      description: Why, where that is not plain.
+      description: The reason for the action, where there is one to give.
       type: str
       returned: success
     discovery_address:
-      description: The address proxies will use, fields of others and the controller's default included; null where
-        there will be none.
+      description: The address proxies will use, including fields of other managers and the controller's default; null
+        where there is none.
       type: str
       returned: success
     meta_cluster_id:
@@ -422,40 +426,40 @@ gateway_parameters:
       meta_cluster_id: cluster1
       meta_mesh_id: cluster.local
 warnings:
-  description: Contradictions with O(strict=false), and what only telemetry will notice.
+  description: Contradictions with O(strict=false), and mismatches that only affect telemetry.
   returned: when there are any
   type: list
   elements: str
 problems:
-  description: What is wrong with the options, a sentence each.
-  returned: when options are refused
+  description: Problems with the options, one sentence each.
+  returned: when options are rejected
   type: list
   elements: str
 contradictions:
-  description: Where the settings contradict O(istiod), a sentence each.
+  description: Settings that contradict O(istiod), one sentence each.
   returned: when they do and O(strict=true)
   type: list
   elements: str
 conflicts:
-  description: The fields that other managers own with other values, with their managers.
+  description: Fields that other managers own with different values, with their managers.
   returned: on failure because of a conflict
   type: dict
   sample:
     .spec.kube.deployment.replicas: [kubectl]
 unknown_fields:
-  description: Fields that the cluster's version of the kind does not have.
+  description: Fields missing in the cluster's version of the kind.
   returned: on failure because of such a field
   type: list
   elements: str
   sample: [spec.kube.service.loadBalancerClass]
 references:
-  description: Gateways and GatewayClasses that still refer to the object.
-  returned: when O(state=absent) is refused
+  description: Gateways and GatewayClasses that still reference the object.
+  returned: when O(state=absent) is rejected
   type: list
   elements: str
   sample: [Gateway gloo-system/http]
 candidates:
-  description: The kinds among which the cluster does not decide.
+  description: The kinds that are equally possible in this cluster.
   returned: on failure because O(kind) has to be chosen
   type: list
   elements: str
@@ -465,12 +469,12 @@ served:
   type: list
   elements: str
 requests:
-  description: Number of HTTP requests made.
+  description: Number of HTTP requests sent.
   returned: success
   type: int
   sample: 3
 writes:
-  description: Number of those that wrote.
+  description: Number of write requests among them.
   returned: success
   type: int
   sample: 1

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gateway_proxy_info
-short_description: Whether a Gateway's proxy runs as it should, and the first cause when not
+short_description: Check a Gateway's proxy and report the first cause when it is not ready
 version_added: 0.1.0
 description:
-  - Reads what concerns a Gateway of Gloo Gateway or kgateway - class, controller and its switches, parameters,
-    Deployment, Pods, Service, istiod - and gives one verdict with the first cause, not the last symptom.
-  - The Gateway's conditions alone are not believed, because the controller says True where it knows nothing bad.
+  - Reads everything that determines the proxy of a Gateway of Gloo Gateway or kgateway - class, controller and its
+    switches, parameters, Deployment, Pods, Service, istiod - and returns one verdict with the first cause, not the last
+    symptom.
+  - The Gateway's conditions are not sufficient, because the controller reports True unless it knows of an error.
   - Parameters of every product are read - C(GatewayParameters), C(GlooGatewayParameters),
-    C(EnterpriseKgatewayParameters) - and merged as the controller does, those of the GatewayClass below the Gateway's.
-  - Without O(wait) it is one look, with O(wait) it follows the changes and tells on the way what is awaited.
-  - In check mode it reports, but neither waits nor fails on what earlier tasks would have made.
+    C(EnterpriseKgatewayParameters) - and merged as the controller does, with the Gateway's over those of its class.
+  - Without O(wait) the state is read once. With O(wait) the module watches for changes and reports progress.
+  - In check mode it reports the state, but does not wait or fail for objects that earlier tasks would have created.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -28,62 +29,63 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and tell the truth without changing anything.
     support: full
-    details: Says what O(restart) would restart.
+    details: Reports what O(restart) would restart.
   diff_mode:
     description: Tells what was or would be changed, in C(diff) mode.
     support: none
-    details: All it ever changes is the mark of a restart, which RV(restarted) tells.
+    details: The only change is a restart annotation, reported in RV(restarted).
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: full
-    details: Reads only, unless O(restart) finds a reason; restarted Pods give none.
+    details: Reads only, unless O(restart) finds a reason to restart. Restarted Pods are up to date.
 options:
   namespace:
     description:
-      - Namespace of the Gateway. Without it all Gateways of the cluster are looked at, but for those of other
+      - Namespace of the Gateway. Without it all Gateways of the cluster are checked, except those of other
         controllers, such as Istio's own.
     type: str
   gateway:
     description:
-      - Name of the Gateway. Without it all Gateways of O(namespace) are looked at.
+      - Name of the Gateway. Without it all Gateways of O(namespace) are checked.
     type: str
   expect:
     description:
-      - Names of the containers that every Pod of the proxy must have, no more and no less.
-      - Fails with the first cause unless they are there and ready. V(sds) and V(istio-proxy) stand for the Istio
-        integration.
-      - Without it, what the controller's switch C(KGW_ENABLE_ISTIO_AUTO_MTLS) means is expected, and nothing fails.
-        Istio settings in the parameters with the switch off are a failure all the same.
+      - Exact list of container names that every Pod of the proxy must have.
+      - The module fails with the first cause unless all are present and ready. V(sds) and V(istio-proxy) come with the
+        Istio integration.
+      - Without it, the expected containers follow the controller's switch C(KGW_ENABLE_ISTIO_AUTO_MTLS), and the module
+        does not fail. Istio settings in the parameters while the switch is off are still reported as a failure.
     type: list
     elements: str
   istiod:
     description:
-      - What M(multicluster.gloo.istiod_info) returned in C(istiod). The proxy's settings are compared with it.
-      - Without it they are compared with the istiod that the settings lead to.
+      - Value of C(istiod) returned by M(multicluster.gloo.istiod_info). The proxy's settings are compared with it.
+      - Without it they are compared with the istiod that the settings point to.
     type: dict
   parameters:
     description:
-      - Name of the parameters that the Gateway or its class must refer to.
+      - Name of the parameters that the Gateway or its class must reference.
     type: str
   wait:
     description:
-      - Follow the changes until all is ready or has failed for good. What was written in the last seconds has to stay
-        so for a moment, what is older counts at once.
+      - Wait until every proxy is ready or has failed permanently. Recent changes must remain stable for a few seconds
+        before they count.
     type: bool
     default: false
   wait_timeout:
     description:
-      - Seconds to wait at most.
+      - Maximum time to wait, in seconds.
     type: int
     default: 300
   restart:
     description:
-      - V(if_needed) rolls the Deployment when the Envoy bootstrap in the Gateway's ConfigMap is newer than the Envoys
-        that run and nothing else rolls it. Envoy reads its bootstrap only when it starts, and the controller leaves
-        the Pods alone when nothing but the bootstrap changes (statistics, DNS resolver, log format).
-      - It writes the annotation C(kubectl.kubernetes.io/restartedAt), as C(kubectl rollout restart) does, and says why.
-      - Only times tell, so a change that was taken back counts as one.
-      - With O(wait) the rollout is awaited too.
+      - V(if_needed) restarts the Deployment when the Envoy bootstrap in the Gateway's ConfigMap is newer than the
+        running Pods and no rollout is in progress. Envoy reads its bootstrap only on start, and the controller does not
+        restart the Pods when only the bootstrap changes (statistics, DNS resolver, log format).
+      - The restart sets the annotation C(kubectl.kubernetes.io/restartedAt), as C(kubectl rollout restart) does. The
+        reason is reported in RV(restarted).
+      - The decision is based on timestamps, so a change that was reverted also counts.
+      - With O(wait) the module also waits for the rollout.
     type: str
     choices: [never, if_needed]
     default: never
@@ -99,7 +101,7 @@ EXAMPLES = r"""
     context: cluster1
   register: found
 
-- name: Wait until the proxy has its three containers, with settings that fit istiod
+- name: Wait until the proxy has its three containers, with settings that match istiod
   multicluster.gloo.gateway_proxy_info:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -113,7 +115,7 @@ EXAMPLES = r"""
     wait: true
     restart: if_needed
 
-- name: How are all Gateways of the cluster?
+- name: Check all Gateways of the cluster
   multicluster.gloo.gateway_proxy_info:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -122,12 +124,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person; when it fails, the first cause.
+  description: One sentence that summarizes the result; on failure, the first cause.
   returned: always
   type: str
   sample: "cluster1: Gateway gloo-system/http ready with kgateway-proxy, sds, istio-proxy at http://192.0.2.10:8080"
 proxies:
-  description: One record per Gateway, always with all keys. What is unknown or not there is null.
+  description: One record per Gateway, always with all keys. Unknown or absent values are null.
   returned: always, once the cluster was read
   type: list
   elements: dict
@@ -145,23 +147,23 @@ proxies:
       type: str
       returned: success
     verdict:
-      description: V(ready), V(waiting) or V(failed). What failed does not get well by waiting.
+      description: V(ready), V(waiting) or V(failed). V(failed) does not resolve by waiting.
       type: str
       returned: success
     cause:
-      description: The first cause, what to do, and who serves clients meanwhile; empty when ready.
+      description: The first cause, what to do, and which Pods serve clients meanwhile; empty when ready.
       type: str
       returned: success
     check:
       description:
-        - The check that did not hold, the first one in this order; empty when ready.
+        - The first check that failed, in this order; empty when ready.
         - V(gateway), V(class), V(controller), V(class-served), V(parameters), V(self-managed), V(switch),
           V(generation), V(settings), V(istiod-address), V(cluster-id), V(istiod), V(deployment), V(rollout),
           V(listeners), V(address).
       type: str
       returned: success
     serving:
-      description: Whose Pods are ready - V(current) ones, V(former) ones of an older template, V(both) or V(none).
+      description: Which Pods are ready - V(current), V(former) (of an older template), V(both) or V(none).
       type: str
       returned: success
     gateway_class:
@@ -173,7 +175,7 @@ proxies:
       type: int
       returned: success
     observed_generation:
-      description: Generation its controller has seen.
+      description: Generation observed by its controller.
       type: int
       returned: success
     conditions:
@@ -188,7 +190,7 @@ proxies:
       type: dict
       returned: success
     parameters:
-      description: C(namespace/name) of the parameters it refers to, or null.
+      description: C(namespace/name) of the parameters it references, or null.
       type: str
       returned: success
     deployment:
@@ -208,9 +210,9 @@ proxies:
       returned: success
     settings:
       description:
-        - The same three, compared. C(env) and the C(option) of the parameters that sets it; C(pod), what the Pod has;
-          C(wanted), what the parameters say, C(default) whether that is the controller's default; C(istiod), what is
-          right by istiod; C(fits), whether all agree, null for a proxy without istio-proxy.
+        - The same three, compared. C(env) and the C(option) of the parameters that sets it; C(pod), the value in the
+          Pod; C(wanted), the value in the parameters, C(default) whether that is the controller's default; C(istiod),
+          the value istiod expects; C(fits), whether all agree, null for a proxy without istio-proxy.
       type: list
       elements: dict
       returned: success
@@ -260,7 +262,7 @@ proxies:
       type: str
       returned: success
     problems:
-      description: What is wrong, but does not keep the proxy from serving.
+      description: Problems that do not prevent the proxy from serving.
       type: list
       elements: str
       returned: success
@@ -335,7 +337,7 @@ proxies:
       url: http://192.0.2.10:8080
       problems: []
 restarted:
-  description: Deployments that were restarted, in check mode those that would be.
+  description: Deployments that were restarted, or would be in check mode.
   returned: always, once the cluster was read
   type: list
   elements: dict
@@ -353,11 +355,11 @@ restarted:
       type: str
       returned: success
     reason:
-      description: Why nothing else brings the bootstrap to its Pods.
+      description: Why the restart is needed.
       type: str
       returned: success
 requests:
-  description: Number of HTTP requests made.
+  description: Number of HTTP requests sent.
   returned: success
   type: int
   sample: 14

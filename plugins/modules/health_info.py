@@ -9,16 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: health_info
-short_description: The first broken link of multicluster routing, over all clusters
+short_description: Check multicluster routing over all clusters and find the first failure
 version_added: 0.1.0
 description:
-  - Walks the chain from the API servers, the licence and the relay over istiod, east-west gateways, destinations and
-    the gateway's proxy to the answer of the last HTTP request, in all clusters at once.
-  - A check that stands on one that failed is skipped and says because of which, so that one cause stands out.
-  - Reads only. Objects are listed, each kind once; of Secrets only digests are compared. Logs are read where nothing
-    else holds the cause, at most 200 lines of a container, and what is quoted of them is redacted.
-  - What may not be read is skipped and said; a cluster that does not answer is a result, not an error.
-  - Every check is explained in the collection's docs/doctor.md, under its ID.
+  - Checks API servers, licence, relay, istiod, east-west gateways, destinations, the gateway's proxy and the responses to
+    HTTP requests, in all clusters at once.
+  - A check that depends on a failed one is skipped and names it, so that one cause stands out.
+  - Reads only. Each kind of object is listed once; of Secrets only digests are compared. Logs are read if no object has
+    the cause, at most 200 lines of a container, and quotes of them are redacted.
+  - A check whose objects may not be read is skipped and says so; a cluster that cannot be reached is a result, not an
+    error.
+  - The collection's docs/doctor.md explains every check under its ID.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -28,32 +29,32 @@ extends_documentation_fragment:
 options:
   data:
     description:
-      - What the site wants, as the variables of the collection's playbooks have it. What it names has to be there,
-        nothing else is looked at.
+      - Objects and proofs of the site, as the variables of the collection's playbooks define them. These objects have to
+        exist; others are not checked.
       - V(virtual_destinations), V(route_tables) and V(http_routes) are lists of dicts with C(name), C(namespace) and
         C(spec).
       - V(proofs) is a list of dicts with C(name), C(path), C(answered_by) (C(namespace) and C(label_selector) of the
-        Deployments whose Pods have to answer), optionally C(host) and C(headers). With C(from_pod) (C(namespace),
+        Deployments whose Pods have to respond), optionally C(host) and C(headers). With C(from_pod) (C(namespace),
         C(label_selector), C(port)) requests are sent inside the mesh, else through the Gateways.
-      - Without it every destination and route found is checked and no request is sent.
+      - Without it every destination and route in the clusters is checked and no request is sent.
     type: dict
   fail_on:
-    description: From which verdict on the module fails, with the first cause as its message.
+    description: Verdict from which the module fails, with the first problem as its message.
     type: str
     choices: [never, failed, warning]
     default: never
   show:
     description:
-      - What RV(table), which the terminal shows too, has a line for. With V(wrong) the checks that are ok are left out.
+      - Lines of RV(table), which is also printed. With V(problems) checks that are ok are left out.
     type: str
-    choices: [all, wrong]
+    choices: [all, problems]
     default: all
   logs:
     description: Whether logs may be read.
     type: bool
     default: true
   timeout:
-    description: Seconds to ask for each proof at most.
+    description: Seconds to send requests for each proof at most.
     type: int
     default: 15
 notes:
@@ -66,7 +67,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Everything that is found in two clusters
+- name: Check all objects of two clusters
   multicluster.gloo.health_info:
     clusters:
       - name: mgmt
@@ -80,7 +81,7 @@ EXAMPLES = r"""
         gateway: true
   register: doctor
 
-- name: What this site wants, up to the answers
+- name: Check the objects of a site and send requests
   multicluster.gloo.health_info:
     clusters:
       - name: mgmt
@@ -130,14 +131,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence, with the first cause when there is one.
+  description: One sentence, with the first problem if there is one.
   returned: always
   type: str
-  sample: "cluster2: relay-token: Secret gloo-mesh/relay-identity-token-secret does not exist. Copy it with site.yml
-    --tags mesh. See docs/doctor.md#relay-token"
+  sample: "cluster2: Secret gloo-mesh/relay-identity-token-secret does not exist. The agent cannot authenticate: copy the
+    Secret with site.yml --tags mesh. See docs/doctor.md#relay-token"
 health:
-  description: What was found.
-  returned: when the clusters could be asked
+  description: Result of all checks.
+  returned: when the checks were run
   type: dict
   contains:
     verdict:
@@ -151,21 +152,21 @@ health:
       returned: always
       sample: {ok: 61, warning: 0, failed: 1, skipped: 36}
     first:
-      description: The first failed check in the order of the walk, else the first warning, or null.
+      description: The first failed check, else the first warning, or null.
       type: dict
       returned: always
     seconds:
-      description: How long the walk took.
+      description: Duration of the checks in seconds.
       type: float
       returned: always
       sample: 0.6
     time:
-      description: When it was finished.
+      description: Time of the result.
       type: str
       returned: always
       sample: "2026-01-31T15:30:00Z"
     checks:
-      description: All checks at all places, in the order of the walk.
+      description: All checks for all their targets, in order.
       type: list
       elements: dict
       returned: always
@@ -176,48 +177,48 @@ health:
           returned: always
           sample: relay-token
         cluster:
-          description: Where.
+          description: Name of the cluster.
           type: str
           returned: always
           sample: cluster2
         check:
-          description: What holds when it is ok.
+          description: Statement that holds when the check is ok.
           type: str
           returned: always
-          sample: relay token is that of the management cluster
+          sample: relay token matches the management cluster
         verdict:
           description: One of V(ok), V(warning), V(failed) and V(skipped).
           type: str
           returned: always
           sample: failed
-        seen:
-          description: What was seen, or because of which check nothing was looked at.
+        message:
+          description: What was found, or which failed check it was skipped for.
           type: str
           returned: always
           sample: Secret gloo-mesh/relay-identity-token-secret does not exist
         hint:
-          description: What to do about a warning or failure.
+          description: What to do about a warning or failure, else empty.
           type: str
           returned: always
-          sample: copy it with site.yml --tags mesh
+          sample: "the agent cannot authenticate: copy the Secret with site.yml --tags mesh"
         doc:
-          description: Where the check is explained.
+          description: Reference to the explanation of the check.
           type: str
           returned: always
           sample: docs/doctor.md#relay-token
         object:
-          description: The object it is about, if it is about one.
+          description: The object it is about, or empty.
           type: str
           returned: always
           sample: Secret gloo-mesh/relay-identity-token-secret
     clusters:
-      description: The clusters as they are.
+      description: Versions, addresses and components of the clusters.
       type: list
       elements: dict
       returned: always
       contains:
         cluster:
-          description: Its name.
+          description: Name of the cluster.
           type: str
           returned: always
           sample: cluster1
@@ -237,7 +238,7 @@ health:
           returned: always
           sample: https://192.0.2.10:6443
         version:
-          description: Kubernetes version, empty when it could not be reached.
+          description: Kubernetes version, empty if the cluster cannot be reached.
           type: str
           returned: always
           sample: v1.34.4
@@ -247,17 +248,17 @@ health:
           returned: always
           sample: 377262ec-dbfb-428a-bec7-d0df7bd5e0e3
         relay_address:
-          description: Of the management cluster, where agents reach it.
+          description: External address of the relay in the management cluster.
           type: str
           returned: always
           sample: 192.0.2.20:9900
         telemetry_address:
-          description: Of the management cluster, where telemetry goes.
+          description: External address of the telemetry gateway in the management cluster.
           type: str
           returned: always
           sample: 192.0.2.21:4317
         istiod:
-          description: Its istiod as RV(multicluster.gloo.istiod_info#module:istiod) has it, or null.
+          description: The istiod as RV(multicluster.gloo.istiod_info#module:istiod) has it, or null.
           type: dict
           returned: always
         east_west:
@@ -290,7 +291,7 @@ health:
           instances:
             - {cluster: cluster2, pod: reviews-v3-5d49dc8496-tfxtz, workload: reviews-v3, ready: true}
     routes:
-      description: HTTPRoutes that were looked at.
+      description: HTTPRoutes that were checked.
       type: list
       elements: dict
       returned: always
@@ -302,7 +303,7 @@ health:
           hostnames: []
           backends: ["reviews.mesh.internal.com:9080"]
     answers:
-      description: Who answered the proofs how often.
+      description: Responses to the requests of each proof.
       type: list
       elements: dict
       returned: always
@@ -316,13 +317,13 @@ health:
             - {instance: reviews-v3-5d49dc8496-tfxtz, cluster: cluster2, count: 1}
           failures: []
 table:
-  description: The same as lines a person can read.
-  returned: when the clusters could be asked
+  description: The result as lines of text.
+  returned: when the checks were run
   type: list
   elements: str
 requests:
   description: Number of HTTP requests made to API servers.
-  returned: when the clusters could be asked
+  returned: when the checks were run
   type: int
   sample: 74
 """

@@ -9,40 +9,66 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: report_files
-short_description: Reports as files of one folder
+short_description: Write a result of health_info as HTML, Markdown, JSON and JUnit
 version_added: 0.1.0
 description:
-  - Writes texts as files, each whole or not at all, and makes the folder where it is missing.
-  - Is never a change, because a report is about the run and not about the clusters.
-  - Does for several reports at once what M(ansible.builtin.copy) does for one, without starting a process for each.
+  - Writes one file for each format. The folder is created when it does not exist.
+  - Each file is replaced as a whole, is readable by its user only (mode 0600), and no symbolic link is followed.
+  - Text of the clusters is escaped in every format. URLs are shown without user and password.
+  - Never reports a change, because a report describes the run and not the clusters.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
   - multicluster.gloo.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and return the changed status prediction without modifying the target.
     support: full
-    details: Writes nothing and tells where the files would be.
+    details: Writes nothing; RV(files) has the paths the reports would have.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns details on what has changed, or would change in check mode, in C(diff) mode.
     support: none
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: full
 options:
-  path:
-    description: The folder.
-    type: path
-    required: true
-  files:
-    description: The text of each file by its name.
+  health:
+    description: RV(multicluster.gloo.health_info#module:health), the result of M(multicluster.gloo.health_info).
     type: dict
     required: true
+  path:
+    description: Folder of the files.
+    type: path
+    required: true
+  name:
+    description: Name of the files, without extension.
+    type: str
+    default: report
+  title:
+    description: Title of the reports.
+    type: str
+    default: Multicluster routing
+  formats:
+    description:
+      - V(html) is one page that needs no network and no script, V(markdown) fits the summary of a CI run or a pull
+        request, V(json) is the result itself with sorted keys, V(junit) has a test suite for each cluster and a test
+        case for each check.
+    type: list
+    elements: str
+    choices: [html, markdown, json, junit]
+    default: [html, markdown, json, junit]
+  docs_url:
+    description:
+      - URL of the folder that contains the collection's C(docs), to link each check to its paragraph. Without it the
+        path is shown as text.
+    type: str
+    default: ""
+seealso:
+  - module: multicluster.gloo.health_info
 """
 
 EXAMPLES = r"""
-- name: Look at two clusters
+- name: Check two clusters
   multicluster.gloo.health_info:
     clusters:
       - name: mgmt
@@ -55,17 +81,17 @@ EXAMPLES = r"""
         role: workload
   register: found
 
-- name: Keep what was found
+- name: Write the report for the CI system
   multicluster.gloo.report_files:
+    health: "{{ found.health }}"
     path: ~/reports
-    files:
-      health.json: "{{ found.health | to_nice_json }}"
+    formats: [html, junit]
   delegate_to: localhost
 """
 
 RETURN = r"""
 msg:
-  description: One sentence, with the URL of the first file.
+  description: One sentence with the URL of the first file.
   returned: always
   type: str
   sample: "report: file:///home/me/reports/report.html"

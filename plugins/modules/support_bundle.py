@@ -9,20 +9,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: support_bundle
-short_description: What tells of multicluster routing in all clusters, as one redacted archive
+short_description: Collect a redacted support bundle
 version_added: 0.1.0
 description:
-  - Reads objects with their status, events and logs of the parts of the chain from all clusters at once, and writes
-    them into one C(tar.gz) that only its owner can read.
-  - Holds Gloo, Istio, Gateway API and kgateway objects of all namespaces; workloads, Pods, Services, EndpointSlices,
-    ConfigMaps, Secrets and events of the namespaces that belong to the chain; charts, versions and states of Helm
-    releases; the versions of the CRDs. Of the parts of the chain all logs, of other Pods those of their sidecar.
-  - Redacted are values of Secrets and ConfigMaps (their keys stay), of environment variables, headers, query parameters
-    and annotations unless they are known to be harmless, values of Helm, and what looks like a key, a token or a
-    credential anywhere. A value that was hidden in one place is hidden in every other, logs included.
-  - A cluster that cannot be reached, and everything that may not be read or does not fit, is noted in the archive's
-    C(index.json) and in the result; the bundle is made all the same.
-  - Writes nothing to any cluster.
+  - Reads objects with their status, events and logs of all components of multicluster routing from all clusters in
+    parallel, and writes them into one C(tar.gz) that only its owner can read.
+  - Contains Gloo, Istio, Gateway API and kgateway objects of all namespaces; workloads, Pods, Services, EndpointSlices,
+    ConfigMaps, Secrets and events of the namespaces involved; chart, version and status of Helm releases; the versions
+    of the CRDs; all logs of the components, and the sidecar's logs of other Pods.
+  - Redacted are the values of Secrets and ConfigMaps (keys are kept), of environment variables, headers, query
+    parameters and annotations unless known to be harmless, Helm values, and anything that looks like a key, token or
+    credential. A value that is redacted in one place is redacted everywhere, including in logs.
+  - Unreachable clusters, and everything that cannot be read or does not fit, are recorded in the archive's
+    C(index.json) and in the result. They do not prevent the bundle.
+  - Does not write to any cluster.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -32,46 +32,46 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and tell the truth without changing anything.
     support: full
-    details: Reads no cluster and writes no file; says where the archive would be.
+    details: Reads no cluster and writes no file; returns the path of the archive.
   diff_mode:
     description: Tells what was or would be changed, in C(diff) mode.
     support: none
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: none
-    details: Each run makes an archive of what is then.
+    details: Each run creates a new archive.
 options:
   dest:
     description:
-      - The archive to write, replaced when it is there, or a folder to write one into.
+      - Path of the archive, replaced if it exists, or a folder to create it in.
       - By default V(multicluster-gloo-bundle-<time>.tar.gz) in the working directory.
     type: path
   namespaces:
-    description: Namespaces to read beside those that are found to belong to the chain.
+    description: Additional namespaces to read besides those found to take part in multicluster routing.
     type: list
     elements: str
     default: []
   log_lines:
-    description: Last lines to read of each container's log.
+    description: Number of lines to read from the end of each container's log.
     type: int
     default: 1000
   max_size:
     description:
-      - MiB of all files together, before they are packed. Logs and events go first when not everything fits.
+      - Maximum size of all files in MiB, uncompressed. Logs and events are cut first.
     type: int
     default: 50
   max_file_size:
-    description: MiB of one file. Of logs and events the newest lines stay.
+    description: Maximum size of one file in MiB. The newest lines of logs and events are kept.
     type: int
     default: 5
 notes:
-  - Redaction knows shapes and places, not meanings. Look through the archive before you give it away.
+  - Redaction is based on patterns and locations. Review the archive before you share it.
 seealso:
   - module: multicluster.gloo.health_info
 """
 
 EXAMPLES = r"""
-- name: Everything that tells of two clusters
+- name: Collect a bundle of two clusters
   multicluster.gloo.support_bundle:
     clusters:
       - name: mgmt
@@ -85,7 +85,7 @@ EXAMPLES = r"""
     dest: ~/bundle.tar.gz
   register: bundle
 
-- name: One cluster with a namespace of its own, and few logs
+- name: Collect one cluster with an additional namespace and short logs
   multicluster.gloo.support_bundle:
     clusters:
       - name: cluster1
@@ -99,22 +99,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: One sentence that summarizes the result.
   returned: always
   type: str
-  sample: "/home/me/b.tar.gz: 214 files of mgmt, cluster1; not reached: cluster2; 1 things left out, see index.json"
+  sample: "/home/me/b.tar.gz: 214 files of mgmt, cluster1; unreachable: cluster2; 1 items omitted, see index.json"
 archive:
-  description: Path of the archive; in check mode where it would be.
+  description: Path of the archive, also in check mode.
   returned: success
   type: str
   sample: /home/me/bundle.tar.gz
 size:
-  description: Its bytes; 0 in check mode.
+  description: Size of the archive in bytes; 0 in check mode.
   returned: success
   type: int
   sample: 48213
 files:
-  description: Number of files in it; 0 in check mode.
+  description: Number of files in the archive; 0 in check mode.
   returned: success
   type: int
   sample: 216
@@ -125,11 +125,11 @@ clusters:
   elements: dict
   contains:
     cluster:
-      description: Its name.
+      description: Name of the cluster.
       type: str
       returned: success
     role:
-      description: What it is for.
+      description: Role of the cluster.
       type: str
       returned: success
     gateway:
@@ -137,11 +137,11 @@ clusters:
       type: bool
       returned: success
     reached:
-      description: Whether its API server answered. In check mode nobody is asked.
+      description: Whether its API server responded. False in check mode.
       type: bool
       returned: success
     error:
-      description: Why it was not reached.
+      description: Why the cluster is unreachable.
       type: str
       returned: success
     server:
@@ -153,7 +153,7 @@ clusters:
       type: str
       returned: success
     uid:
-      description: UID of its namespace C(kube-system).
+      description: UID of its C(kube-system) namespace.
       type: str
       returned: success
     namespaces:
@@ -162,7 +162,7 @@ clusters:
       elements: str
       returned: success
     requests:
-      description: Number of HTTP requests made to its API server.
+      description: Number of HTTP requests sent to its API server.
       type: int
       returned: success
 not_ready:
@@ -175,13 +175,13 @@ not_ready:
       object: Deployment bookinfo/reviews-v1
       reason: 0 of 1 replicas available
 left_out:
-  description: What is not in the archive, each with C(what) and C(reason).
+  description: What is missing in the archive, each with C(what) and C(reason).
   returned: success
   type: list
   elements: dict
   sample:
     - what: cluster1/istio-system/logs/istiod-gloo-5d8f6b-abcde/discovery.log
-      reason: "the first 312 of 1000 entries: larger than max_file_size allows"
+      reason: "the first 312 of 1000 entries: larger than max_file_size"
 """
 
 from ..module_utils.bundle.support_bundle import ARGUMENT_SPEC, run

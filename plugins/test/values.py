@@ -8,27 +8,15 @@ import ipaddress
 import re
 from collections.abc import Callable
 
-LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-def dns_label(value: object) -> bool:
-    """One part of a DNS name (RFC 1123)."""
-    return isinstance(value, str) and LABEL.fullmatch(value) is not None
-
-
-def dns_name(value: object) -> bool:
-    """A DNS name of at most 253 characters, lower case, as Kubernetes takes it for names and hosts."""
-    return isinstance(value, str) and len(value) <= 253 and all(dns_label(part) for part in value.split("."))
+from ..module_utils.k8s.names import dns_label, dns_name, yaml_keeps
 
 
 def cluster_name(value: object) -> bool:
-    """A name that Gloo takes for a cluster: a DNS name, so no underscore, and nothing YAML turns into a number.
+    """A name that Gloo accepts for a cluster: a DNS name, so no underscore, that unquoted YAML reads as text.
 
     kgateway writes the name unquoted into the proxy's Deployment: ``123`` or ``true`` would not stay text.
     """
-    return dns_name(value) and not re.fullmatch(
-        r"[0-9.]+(e[0-9]+)?|0x[0-9a-f]+|true|false|yes|no|on|off|null|y|n", str(value)
-    )
+    return dns_name(value) and yaml_keeps(str(value))
 
 
 def port(value: object) -> bool:

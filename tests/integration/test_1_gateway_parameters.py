@@ -40,7 +40,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors impor
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kinds import known
 
-CRD = REPO / "lab" / "charts" / "gloo-gateway-crds" / "templates" / "gatewayparameters.yaml"
+CRD = REPO / "lab" / "vendor" / "charts" / "gloo-gateway-crds" / "templates" / "gatewayparameters.yaml"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMESPACE = "default"
 REPLICAS: dict[str, Any] = {"deployment": {"replicas": 2}}

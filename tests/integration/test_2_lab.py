@@ -23,9 +23,10 @@ from acceptance.breakages import APPS
 from acceptance.changes import named, there
 from acceptance.eyes import gateway_url, healthy
 from acceptance.site import REPO, Site, wait_until
-from lab import paths, processes
-from lab.api import ApiError
-from lab.clusters import ControlPlane
+from lab import paths
+from lab.control_plane import processes
+from lab.control_plane.api import ApiError
+from lab.control_plane.control_plane import ControlPlane
 
 BUDGET = 2.0  # seconds until traffic follows a change, on a machine with nothing else to do
 CANARY = "this: is: not: a kubeconfig [\n"
@@ -35,7 +36,7 @@ V2 = APPS.format("bookinfo", "reviews-v2")
 def test_up_heals_a_killed_api_server_and_supervisor(deployed: Site) -> None:
     server = ControlPlane(deployed.home, deployed.gateway_cluster, 0)
     killed = {
-        "lab.supervisor": processes.read_pid(deployed.home / "supervisor.pid"),
+        "lab.supervise": processes.read_pid(deployed.home / "supervisor.pid"),
         "kube-apiserver": server.component_pid("kube-apiserver"),
     }
     mine = processes.of_lab(deployed.home)
@@ -51,7 +52,7 @@ def test_up_heals_a_killed_api_server_and_supervisor(deployed: Site) -> None:
     # Parts that asked a webhook while istiod was starting say so until they try again.
     wait_until(lambda: deployed.lab("status").code == 0, "every part healthy", 60)
     assert server.component_pid("kube-apiserver") not in (0, killed["kube-apiserver"])
-    assert processes.read_pid(deployed.home / "supervisor.pid") != killed["lab.supervisor"]
+    assert processes.read_pid(deployed.home / "supervisor.pid") != killed["lab.supervise"]
     wait_until(lambda: healthy(deployed), "the site at rest after the lab was healed", 120)
     # kwok looks for an API server that was gone at growing intervals, for each of its kinds.
     wait_until(lambda: deployed.lab(*_asked_inside(deployed)).code == 0, "exec again", 90)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from acceptance.breakages import PARAMETERS, Undo, wrong_cluster_id
 from acceptance.eyes import GATEWAY_PODS, healthy, reviews_seen
 from acceptance.site import Site, wait_until
-from lab import processes
+from lab.control_plane import processes
 
 Statuses = dict[str, dict[str, Any]]
 CACERTS = "/api/v1/namespaces/istio-system/secrets/cacerts"

@@ -101,7 +101,7 @@ def test_a_wait_ends_with_the_verdict_and_tells_what_it_waits_for(edge: Edge) ->
 
 def test_an_absent_gateway_is_told_with_its_namesakes(edge: Edge) -> None:
     [record] = edge.run(gateway="http")["proxies"]
-    assert record["cause"] == f"Gateway {NAMESPACE}/http does not exist; there is one in gloo-system"
+    assert record["cause"] == f"Gateway {NAMESPACE}/http does not exist; a Gateway of this name exists in gloo-system"
 
 
 def test_every_gateway_of_the_cluster_is_looked_at(edge: Edge) -> None:

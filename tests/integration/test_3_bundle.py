@@ -113,6 +113,6 @@ def test_a_bundle_is_made_without_a_cluster_and_not_in_check_mode(deployed: Site
     assert list(tmp_path.iterdir()) == []
     run = deployed.play("bundle", "--extra-vars", f"bundle_dest={tmp_path}/", inventory=inventory).ok()
     [archive] = tmp_path.iterdir()
-    assert f"not reached: {deployed.remote_cluster}" in " ".join(run.output.split())
+    assert f"unreachable: {deployed.remote_cluster}" in " ".join(run.output.split())
     index = json.loads(content(archive)["index.json"])
     assert "no context 'gone'" in {row["cluster"]: row["error"] for row in index["clusters"]}[deployed.remote_cluster]

@@ -1,4 +1,4 @@
-"""The doctor on a site that works, and on the same site with one known failure at a time: it names that link first."""
+"""The doctor on a healthy site, and on the same site with one known failure at a time: its check is the first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALIAS: Json = {
 
 
 def examined(site: Site) -> Json:
-    """What the doctor finds, with the data of the guide: requests are sent where the walk comes to them."""
+    """Result of the doctor with the data of the guide: requests are sent, too."""
     data = yaml.safe_load((REPO / "playbooks" / "vars" / "guide.yml").read_text())
     clusters = [
         {
@@ -52,10 +52,10 @@ def examined(site: Site) -> Json:
     return dict(found["health"])
 
 
-def wrong(found: Json) -> list[str]:
-    """What the doctor has against the site, one line each."""
+def problems(found: Json) -> list[str]:
+    """Failures and warnings, one line each."""
     return [
-        f"{row['verdict']}: {row['id']} ({row['cluster']}): {row['seen']}"
+        f"{row['verdict']}: {row['id']} ({row['cluster']}): {row['message']}"
         for row in found["checks"]
         if row["verdict"] in ("failed", "warning")
     ]
@@ -70,7 +70,7 @@ def at_rest(site: Site) -> bool:
 
 @contextmanager
 def made(site: Site, make: Make) -> Iterator[None]:
-    """A change that is taken back, however the test ends; afterwards the doctor has nothing to say any more."""
+    """A change that is undone however the test ends; afterwards the doctor reports no problem."""
     undo = make(site)
     try:
         yield
@@ -87,33 +87,33 @@ def site(three_clusters: Site, before: object) -> Site:
     return three_clusters
 
 
-def test_a_site_that_works_has_nothing_wrong_and_nothing_skipped(site: Site) -> None:
+def test_a_healthy_site_has_no_problem_and_nothing_skipped(site: Site) -> None:
     found = examined(site)
-    assert wrong(found) == []
+    assert problems(found) == []
     assert (found["counts"]["ok"], found["counts"]["skipped"]) == (len(found["checks"]), 0)
     assert {row["cluster"] for row in found["checks"]} == set(site.clusters)
-    relay = [row["seen"] for row in found["checks"] if row["id"] == "agent-connected"]
-    assert relay == [f"the management server holds the connection of {name}" for name in site.group("workload")]
-    site.note("the doctor's walk over a site that works", found["seconds"])
+    relay = [row["message"] for row in found["checks"] if row["id"] == "agent-connected"]
+    assert relay == [f"the management server has a connection from {name}" for name in site.group("workload")]
+    site.note("the doctor's checks on a healthy site", found["seconds"])
 
 
 def test_an_alias_of_istiod_is_no_failure(site: Site) -> None:
     with made(site, added("gateway", "/api/v1/namespaces/istio-system/services", ALIAS)):
-        assert wrong(examined(site)) == []
+        assert problems(examined(site)) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_the_broken_link_and_no_other_is_the_first(site: Site, fault: Fault) -> None:
+def test_the_broken_check_and_no_other_is_the_first(site: Site, fault: Fault) -> None:
     with made(site, fault.make):
         wait_until(lambda: fault.shows(site), f"the effect of: {fault}", 90)
         found = examined(site)
     first = found["first"] or {}
     expected = (fault.check, named(site, fault.cluster), fault.verdict)
-    assert (first.get("id"), first.get("cluster"), first.get("verdict")) == expected, "\n".join(wrong(found))
-    assert re.search(fault.says, f"{first['seen']} {first['hint']}")
+    assert (first.get("id"), first.get("cluster"), first.get("verdict")) == expected, "\n".join(problems(found))
+    assert re.search(fault.says, f"{first['message']} {first['hint']}")
     assert first["hint"] and first["doc"] == f"docs/doctor.md#{fault.check}"
     failed = {row["id"] for row in found["checks"] if row["verdict"] == "failed"}
-    assert failed <= {fault.check}, "\n".join(wrong(found))
+    assert failed <= {fault.check}, "\n".join(problems(found))
 
 
 def _fault(name: str) -> Fault:
@@ -124,7 +124,7 @@ def test_the_playbook_ends_well_and_writes_nothing(site: Site) -> None:
     mark = Mark(site)
     run = site.play("doctor").ok()
     assert [str(write) for write in mark.writes()] == []
-    assert "everybody answers requests through the gateway" in run.text
+    assert "all expected backends respond through the gateway" in run.text
     site.note("doctor.yml on a site that works", run.seconds)
 
 
@@ -135,11 +135,11 @@ def test_the_playbook_fails_at_a_failure_unless_told_otherwise(site: Site) -> No
         run, spared = site.play("doctor"), site.play("doctor", "--extra-vars", "doctor_fail_on=never")
     assert run.code != 0
     assert "Traceback" not in run.output
-    for said in (f"first: {site.remote_cluster}", "relay-identity-token-secret", "docs/doctor.md#relay-token"):
+    for said in (f"first failure: {site.remote_cluster}", "relay-identity-token-secret", "docs/doctor.md#relay-token"):
         assert said in run.text
     assert "relay-token" in run.errors
     assert spared.code == 0
-    assert f"first: {site.remote_cluster}" in spared.text
+    assert f"first failure: {site.remote_cluster}" in spared.text
 
 
 def test_the_playbook_fails_at_a_warning_when_told_so(site: Site) -> None:

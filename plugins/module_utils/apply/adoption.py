@@ -9,12 +9,10 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
-from typing import Any
 
+from ..k8s.fields import Json
 from .managed_fields import MISSING, Path, applied_fields, drop, fields_of, find, holds, leaves, owners, put
 from .manifests import FORMER_ANNOTATION, MANAGER
-
-Json = dict[str, Any]
 
 # The owner of fields that had none; an entry of managedFields needs a name.
 _NOBODY = f"before-{MANAGER}"

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json, without_nulls
 from ..k8s.kinds import group_of
+from ..k8s.names import dns_label
+from ..k8s.redaction import redact
 from .managed_fields import applied_fields, project, union
 
 try:
@@ -23,12 +25,9 @@ try:
 except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
     yaml = None  # type: ignore[assignment]
 
-Json = dict[str, Any]
-
 MANAGER = "multicluster.gloo"
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 FORMER_ANNOTATION = "multicluster.gloo/former"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,6 @@ def ref_of(obj: Json) -> Ref:
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def flatten(definitions: Iterable[Any]) -> list[Json]:
@@ -108,14 +106,15 @@ def _shape_problem(obj: Json) -> str:
     if not isinstance(name, str) or not name:
         return "metadata.name is missing (generateName cannot be repeated and is not supported)"
     rbac = group_of(obj["apiVersion"]) == "rbac.authorization.k8s.io"
-    pattern, longest = (_LABEL, 63) if obj["kind"] in ("Namespace", "Service") else (_SUBDOMAIN, 253)
-    if not rbac and (len(name) > longest or not pattern.fullmatch(name)):
+    is_label = obj["kind"] in ("Namespace", "Service")
+    accepted = dns_label(name) if is_label else len(name) <= 253 and _SUBDOMAIN.fullmatch(name)
+    if not rbac and not accepted:
         return (
             f"metadata.name {name!r} is no name Kubernetes takes: lower case letters, digits and '-', "
-            f"at most {longest} characters, no '_'"
+            f"at most {63 if is_label else 253} characters, no '_'"
         )
     namespace = meta.get("namespace")
-    if namespace and not (isinstance(namespace, str) and len(namespace) <= 63 and _LABEL.fullmatch(namespace)):
+    if namespace and not dns_label(namespace):
         return f"metadata.namespace {namespace!r} is no namespace name: lower case letters, digits and '-', no '_'"
     for field in ("labels", "annotations"):
         values = meta.get(field)
@@ -191,7 +190,7 @@ _SERVER_SIDE = (
 
 def desired(definition: Json, *, owned: bool) -> Json:
     """What to apply: no status, nulls or server-set metadata, a Secret's stringData as data, our label when owned."""
-    obj: Json = _without_nulls(definition)
+    obj: Json = without_nulls(definition)
     obj.pop("status", None)
     meta = obj["metadata"]
     for field in _SERVER_SIDE:
@@ -249,61 +248,7 @@ def _body(obj: Json) -> Json:
     return body
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
-
-
-# -- what may be shown
-
-_SECRET_NAME = re.compile(
-    r"(?i)(password|passwd|token|api_?key|_key|secret_?key|private_?key|licen[sc]e_?key|client_?secret|credentials?)$"
-)
-_HIDDEN = "(hidden)"
-
-
-def fingerprint(value: Any) -> str:
-    """Stands for a secret value: tells whether two are the same, and nothing else."""
-    return f"(hidden, sha256 {hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]})"
-
-
-def redact(obj: Json, *, config_maps: bool = False) -> Json:
-    """A copy without secret values: Secrets' data, env and keys with names of secrets, copies in annotations.
-
-    ``config_maps`` hides the values of ConfigMaps too: installers leave all their values, licences among them, there.
-    """
-    shown: Json = _redacted(obj)
-    kinds = ("Secret", "ConfigMap") if config_maps else ("Secret",)
-    if obj.get("kind") in kinds and group_of(str(obj.get("apiVersion", ""))) == "":
-        for field in ("data", "stringData", "binaryData"):
-            if isinstance(obj.get(field), dict):
-                shown[field] = {key: fingerprint(value) for key, value in obj[field].items()}
-    annotations = (shown.get("metadata") or {}).get("annotations") or {}
-    for name in (_LAST_APPLIED, FORMER_ANNOTATION):
-        if name in annotations:
-            annotations[name] = _HIDDEN
-    return shown
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_redacted(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    shown = {}
-    for key, item in value.items():
-        secret = isinstance(item, str) and isinstance(key, str) and _SECRET_NAME.search(key)
-        shown[key] = fingerprint(item) if secret else _redacted(item)
-    if (
-        isinstance(value.get("name"), str)
-        and isinstance(value.get("value"), str)
-        and _SECRET_NAME.search(value["name"])
-    ):
-        shown["value"] = fingerprint(value["value"])
-    return shown
+# -- diff
 
 
 def difference(title: str, before: Json | None, after: Json | None, *, fields: Json | None = None) -> Json:

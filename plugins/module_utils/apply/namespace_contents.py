@@ -2,31 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What of other people is in a namespace that is about to go: deleting it would delete that, too."""
+"""Objects of others in a namespace: deleting the namespace would delete them too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import Forbidden, NotServed
+from ..k8s.fields import Json
 from ..k8s.kinds import Kind
 from .manifests import Ref, is_ours, ref_of
 
-# Kubernetes and Istio put these into every namespace.
+# Kubernetes and Istio create these in every namespace.
 _IN_EVERY_NAMESPACE = {
     ("ServiceAccount", "default"),
     ("ConfigMap", "kube-root-ca.crt"),
     ("ConfigMap", "istio-ca-root-cert"),
 }
-# Records of what happened or where Pods are, and the same object under a second API group.
-_NOBODYS_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
+# Records of events and endpoints, and objects that are served under a second API group too.
+_DERIVED_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
-def occupants(cluster: Cluster, namespace: str, going: Iterable[Ref]) -> list[Ref]:
-    """Objects in the namespace that neither we nor Kubernetes put there, without those already *going*.
+def unmanaged_objects(cluster: Cluster, namespace: str, going: Iterable[Ref]) -> list[Ref]:
+    """Objects in the namespace that neither this collection nor Kubernetes created, except those *going* to be deleted.
 
-    Kinds we may not list are passed over: whoever may delete a namespace without seeing into it has decided so.
+    Kinds that may not be listed are skipped: a user with the right to delete a namespace but not to list its objects
+    has been given it on purpose.
     """
     leaving = set(going)
     found: list[Ref] = []
@@ -40,12 +42,12 @@ def occupants(cluster: Cluster, namespace: str, going: Iterable[Ref]) -> list[Re
 
 
 def others(objects: Iterable[Json]) -> Iterator[Json]:
-    """Those objects that somebody else made on purpose: not ours, not derived from another object, not on their way."""
+    """Objects created by others: not ours, not derived from another object, not being deleted."""
     for found in objects:
         meta = found["metadata"]
         if is_ours(found) or meta.get("ownerReferences") or meta.get("deletionTimestamp"):
             continue
-        if found["kind"] in _NOBODYS_KINDS or (found["kind"], meta["name"]) in _IN_EVERY_NAMESPACE:
+        if found["kind"] in _DERIVED_KINDS or (found["kind"], meta["name"]) in _IN_EVERY_NAMESPACE:
             continue
         if "kubernetes.io/service-account.name" in (meta.get("annotations") or {}):
             continue
@@ -55,5 +57,5 @@ def others(objects: Iterable[Json]) -> Iterator[Json]:
 def _namespaced_kinds(cluster: Cluster) -> Iterator[Kind]:
     for api_version in cluster.api_versions():
         for kind, verbs in cluster.resources(api_version):
-            if kind.namespaced and kind.kind not in _NOBODYS_KINDS and {"list", "delete"} <= verbs:
+            if kind.namespaced and kind.kind not in _DERIVED_KINDS and {"list", "delete"} <= verbs:
                 yield kind

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import Verdict, judge, load_balancer_address, settle_seconds, together, waiting
+from ..k8s.redaction import redact
 from ..k8s.watch import Collection, View, Watcher
-from .manifests import redact, ref_of
+from .manifests import ref_of
 from .wait import blockers, judge_with_pods, pods_of, settled, still_there
 
 _QUERY_SPEC: dict[str, Any] = {

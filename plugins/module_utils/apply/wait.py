@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import Ref, ref_of
+
+
+class StillThere(Timeout):
+    """Deleted objects still exist at the end of the wait; ``left`` identifies them."""
+
+    def __init__(self, msg: str, left: Sequence[Ref], **facts: Any) -> None:
+        super().__init__(msg, **facts)
+        self.left = left
+
 
 _WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
 
@@ -88,7 +99,7 @@ def _selector(obj: Json) -> str:
 def wait_until_gone(
     cluster: Cluster, refs: Sequence[tuple[Ref, str]], timeout: float, progress: Callable[[str], None]
 ) -> None:
-    """Return when none of the objects (with the UID they had) exists any more; Timeout names finalizers."""
+    """Return when none of the objects, given with their UIDs, exists any more. Raises StillThere."""
     places = {ref: Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name) for ref, _uid in refs}
     left: dict[Ref, Json] = {}
 
@@ -105,8 +116,9 @@ def wait_until_gone(
     if verdict.ready:
         return
     ref, live = next(iter(left.items()))
-    raise Timeout(
+    raise StillThere(
         "\n".join(lines(cluster.name, blocked(verdict), watcher.waited)),
+        list(left),
         cluster=cluster.name,
         kind=ref.kind,
         namespace=ref.namespace,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A support bundle as one archive: no larger than wanted, complete or not there, readable by its owner alone."""
+"""A support bundle as one archive: bounded in size, written atomically, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -13,35 +13,33 @@ import re
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..k8s.errors import Invalid
+from ..k8s.fields import Json
 from .content import File
-
-Json = dict[str, Any]
 
 _DOCUMENT = re.compile(r"^(?=---$)", re.MULTILINE)
 
 README = """\
-Support bundle of multicluster.gloo, made {time}.
+Support bundle of multicluster.gloo, created {time}.
 
-index.json            clusters with version, namespaces and what could not be read; objects that are not ready; every
-                      file with its size; what was left out and why
-<cluster>/crds.json   versions of the chain's custom resource definitions
-<cluster>/helm.json   Helm releases: chart, version, revision, status. Never values
-<cluster>/_cluster/   objects without namespace
+index.json            clusters with version and namespaces; objects that are not ready; every file with its size; what
+                      was omitted and why
+<cluster>/crds.json   versions of the related custom resource definitions
+<cluster>/helm.json   Helm releases: chart, version, revision, status; no values
+<cluster>/_cluster/   cluster-scoped objects
 <cluster>/<namespace>/<Kind>.<group>.yaml   objects with their status, JSON documents separated by ---
-<cluster>/<namespace>/events.txt            events, the newest last
+<cluster>/<namespace>/events.txt            events, newest last
 <cluster>/<namespace>/logs/<pod>/<container>[.previous].log
 
-Redacted: values of Secrets and ConfigMaps (their keys stay), environment variables and annotations except a few known
-to be harmless, headers, query parameters, and what looks like a key, a token or a credential anywhere, logs included.
-Look through it before you give it away all the same.
+Redacted: values of Secrets and ConfigMaps (keys are kept), environment variables and annotations except a few known to
+be harmless, headers, query parameters, and anything that looks like a key, token or credential, including in logs.
+Review the contents before you share the bundle.
 """
 
 
 def bounded(files: Iterable[File], max_file: int, max_total: int) -> tuple[dict[str, bytes], list[Json]]:
-    """Content by path within the limits (bytes), in the order given, and what was left out: [{what, reason}]."""
+    """Content by path within the limits (bytes), in the given order, and what was omitted: [{what, reason}]."""
     kept: dict[str, bytes] = {}
     left_out: list[Json] = []
     room = max_total
@@ -50,8 +48,8 @@ def bounded(files: Iterable[File], max_file: int, max_total: int) -> tuple[dict[
         if missing:
             limit = "max_file_size" if max_file <= room else "max_size"
             which = "first" if file.newest_last else "last"
-            what = f"the {which} {missing} of {total} entries" if content else "all of it"
-            left_out.append({"what": file.path, "reason": f"{what}: larger than {limit} allows"})
+            what = f"the {which} {missing} of {total} entries" if content else "all entries"
+            left_out.append({"what": file.path, "reason": f"{what}: larger than {limit}"})
         if content:
             kept[file.path] = content
             room -= len(content)
@@ -59,7 +57,7 @@ def bounded(files: Iterable[File], max_file: int, max_total: int) -> tuple[dict[
 
 
 def _fitting(file: File, limit: int) -> tuple[bytes, int, int]:
-    """The documents or lines that fit, how many do not, and how many there are."""
+    """The documents or lines that fit, the number that do not, and the total number."""
     parts = _DOCUMENT.split(file.content) if file.path.endswith(".yaml") else file.content.splitlines(keepends=True)
     pieces = [part.encode("utf-8", "replace") for part in parts if part]
     if file.newest_last:
@@ -78,7 +76,7 @@ def _fitting(file: File, limit: int) -> tuple[bytes, int, int]:
 
 
 def destination(dest: str | None, stamp: str) -> Path:
-    """Where the archive goes: ``dest``, a file in it when it is a folder, a file in the working directory without it.
+    """Path of the archive: ``dest``, or a file in it if it is a folder; by default a file in the working directory.
 
     Raises Invalid when the folder does not exist or is not writable.
     """
@@ -88,14 +86,14 @@ def destination(dest: str | None, stamp: str) -> Path:
         path = path / name
     path = path.absolute()
     if not path.parent.is_dir():
-        raise Invalid(f"dest {path}: the folder {path.parent} does not exist: make it, or name another dest")
+        raise Invalid(f"dest {path}: folder {path.parent} does not exist: create it, or set another dest")
     if not os.access(path.parent, os.W_OK):
-        raise Invalid(f"dest {path}: the folder {path.parent} is not writable: name another dest")
+        raise Invalid(f"dest {path}: folder {path.parent} is not writable: set another dest")
     return path
 
 
-def packed(folder: str, files: dict[str, bytes], seconds: float) -> bytes:
-    """The files below one folder as tar.gz; of nobody in particular, so that it tells nothing of who made it."""
+def pack(folder: str, files: dict[str, bytes], seconds: float) -> bytes:
+    """The files below one folder as tar.gz, without owner, so that the archive does not reveal who created it."""
     out = io.BytesIO()
     with (
         gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=int(seconds)) as compressed,
@@ -109,7 +107,7 @@ def packed(folder: str, files: dict[str, bytes], seconds: float) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """The whole file or none, readable by its owner alone from the first byte on."""
+    """Write atomically; the file is readable only by its owner from the first byte."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a support bundle holds of one cluster: objects of the chain, events, Helm's releases, logs of its parts."""
+"""What a support bundle contains of one cluster: objects, events, Helm releases and logs of multicluster routing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..apply.manifests import ref_of
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, NotServed, Unreachable
+from ..k8s.fields import Json
 from ..k8s.kinds import group_of
 from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text
@@ -50,12 +51,12 @@ USUAL_NAMESPACES = (
     "kgateway-system",
 )
 # Kinds whose namespaces belong to the chain.
-_PLACES = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
+_ROUTING_KINDS = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
 _TRANSLATED = "gloo.solo.io/parent_kind"
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 # The programs of the chain, by their labels app, istio or app.kubernetes.io/name.
-PARTS = (
+COMPONENTS = (
     "enterprise-kgateway",
     "eastwestgateway",
     "gloo-gateway",
@@ -72,7 +73,7 @@ _SIDECAR = "istio-proxy"
 
 @dataclass(frozen=True)
 class File:
-    """A file of the bundle. When it is too large its last documents or lines go; with ``newest_last`` the first."""
+    """A file of the bundle. If too large, its last documents or lines are cut; with ``newest_last`` the first ones."""
 
     path: str
     content: str
@@ -96,7 +97,7 @@ def collect(
     log_lines: int,
     progress: Callable[[str], None],
 ) -> Content:
-    """Everything of the cluster that may be read, redacted; what may not be is noted. Raises Unreachable at first."""
+    """Everything readable in the cluster, redacted; what cannot be read is recorded. The first request may raise."""
     return _Reader(cluster, redaction, set(namespaces), log_lines).read(progress)
 
 
@@ -114,17 +115,17 @@ class _Reader:
             "uid": self._attempt("uid", self.cluster.uid) or "",
         }
         try:
-            own = self._own_kinds()
+            related = self._related_objects()
             everywhere = self._list("v1", "Namespace", None)
             known = {obj["metadata"]["name"] for obj in everywhere}
             self.namespaces = self.namespaces & known if known else self.namespaces | set(USUAL_NAMESPACES)
-            self.namespaces |= chain_namespaces([*everywhere, *own, *self._list("apps/v1", "Deployment", None)])
+            self.namespaces |= related_namespaces([*everywhere, *related, *self._list("apps/v1", "Deployment", None)])
             self.content.facts["namespaces"] = sorted(self.namespaces)
             progress(f"{name}: reading namespaces {', '.join(sorted(self.namespaces))}")
             here = [obj for obj in everywhere if obj["metadata"]["name"] in self.namespaces]
             here += [obj for namespace in sorted(self.namespaces) for obj in self._of_namespace(namespace)]
-            self.redaction.publish(obj["metadata"]["name"] for obj in [*everywhere, *own, *here])
-            self._objects([*own, *here])
+            self.redaction.publish(obj["metadata"]["name"] for obj in [*everywhere, *related, *here])
+            self._objects([*related, *here])
             self._releases(here)
             self._definitions()
             for namespace in sorted(self.namespaces):
@@ -132,17 +133,17 @@ class _Reader:
             progress(f"{name}: reading logs")
             self._logs([obj for obj in here if obj["kind"] == "Pod"])
         except Unreachable as exc:
-            self._leave_out(name, exc.msg)
+            self._omit(name, exc.msg)
         self.content.facts["requests"] = self.cluster.requests
         return self.content
 
     # -- objects
 
-    def _own_kinds(self) -> list[Json]:
-        """The objects of every kind of GROUPS that can be listed."""
+    def _related_objects(self) -> list[Json]:
+        """The objects of every listable kind in GROUPS."""
         found: list[Json] = []
         for api_version in self._attempt("API groups", self.cluster.api_versions) or ():
-            if not _of_chain(group_of(api_version)):
+            if not _is_related(group_of(api_version)):
                 continue
             for kind in self._attempt(api_version, functools.partial(self._listable, api_version)) or ():
                 found += self._list(api_version, kind, None)
@@ -183,7 +184,7 @@ class _Reader:
         self._table("helm.json", sorted(rows, key=lambda row: (row["namespace"], row["name"], row["revision"])))
 
     def _definitions(self) -> None:
-        """Versions of the chain's CRDs; their schemas are large and known."""
+        """Versions of the related CRDs; their schemas are large and public."""
         rows = [
             {
                 "name": crd["metadata"]["name"],
@@ -195,7 +196,7 @@ class _Reader:
                 },
             }
             for crd in self._list("apiextensions.k8s.io/v1", "CustomResourceDefinition", None)
-            if _of_chain(crd["spec"]["group"])
+            if _is_related(crd["spec"]["group"])
         ]
         self._table("crds.json", rows)
 
@@ -214,7 +215,7 @@ class _Reader:
     # -- logs
 
     def _logs(self, pods: list[Json]) -> None:
-        for pod in sorted(pods, key=lambda pod: (judge(pod).ready, not is_part(pod))):
+        for pod in sorted(pods, key=lambda pod: (judge(pod).ready, not is_component(pod))):
             namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
             for container, previous in containers_with_logs(pod):
                 path = f"{self.cluster.name}/{namespace}/logs/{name}/{container}{'.previous' if previous else ''}.log"
@@ -224,7 +225,7 @@ class _Reader:
                 if written:
                     self.content.files.append(File(path, text(written), newest_last=True))
 
-    # -- what cannot be read
+    # -- omissions
 
     def _attempt(self, what: str, read: Callable[[], Any]) -> Any:
         try:
@@ -232,10 +233,10 @@ class _Reader:
         except (Unreachable, NotServed):
             raise
         except ClusterError as exc:
-            self._leave_out(what, exc.msg)
+            self._omit(what, exc.msg)
             return None
 
-    def _leave_out(self, what: str, reason: str) -> None:
+    def _omit(self, what: str, reason: str) -> None:
         path = what if what.startswith(self.cluster.name) else f"{self.cluster.name}: {what}"
         self.content.left_out.append({"what": path, "reason": text(reason)})
 
@@ -243,35 +244,35 @@ class _Reader:
 # -- decisions
 
 
-def chain_namespaces(objects: Iterable[Json]) -> set[str]:
-    """Namespaces that belong to the chain: the usual ones that exist, those of its parts, of the destinations, routes
-    and gateways, and of what Gloo Mesh translated."""
+def related_namespaces(objects: Iterable[Json]) -> set[str]:
+    """Namespaces that take part in multicluster routing: the usual ones that exist, those of its components, of
+    destinations, routes and gateways, and of objects that Gloo Mesh translated."""
     found = set()
     for obj in objects:
         meta, labels = obj["metadata"], obj["metadata"].get("labels") or {}
         if obj["kind"] == "Namespace" and meta["name"] in USUAL_NAMESPACES:
             found.add(meta["name"])
-        elif meta.get("namespace") and (obj["kind"] in _PLACES or _TRANSLATED in labels or is_part(obj)):
+        elif meta.get("namespace") and (obj["kind"] in _ROUTING_KINDS or _TRANSLATED in labels or is_component(obj)):
             found.add(meta["namespace"])
     return found
 
 
-def is_part(obj: Json) -> bool:
-    """Whether a Pod or workload is a program of the chain, by its labels."""
+def is_component(obj: Json) -> bool:
+    """Whether a Pod or workload is a component of multicluster routing, by its labels."""
     labels = obj["metadata"].get("labels") or {}
     names = {labels.get("app"), labels.get("istio"), labels.get("app.kubernetes.io/name")}
-    return _GATEWAY_NAME in labels or bool(names.intersection(PARTS))
+    return _GATEWAY_NAME in labels or bool(names.intersection(COMPONENTS))
 
 
 def containers_with_logs(pod: Json) -> list[tuple[str, bool]]:
-    """(container, whether the log of the one before its restart) of a Pod: all of a part's, of others the sidecar."""
+    """(container, previous instance?) of the logs to read: all of a component, only the sidecar of other Pods."""
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     found = []
     for specs, statuses in (("initContainers", "initContainerStatuses"), ("containers", "containerStatuses")):
         restarts = {row.get("name"): row.get("restartCount") for row in status.get(statuses) or ()}
         for container in spec.get(specs) or ():
             name = container["name"]
-            if not is_part(pod) and name != _SIDECAR:
+            if not is_component(pod) and name != _SIDECAR:
                 continue
             found.append((name, False))
             if restarts.get(name):
@@ -279,7 +280,7 @@ def containers_with_logs(pod: Json) -> list[tuple[str, bool]]:
     return found
 
 
-def _of_chain(group: str) -> bool:
+def _is_related(group: str) -> bool:
     return any(group == one or group.endswith(f".{one}") for one in GROUPS)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module support_bundle: reads all clusters at once, redacts, writes one archive."""
+"""Engine of the module support_bundle: read all clusters in parallel, redact, write one archive."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ..k8s.client import CLUSTERS_SPEC, Json, connect
+from ..k8s.client import CLUSTERS_SPEC, connect
 from ..k8s.errors import ClusterError, Invalid
+from ..k8s.fields import Json
 from ..k8s.redaction import Redaction, text
-from .archive import README, bounded, destination, packed, write
+from .archive import README, bounded, destination, pack, write
 from .content import Content, File, collect
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -42,15 +43,15 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     names = ", ".join(each["name"] for each in clusters)
     if check:
         records = [_record(each, Content()) for each in clusters]
-        told = f"a support bundle of {names} would be written to {path}"
-        return {"changed": True, "msg": told, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
+        msg = f"a support bundle of {names} would be written to {path}"
+        return {"changed": True, "msg": msg, "archive": str(path), "size": 0, "files": 0, "clusters": records} | _EMPTY
     redaction = Redaction()
     redaction.publish(each[key] for each in clusters for key in ("name", "context"))
     with ThreadPoolExecutor(_CLUSTERS_AT_ONCE) as pool:
         found = list(pool.map(lambda each: _collect(each, redaction, params, progress), clusters))
 
     files = [_scrubbed(file, redaction) for content in found for file in content.files]
-    # Objects first: when not everything fits, logs are the ones that may be cut.
+    # Objects first, so that logs are cut when not everything fits.
     files.sort(key=lambda file: file.newest_last)
     kept, cut = bounded(files, params["max_file_size"] * _MIB, params["max_size"] * _MIB)
     result = {
@@ -61,7 +62,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     index = {"time": stamp, **result, "files": [{"path": name, "bytes": len(kept[name])} for name in sorted(kept)]}
     shown = redaction.scrub(json.dumps(index, indent=2))
     head = {"README.md": README.format(time=stamp).encode(), "index.json": f"{shown}\n".encode()}
-    content = packed(f"multicluster-gloo-bundle-{stamp}", {**head, **kept}, now)
+    content = pack(f"multicluster-gloo-bundle-{stamp}", {**head, **kept}, now)
     write(path, content)
     return {
         "changed": True,
@@ -79,20 +80,20 @@ _EMPTY: Json = {"not_ready": [], "left_out": []}
 def _validate(params: dict[str, Any]) -> None:
     names = [each["name"] for each in params["clusters"]]
     if not names:
-        raise Invalid("support_bundle: 'clusters' is empty: name at least one cluster", option="clusters")
+        raise Invalid("support_bundle: 'clusters' is empty: list at least one cluster", option="clusters")
     for name in names:
         if names.count(name) > 1 or not name or "/" in name or name.startswith("."):
             raise Invalid(
-                f"support_bundle: cluster name {name!r}: give each cluster a name of its own, fit for a folder",
+                f"support_bundle: cluster name {name!r}: use a unique name that is valid as a folder name",
                 option="clusters",
             )
     for option in ("log_lines", "max_size", "max_file_size"):
         if params[option] < 1:
-            raise Invalid(f"support_bundle: {option!r} is {params[option]}: give at least 1", option=option)
+            raise Invalid(f"support_bundle: {option!r} is {params[option]}: use 1 or more", option=option)
 
 
 def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress: Callable[[str], None]) -> Content:
-    """Never raises: what cannot be reached is a fact of the bundle."""
+    """Never raises: an unreachable cluster is recorded in the bundle."""
     reason = ""
     try:
         with connect({**each, "cluster": each["name"]}) as cluster:
@@ -100,7 +101,7 @@ def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress:
     except ClusterError as exc:
         reason = text(exc.msg)
     except Exception as exc:
-        # A fault of ours in one cluster is no reason to have nothing of the others.
+        # A bug that affects one cluster must not prevent the bundle of the others.
         reason = f"{each['name']}: unexpected {type(exc).__name__}"
     return Content(facts={"error": reason}, left_out=[{"what": f"{each['name']}: everything", "reason": reason}])
 
@@ -128,9 +129,9 @@ def _scrubbed(file: File, redaction: Redaction) -> File:
 def _sentence(result: Json, path: str, files: int) -> str:
     reached = [each["cluster"] for each in result["clusters"] if each["reached"]]
     missed = [each["cluster"] for each in result["clusters"] if not each["reached"]]
-    told = f"{path}: {files} files of {', '.join(reached) or 'no cluster'}"
+    msg = f"{path}: {files} files of {', '.join(reached) or 'no cluster'}"
     if missed:
-        told += f"; not reached: {', '.join(missed)}"
+        msg += f"; unreachable: {', '.join(missed)}"
     if result["left_out"]:
-        told += f"; {len(result['left_out'])} things left out, see index.json"
-    return told
+        msg += f"; {len(result['left_out'])} items omitted, see index.json"
+    return msg

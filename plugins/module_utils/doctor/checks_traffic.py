@@ -2,74 +2,71 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The last checks: a route takes the request, and everybody answers it.
+"""The last checks: a route matches the request, and all expected backends respond to it.
 
-Whether the route takes it is pure; the requests themselves are asked of World.probes, once the walk comes to them.
+Matching is pure; the requests are sent through SiteFacts.probes when their check is evaluated.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ..gateway import proxy_record
-from ..k8s.fields import spec_of
-from ..k8s.pods import instances, is_ready, labels_of, living
-from .checks_gateway import gateways_of, routes_of, situation
-from .facts import World
-from .runner import Check, Finding, Place, failed, ok
-
-Json = dict[str, Any]
+from ..k8s.fields import Json, parse_selector, spec_of
+from ..k8s.pods import instances, is_ready, living
+from .checks_gateway import gateways_of, proxy_model, routes_of
+from .facts import SiteFacts
+from .runner import Check, CheckTarget, Finding, failed, ok
 
 
-def expected(world: World, proof: Json) -> list[Json]:
-    """Who has to answer a proof: ready Pods of the Deployments it names, in all workload clusters."""
+def expected(site: SiteFacts, proof: Json) -> list[Json]:
+    """The backends that have to respond to a proof: ready Pods of its Deployments, in all workload clusters."""
     return [
         row
-        for facts in world.workloads
+        for facts in site.workloads
         for row in instances(facts.name, facts.of("Deployment"), facts.of("Pod"), proof["answered_by"])
     ]
 
 
-# -- places ----------------------------------------------------------------------------------------------------------
+# -- targets -----------------------------------------------------------------------------------------------------------
 
 
-def _from_pods(world: World) -> Iterator[Place]:
-    """Proofs from inside the mesh, in every cluster with a ready Pod to ask from; in the first one if there is none."""
-    for proof in world.wanted("proofs") or ():
+def _from_pods(site: SiteFacts) -> Iterator[CheckTarget]:
+    """Proofs from inside the mesh, in every cluster with a ready Pod to send from; if there is none, in the first."""
+    for proof in site.wanted("proofs") or ():
         source = proof.get("from_pod")
         if source:
-            wanted = labels_of(source["label_selector"])
+            wanted = parse_selector(source["label_selector"])
             having = [
                 f
-                for f in world.workloads
+                for f in site.workloads
                 if any(is_ready(p) for p in living(f.lists.get("Pod", ()), source["namespace"], wanted))
             ]
-            for facts in having or world.workloads[:1]:
-                yield Place(world, facts, (proof, None), str(proof["name"]))
+            for facts in having or site.workloads[:1]:
+                yield CheckTarget(site, facts, (proof, None), str(proof["name"]))
 
 
-def _through_gateways(world: World) -> Iterator[Place]:
-    for facts in world.gateways:
-        for gateway in gateways_of(world, facts):
-            for proof in world.wanted("proofs") or ():
+def _through_gateways(site: SiteFacts) -> Iterator[CheckTarget]:
+    for facts in site.gateways:
+        for gateway in gateways_of(site, facts):
+            for proof in site.wanted("proofs") or ():
                 if not proof.get("from_pod"):
-                    yield Place(world, facts, (proof, gateway), str(proof["name"]))
+                    yield CheckTarget(site, facts, (proof, gateway), str(proof["name"]))
 
 
-# -- a route takes the request ---------------------------------------------------------------------------------------
+# -- a route matches the request ---------------------------------------------------------------------------------------
 
 
-def takes(route: Json, path: str, host: str = "", headers: Mapping[str, str] | None = None) -> bool:
-    """Whether an HTTPRoute's spec takes a GET of the path (its query left out)."""
+def matches(route: Json, path: str, host: str = "", headers: Mapping[str, str] | None = None) -> bool:
+    """Whether an HTTPRoute's spec matches a GET of the path; its query is ignored."""
     names = route.get("hostnames") or []
     if names and not any(_host_fits(str(name), host.partition(":")[0]) for name in names):
         return False
     rules: list[Json] = route.get("rules") or [{}]
-    matches: list[Json] = [match for rule in rules for match in rule.get("matches") or [{}]]
+    alternatives: list[Json] = [match for rule in rules for match in rule.get("matches") or [{}]]
     given = {name.lower(): value for name, value in (headers or {}).items()}
-    return any(_fits(match, path.partition("?")[0], given) for match in matches)
+    return any(_fits(match, path.partition("?")[0], given) for match in alternatives)
 
 
 def _host_fits(name: str, host: str) -> bool:
@@ -82,7 +79,7 @@ def _fits(match: Json, path: str, headers: Mapping[str, str]) -> bool:
     if kind == "Exact":
         fits = path == value
     elif kind == "RegularExpression":
-        fits = _matches(value, path)
+        fits = _expression_matches(value, path)
     else:
         prefix = value.rstrip("/")
         fits = path == prefix or path.startswith(f"{prefix}/")
@@ -97,91 +94,93 @@ def _fits(match: Json, path: str, headers: Mapping[str, str]) -> bool:
     )
 
 
-def _matches(expression: str, path: str) -> bool:
-    """One that is none to Python may still be one to Envoy: the requests will tell."""
+def _expression_matches(expression: str, path: str) -> bool:
+    """An expression that Python cannot compile may be valid for Envoy: the requests decide."""
     try:
         return re.fullmatch(expression, path) is not None
     except re.error:
         return True
 
 
-def _route_match(place: Place) -> Finding:
-    proof, gateway = place.subject
+def _route_match(target: CheckTarget) -> Finding:
+    proof, gateway = target.subject
     host, path = str(proof.get("host") or ""), str(proof["path"])
-    ours = [r for r in routes_of(place.world, place.facts) if gateway in r.parents()]
-    live = [(r, spec_of(place.facts.find("HTTPRoute", r.name, r.namespace))) for r in ours]
+    ours = [r for r in routes_of(target.site, target.facts) if gateway in r.parents()]
+    live = [(r, spec_of(target.facts.find("HTTPRoute", r.name, r.namespace))) for r in ours]
     for route, found in live:
-        if takes(found, path, host or _address(place), proof.get("headers")):
-            return ok(f"{route.title} takes GET {path}")
-    names = ", ".join(route.title for route, _found in live) or "there is none"
+        if matches(found, path, host or _address(target), proof.get("headers")):
+            return ok(f"{route.title} matches GET {path}")
+    names = ", ".join(route.title for route, _found in live)
     return failed(
-        f"no HTTPRoute takes GET {path}{f' of host {host}' if host else ''}, the Gateway answers 404 ({names})"
+        f"no HTTPRoute matches GET {path}{f' of host {host}' if host else ''}, so the Gateway responds 404 "
+        f"({f'checked {names}' if names else 'it has no HTTPRoute'})"
     )
 
 
-def _address(place: Place) -> str:
-    found = situation(place.world, place.facts, *place.subject[1]).addresses
+def _address(target: CheckTarget) -> str:
+    found = proxy_model(target.site, target.facts, *target.subject[1]).addresses
     return found[0] if found else ""
 
 
-# -- the answers -----------------------------------------------------------------------------------------------------
+# -- the responses -----------------------------------------------------------------------------------------------------
 
 _BY_STATUS = {
-    "404": "no rule of a route takes the request: compare path type, path and hostnames",
-    "500": "the route's backend is not resolved: look at the conditions of the HTTPRoute",
-    "503": "no usable endpoint: mTLS refused (roots differ, no sidecar), or the east-west gateway does not answer",
-    "connection refused": "nothing listens at the address: is it this machine that cannot reach it?",
-    "timed out": "the address does not answer from here: firewall, or a load balancer of another network",
+    "404": "no rule of a route matches the request: compare path type, path and hostnames",
+    "500": "the route's backend is not resolved: read the conditions of the HTTPRoute",
+    "503": "no usable endpoint: mTLS fails (different root CAs, no sidecar), or the east-west gateway is unreachable",
+    "connection refused": "nothing listens at the address: check that this machine can reach it",
+    "timed out": "the address is unreachable from this machine: check firewalls and the load balancer's network",
 }
 
 
-def _answers(place: Place) -> Finding:
-    proof, gateway = place.subject
-    expect = expected(place.world, proof)
+def _answers(target: CheckTarget) -> Finding:
+    proof, gateway = target.subject
+    expect = expected(target.site, proof)
     if not expect:
         selection = proof["answered_by"]
         return failed(
-            f"no ready Pod of {selection['namespace']} with {selection['label_selector']} could answer", "scale them up"
+            f"no ready Pod in {selection['namespace']} with labels {selection['label_selector']}",
+            "unless they are scaled down on purpose, scale them up",
         )
-    url = proxy_record.url(situation(place.world, place.facts, *gateway)) if gateway else None
+    url = proxy_record.url(proxy_model(target.site, target.facts, *gateway)) if gateway else None
     if gateway and not url:
-        return failed(f"Gateway {'/'.join(gateway)} has no HTTP listener with an address to ask")
-    told = place.world.probes.ask(place.cluster, proof, expect, url)
-    place.world.answers.append(
-        {key: told[key] for key in ("proof", "cluster", "path", "url", "sent", "answers", "failures")}
+        return failed(f"Gateway {'/'.join(gateway)} has no HTTP listener with an address", "add one to the Gateway")
+    result = target.site.probes.send(target.cluster, proof, expect, url)
+    target.site.answers.append(
+        {key: result[key] for key in ("proof", "cluster", "path", "url", "sent", "answers", "failures")}
     )
-    if told["complete"]:
-        who = ", ".join(f"{row['instance']} ({row['cluster']})" for row in told["answers"])
-        return ok(f"GET {proof['path']} is answered by {who}")
-    statuses = [str(row["status"]) for row in told["failures"]]
-    silent = sorted({row["cluster"] for row in told["missing"]} - {row["cluster"] for row in told["answers"]})
-    if told["answers"] and silent:
+    if result["complete"]:
+        instances = ", ".join(f"{row['instance']} ({row['cluster']})" for row in result["answers"])
+        return ok(f"GET {proof['path']}: responses from {instances}")
+    statuses = [str(row["status"]) for row in result["failures"]]
+    silent = sorted({row["cluster"] for row in result["missing"]} - {row["cluster"] for row in result["answers"]})
+    if result["answers"] and silent:
         hint = (
-            f"nothing of {', '.join(silent)} answers: is TCP port 15443 of its east-west gateway open from "
-            f"{place.cluster}, do the certificates have one root, does locality load balancing keep traffic local?"
+            f"no response from {', '.join(silent)}: check that TCP port 15443 of its east-west gateway is open from "
+            f"{target.cluster}, that the root CA is the same, and that no locality load balancing keeps traffic local"
         )
     else:
         hint = next(
             (text for status, text in _BY_STATUS.items() if status in statuses),
-            "look at the logs of those who do not answer",
+            "read the logs of the instances that do not respond",
         )
-    return failed(told["text"], hint)
+    return failed(result["text"], hint)
 
 
 _MESH = ("backends", "injection", "workload-entries", "root-shared", "certificates-fresh", "east-west-gateway")
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "mesh-answers", "everybody answers requests from inside the mesh", _from_pods, _answers, "",
+        "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",
         ("istiod", "route-table", "virtual-destination"), _MESH,
     ),
     Check(
-        "route-match", "an HTTPRoute takes the request", _through_gateways, _route_match,
-        "compare path, path type (Exact takes no trailing slash), hostnames and headers with the route's rules",
+        "route-match", "an HTTPRoute matches the request", _through_gateways, _route_match,
+        "compare path, path type (Exact allows no trailing slash), hostnames and headers with the route's rules",
         ("route-accepted",),
     ),
     Check(
-        "gateway-answers", "everybody answers requests through the gateway", _through_gateways, _answers, "",
+        "gateway-answers", "all expected backends respond through the gateway", _through_gateways, _answers, "",
         ("route-match", "mesh-answers", "gateway-pods", "gateway-address", "gateway-listeners", "virtual-destination"),
         _MESH,
     ),

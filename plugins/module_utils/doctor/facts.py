@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the walk knows of each cluster: lists by kind, read once; digests instead of secret values.
+"""The facts the checks use: of each cluster lists by kind, read once, and digests instead of secret values.
 
-What may not be read is marked, and a check that asks for it raises Unread; what is not served is an empty list.
+A kind that may not be listed is noted, and a check that uses it raises NotReadable; one that is not served is empty.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..gateway.parameter_kinds import PARAMETER_KINDS
 from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
 from ..gateway.proxy_objects import containers
-from ..istiod import discovery as istiod
-from ..istiod import istiod_info
+from ..istiod import discovery, istiod_info
 from ..istiod.objects import words_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
-from ..k8s.fields import meta, spec_of
+from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
 from ..k8s.readiness import judge
-from .runner import Finding, Unread, failed, ok
-
-Json = dict[str, Any]
+from .runner import Finding, NotReadable, failed, ok
 
 MESH_NAMESPACE = "gloo-mesh"
 SERVER, AGENT = "gloo-mesh-mgmt-server", "gloo-mesh-agent"
@@ -47,7 +44,7 @@ GATEWAY_API, ISTIO_API = "gateway.networking.k8s.io/v1", "networking.istio.io/v1
 
 @dataclass(frozen=True)
 class Listing:
-    """One LIST: all objects of a kind, or those a selector leaves. ``name``: what the facts call it."""
+    """One LIST of a kind, perhaps with a selector. ``name``: its key in the facts, by default the kind."""
 
     api_version: str
     kind: str
@@ -72,7 +69,7 @@ MANAGEMENT: tuple[Listing, ...] = (
     Listing(NETWORKING, "VirtualDestination"),
     Listing(NETWORKING, "RouteTable"),
 )
-#: beside what istiod_info.read() brings: Services, Deployments, Namespaces, ConfigMaps, webhooks, EndpointSlices
+#: in addition to those of istiod_info.read(): Services, Deployments, Namespaces, ConfigMaps, webhooks, EndpointSlices
 WORKLOAD: tuple[Listing, ...] = (
     Listing("v1", "Pod"),
     Listing("apps/v1", "ReplicaSet", labels=GATEWAY_LABEL),
@@ -87,7 +84,7 @@ WORKLOAD: tuple[Listing, ...] = (
     Listing(GATEWAY_API, "Gateway"),
     Listing(GATEWAY_API, "HTTPRoute"),
     Listing("apiextensions.k8s.io/v1", "CustomResourceDefinition", fields=f"metadata.name={GATEWAY_CRD}"),
-    # two products have a kind of the same name
+    # two products have a kind of the same name: the key has its group
     *(Listing(kind.api_version, kind.kind, name=kind.title) for kind in PARAMETER_KINDS),
 )
 _ISTIOD_KINDS = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
@@ -95,10 +92,10 @@ _ISTIOD_KINDS = {"services": "Service", "deployments": "Deployment", "namespaces
 
 @dataclass(frozen=True)
 class Facts:
-    """One cluster as it was read.
+    """Facts of one cluster.
 
-    ``lists``: objects by kind; ``unread``: why a kind (or "Secret") could not be read; ``absent``: kinds not served.
-    ``secrets``: of "name" the creation time and a digest by key, None where it does not exist; no value is kept.
+    ``lists``: objects by kind; ``unreadable``: why a kind or a Secret could not be read; ``absent``: kinds not served.
+    ``secrets``: by name the creation time and a digest by key, None for one that does not exist; values are not kept.
     """
 
     name: str
@@ -110,15 +107,15 @@ class Facts:
     time: float | None = None
     unreachable: str = ""
     lists: Mapping[str, Sequence[Json]] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     istio_objects: Mapping[str, list[Json] | None] = field(default_factory=dict)
     secrets: Mapping[str, Json | None] = field(default_factory=dict)
 
     def of(self, kind: str) -> Sequence[Json]:
-        """All objects of the kind; raises Unread when they may not be read."""
-        if kind in self.unread:
-            raise Unread(self.unread[kind])
+        """All objects of the kind; raises NotReadable when they may not be listed."""
+        if kind in self.unreadable:
+            raise NotReadable(self.unreadable[kind])
         return self.lists.get(kind, ())
 
     def find(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
@@ -129,37 +126,36 @@ class Facts:
         return None
 
     def secret(self, name: str) -> Json | None:
-        """``{created, keys: {key: digest}}`` of a Secret the walk looks at, None when it does not exist."""
-        if name in self.unread:
-            raise Unread(self.unread[name])
+        """``{created, keys: {key: digest}}`` of a Secret, None when it does not exist."""
+        if name in self.unreadable:
+            raise NotReadable(self.unreadable[name])
         return self.secrets.get(name)
 
     @cached_property
     def mesh_namespace(self) -> str:
-        """Where Gloo Mesh's part of this cluster lives."""
+        """Namespace of Gloo Mesh in this cluster."""
         name = SERVER if self.role == "management" else AGENT
-        found = next((d for d in self.lists.get("Deployment", ()) if meta(d).get("name") == name), None)
+        found = next((d for d in self.lists.get("Deployment", ()) if name_of(d) == name), None)
         return str(meta(found).get("namespace") or MESH_NAMESPACE)
 
     @cached_property
     def istio(self) -> Json:
-        """Result of istiod.discover()."""
-        return istiod.discover(self.istio_objects)
+        """Result of discovery.discover()."""
+        return discovery.discover(self.istio_objects)
 
     @cached_property
     def chosen(self) -> tuple[Json | None, str]:
         """The istiod that proxies of this cluster use, or None and why there is no single one."""
         try:
-            return istiod.choose(self.istio), ""
-        except istiod.ChoiceError as exc:
+            return discovery.choose(self.istio), ""
+        except discovery.ChoiceError as exc:
             why = str(exc)
         for namespace in self.istio_objects.get("namespaces") or ():
-            labels = meta(namespace).get("labels") or {}
+            labels = labels_of(namespace)
             if self.istio["istiods"] and ("istio.io/rev" in labels or "istio-injection" in labels):
                 try:
-                    name = str(meta(namespace).get("name"))
-                    return istiod.choose(self.istio, for_namespace=name, namespace_labels=labels), ""
-                except istiod.ChoiceError as exc:
+                    return discovery.choose(self.istio, for_namespace=name_of(namespace), namespace_labels=labels), ""
+                except discovery.ChoiceError as exc:
                     why = str(exc)
         return None, why
 
@@ -169,7 +165,7 @@ class Facts:
 
     @cached_property
     def proxies(self) -> Objects:
-        """What proxy.py wants to know of the cluster."""
+        """The objects that the checks of a proxy use."""
         return Objects(
             gateways=self.of("Gateway"),
             classes=self.of("GatewayClass"),
@@ -184,21 +180,21 @@ class Facts:
 
 
 class Probes(Protocol):
-    """What is only asked for when the walk comes to it. Every method raises Unread when it cannot tell."""
+    """Facts that are only read when a check needs them. Every method raises NotReadable when it fails."""
 
     def connected(self) -> Mapping[str, bool]:
-        """By registered name: does its agent hold a connection to the management server?"""
+        """By registered name whether the agent is connected to the management server."""
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
-        """The last lines of a container."""
+        """The last lines of a container's log."""
 
-    def ask(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
-        """Outcome of a proof: ``{outcome, text, url, sent, answers, failures, missing}``."""
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+        """Result of a proof: ``{complete, text, url, sent, answers, failures, missing}``."""
 
 
 @dataclass(frozen=True)
-class World:
-    """All clusters and what the site wants of them. ``data`` None: whatever is found is checked."""
+class SiteFacts:
+    """Facts of all clusters and the site's data; without data (None) all objects found are checked."""
 
     clusters: Sequence[Facts]
     probes: Probes
@@ -218,21 +214,21 @@ class World:
         return [facts for facts in self.clusters if facts.gateway]
 
     def wanted(self, key: str) -> list[Json] | None:
-        """Entries of the site's data, None when there is no data to say."""
+        """Entries of the site's data, None without data."""
         return None if self.data is None else list(self.data.get(key) or ())
 
     def is_connected(self, cluster: str) -> bool | None:
-        """Whether the agent holds its connection; None when the management server could not be asked."""
+        """Whether the agent is connected; None when the metric cannot be read."""
         try:
             return self.probes.connected().get(cluster, False)
-        except Unread:
+        except NotReadable:
             return None
 
 
-# -- small readers ---------------------------------------------------------------------------------------------------
+# -- small readers -----------------------------------------------------------------------------------------------------
 
 
-def flag(workload: Json | None, name: str) -> str:
+def argument(workload: Json | None, name: str) -> str:
     """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
     for word in words_of(next(iter(containers(workload)), {})):
         if word.startswith(f"--{name}="):
@@ -240,8 +236,8 @@ def flag(workload: Json | None, name: str) -> str:
     return ""
 
 
-def standing(obj: Json | None, named: str) -> Finding:
-    """Is it there, wanted and ready? The commonest question of the walk."""
+def workload_ready(obj: Json | None, named: str) -> Finding:
+    """Whether the object exists, is not scaled to 0 and is ready."""
     if obj is None:
         return failed(f"{named} does not exist", object=named)
     if spec_of(obj).get("replicas") == 0:
@@ -252,17 +248,17 @@ def standing(obj: Json | None, named: str) -> Finding:
     return ok(f"{named}: {verdict.reason}" if verdict.reason else f"{named} is ready", named)
 
 
-# -- reading ---------------------------------------------------------------------------------------------------------
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
-    """Everything of one cluster. An API server that does not answer, or no one, is a fact too."""
+def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
+    """Read one cluster. That it cannot be reached is a fact, too."""
     try:
         version, uid = cluster.version(), _uid(cluster)
     except ClusterError as exc:
         return Facts(cluster.name, role, gateway, server=cluster.server, unreachable=exc.msg)
     lists: dict[str, Sequence[Json]] = {}
-    unread: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
     absent: set[str] = set()
 
     def fetch(listing: Listing) -> None:
@@ -273,7 +269,7 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
         except NotServed:
             absent.add(listing.key)
         except ClusterError as exc:
-            unread[listing.key] = f"{listing.kind} objects may not be listed: {exc.facts.get('reason') or exc.msg}"
+            unreadable[listing.key] = f"{listing.kind} objects cannot be listed: {exc.facts.get('reason') or exc.msg}"
 
     istio_objects: dict[str, list[Json] | None] = {}
 
@@ -282,7 +278,7 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
         istio_objects.update(found)
         for key, kind in _ISTIOD_KINDS.items():
             if found.get(key) is None:
-                unread[kind] = f"{kind} objects may not be listed" + "".join(f"; {reason}" for reason in reasons)
+                unreadable[kind] = f"{kind} objects cannot be listed" + "".join(f"; {reason}" for reason in reasons)
             else:
                 lists[kind] = found[key] or ()
 
@@ -292,21 +288,21 @@ def read(cluster: Cluster, role: str, gateway: bool) -> Facts:
             jobs.append(pool.submit(fetch_istio))
         for job in jobs:
             job.result()
-    secrets: dict[str, Json | None] = {}  # filled below: where they are, the facts tell
+    secrets: dict[str, Json | None] = {}  # filled below: their namespaces depend on the facts
     facts = Facts(
         cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
-        lists=lists, unread=unread, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
+        lists=lists, unreadable=unreadable, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
     )  # fmt: skip
-    for name, namespace in _secret_places(facts):
+    for name, namespace in _secret_locations(facts):
         try:
             secrets[name] = _digests(cluster.get("v1", "Secret", name, namespace))
         except ClusterError as exc:
-            unread[name] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
+            unreadable[name] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
     return facts
 
 
 def _uid(cluster: Cluster) -> str:
-    """The cluster's UID, "" where this user may not read it; without valid credentials nothing can be read."""
+    """The cluster's UID, "" where this user may not read it. Raises Forbidden for invalid credentials (401)."""
     try:
         return cluster.uid()
     except Forbidden as exc:
@@ -315,15 +311,15 @@ def _uid(cluster: Cluster) -> str:
         return ""
 
 
-def _secret_places(facts: Facts) -> list[tuple[str, str]]:
-    places = [(ROOT_SECRET, facts.mesh_namespace), (TOKEN_SECRET, facts.mesh_namespace)]
+def _secret_locations(facts: Facts) -> list[tuple[str, str]]:
+    targets = [(ROOT_SECRET, facts.mesh_namespace), (TOKEN_SECRET, facts.mesh_namespace)]
     if facts.role != "management":
-        places += [(CLIENT_SECRET, facts.mesh_namespace), (CACERTS, istio_namespace(facts))]
-    return places
+        targets += [(CLIENT_SECRET, facts.mesh_namespace), (CACERTS, istio_namespace(facts))]
+    return targets
 
 
 def istio_namespace(facts: Facts) -> str:
-    """Where istiod is, or would be."""
+    """Namespace of istiod, or the one it is to be installed in."""
     if facts.istiod:
         return str(facts.istiod["namespace"])
     controllers = facts.lists.get("ServiceMeshController") or ()
@@ -333,7 +329,7 @@ def istio_namespace(facts: Facts) -> str:
 
 
 def _digests(secret: Json | None) -> Json | None:
-    """Creation time and a digest by key: enough to compare, nothing to give away."""
+    """Creation time and a digest by key: enough to compare."""
     if secret is None:
         return None
     keys = {key: digest(base64.b64decode(value)) if value else "" for key, value in (secret.get("data") or {}).items()}
@@ -341,5 +337,5 @@ def _digests(secret: Json | None) -> Json | None:
 
 
 def digest(content: bytes) -> str:
-    """What ``secrets`` keeps of a content, white space around it aside."""
+    """Short hash of a content without surrounding white space."""
     return hashlib.sha256(content.strip()).hexdigest()[:16]

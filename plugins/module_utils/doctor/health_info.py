@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module health_info: read all clusters side by side, walk, put the result together."""
+"""Engine of the module health_info: reads all clusters in parallel, runs the checks, returns the result."""
 
 from __future__ import annotations
 
@@ -13,50 +13,41 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from ..gateway import proxy_checks as proxy
+from ..gateway import proxy_checks
 from ..gateway.proxy_record import record
 from ..k8s import redaction
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import BadKubeconfig, ClusterError
-from ..k8s.fields import status_of
+from ..k8s.fields import Json, status_of
 from ..k8s.progress import one_line
-from ..mesh import virtual_destination as translation
-from . import checks_gateway as health_gateway
-from . import checks_istio as health_istio
-from . import checks_mesh as health_mesh
-from . import checks_routing as health_routing
-from . import checks_traffic as health_traffic
-from . import facts as health_facts
-from . import runner as health
-from . import table as health_table
-from .facts import SERVER, Facts, World
+from ..mesh import virtual_destination
+from . import checks_gateway, checks_istio, checks_mesh, checks_routing, checks_traffic, runner, table
+from .facts import SERVER, Facts, SiteFacts, read_facts
 from .probes import LiveProbes
-
-Json = dict[str, Any]
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTERS_SPEC,
     "data": {"type": "dict"},
     "fail_on": {"type": "str", "choices": ["never", "failed", "warning"], "default": "never"},
-    "show": {"type": "str", "choices": ["all", "wrong"], "default": "all"},
+    "show": {"type": "str", "choices": ["all", "problems"], "default": "all"},
     "logs": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 15},
 }
 
-#: the whole chain, from the API servers to the last request
-CHECKS: tuple[health.Check, ...] = (
-    *health_mesh.CHECKS,
-    *health_istio.CHECKS,
-    *health_routing.CHECKS,
-    *health_gateway.CHECKS,
-    *health_traffic.CHECKS,
+#: all checks in their order, from the API servers to requests through the gateway
+CHECKS: tuple[runner.Check, ...] = (
+    *checks_mesh.CHECKS,
+    *checks_istio.CHECKS,
+    *checks_routing.CHECKS,
+    *checks_gateway.CHECKS,
+    *checks_traffic.CHECKS,
 )
-#: without these nothing can be said of a cluster
-GROUND = ("reach", "distinct")
+#: every check of a cluster depends on these
+PREREQUISITES = ("reach", "distinct")
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: health, msg, table, requests. Raises ClusterError with the first cause when `fail_on` asks for it.
+    """Result: health, msg, table, requests. Raises ClusterError with the first problem when `fail_on` says so.
 
     Requests are GETs, so check mode sends them too.
     """
@@ -69,27 +60,27 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         probes = LiveProbes(
             clusters, facts, logs=params.get("logs", True), timeout=int(params.get("timeout") or 15), progress=progress
         )
-        world = World(facts, probes, params.get("data") or None)
-        records = health.walk(CHECKS, world, world.management.name, GROUND)
-        told = {
-            **health.summary(records),
+        site = SiteFacts(facts, probes, params.get("data") or None)
+        records = runner.run_checks(CHECKS, site, site.management.name, PREREQUISITES)
+        health = {
+            **runner.summary(records),
             "seconds": round(time.monotonic() - begin, 2),
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "clusters": [_cluster(world, each) for each in facts],
-            "destinations": _known(lambda: _destinations(world), []),
-            "routes": _known(lambda: _routes(world), []),
-            "answers": world.answers,
+            "clusters": [_cluster(site, each) for each in facts],
+            "destinations": _known(lambda: _destinations(site), []),
+            "routes": _known(lambda: _routes(site), []),
+            "answers": site.answers,
         }
         requests = sum(each.requests for each in clusters.values())
     result: dict[str, Any] = {
         "changed": False,
-        "msg": health_table.sentence(told),
-        "health": told,
-        "table": [line.text for line in health_table.lines(told, show=params.get("show") or "all")],
+        "msg": table.sentence(health),
+        "health": health,
+        "table": [line.text for line in table.lines(health, show=params.get("show") or "all")],
         "requests": requests,
     }
-    bad = {"never": (), "failed": ("failed",), "warning": ("failed", "warning")}[params.get("fail_on") or "never"]
-    if told["verdict"] in bad:
+    failing = {"never": (), "failed": ("failed",), "warning": ("failed", "warning")}[params.get("fail_on") or "never"]
+    if health["verdict"] in failing:
         raise ClusterError(result.pop("msg"), **result)
     return result
 
@@ -99,17 +90,20 @@ def _validate(rows: Sequence[Json]) -> list[Json]:
     managements = [row["name"] for row in rows if row["role"] == "management"]
     if len(managements) != 1:
         raise ClusterError(
-            f"health_info: 'clusters' needs exactly one of role management, it has {len(managements)}",
+            f"health_info: 'clusters' has {len(managements)} entries of role management. Give exactly one",
             option="clusters",
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ClusterError(f"health_info: 'clusters' names {', '.join(twice)} more than once", option="clusters")
+        raise ClusterError(
+            f"health_info: 'clusters' has several entries named {', '.join(twice)}. Give each its own name",
+            option="clusters",
+        )
     return list(rows)
 
 
-#: what a list of `data` has to say of each of its entries
-_NEEDED = {
+#: keys that every entry of a list of `data` must have
+_REQUIRED = {
     "virtual_destinations": ("name", "namespace"),
     "route_tables": ("name", "namespace"),
     "http_routes": ("name", "namespace"),
@@ -118,12 +112,12 @@ _NEEDED = {
 
 
 def _validate_data(data: Json) -> None:
-    for key, needed in _NEEDED.items():
+    for key, needed in _REQUIRED.items():
         for entry in data.get(key) or ():
             lacking = [name for name in needed if not entry.get(name)]
             if lacking:
-                named = f"an entry of {key!r} in 'data' has no {', '.join(lacking)}: {entry.get('name') or entry}"
-                raise ClusterError(f"health_info: {named}", option="data")
+                text = f"an entry of {key!r} in 'data' has no {', '.join(lacking)}: {entry.get('name') or entry}"
+                raise ClusterError(f"health_info: {text}. Add it", option="data")
 
 
 def _read(row: Json, clusters: dict[str, Cluster], stack: ExitStack) -> Facts:
@@ -133,13 +127,13 @@ def _read(row: Json, clusters: dict[str, Cluster], stack: ExitStack) -> Facts:
         return Facts(row["name"], row["role"], bool(row.get("gateway")), unreachable=exc.msg)
     stack.callback(cluster.close)
     clusters[row["name"]] = cluster
-    return health_facts.read(cluster, row["role"], bool(row.get("gateway")))
+    return read_facts(cluster, row["role"], bool(row.get("gateway")))
 
 
-# -- the picture of the clusters, as far as it could be read -----------------------------------------------------------
+# -- the clusters as the report shows them -----------------------------------------------------------------------------
 
 
-def _cluster(world: World, facts: Facts) -> Json:
+def _cluster(site: SiteFacts, facts: Facts) -> Json:
     """The record of one cluster."""
     management = facts.role == "management"
     record: Json = {
@@ -159,45 +153,45 @@ def _cluster(world: World, facts: Facts) -> Json:
     if facts.unreachable:
         return record
     if management:
-        record["relay_address"] = _known(lambda: health_mesh.outside_address(facts, SERVER, "grpc")[0], "")
+        record["relay_address"] = _known(lambda: checks_mesh.external_address(facts, SERVER, "grpc")[0], "")
         record["telemetry_address"] = _known(
-            lambda: health_mesh.outside_address(facts, health_mesh.TELEMETRY, "otlp")[0], ""
+            lambda: checks_mesh.external_address(facts, checks_mesh.TELEMETRY, "otlp")[0], ""
         )
         return record
     record["istiod"] = {"cluster": facts.name, **facts.istiod} if facts.istiod else None
-    record["east_west"] = _known(lambda: health_istio.east_west_addresses(world, facts), [])
-    connected = _known(lambda: world.is_connected(health_mesh.own_name(facts)))
+    record["east_west"] = _known(lambda: checks_istio.east_west_addresses(site, facts), [])
+    connected = _known(lambda: site.is_connected(checks_mesh.registered_name(facts)))
     record["agent"] = "unknown" if connected is None else "connected" if connected else "disconnected"
     if facts.gateway:
-        record["gateways"] = _known(lambda: _gateways(world, facts), [])
+        record["gateways"] = _known(lambda: _gateways(site, facts), [])
     return record
 
 
-def _gateways(world: World, facts: Facts) -> list[Json]:
-    situations = [health_gateway.situation(world, facts, *found) for found in health_gateway.gateways_of(world, facts)]
-    return [_redacted(record(facts.name, found, proxy.judge(found))) for found in situations]
+def _gateways(site: SiteFacts, facts: Facts) -> list[Json]:
+    models = [checks_gateway.proxy_model(site, facts, *found) for found in checks_gateway.gateways_of(site, facts)]
+    return [_redacted(record(facts.name, found, proxy_checks.check_proxy(found))) for found in models]
 
 
 def _redacted(row: Json) -> Json:
-    """What the record quotes of conditions and messages without secrets, each on one line."""
+    """The record; conditions and messages in it are redacted, each on one line."""
     shown = [one_line(redaction.text(each)) for each in (row["cause"] or "", *row["problems"])]
     return {**row, "cause": shown[0], "problems": shown[1:]}
 
 
-def _destinations(world: World) -> list[Json]:
+def _destinations(site: SiteFacts) -> list[Json]:
     records = []
-    for destination in health_routing.destinations(world):
-        found = _known(partial(world.management.find, "VirtualDestination", destination.name, destination.namespace))
-        for target in destination.targets():
+    for destination in checks_routing.destinations(site):
+        found = _known(partial(site.management.find, "VirtualDestination", destination.name, destination.namespace))
+        for host_port in destination.host_ports():
             records.append(
                 {
-                    "host": target.host,
-                    "port": target.port,
+                    "host": host_port.host,
+                    "port": host_port.port,
                     "namespace": destination.namespace,
                     "name": destination.name,
                     "state": _state(found),
                     "instances": [
-                        row for facts in world.workloads for row in _known(partial(_instances, facts, target), [])
+                        row for facts in site.workloads for row in _known(partial(_instances, facts, host_port), [])
                     ],
                 }
             )
@@ -211,16 +205,16 @@ def _state(obj: Json | None) -> str:
     return str(((status_of(obj).get("common") or {}).get("State") or {}).get("approval") or "unknown")
 
 
-def _instances(facts: Facts, target: translation.Target) -> list[Json]:
-    objects = health_routing.objects_of(facts)
-    entry, _problems = translation.find_entry(objects, target)
-    rows = translation.local_endpoints(entry, objects.pods) if entry else []
+def _instances(facts: Facts, host_port: virtual_destination.Target) -> list[Json]:
+    objects = checks_routing.objects_of(facts)
+    entry, _problems = virtual_destination.find_entry(objects, host_port)
+    rows = virtual_destination.local_endpoints(entry, objects.pods) if entry else []
     return [
         {"cluster": facts.name, "pod": row["pod"], "workload": row["workload"], "ready": row["ready"]} for row in rows
     ]
 
 
-def _routes(world: World) -> list[Json]:
+def _routes(site: SiteFacts) -> list[Json]:
     return [
         {
             "cluster": facts.name,
@@ -230,8 +224,8 @@ def _routes(world: World) -> list[Json]:
             "hostnames": list(route.spec.get("hostnames") or ()),
             "backends": [f"{ref.get('name')}:{ref.get('port')}" for ref in route.backends()],
         }
-        for facts in world.gateways
-        for route in health_gateway.routes_of(world, facts)
+        for facts in site.gateways
+        for route in checks_gateway.routes_of(site, facts)
     ]
 
 
@@ -239,5 +233,5 @@ def _known(read: Callable[[], Any], otherwise: Any = None) -> Any:
     try:
         return read()
     except Exception:
-        # Unread, or an object we cannot deal with: no reason to tell nothing of the checks, which say so themselves.
+        # Not readable, or an unexpected object: the checks report it, and the rest of the result is still wanted.
         return otherwise

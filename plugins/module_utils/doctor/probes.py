@@ -2,25 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the walk asks for on its way: the relay's metric, the tail of a log, answers to requests."""
+"""Facts that are read when a check needs them: the relay's metric, the tail of a log, responses to requests."""
 
 from __future__ import annotations
 
 import http.client
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from ..k8s import log_causes
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
-from ..k8s.fields import labels_of, meta
+from ..k8s.fields import Json, labels_of, meta
 from ..k8s.pods import is_ready
 from ..traffic import traffic_check
 from .facts import SERVER, Facts
-from .runner import Unread
-
-Json = dict[str, Any]
+from .runner import NotReadable
 
 METRICS_PORT = 9091
 METRICS_TIMEOUT = 5.0
@@ -29,22 +26,22 @@ _CONNECTED = re.compile(rb'^relay_push_clients_connected\{[^}]*\bcluster="([^"]+
 
 
 def connections(lines: Iterable[bytes]) -> dict[str, bool]:
-    """By cluster whether an agent is connected, from Prometheus' text; ClusterError when the metric is not there."""
+    """By cluster whether its agent is connected, from Prometheus text; ClusterError when the metric is missing."""
     found: dict[str, bool] = {}
-    told = False
+    has_metric = False
     for line in lines:
-        told = told or line.startswith((_METRIC, b"# TYPE " + _METRIC))
+        has_metric = has_metric or line.startswith((_METRIC, b"# TYPE " + _METRIC))
         match = _CONNECTED.match(line)
         if match:
             name = match[1].decode(errors="replace")
             found[name] = found.get(name, False) or float(match[2]) > 0
-    if not told:
+    if not has_metric:
         raise ClusterError(f"there is no metric {_METRIC.decode()}")
     return found
 
 
 class LiveProbes:
-    """Asks real clusters. ``clusters``: connections by name; each question is asked once."""
+    """Reads real clusters. ``clusters``: connections by name; the metric and each log are read once."""
 
     def __init__(
         self,
@@ -58,23 +55,23 @@ class LiveProbes:
         self._clusters = clusters
         self._management = next(f for f in facts if f.role == "management")
         self._logs, self._timeout, self._progress = logs, timeout, progress
-        self._connected: Mapping[str, bool] | Unread | None = None
-        self._read: dict[tuple[str, ...], str | Unread] = {}
+        self._connected: Mapping[str, bool] | NotReadable | None = None
+        self._read: dict[tuple[str, ...], str | NotReadable] = {}
 
     def connected(self) -> Mapping[str, bool]:
         if self._connected is None:
             try:
                 self._connected = self._count()
             except (ClusterError, OSError, http.client.HTTPException) as exc:
-                self._connected = Unread(f"the management server's metrics cannot be read: {exc}")
-        if isinstance(self._connected, Unread):
+                self._connected = NotReadable(f"the management server's metrics cannot be read: {exc}")
+        if isinstance(self._connected, NotReadable):
             raise self._connected
         return self._connected
 
     def _count(self) -> Mapping[str, bool]:
         facts = self._management
         if facts.unreachable:
-            raise Unread(facts.unreachable)
+            raise NotReadable(facts.unreachable)
         pods = [p for p in facts.of("Pod") if labels_of(p).get("app") == SERVER and is_ready(p)]
         if not pods:
             raise ClusterError("no ready Pod of the management server")
@@ -94,7 +91,7 @@ class LiveProbes:
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         if not self._logs:
-            raise Unread("logs are not to be read (logs: false)")
+            raise NotReadable("reading logs is disabled (logs: false)")
         key = (cluster, namespace, pod, container)
         if key not in self._read:
             try:
@@ -103,13 +100,13 @@ class LiveProbes:
                     namespace, pod, container, log_causes.LINES, previous=True
                 )
             except ClusterError as exc:
-                self._read[key] = Unread(f"the log of {namespace}/{pod} cannot be read: {exc.msg}")
+                self._read[key] = NotReadable(f"the log of {namespace}/{pod} cannot be read: {exc.msg}")
         found = self._read[key]
-        if isinstance(found, Unread):
+        if isinstance(found, NotReadable):
             raise found
         return found
 
-    def ask(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
         connection = self._clusters[cluster]
         params = {
             "kubeconfig": connection.kubeconfig,
@@ -125,7 +122,7 @@ class LiveProbes:
             "pattern": proof.get("pattern") or traffic_check.ARGUMENT_SPEC["pattern"]["default"],
             "min_requests": 0,
             "timeout": self._timeout,
-            "patience": 1,  # nothing was built just now that might still spread
+            "patience": 1,  # nothing has just been changed that would need time to take effect
         }
         try:
             result, complete = traffic_check.run(params, False, self._progress), True

@@ -2,60 +2,59 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The walk over a chain of checks that need each other, so that one cause stands out (pure).
+"""Runs a sequence of checks that depend on each other, so that one cause stands out (pure).
 
-A check looks at places (a cluster, a Gateway of it, a VirtualDestination, ...) and finds something at each. Where one
-that it needs has failed before, nothing is looked at: what it would find is a symptom of that.
+A check is evaluated for targets: a cluster, a Gateway of it, a VirtualDestination, ... Where a check that it depends on
+has failed, it is skipped: it would only find a symptom.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..k8s import redaction
+from ..k8s.fields import Json
 from ..k8s.progress import one_line
 
-Json = dict[str, Any]
-
 DOCS = "docs/doctor.md"
-#: what is seen where a check cannot deal with what it finds
-BROKEN = "the check itself failed"
+#: message of a check that raises an unexpected exception
+INTERNAL_ERROR = "internal error in this check"
 
 
-class Unread(Exception):
-    """What a check has to know could not be read; the text says what and why."""
+class NotReadable(Exception):
+    """A fact that a check needs could not be read; the text says which and why."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found at one place. ``unknown``: it could not be read, so nothing is claimed."""
+    """Result of a check for one target. ``unknown``: a fact could not be read, so nothing is claimed."""
 
     verdict: Literal["ok", "warning", "failed", "unknown"]
-    seen: str
+    message: str
     hint: str = ""
     object: str = ""
 
 
-def ok(seen: str, object: str = "") -> Finding:
-    return Finding("ok", seen, "", object)
+def ok(message: str, object: str = "") -> Finding:
+    return Finding("ok", message, "", object)
 
 
-def warning(seen: str, hint: str = "", object: str = "") -> Finding:
-    return Finding("warning", seen, hint, object)
+def warning(message: str, hint: str = "", object: str = "") -> Finding:
+    return Finding("warning", message, hint, object)
 
 
-def failed(seen: str, hint: str = "", object: str = "") -> Finding:
-    return Finding("failed", seen, hint, object)
+def failed(message: str, hint: str = "", object: str = "") -> Finding:
+    return Finding("failed", message, hint, object)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a check looks: the facts of all clusters, the one it is about, and perhaps one object of it."""
+class CheckTarget:
+    """What a check is evaluated for: a cluster, and perhaps one object of it."""
 
-    world: Any
+    site: Any  # SiteFacts and Facts: facts.py needs this file
     facts: Any
     subject: Any = None
     object: str = ""
@@ -67,16 +66,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Check:
-    """One link of the chain.
+    """One check. ``title`` states what holds when it is ok.
 
-    ``places`` lists where it looks, ``look`` raises Unread where it cannot tell. ``needs``: checks that must not have
-    failed in the same cluster or in the management cluster; ``needs_all``: in no cluster at all.
+    ``evaluate`` raises NotReadable where a fact is missing. ``needs``: checks that must not have failed in the same
+    cluster or in the management cluster; ``needs_all``: in no cluster at all.
     """
 
     id: str
     title: str
-    places: Callable[[Any], Iterable[Place]]
-    look: Callable[[Place], Finding]
+    targets: Callable[[Any], Iterable[CheckTarget]]
+    evaluate: Callable[[CheckTarget], Finding]
     hint: str = ""
     needs: tuple[str, ...] = ()
     needs_all: tuple[str, ...] = ()
@@ -84,7 +83,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one check at one place. ``because``: the failed record it was skipped for."""
+    """A check's finding for one target. ``because``: the failed record it was skipped for."""
 
     check: Check
     cluster: str
@@ -97,62 +96,61 @@ class Record:
 
     def as_dict(self) -> Json:
         """The record as modules return it."""
-        finding, wrong = self.finding, self.verdict in ("warning", "failed")
+        finding, is_problem = self.finding, self.verdict in ("warning", "failed")
         return {
             "id": self.check.id,
             "cluster": self.cluster,
             "check": self.check.title,
             "verdict": self.verdict,
-            # It quotes what others wrote: conditions, messages, events.
-            "seen": one_line(redaction.text(finding.seen)),
-            "hint": (finding.hint or self.check.hint) if wrong else "",
+            # It quotes conditions, messages and events of the clusters.
+            "message": one_line(redaction.text(finding.message)),
+            "hint": (finding.hint or self.check.hint) if is_problem else "",
             "doc": f"{DOCS}#{self.check.id}",
             "object": finding.object,
         }
 
 
-def walk(checks: Sequence[Check], world: Any, management: str, ground: Sequence[str] = ()) -> list[Record]:
-    """Look at every place of every check in their order, skipping what stands on something failed.
+def run_checks(checks: Sequence[Check], site: Any, management: str, prerequisites: Sequence[str] = ()) -> list[Record]:
+    """Evaluate every check for each of its targets in order, skipping what depends on a failure.
 
-    ``ground``: checks that everything in the same cluster needs.
+    ``prerequisites``: checks that every other check of the same cluster depends on.
     """
     records: list[Record] = []
     for check in checks:
-        found = [_at(check, place, records, management, ground) for place in check.places(world)]
-        records += found
+        records += [_record(check, target, records, management, prerequisites) for target in check.targets(site)]
     return records
 
 
-def _at(check: Check, place: Place, before: Sequence[Record], management: str, ground: Sequence[str]) -> Record:
-    because = _cause(check, place.cluster, before, management, ground)
+def _record(
+    check: Check, target: CheckTarget, before: Sequence[Record], management: str, prerequisites: Sequence[str]
+) -> Record:
+    because = _failed_dependency(check, target.cluster, before, management, prerequisites)
     if because is not None:
-        text = f"because {because.check.id} ({because.cluster})"
-        return Record(check, place.cluster, Finding("unknown", text, "", place.object), because)
+        text = f"because {because.check.id} failed in {because.cluster}"
+        return Record(check, target.cluster, Finding("unknown", text, "", target.object), because)
     try:
-        found = check.look(place)
-    except Unread as exc:
-        found = Finding("unknown", f"not known: {exc}")
+        found = check.evaluate(target)
+    except NotReadable as exc:
+        found = Finding("unknown", f"not evaluated: {exc}")
     except Exception as exc:
-        # A fault of ours in one check is no reason to tell nothing of the others.
+        # A bug in one check is no reason to withhold the results of the others.
         found = warning(
-            f"{BROKEN}: {type(exc).__name__}: {exc}", "please report it with a support bundle: playbooks/bundle.yml"
+            f"{INTERNAL_ERROR}: {type(exc).__name__}: {exc}", "report it with a support bundle (playbooks/bundle.yml)"
         )
-    if not found.object and place.object:
-        found = Finding(found.verdict, found.seen, found.hint, place.object)
-    return Record(check, place.cluster, found)
+    return Record(check, target.cluster, found if found.object else replace(found, object=target.object))
 
 
-def _cause(
-    check: Check, cluster: str, before: Sequence[Record], management: str, ground: Sequence[str]
+def _failed_dependency(
+    check: Check, cluster: str, before: Sequence[Record], management: str, prerequisites: Sequence[str]
 ) -> Record | None:
-    """The first failed record that the check stands on, directly or through skipped ones; its own ground before all."""
+    """The first failed record that the check depends on, directly or through skipped ones; prerequisites first."""
 
-    def carries(record: Record) -> bool:
+    def is_dependency(record: Record) -> bool:
         near = record.cluster in (cluster, management)
         return (near and record.check.id in check.needs) or record.check.id in check.needs_all
 
-    own = [record for record in before if record.cluster == cluster and record.check.id in ground]
-    for record in [*own, *filter(carries, before)]:
+    first = [record for record in before if record.cluster == cluster and record.check.id in prerequisites]
+    for record in [*first, *filter(is_dependency, before)]:
         if record.because is not None:
             return record.because
         if record.finding.verdict == "failed":

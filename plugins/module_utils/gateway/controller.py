@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller that serves a Gateway's class, and its two switches (pure)."""
+"""The controller of a Gateway's class, and its two switches (pure)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .proxy_objects import containers, env_of
 
 AUTO_MTLS, INTEGRATION = "KGW_ENABLE_ISTIO_AUTO_MTLS", "KGW_ENABLE_ISTIO_INTEGRATION"
 
-#: controllerName -> the name its chart gives the controller's Deployment
+#: controllerName -> name of the controller's Deployment in its chart
 _DEPLOYMENTS = {
     "kgateway.dev/kgateway": "kgateway",
     "solo.io/gloo-gateway-v2": "gloo-gateway",
@@ -33,20 +33,20 @@ def _has_settings(container: Json) -> bool:
 
 
 def controller_of(deployments: Sequence[Json], controller_name: str, namespace: str) -> Json | None:
-    """The Deployment of the controller of that name, None when none or several could be it."""
+    """The Deployment of that controller, None when no or several candidates exist."""
     usual = _DEPLOYMENTS.get(controller_name)
 
     def named(d: Json) -> set[str]:
         return {name_of(d), str(labels_of(d).get("app.kubernetes.io/name")), str(labels_of(d).get("gloo"))}
 
-    # Gloo Gateway 1.x has no KGW_ settings; its label says what it is.
+    # Gloo Gateway 1.x has no KGW_ settings; its label identifies it.
     candidates = [
         d
         for d in deployments
         if _has_settings(controller_container(d)) or (usual == "gloo" and labels_of(d).get("gloo") == "gloo")
     ]
     ours = [d for d in candidates if usual is None or usual in named(d)]
-    # Renamed by its release, but not one that is another product's.
+    # Renamed by its release, but not a different product's.
     ours = ours or [d for d in candidates if not named(d) & set(_DEPLOYMENTS.values())]
     near = [d for d in ours if meta(d).get("namespace") == namespace]
     ours = near or ours
@@ -54,7 +54,7 @@ def controller_of(deployments: Sequence[Json], controller_name: str, namespace: 
 
 
 def switch(controller: Json | None, name: str) -> bool | None:
-    """A switch of the controller as it reads it (Go's ParseBool); None when it cannot be known from here."""
+    """A switch of the controller, parsed as by Go's ParseBool; None when unknown."""
     container = controller_container(controller)
     if not _has_settings(container):
         return None

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module gateway_parameters: find the kind, check, compare with istiod, write; or remove.
+"""Engine of the module gateway_parameters: find the kind, validate, compare with istiod, apply or delete.
 
-Merging with what others wrote is server-side apply's work (converge.py).
+Merging with the fields of other managers is left to server-side apply (apply/objects.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..apply.objects import checked, converge
 from ..istiod.discovery import compared, facts_problems
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mapping, meta, name_of, spec_of, texts, title
+from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title
 from ..k8s.progress import Progress
 from ..k8s.readiness import waiting
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
-from .parameters_options import argument_spec, at, desired_spec, field
+from .parameters_options import argument_spec, desired_spec, field
 from .parameters_rules import combinations, problems
 from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
 
@@ -43,50 +43,52 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 60},
 }
 
-# How long CRDs may take to be served after somebody installed them.
+# Seconds that CRDs may take to be served after their installation.
 _CRD_PATIENCE = 3.0
 _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
 
 
 def effective(spec: Json) -> dict[str, str]:
     """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
-    container = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
+    container = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
     return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
 
 
 def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
-    """Where the settings and the istiod (a record of istiod_info) do not fit, so that no certificate will be issued."""
+    """Settings that do not match the istiod (a record of istiod_info), so that it would issue no certificate."""
     if "selfManaged" in spec:
         return []
     found, values = [], effective(spec)
-    told = mapping(at(spec, ("kube", "istio", "istioProxyContainer")))
-    shown = {o: value if told.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
+    explicit = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
+    shown = {o: value if explicit.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
     # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
     if right and compared(address) != compared(str(right)):
         found.append(
-            f"discovery_address is {shown['istioDiscoveryAddress']}, but the istiod of this cluster is at {right}: "
-            "set it to that"
+            f"discovery_address is {shown['istioDiscoveryAddress']}, but this cluster's istiod is at {right}: "
+            "set that address"
         )
     cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
     if accepted and cluster_id != str(accepted):
         found.append(
-            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates to cluster ID "
-            f"{accepted} only: {'set it to that' if usable_id([str(accepted)]) else UNUSABLE_ID}"
+            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates only for cluster "
+            f"ID {accepted}: {'set that ID' if usable_id([str(accepted)]) else UNUSABLE_ID}"
         )
     return found
 
 
-def remarks(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
-    """What does not fit and does no harm but to telemetry."""
+def telemetry_warnings(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
+    """Mismatches that only affect telemetry."""
     have, right = effective(spec)["istioMetaMeshId"], istiod.get("mesh_id")
     if "selfManaged" in spec or not right or have == right:
         return []
-    return [f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing checks it, but telemetry will carry {have}"]
+    return [
+        f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing validates it, but telemetry will carry {have}"
+    ]
 
 
-def of_others(live: Json | None) -> Json:
-    """The spec as it would be without our fields: what an apply of ours is merged into."""
+def spec_of_others(live: Json | None) -> Json:
+    """The spec without our fields: what our apply is merged into."""
     if live is None:
         return {}
     fields: Json = {}
@@ -142,7 +144,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         if absent:
             _refuse_while_used(cluster, kind, live, title, bool(params.get("ignore_references")))
         else:
-            spec = deep_merge(of_others(live), spec)
+            spec = deep_merge(spec_of_others(live), spec)
             _refuse(combinations(spec), name, title)
             warnings = _compare(spec, params, name, title)
         try:
@@ -189,13 +191,13 @@ def _compare(spec: Json, params: Mapping[str, Any], cluster: str, title: str) ->
     against = contradictions(spec, istiod)
     if against and params.get("strict", True):
         raise ClusterError(f"{cluster}: {title}: {'; '.join(against)}", cluster=cluster, contradictions=against)
-    return [f"{cluster}: {title}: {text}" for text in against + remarks(spec, istiod)]
+    return [f"{cluster}: {title}: {text}" for text in against + telemetry_warnings(spec, istiod)]
 
 
 def _kind(
     cluster: Cluster, params: Mapping[str, Any], progress: Callable[[str], None], *, absent: bool, check: bool
 ) -> ParameterKind:
-    """The kind to use. Where it is not served: for a removal, or none at all in check mode, the one to name."""
+    """The kind to use; if it is not served, the kind to name in a deletion or in check mode."""
     api_version, kind = params.get("api_version") or None, params.get("kind") or None
     named, report = unserved(api_version, kind), Progress(cluster.name, progress)
     while True:
@@ -209,8 +211,8 @@ def _kind(
             return found or named
         if report.seconds > _CRD_PATIENCE:
             raise NotServed(
-                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor another kind "
-                "of parameters: install the gateway's CRDs",
+                f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor any other kind "
+                "of gateway parameters: install the gateway's CRDs",
                 cluster=cluster.name,
                 api_version=named.api_version,
                 kind=named.kind,
@@ -227,12 +229,12 @@ def _live(cluster: Cluster, obj: Json) -> Json | None:
 
 
 def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None, title: str, ignore: bool) -> None:
-    """Without its parameters a Gateway turns InvalidParameters; only what would be deleted is worth refusing."""
+    """A Gateway without its parameters becomes InvalidParameters; only a deletion needs to be rejected."""
     if ignore or live is None or not is_ours(live):
         return
     namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
     found: list[list[Json]] = []
-    # Gateways refer to parameters of their own namespace only.
+    # Gateways can reference parameters in their namespace only.
     for each, place in (("Gateway", namespace), ("GatewayClass", None)):
         try:
             found.append(cluster.list("gateway.networking.k8s.io/v1", each, place))
@@ -240,26 +242,26 @@ def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None,
             found.append([])
         except Forbidden as exc:
             raise Forbidden(
-                f"{exc.msg}; or set ignore_references, when no {each} refers to {title}", **exc.facts
+                f"{exc.msg}; or set ignore_references if no {each} references {title}", **exc.facts
             ) from None
     users = references(kind, namespace, name, *found)
     if users:
         raise ClusterError(
-            f"{cluster.name}: {title} is still referred to by {', '.join(users)}: it would turn InvalidParameters; "
-            "change or delete that first, or set ignore_references",
+            f"{cluster.name}: {title} is still referenced by {', '.join(users)}, which would become InvalidParameters; "
+            "change or delete those first, or set ignore_references",
             cluster=cluster.name,
             references=users,
         )
 
 
 def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str) -> ClusterError:
-    """The refusal of a field this version of the CRD lacks, with the field's and the option's names; else as it is."""
+    """The error about a field missing in this CRD version, with field and option; other errors unchanged."""
     unknown = _NOT_DECLARED.findall(exc.msg)
     if not unknown:
         return exc
     names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
     return Invalid(
-        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} of this cluster has no such field: "
-        "leave it out, or install the gateway's CRDs in a version that has it",
+        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} in this cluster has no such field: "
+        "omit it, or install a version of the gateway's CRDs that has it",
         **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
     )

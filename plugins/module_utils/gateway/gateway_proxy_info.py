@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module gateway_proxy_info: read what concerns the Gateways, judge, wait, restart where it must be."""
+"""Engine of the module gateway_proxy_info: read the Gateways with their proxies, check, wait, restart when needed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 
 from ..istiod.discovery import facts_problems
 from ..k8s import log_causes
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError
-from ..k8s.fields import mappings, meta, seconds, spec_of
+from ..k8s.fields import Json, mappings, meta, seconds, spec_of
 from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
-from . import proxy_checks as proxy
 from . import proxy_logs, proxy_restart
 from .controller import controller_container
 from .parameter_kinds import PARAMETER_KINDS
-from .proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects, Situation, Want, situations
+from .proxy_checks import ProxyVerdict, check_proxy
+from .proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects, ProxyModel, Want, proxy_models
 from .proxy_objects import container_status
 from .proxy_record import record
 
@@ -41,9 +41,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 
-#: Two writers race on a Gateway's status; what changed within this time has to be seen unchanged for so long.
+#: Seconds. Two writers race on a Gateway's status: what changed within FRESH must stay unchanged for SETTLE.
 FRESH, SETTLE = 10.0, 2.0
-#: What changed within FRESH may be repaired by the next write: a failure has to stay for so long then.
+#: Seconds. What changed within FRESH may be repaired by the next write, so a failure must last this long.
 FAILED_AFTER = 8.0
 
 
@@ -90,21 +90,21 @@ def _wait(watcher: Watcher, reader: _Reader, params: dict[str, Any], progress: C
 
 
 def _restart(reader: _Reader, view: View, check: bool) -> list[Json]:
-    """Roll the Deployments whose Pods a new bootstrap cannot reach otherwise; records with the reason."""
+    """Restart the Deployments whose Pods would not read a new bootstrap otherwise; records with the reason."""
     rows = []
     stamp = datetime.fromtimestamp(reader.cluster.server_time or time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for situation in reader.situations(view):
-        reason = proxy_restart.restart_reason(situation)
+    for model in reader.proxy_models(view):
+        reason = proxy_restart.restart_reason(model)
         if not reason:
             continue
-        patch = proxy_restart.restart_patch(situation, stamp)
-        # Force: kubectl may have set the same annotation. A dry run in check mode says whether it may be done.
+        patch = proxy_restart.restart_patch(model, stamp)
+        # Force: kubectl may have set the same annotation. The dry run of check mode verifies the permission.
         reader.cluster.apply(patch, force=True, dry_run=check)
-        reader.stamps[situation.namespace, situation.name] = stamp
+        reader.stamps[model.namespace, model.name] = stamp
         rows.append(
             {
-                "namespace": situation.namespace,
-                "gateway": situation.name,
+                "namespace": model.namespace,
+                "gateway": model.name,
                 "deployment": patch["metadata"]["name"],
                 "reason": reason,
             }
@@ -130,7 +130,7 @@ def _sentence(cluster: str, records: list[Json], restarted: list[Json], check: b
 
 
 class _Reader:
-    """Turns the watched collections into situations and verdicts."""
+    """Turns the watched collections into models and verdicts."""
 
     def __init__(self, cluster: Cluster, params: dict[str, Any]) -> None:
         self.cluster = cluster
@@ -144,19 +144,19 @@ class _Reader:
             parameters=params.get("parameters"),
         )
         here = self.namespace
-        # of all namespaces: namesakes of one that is not there
+        # all namespaces: a missing Gateway may exist elsewhere
         self.gateways = Collection(GATEWAY_API, "Gateway")
         self.classes = Collection(GATEWAY_API, "GatewayClass")
-        # of all namespaces: parameters in the wrong one are to be found
+        # all namespaces: finds parameters in the wrong one
         self.parameters = {kind: Collection(kind.api_version, kind.kind) for kind in PARAMETER_KINDS}
-        # of all namespaces: the proxies, the controller and the istiods
+        # all namespaces: proxies, controller and istiods
         self.deployments = Collection("apps/v1", "Deployment")
         self.services = Collection("v1", "Service")
         self.replica_sets = Collection("apps/v1", "ReplicaSet", here, GATEWAY_LABEL)
         self.pods = Collection("v1", "Pod", here, GATEWAY_LABEL)
         self.bootstraps = Collection("v1", "ConfigMap", here, GATEWAY_LABEL)
         self.root_certs = Collection("v1", "ConfigMap", here, name=ROOT_CERT)
-        # of the istiods: only their mesh configs tell the mesh ID
+        # of the istiods: the mesh ID is only in their mesh config
         self.meshes = Collection("v1", "ConfigMap", labels="istio.io/rev")
         self.namespaces = Collection("v1", "Namespace", name=here)
         self.collections = [
@@ -173,7 +173,7 @@ class _Reader:
             self.namespaces,
         ]
 
-    def situations(self, view: View) -> list[Situation]:
+    def proxy_models(self, view: View) -> list[ProxyModel]:
         objects = Objects(
             gateways=view.items(self.gateways),
             classes=view.items(self.classes),
@@ -185,57 +185,60 @@ class _Reader:
             config_maps=[o for c in (self.bootstraps, self.root_certs, self.meshes) for o in view.items(c)],
             namespaces=view.items(self.namespaces),
         )
-        return situations(objects, self.want, self.namespace, self.gateway)
+        return proxy_models(objects, self.want, self.namespace, self.gateway)
 
     def judge(self, view: View) -> Verdict:
         """One verdict on all Gateways."""
-        verdicts = {s.title: self._judge(s) for s in self.situations(view)}
+        verdicts = {model.title: self._judge(model) for model in self.proxy_models(view)}
         return together(verdicts) if verdicts else waiting("there is no Gateway")
 
-    def _judge(self, situation: Situation) -> Verdict:
-        stamp = self.stamps.get((situation.namespace, situation.name))
-        if stamp and proxy_restart.restarted_at(situation.deployment) != stamp:
-            return waiting(f"{situation.title}: its restart has not been seen yet")
-        return proxy.judge(situation)
+    def _judge(self, model: ProxyModel) -> Verdict:
+        stamp = self.stamps.get((model.namespace, model.name))
+        if stamp and proxy_restart.restarted_at(model.deployment) != stamp:
+            return waiting(f"{model.title}: its restart is not visible yet")
+        return check_proxy(model)
 
     def records(self, view: View) -> list[Json]:
-        return [record(self.cluster.name, s, self._with_log(s, proxy.judge(s))) for s in self.situations(view)]
+        models = self.proxy_models(view)
+        return [record(self.cluster.name, each, self._with_log(each, check_proxy(each))) for each in models]
 
-    def _with_log(self, situation: Situation, finding: proxy.Finding) -> proxy.Finding:
-        """The finding with the line of a log that tells why, where no object does."""
-        for pod, container, patterns in self._logs(situation, finding):
+    def _with_log(self, model: ProxyModel, verdict: ProxyVerdict) -> ProxyVerdict:
+        """The verdict with the log line that explains it, where no object does."""
+        for pod, container, patterns in self._logs(model, verdict):
             try:
                 text = self.cluster.logs(
                     pod["metadata"]["namespace"], pod["metadata"]["name"], container, log_causes.LINES
                 )
-            except ClusterError:  # it may not be read, or is not there yet
+            except ClusterError:  # not readable, or not there yet
                 continue
             cause = log_causes.cause(text, patterns)
             if cause:
-                return replace(finding, reason=f"{finding.reason}; log of {container}: {cause.line}: {cause.hint}")
-        return finding
+                return replace(verdict, reason=f"{verdict.reason}; log of {container}: {cause.line}: {cause.hint}")
+        return verdict
 
-    def _logs(self, s: Situation, finding: proxy.Finding) -> Iterator[tuple[Json, str, Sequence[log_causes.Pattern]]]:
-        """(Pod, container, what to look for) of the logs that may tell."""
-        if finding.check == "rollout":
-            for pod in s.current_pods:
+    def _logs(
+        self, model: ProxyModel, verdict: ProxyVerdict
+    ) -> Iterator[tuple[Json, str, Sequence[log_causes.Pattern]]]:
+        """(Pod, container, what to look for) of the logs that may explain the verdict."""
+        if verdict.check == "rollout":
+            for pod in model.current_pods:
                 if not (container_status(pod, "sds") or {"ready": True}).get("ready"):
                     yield pod, "istio-proxy", proxy_logs.CERTIFICATES
-        if finding.check == "deployment" and s.deployment is None and s.controller is not None:
-            labels = spec_of(s.controller)["selector"]["matchLabels"]
+        if verdict.check == "deployment" and model.deployment is None and model.controller is not None:
+            labels = spec_of(model.controller)["selector"]["matchLabels"]
             selector = ",".join(f"{key}={value}" for key, value in labels.items())
-            for pod in self.cluster.list("v1", "Pod", s.controller["metadata"]["namespace"], selector):
-                yield pod, str(controller_container(s.controller).get("name")), proxy_logs.CONTROLLER
+            for pod in self.cluster.list("v1", "Pod", model.controller["metadata"]["namespace"], selector):
+                yield pod, str(controller_container(model.controller).get("name")), proxy_logs.CONTROLLER
 
     def fresh(self, view: View) -> bool:
-        """Whether anything that counts was written lately, by the API server's clock."""
+        """Whether any relevant object was written recently, by the API server's clock."""
         objects = [o for c in (self.classes, *self.parameters.values()) for o in view.items(c)]
         objects += [*view.items(self.pods), *view.items(self.bootstraps)]
-        for s in self.situations(view):
-            objects += [o for o in (s.gateway, s.deployment, s.controller, s.service) if o]
-            planes = {(r["namespace"], r["name"]) for r in s.objects.istiods["istiods"]}
+        for model in self.proxy_models(view):
+            objects += [o for o in (model.gateway, model.deployment, model.controller, model.service) if o]
+            planes = {(r["namespace"], r["name"]) for r in model.objects.istiods["istiods"]}
             objects += [
-                d for d in s.objects.deployments if (d["metadata"]["namespace"], d["metadata"]["name"]) in planes
+                d for d in model.objects.deployments if (d["metadata"]["namespace"], d["metadata"]["name"]) in planes
             ]
         now = self.cluster.server_time
         return now is None or now - max(map(_last_write, objects), default=0.0) < FRESH

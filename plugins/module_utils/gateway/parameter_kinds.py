@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kinds that hold a proxy's settings, one per product; which controller takes which; which one a cluster uses."""
+"""The parameter kinds, one per product: which controller accepts which, and which one a cluster uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ParameterKind:
 GATEWAY_PARAMETERS = ParameterKind("gateway.kgateway.dev/v1alpha1", "GatewayParameters")
 GLOO_GATEWAY_PARAMETERS = ParameterKind("gloo.solo.io/v1alpha1", "GlooGatewayParameters")
 ENTERPRISE_PARAMETERS = ParameterKind("enterprisekgateway.solo.io/v1alpha1", "EnterpriseKgatewayParameters")
-# Gloo Gateway 1.x; of the same name as kgateway's, in a group of its own
+# Gloo Gateway 1.x: same name as kgateway's, different group
 V1_PARAMETERS = ParameterKind("gateway.gloo.solo.io/v1alpha1", "GatewayParameters")
 
 #: how a Gateway of Gloo Gateway 1.x may name its parameters, besides parametersRef
@@ -46,7 +46,7 @@ PARAMETER_KINDS: tuple[ParameterKind, ...] = (
     V1_PARAMETERS,
 )
 
-#: controllerName of a GatewayClass -> the kinds its controller takes, the one to prefer first
+#: controllerName of a GatewayClass -> the kinds its controller accepts, preferred first
 CONTROLLERS: dict[str, tuple[ParameterKind, ...]] = {
     "kgateway.dev/kgateway": (GATEWAY_PARAMETERS,),
     "solo.io/gloo-gateway-v2": (GATEWAY_PARAMETERS, GLOO_GATEWAY_PARAMETERS),
@@ -56,7 +56,7 @@ CONTROLLERS: dict[str, tuple[ParameterKind, ...]] = {
 
 
 def served_kinds(cluster: Cluster) -> list[ParameterKind]:
-    """What of the table the API server serves, in every version, the preferred one of a group first.
+    """The kinds of the table that the API server serves, in every version, a group's preferred version first.
 
     One request, and one per version of each group that is there.
     """
@@ -73,9 +73,9 @@ def served_kinds(cluster: Cluster) -> list[ParameterKind]:
 
 
 def choose(served: Sequence[ParameterKind], controllers: Iterable[str]) -> list[ParameterKind]:
-    """The kinds that controllers prefer among the served ones; exactly one when it is clear which to use (pure).
+    """The kinds that controllers prefer among the served ones; exactly one when unambiguous (pure).
 
-    ``controllers`` are the controllerNames of the GatewayClasses. Where none is known any product may come.
+    ``controllers``: controllerNames of the GatewayClasses. Where none is known, every product is possible.
     """
     kinds = {(kind.group, kind.kind): kind for kind in reversed(served)}  # the first version of each
     if len(kinds) == 1:
@@ -90,9 +90,9 @@ def choose(served: Sequence[ParameterKind], controllers: Iterable[str]) -> list[
 
 
 def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | None = None) -> ParameterKind | None:
-    """The kind for this cluster, narrowed by what the caller gives; None when it serves none of the table.
+    """The kind for this cluster, narrowed by the caller's options; None when it serves none of the table.
 
-    Raises NotServed for a given one that is not served, Invalid when several fit: both name them and the options.
+    Raises NotServed for a requested kind that is not served, Invalid when several match; both list what is served.
     """
     if api_version and kind and cluster.served(api_version, kind):
         return ParameterKind(api_version, kind)
@@ -103,8 +103,8 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
     if not fitting:
         wanted = " ".join(filter(None, (api_version, kind)))
         raise NotServed(
-            f"{cluster.name}: the API server does not serve {wanted}; for proxies it serves {_listed(served)}: correct "
-            "api_version and kind, or leave them out",
+            f"{cluster.name}: the API server does not serve {wanted}; it serves {_listed(served)}: correct "
+            "api_version and kind, or omit them",
             cluster=cluster.name,
             served=[f"{each.api_version} {each.kind}" for each in served],
         )
@@ -115,7 +115,7 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
         if len(chosen) != 1:
             raise Invalid(
                 f"{cluster.name}: the cluster serves {_listed(fitting)} and {why}: set api_version and kind to the one "
-                "that your Gateway's controller takes",
+                "that your Gateway's controller accepts",
                 cluster=cluster.name,
                 candidates=[f"{each.api_version} {each.kind}" for each in chosen or fitting],
             )
@@ -123,7 +123,7 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
 
 
 def unserved(api_version: str | None, kind: str | None) -> ParameterKind:
-    """What to name while nothing is served: the published kind that fits what the caller gives."""
+    """The kind to name while none is served: the published one that matches the caller's options."""
     for each in PARAMETER_KINDS:
         if api_version in (None, each.api_version) and kind in (None, each.kind):
             return each
@@ -131,22 +131,22 @@ def unserved(api_version: str | None, kind: str | None) -> ParameterKind:
 
 
 def _controllers(cluster: Cluster) -> tuple[list[str], str]:
-    """The controllerNames of the GatewayClasses, and what that says, for an error."""
+    """The controllerNames of the GatewayClasses, and a phrase about them for error messages."""
     try:
         classes = cluster.list("gateway.networking.k8s.io/v1", "GatewayClass")
     except NotServed:
-        return [], "no GatewayClass tells which of them is used"
+        return [], "no GatewayClass shows which of them is used"
     except Forbidden:
-        return [], "GatewayClasses, which would tell which of them is used, may not be listed"
+        return [], "GatewayClasses, which would show which of them is used, cannot be listed"
     known = {
         f"{each['metadata']['name']} ({name})": name
         for each in classes
         if (name := (each.get("spec") or {}).get("controllerName", "")) in CONTROLLERS
     }
     if not known:
-        return [], "no GatewayClass tells which of them is used"
-    told = ", ".join(sorted(known))
-    return list(known.values()), f"its GatewayClasses do not tell which of them is used: {told}"
+        return [], "no GatewayClass shows which of them is used"
+    known_classes = ", ".join(sorted(known))
+    return list(known.values()), f"its GatewayClasses do not show which of them is used: {known_classes}"
 
 
 def _listed(kinds: Sequence[ParameterKind]) -> str:

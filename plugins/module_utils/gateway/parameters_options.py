@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The typed options of the module gateway_parameters: one table of option, field and type; all else follows from it."""
+"""The typed options of the module gateway_parameters: one table of option, field and type."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import Json, without_nulls
 from .proxy_settings import deep_merge
-
-Json = dict[str, Any]
 
 _TEXT: Json = {"type": "str"}
 _NUMBER: Json = {"type": "int"}
@@ -138,7 +137,7 @@ def argument_spec() -> Json:
 
 
 def field(path: str) -> str:
-    """How an error names a field below spec.kube: its path and the option that sets it or fields below it, if any."""
+    """Name of a field below spec.kube in errors: its path and the option that sets it or fields below it, if any."""
     parts = path.replace("[", ".[").split(".")
     for length in range(len(parts), 0, -1):
         option = _OPTION_AT.get(".".join(parts[:length]))
@@ -149,7 +148,7 @@ def field(path: str) -> str:
 
 
 def typed(params: Mapping[str, Any]) -> Json:
-    """The spec that the typed options make. One that is empty is left to others; 0 and false are values."""
+    """The spec made of the typed options. Empty options are omitted; 0 and false are values."""
     kube: Json = {}
     for option in OPTIONS:
         value = _given(params, option)
@@ -165,34 +164,25 @@ def typed(params: Mapping[str, Any]) -> Json:
 
 
 def desired_spec(params: Mapping[str, Any]) -> tuple[Json, list[str]]:
-    """(spec of the typed options and of the option spec together, where the two contradict each other)."""
+    """(spec merged from the typed options and option spec, contradictions between the two)."""
     given = without_nulls(params.get("spec") or {})
     both = []
     for option in OPTIONS:
-        mine, other = _given(params, option), at(given, ("kube", *option.path.split(".")))
+        mine, other = _given(params, option), _overlap(given, ("kube", *option.path.split(".")))
         if mine not in (None, "", {}, []) and other is not None and _differ(mine, other):
             both.append(
-                f"option {option.name} and spec.kube.{option.path} of option spec have different values: give only one"
+                f"option {option.name} and spec.kube.{option.path} of option spec have different values: set only one"
             )
     return deep_merge(typed(params), given), both
 
 
-def at(spec: Any, path: tuple[str, ...]) -> Any:
-    """The value at a path, None when there is none; what is no map on the way is returned itself."""
+def _overlap(spec: Any, path: tuple[str, ...]) -> Any:
+    """What the spec has at a path or, where it ends earlier, instead of it; None when it has nothing there."""
     for key in path:
         if not isinstance(spec, dict):
             return spec
         spec = spec.get(key)
     return spec
-
-
-def without_nulls(value: Any) -> Any:
-    """The same without what is null: in server-side apply that would say nothing."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
 
 
 def _given(params: Mapping[str, Any], option: Option) -> Any:

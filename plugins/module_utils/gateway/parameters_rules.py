@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the CRD of GatewayParameters takes and nobody can use: sentences with the field and what to write (pure).
+"""Validation of GatewayParameters beyond the CRD schema: messages with the field and the remedy (pure).
 
-A rule takes a value and yields (place below the field, what is wrong and what to write instead).
+A rule takes a value and yields (path below the field, problem with remedy).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from decimal import Decimal
 from typing import Any
 
 from ..istiod.objects import split_host_port
-from ..k8s.fields import Json, mappings
-from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, at, field
-from .proxy_settings import yaml_changes
+from ..k8s.fields import Json, dig, mappings
+from ..k8s.names import yaml_changes
+from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
 
 Wrong = Iterator[tuple[str, str]]
 Rule = Callable[[Any], Wrong]
@@ -44,57 +44,57 @@ _LOGGER = re.compile(r"[a-z0-9_.]+")
 ENVOY_LEVELS = ("trace", "debug", "info", "warning", "warn", "error", "critical", "off")
 SDS_LEVELS = ("trace", "debug", "info", "warning", "warn", "error", "dpanic", "panic", "fatal")
 _BOTH = (
-    "spec has to have exactly one of kube and selfManaged (option self_managed): with selfManaged the controller "
-    "deploys nothing; leave one of them out"
+    "spec must have exactly one of kube and selfManaged (option self_managed): with selfManaged the controller "
+    "deploys nothing; remove one of them"
 )
 _YEAR = 31536000
 _PORTS = (1, 65535)
 
 
 def problems(spec: Json) -> list[str]:
-    """What is wrong with the fields of a spec, each by itself; empty when they may be written."""
+    """Problems with the individual fields of a spec; empty when it is valid."""
     if "kube" not in spec and "selfManaged" not in spec:
-        return ["spec has to have exactly one of kube and selfManaged and is empty: give at least one option"]
+        return ["spec must have exactly one of kube and selfManaged and is empty: set at least one option"]
     wrong = [_BOTH] if "kube" in spec and "selfManaged" in spec else _no_maps(spec)
     if wrong:
         return wrong
     for path, rule in RULES.items():
-        value = at(spec, ("kube", *path.split(".")))
+        value = dig(spec, "kube", *path.split("."))
         if value is not None:
             wrong += [f"{field(path + place)} {text}" for place, text in rule(value)]
     return wrong
 
 
 def combinations(spec: Json) -> list[str]:
-    """Fields that contradict each other, in what the object will be, whoever set them."""
+    """Contradictions between fields of the resulting object, whoever set them."""
     if "kube" in spec and "selfManaged" in spec:
         return [_BOTH]
-    service = at(spec, ("kube", "service"))
+    service = dig(spec, "kube", "service")
     if not isinstance(service, dict):
         return []
     kind, wrong = service.get("type", "LoadBalancer"), []
     if kind != "NodePort" and any("nodePort" in port for port in mappings(service.get("ports"))):
-        wrong.append(f"{field('service.ports')} has nodePort, which only type NodePort uses, and the type is {kind}")
+        wrong.append(f"{field('service.ports')} has nodePort, which only type NodePort uses, but the type is {kind}")
     if kind == "ClusterIP" and "externalTrafficPolicy" in service:
         wrong.append(f"{field('service.externalTrafficPolicy')} is for types LoadBalancer and NodePort, not ClusterIP")
     for name in ("loadBalancerClass", "loadBalancerSourceRanges"):
         if name in service and kind != "LoadBalancer":
             wrong.append(f"{field(f'service.{name}')} is for type LoadBalancer, not {kind}")
-    return [f"{text}: change spec.kube.service.type (option service.type) or leave it out" for text in wrong]
+    return [f"{text}: change spec.kube.service.type (option service.type) or omit the field" for text in wrong]
 
 
 def _no_maps(spec: Json) -> list[str]:
-    """Fields that have fields below them, and are no map."""
+    """Fields that must be maps and are not."""
     if not isinstance(spec.get("selfManaged", {}), dict):
-        return ["spec.selfManaged has to be an empty map (option self_managed)"]
+        return ["spec.selfManaged must be an empty map (option self_managed)"]
     if not isinstance(spec.get("kube", {}), dict):
-        return ["spec.kube has to be a map"]
+        return ["spec.kube must be a map"]
     parents = {tuple(parts[:length]) for path in RULES if (parts := path.split(".")) for length in range(1, len(parts))}
     wrong = []
     for parent in sorted(parents):
-        value = at(spec, ("kube", *parent))
-        if value is not None and not isinstance(value, dict) and isinstance(at(spec, ("kube", *parent[:-1])), dict):
-            wrong.append(f"{field('.'.join(parent))} has to be a map")
+        value = dig(spec, "kube", *parent)
+        if value is not None and not isinstance(value, dict) and isinstance(dig(spec, "kube", *parent[:-1]), dict):
+            wrong.append(f"{field('.'.join(parent))} must be a map")
     return wrong
 
 
@@ -102,24 +102,24 @@ def _no_maps(spec: Json) -> list[str]:
 
 
 def host_port(address: Any) -> Wrong:
-    """The address of istiod: without a port istio-proxy exits at once."""
+    """The address of istiod; without a port istio-proxy exits on start."""
     if not isinstance(address, str):
-        yield "", f"is {address!r}, it has to be text such as istiod.istio-system.svc:15012"
+        yield "", f"is {address!r}, it must be a string such as istiod.istio-system.svc:15012"
         return
     host, port = split_host_port(address)
     bare = next((part for part in (host, host.rpartition(":")[0]) if _is_ip6(part)), None)
     if "://" in address:
-        yield "", f"is {address!r}: a URL; give host:port alone"
+        yield "", f"is {address!r}: a URL; use host:port without a scheme"
     elif bare and (port is None or not address.startswith("[")):
-        yield "", f"is {address!r}: give an IPv6 address in brackets and with a port, such as [{bare}]:15012"
+        yield "", f"is {address!r}: write an IPv6 address in brackets with a port, such as [{bare}]:15012"
     elif port is None and ":" in host:
-        yield "", f"is {address!r}: give host:port with a number, such as {host.partition(':')[0]}:15012"
+        yield "", f"is {address!r}: use host:port with a port number, such as {host.partition(':')[0]}:15012"
     elif port is None:
-        yield "", f"is {address!r}: without a port istio-proxy exits at once; give host:port, such as {host}:15012"
+        yield "", f"is {address!r}: without a port istio-proxy exits on start; use host:port, such as {host}:15012"
     elif not 1 <= port <= 65535:
         yield "", f"is {address!r}: port {port} is not between 1 and 65535"
     elif not bare and not _HOST.fullmatch(host):
-        yield "", f"is {address!r}: {host!r} is no host name; give host:port, such as istiod.istio-system.svc:15012"
+        yield "", f"is {address!r}: {host!r} is not a host name; use host:port, such as istiod.istio-system.svc:15012"
 
 
 def _is_ip6(text: str) -> bool:
@@ -130,29 +130,29 @@ def _is_ip6(text: str) -> bool:
 
 
 def plain_id(value: Any) -> Wrong:
-    """An ID: kgateway writes it unquoted into YAML, and where that is no text no Deployment is ever made."""
+    """An ID. kgateway renders it unquoted into YAML; if that is not a string, no Deployment is created."""
     if not isinstance(value, str):
-        yield "", f"is {value!r}, it has to be text: put it in quotes and use letters"
+        yield "", f"is {value!r}, it must be a string: quote it and use letters"
     elif yaml_changes(value):
         yield (
             "",
-            f"is {value!r}: kgateway writes it unquoted and YAML reads it as something else than text; use letters",
+            f"is {value!r}: kgateway renders it unquoted and YAML does not read it as a string; use letters",
         )
     elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", value):
-        yield "", f"is {value!r}: give letters, digits, '-', '.' and '_' only, a letter or digit first and last"
+        yield "", f"is {value!r}: use letters, digits, '-', '.' and '_', with a letter or digit first and last"
 
 
 def image(value: Any) -> Wrong:
     """The parts of an image reference."""
     if not isinstance(value, dict):
-        yield "", "has to be a map of registry, repository, tag, digest and pullPolicy"
+        yield "", "must be a map of registry, repository, tag, digest and pullPolicy"
         return
     for part, (pattern, instead) in _IMAGE_PARTS.items():
         given = value.get(part)
         if given is not None and not isinstance(given, str):
-            yield f".{part}", f"is {given!r}, it has to be text: put it in quotes"
+            yield f".{part}", f"is {given!r}, it must be a string: quote it"
         elif given is not None and not pattern.fullmatch(given):
-            yield f".{part}", f"is {given!r}: give {instead}"
+            yield f".{part}", f"is {given!r}: use {instead}"
     if "pullPolicy" in value:
         yield from _at(".pullPolicy", one_of(*PULL_POLICIES)(value["pullPolicy"]))
 
@@ -160,7 +160,7 @@ def image(value: Any) -> Wrong:
 def one_of(*words: str) -> Rule:
     def rule(value: Any) -> Wrong:
         if value not in words:
-            yield "", f"is {value!r}: give one of {', '.join(words)}"
+            yield "", f"is {value!r}: use one of {', '.join(words)}"
 
     return rule
 
@@ -168,7 +168,7 @@ def one_of(*words: str) -> Rule:
 def number(low: int, high: int) -> Rule:
     def rule(value: Any) -> Wrong:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            yield "", f"is {value!r}: give a number from {low} to {high}"
+            yield "", f"is {value!r}: use a number from {low} to {high}"
 
     return rule
 
@@ -176,79 +176,85 @@ def number(low: int, high: int) -> Rule:
 def text_like(pattern: re.Pattern[str], instead: str) -> Rule:
     def rule(value: Any) -> Wrong:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            yield "", f"is {value!r}: give {instead}"
+            yield "", f"is {value!r}: use {instead}"
 
     return rule
 
 
 def flag(value: Any) -> Wrong:
     if not isinstance(value, bool):
-        yield "", f"is {value!r}: give true or false"
+        yield "", f"is {value!r}: use true or false"
 
 
 def qualified_name(value: Any) -> Wrong:
-    """name or domain/name, as keys of labels and annotations are."""
+    """name or domain/name, like keys of labels and annotations."""
     prefix, slash, name = str(value).rpartition("/")
     if not _NAME.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
-        yield "", f"is {value!r}: give at most 63 letters, digits, '-', '_', '.', perhaps after a domain and '/'"
+        yield "", f"is {value!r}: use at most 63 letters, digits, '-', '_', '.', optionally after a domain and '/'"
 
 
 def annotation_map(value: Any) -> Wrong:
-    """Keys as Kubernetes wants them, values text."""
+    """Kubernetes' rules for keys, string values."""
     if not isinstance(value, dict):
-        yield "", "has to be a map of text"
+        yield "", "must be a map of strings"
         return
     for key, text in value.items():
-        for _place, wrong in qualified_name(key):
+        for _index, wrong in qualified_name(key):
             yield "", f"has a key that {wrong}"
         if not isinstance(text, str):
-            yield "", f"has a value of {key} that is no text: put it in quotes"
+            yield "", f"has a value of {key} that is not a string: quote it"
 
 
 def label_map(value: Any) -> Wrong:
-    """As annotation_map, and the values are short names."""
+    """Like annotation_map, with label values."""
     yield from annotation_map(value)
     for key, text in value.items() if isinstance(value, dict) else ():
         if isinstance(text, str) and text and not _NAME.fullmatch(text):
-            yield "", f"has the value {text!r} of {key}: give at most 63 letters, digits, '-', '_', '.', or nothing"
+            yield (
+                "",
+                f"has the value {text!r} of {key}: use at most 63 letters, digits, '-', '_', '.', or an empty string",
+            )
 
 
 def component_levels(value: Any) -> Wrong:
-    """Envoy's loggers and their levels; the controller makes one argument of them."""
+    """Envoy's loggers and their levels, which the controller passes as one argument."""
     if not isinstance(value, dict):
-        yield "", "has to be a map of Envoy's components to levels, such as {upstream: debug}"
+        yield "", "must be a map of Envoy's components to levels, such as {upstream: debug}"
         return
     for name, level in value.items():
         if not _LOGGER.fullmatch(str(name)):
-            yield "", f"has {name!r}, which is no component of Envoy: give names such as upstream or connection"
-        for _place, text in one_of(*ENVOY_LEVELS)(level):
+            yield "", f"has {name!r}, which is not an Envoy component: use names such as upstream or connection"
+        for _index, text in one_of(*ENVOY_LEVELS)(level):
             yield f".{name}", text
 
 
 def resources(value: Any) -> Wrong:
-    """Quantities, and no request above its limit: the API server refuses such a Deployment, and only a log tells."""
+    """Quantities; a request above its limit makes the API server reject the Pods, seen only in the controller's log."""
     if not isinstance(value, dict):
-        yield "", "has to be a map of requests and limits"
+        yield "", "must be a map of requests and limits"
         return
     amounts: dict[str, dict[str, Decimal]] = {"requests": {}, "limits": {}}
     for side, found in amounts.items():
         given = value.get(side) or {}
         if not isinstance(given, dict):
-            yield f".{side}", "has to be a map such as {cpu: 100m, memory: 128Mi}"
+            yield f".{side}", "must be a map such as {cpu: 100m, memory: 128Mi}"
             continue
-        for name, told in given.items():
-            amount = quantity(told)
+        for name, wanted in given.items():
+            amount = quantity(wanted)
             if amount is None:
-                yield f".{side}.{name}", f"is {told!r}: give a quantity such as 100m, 2 or 128Mi"
+                yield f".{side}.{name}", f"is {wanted!r}: use a quantity such as 100m, 2 or 128Mi"
             else:
                 found[name] = amount
     for name, amount in amounts["requests"].items():
         if name in amounts["limits"] and amount > amounts["limits"][name]:
-            yield f".requests.{name}", "is more than the limit: no Pod may be made so; raise limits or lower requests"
+            yield (
+                f".requests.{name}",
+                "is more than the limit, so the API server rejects the Pods; raise limits or lower requests",
+            )
 
 
 def quantity(value: Any) -> Decimal | None:
-    """The number that a Kubernetes quantity stands for, None when it is none."""
+    """The number of a Kubernetes quantity, None if invalid."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     found = _QUANTITY.fullmatch(str(value))
@@ -263,16 +269,16 @@ def quantity(value: Any) -> Decimal | None:
 
 
 def items(*required: str, unique: str = "", **rules: Rule) -> Rule:
-    """A list of maps: fields each must have, one that may not repeat, rules of others."""
+    """A list of maps: required fields, a unique field, rules of other fields."""
 
     def rule(value: Any) -> Wrong:
         if not isinstance(value, list):
-            yield "", "has to be a list"
+            yield "", "must be a list"
             return
         seen = set()
         for index, item in enumerate(value):
             if not isinstance(item, dict):
-                yield f"[{index}]", f"has to be a map{f' with {required[0]}' if required else ''}"
+                yield f"[{index}]", f"must be a map{f' with {required[0]}' if required else ''}"
                 continue
             for name in required:
                 if item.get(name) in (None, ""):
@@ -282,26 +288,26 @@ def items(*required: str, unique: str = "", **rules: Rule) -> Rule:
                     yield from _at(f"[{index}].{name}", each(item[name]))
             key = str(item.get(unique))
             if unique and key in seen:
-                yield f"[{index}].{unique}", f"is {key} a second time: leave one out"
+                yield f"[{index}].{unique}", f"is {key} a second time: remove one"
             seen.add(key)
 
     return rule
 
 
 def env_value(value: Any) -> Wrong:
-    # the value itself may be secret
+    # the value may be secret
     if not isinstance(value, str):
-        yield "", "is no text: put it in quotes"
+        yield "", "is not a string: quote it"
 
 
 def strategy(value: Any) -> Wrong:
     if not isinstance(value, dict):
-        yield "", "has to be a map such as {type: RollingUpdate}"
+        yield "", "must be a map such as {type: RollingUpdate}"
         return
     if "type" in value:
         yield from _at(".type", one_of("RollingUpdate", "Recreate")(value["type"]))
     if value.get("type") == "Recreate" and value.get("rollingUpdate"):
-        yield ".rollingUpdate", "is for type RollingUpdate, not Recreate: leave one of the two out"
+        yield ".rollingUpdate", "is for type RollingUpdate, not Recreate: remove one of the two"
 
 
 def cluster_ip(value: Any) -> Wrong:
@@ -310,18 +316,18 @@ def cluster_ip(value: Any) -> Wrong:
     try:
         ipaddress.ip_address(value if isinstance(value, str) else "")
     except ValueError:
-        yield "", f"is {value!r}: give an IP address of the cluster's Service range, or None"
+        yield "", f"is {value!r}: use an IP address of the cluster's Service range, or None"
 
 
 def source_ranges(value: Any) -> Wrong:
     if not isinstance(value, list):
-        yield "", "has to be a list of ranges such as 192.0.2.0/24"
+        yield "", "must be a list of ranges such as 192.0.2.0/24"
         return
-    for index, told in enumerate(value):
+    for index, given in enumerate(value):
         try:
-            ipaddress.ip_network(told if isinstance(told, str) and "/" in told else "", strict=False)
+            ipaddress.ip_network(given if isinstance(given, str) and "/" in given else "", strict=False)
         except ValueError:
-            yield f"[{index}]", f"is {told!r}: give a range such as 192.0.2.0/24"
+            yield f"[{index}]", f"is {given!r}: use a range such as 192.0.2.0/24"
 
 
 def _at(place: str, wrong: Wrong) -> Wrong:

@@ -2,17 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the logs of a gateway controller, of istiod and of a proxy's agent say when a proxy does not start (pure)."""
+"""Causes in the logs of a gateway controller, of istiod and of a proxy's agent when a proxy does not start (pure)."""
 
 from __future__ import annotations
 
 from ..k8s.log_causes import NO_LICENCE, Pattern
 
-#: istiod refusing a proxy: only its own log tells why
+#: istiod rejects a proxy; the reason is only in istiod's log
 REFUSED: tuple[Pattern, ...] = (
     Pattern(
         r"client claims to be in cluster",
-        "set istioMetaClusterId in the GatewayParameters to the cluster ID istiod knows",
+        "set istioMetaClusterId in the GatewayParameters to istiod's cluster ID",
     ),
 )
 #: the agent in a gateway's Pod that gets no certificate
@@ -20,19 +20,20 @@ CERTIFICATES: tuple[Pattern, ...] = (
     *REFUSED,
     Pattern(
         r"lookup \S+.*no such host|no such host",
-        "the istiod address names no Service: set istioDiscoveryAddress in the GatewayParameters",
+        "the istiod address is not a Service: set istioDiscoveryAddress in the GatewayParameters",
     ),
     Pattern(
         r"x509: certificate signed by unknown authority",
         "the proxy has an old root certificate: restart its Deployment",
     ),
+    Pattern(r"request authenticate failure|Unauthenticated", "istiod rejects the proxy; the reason is in istiod's log"),
     Pattern(
-        r"request authenticate failure|Unauthenticated", "istiod refuses the proxy; the reason stands in istiod's log"
+        r"connection refused",
+        "istiod does not listen at this address: check that it is ready and that the port is 15012",
     ),
-    Pattern(r"connection refused", "istiod does not listen at this address: is it ready, is the port 15012?"),
     Pattern(
         r"i/o timeout|DeadlineExceeded|context deadline exceeded",
-        "istiod cannot be reached: is it ready, does a NetworkPolicy forbid it?",
+        "istiod is not reachable: check that it is ready and that no NetworkPolicy blocks it",
     ),
 )
 
@@ -40,10 +41,10 @@ CERTIFICATES: tuple[Pattern, ...] = (
 CONTROLLER: tuple[Pattern, ...] = (
     Pattern(
         r"expected string, got|ValueString: expected string",
-        "an ID in the GatewayParameters reads as a number: choose one with letters",
+        "an ID in the GatewayParameters is read as a number: choose one with letters",
     ),
     Pattern(
-        r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot make the proxy's objects"
+        r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot create the proxy's objects"
     ),
     Pattern(NO_LICENCE, "renew the gateway's licence"),
 )

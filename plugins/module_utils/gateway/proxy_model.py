@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Everything in a cluster that says something about one Gateway's proxy, found and put together (pure).
+"""The objects that determine one Gateway's proxy, collected and related (pure).
 
-Nothing is judged here: `proxy.py` does that, `proxy_record.py` makes the record a user sees.
+No verdicts here: see `proxy_checks.py`; `proxy_record.py` builds the record that users see.
 """
 
 from __future__ import annotations
@@ -16,19 +16,11 @@ from typing import Any
 
 from ..istiod import discovery as istio
 from ..istiod.objects import flags
-from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, spec_of, status_of, texts
+from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
+from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
-from .proxy_objects import (
-    by_name,
-    container_names,
-    container_status,
-    containers,
-    is_ready,
-    owners_of,
-    revision_of,
-    template_of,
-)
+from .proxy_objects import by_name, container_names, container_status, containers, owners_of, revision_of, template_of
 from .proxy_settings import SETTINGS, deep_merge
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
@@ -40,7 +32,7 @@ MESH_CONTAINERS = ("sds", "istio-proxy")
 
 @dataclass(frozen=True)
 class Want:
-    """What the caller asks for: container names, the istiod (a record of istiod_info), the name of the parameters."""
+    """What the caller expects: container names, the istiod (a record of istiod_info), the name of the parameters."""
 
     expect: tuple[str, ...] | None = None
     istiod: Json | None = None
@@ -81,7 +73,7 @@ class ParametersRef:
     kind: str
     namespace: str
     name: str
-    by: str  # who refers
+    by: str  # title of the referring object
 
     @property
     def title(self) -> str:
@@ -93,7 +85,7 @@ class ParametersRef:
 
 
 @dataclass
-class Situation:
+class ProxyModel:
     """One Gateway (None: it does not exist) with all that belongs to it."""
 
     objects: Objects
@@ -132,7 +124,7 @@ class Situation:
         return bool(named) and PROXY_CONTAINER not in container_names(self.deployment)
 
     def _child(self, objects: Sequence[Json]) -> Json | None:
-        """The object the controller made for the Gateway: owned by it, or of its name and nobody's."""
+        """The object the controller created for the Gateway: owned by it, or of its name and without owner."""
         here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
         uid = meta(self.gateway).get("uid")
         for obj in here:
@@ -149,7 +141,7 @@ class Situation:
         return None
 
     def _is_current(self, pod: Json) -> bool:
-        """Of the newest template and alive; where the ReplicaSets do not tell, any living Pod."""
+        """Of the newest template and alive; any living Pod where the newest ReplicaSet is unknown."""
         if meta(pod).get("deletionTimestamp") or status_of(pod).get("phase") in ("Failed", "Succeeded"):
             return False
         return self._is_newest(pod)
@@ -193,7 +185,7 @@ class Situation:
 
     @property
     def addresses(self) -> list[str]:
-        """Where clients reach the proxy: the LoadBalancer's addresses, else what the Gateway's status says."""
+        """Where clients reach the proxy: the LoadBalancer's addresses, else those in the Gateway's status."""
         if spec_of(self.service).get("type") == "LoadBalancer":
             ingress = mappings(mapping(status_of(self.service).get("loadBalancer")).get("ingress"))
             return [str(i.get("hostname") or i.get("ip")) for i in ingress if i.get("hostname") or i.get("ip")]
@@ -234,7 +226,7 @@ class Situation:
     @property
     def parameters_title(self) -> str:
         """Who sets the proxy's settings, for messages."""
-        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef: kgateway's defaults)"
+        return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef, kgateway's defaults apply)"
 
     def set_by(self, option: str) -> str:
         """Who sets an option of istioProxyContainer, for messages: the last of the parameters that do."""
@@ -243,14 +235,14 @@ class Situation:
                 return ref.title
         return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
 
-    def told(self) -> dict[str, str]:
+    def explicit_settings(self) -> dict[str, str]:
         """The env of the container istio-proxy that the parameters set."""
-        told = _istio_proxy(self.spec)
-        return {env: str(told[option]) for option, (env, _default) in SETTINGS.items() if told.get(option)}
+        explicit = _istio_proxy(self.spec)
+        return {env: str(explicit[option]) for option, (env, _default) in SETTINGS.items() if explicit.get(option)}
 
     def settings(self) -> dict[str, str]:
         """The same with kgateway's defaults."""
-        return {**dict(SETTINGS.values()), **self.told()}
+        return {**dict(SETTINGS.values()), **self.explicit_settings()}
 
     # -- containers --------------------------------------------------------------------------------------------------
 
@@ -260,10 +252,10 @@ class Situation:
 
     @property
     def mesh_wanted(self) -> bool | None:
-        """Whether somebody asks for sds and istio-proxy: `expect`, else istio settings in the parameters."""
+        """Whether sds and istio-proxy are expected: by `expect`, else by istio settings in the parameters."""
         if self.want.expect is not None:
             return any(name in self.want.expect for name in MESH_CONTAINERS)
-        return True if self.told() else None
+        return True if self.explicit_settings() else None
 
     @property
     def switched(self) -> bool | None:
@@ -273,7 +265,7 @@ class Situation:
 
     @property
     def in_mesh(self) -> bool:
-        """Whether the proxy is one with istio-proxy: as asked for, as the switch means, as the Deployment is."""
+        """Whether the proxy has istio-proxy: by `expect`, else by the controller's switch, else by the Deployment."""
         if self.want.expect is not None:
             return "istio-proxy" in self.want.expect
         return self.switched if self.switched is not None else "istio-proxy" in container_names(self.deployment)
@@ -312,35 +304,35 @@ class Situation:
 
     def plane_at(self, target: tuple[str, str] | None) -> Json | None:
         """The istiod that a Service stands for, whether it is its first or another of its names."""
-        place = self._place(target)
+        place = self._index(target)
         return None if place is None else self.objects.istiods["istiods"][place]
 
     @property
     def certificate_hosts(self) -> list[str]:
-        """Names that the certificate of the istiod the settings lead to is for."""
-        place = self._place(self.target())
+        """Names in the certificate of the istiod that the settings point to."""
+        place = self._index(self.target())
         return [] if place is None else self.objects.istiods["hosts"][place]
 
-    def _place(self, target: tuple[str, str] | None) -> int | None:
+    def _index(self, target: tuple[str, str] | None) -> int | None:
         return self.objects.istiods["serving"].get("/".join(target)) if target else None
 
     @property
     def plane(self) -> Json | None:
-        """The istiod the proxy's settings lead to: a record of istiod_info without its cluster."""
+        """The istiod that the proxy's settings point to: a record of istiod_info without its cluster."""
         return self.plane_at(self.target())
 
     @property
     def target_is_empty(self) -> bool:
-        """Whether the Service the settings lead to selects the Pods of no Deployment."""
+        """Whether the Service that the settings point to selects no Deployment's Pods."""
         target = self.target()
         service = by_name(self.objects.services, *target) if target else None
         selector = texts(spec_of(service).get("selector"))
         templates = [template_of(d) for d in self.objects.deployments]
-        return bool(selector) and not any(selector.items() <= labels_of(t).items() for t in templates)
+        return bool(selector) and not any(selects(selector, labels_of(t)) for t in templates)
 
     @property
     def right_istiod(self) -> Json:
-        """The istiod the settings have to fit: the caller's, else where they lead, else the only one there is."""
+        """The istiod that the settings must match: the caller's, else the one they point to, else the only one."""
         found = self.objects.istiods["istiods"]
         return self.want.istiod or self.plane or (found[0] if len(found) == 1 else {})
 
@@ -349,10 +341,10 @@ class Situation:
         """Where the istiod meant is, for messages."""
         known = [r["address"] for r in self.objects.istiods["istiods"] if r["address"]]
         asked = (self.want.istiod or {}).get("address")
-        return f"istiod is at {asked or ' or '.join(known) or 'no Service of this cluster'}"
+        return f"istiod is at {asked or ' or '.join(known) or 'no Service in this cluster'}"
 
     def accepted_ids(self) -> list[str]:
-        """Cluster IDs the right istiod issues certificates to, its own first; empty when unknown."""
+        """Cluster IDs that this istiod issues certificates for, its own first; empty when unknown."""
         right = self.plane or self.right_istiod
         own = right.get("cluster_id") or (self.want.istiod or {}).get("cluster_id")
         if not own:
@@ -370,30 +362,30 @@ class Situation:
 
 
 def _istio_proxy(spec: Json) -> Json:
-    """What parameters say of the container istio-proxy."""
+    """The parameters' settings of the container istio-proxy."""
     return mapping(mapping(mapping(spec.get("kube")).get("istio")).get("istioProxyContainer"))
 
 
-def situations(
+def proxy_models(
     objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
-) -> list[Situation]:
-    """One situation per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
+) -> list[ProxyModel]:
+    """One model per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
 
     Without a name, Gateways of other controllers that never had a proxy of kgateway's are left out.
     """
     want = want or Want()
     if name:
-        return [Situation(objects, str(namespace), name, want)]
+        return [ProxyModel(objects, str(namespace), name, want)]
     places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
-    found = [Situation(objects, *place, want) for place in places if namespace in (None, place[0])]
+    found = [ProxyModel(objects, *place, want) for place in places if namespace in (None, place[0])]
     return [s for s in found if not s.is_foreign]
 
 
 def _cluster_aliases(deployment: Json | None, cluster_id: str, version: str) -> list[str]:
-    """Other names of its cluster that an istiod takes for certificates, which it does from 1.27 on."""
+    """Aliases of its cluster ID that an istiod accepts for certificates (Istio 1.27 and later)."""
     numbers = [int(n) for n in version.lstrip("v").split("-")[0].split(".")[:2] if n.isdigit()]
     if len(numbers) == 2 and numbers < [1, 27]:
         return []
-    told = [value for c in containers(deployment) for value in flags(c, "clusterAliases") if value]
-    pairs = [pair.partition("=") for value in told for pair in value.split(",")]
+    explicit = [value for c in containers(deployment) for value in flags(c, "clusterAliases") if value]
+    pairs = [pair.partition("=") for value in explicit for pair in value.split(",")]
     return [alias for alias, _sign, of in pairs if of == cluster_id]

@@ -19,15 +19,6 @@ def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json |
     return None
 
 
-def condition(obj: Json | None, kind: str) -> Json:
-    """The condition of that type, {} when there is none."""
-    return next((c for c in mappings(status_of(obj).get("conditions")) if c.get("type") == kind), {})
-
-
-def is_ready(pod: Json) -> bool:
-    return condition(pod, "Ready").get("status") == "True" and not meta(pod).get("deletionTimestamp")
-
-
 def template_of(workload: Json | None) -> Json:
     return mapping(spec_of(workload).get("template"))
 
@@ -53,8 +44,8 @@ def container_names(workload: Json | None) -> list[str]:
 
 def container_status(pod: Json, name: str) -> Json | None:
     status = status_of(pod)
-    told = [*mappings(status.get("containerStatuses")), *mappings(status.get("initContainerStatuses"))]
-    return next((c for c in told if c.get("name") == name), None)
+    statuses = [*mappings(status.get("containerStatuses")), *mappings(status.get("initContainerStatuses"))]
+    return next((c for c in statuses if c.get("name") == name), None)
 
 
 def env_of(container: Json) -> list[Json]:

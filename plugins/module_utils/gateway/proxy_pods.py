@@ -2,122 +2,124 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why Pods of a proxy are not made or not ready, the cause before what follows from it (pure)."""
+"""Why Pods of a proxy are not created or not ready, causes before symptoms (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ..k8s import readiness
-from ..k8s.fields import Json, mapping, meta, name_of, status_of, title_of
+from ..k8s.fields import Json, condition, mapping, meta, name_of, status_of, title_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, waiting
-from .proxy_model import Situation
-from .proxy_objects import (
-    by_name,
-    condition,
-    container_status,
-    init_containers,
-    is_ready,
-    running_containers,
-    template_of,
-)
+from .proxy_model import ProxyModel
+from .proxy_objects import by_name, container_status, init_containers, running_containers, template_of
 
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
-_NO_FILES = 1  # how sds exits after it has looked for the certificate's files in vain
+_NO_FILES = 1  # exit code of sds when the certificate's files do not appear
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
-def pods_refused(s: Situation) -> Verdict | None:
-    """The API server takes no Pod of the newest template: quota, admission, an invalid Pod."""
-    newest = by_name(s.objects.replica_sets, s.namespace, s.replica_set) if s.replica_set else None
-    for owner in (newest, s.deployment):
+def pods_refused(model: ProxyModel) -> Verdict | None:
+    """The API server rejects Pods of the newest template: quota, admission, invalid Pod."""
+    newest = by_name(model.objects.replica_sets, model.namespace, model.replica_set) if model.replica_set else None
+    for owner in (newest, model.deployment):
         failure = condition(owner, "ReplicaFailure")
         if failure.get("status") != "True":
             continue
         message = str(failure.get("message") or failure.get("reason"))
-        if "istio-proxy" in message and s.injected_by:
-            return failed(f"{_injection(s)}: {message}")
-        return failed(f"{title_of(s.deployment)}: its Pods are refused: {message}")
+        if "istio-proxy" in message and model.injected_by:
+            return failed(f"{_injection(model)}: {message}")
+        return failed(f"{title_of(model.deployment)}: its Pods are rejected: {message}")
     return None
 
 
-def pods_ended(s: Situation) -> Verdict | None:
-    """No Pod of the newest template is left, because one was evicted or its node shut down."""
-    for pod in s.ended_pods if not s.current_pods else ():
-        told = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
-        return waiting(f"Pod {s.namespace}/{name_of(pod)} ended" + (f": {told}" if told else ""))
+def pods_ended(model: ProxyModel) -> Verdict | None:
+    """No Pod of the newest template is left, because of an eviction or a node shutdown."""
+    for pod in model.ended_pods if not model.current_pods else ():
+        reason = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
+        return waiting(f"Pod {model.namespace}/{name_of(pod)} ended" + (f": {reason}" if reason else ""))
     return None
 
 
-def pod_cause(s: Situation, pod: Json) -> Verdict | None:
-    """Why the Pod is not as it should be, None when it is."""
+def pod_cause(model: ProxyModel, pod: Json) -> Verdict | None:
+    """Why the Pod is not ready or not as expected; None when it is."""
     if is_ready(pod):
-        return _not_wanted(s, pod)
-    name = f"Pod {s.namespace}/{name_of(pod)}"
+        return _not_wanted(model, pod)
+    name = f"Pod {model.namespace}/{name_of(pod)}"
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return waiting(f"{name} cannot be scheduled: {scheduled.get('message') or scheduled.get('reason')}")
-    # init containers first: nothing else starts before they are done
+    # init containers first: the others start only after they complete
     listed = [*init_containers(pod), *running_containers(pod)]
     for container in listed:
         verdict = _not_started(name, container, container_status(pod, str(container.get("name"))) or {})
         if verdict:
             return verdict
-    unwanted = _not_wanted(s, pod)
+    unwanted = _not_wanted(model, pod)
     if unwanted:
         return unwanted
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
-    if s.in_mesh and _ended(agent) and not agent.get("ready"):
-        return waiting(f"{name}: istio-proxy ended {_how(agent)}, so there is no certificate; read its log")
-    if s.in_mesh and _ended(sds) and not sds.get("ready") and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES:
-        settings = s.settings()
-        outside = "" if s.target() else f" (which is no Service; {s.istiod_hint})"
+    if model.in_mesh and _ended(agent) and not agent.get("ready"):
+        return waiting(f"{name}: istio-proxy exited {_how(agent)}, so there is no certificate; check its log")
+    if (
+        model.in_mesh
+        and _ended(sds)
+        and not sds.get("ready")
+        and _last_end(sds).get("exitCode", _NO_FILES) == _NO_FILES
+    ):
+        settings = model.settings()
+        outside = "" if model.target() else f" (not a Service; {model.istiod_hint})"
         return waiting(
-            f"{name}: sds ends again and again because istio-proxy gets no certificate: it asks {settings['CA_ADDR']}"
-            f"{outside} as cluster {settings['ISTIO_META_CLUSTER_ID']}; the reason stands in the logs of istiod and of "
-            "the container istio-proxy"
+            f"{name}: sds is crash-looping because istio-proxy gets no certificate from {settings['CA_ADDR']}"
+            f"{outside} as cluster {settings['ISTIO_META_CLUSTER_ID']}; check the logs of istiod and of container "
+            "istio-proxy"
         )
     for container in listed:
         status = container_status(pod, str(container.get("name"))) or {}
         if _waiting(status).get("reason") == "CrashLoopBackOff":
             return failed(
-                f"{name}: container {container.get('name')} ended {_how(status)} again and again; read its log"
+                f"{name}: container {container.get('name')} is crash-looping, it exited {_how(status)}; check its log"
             )
     return waiting(f"{name}: {readiness.pod_trouble(pod) or 'not ready'}")
 
 
-def added(s: Situation, pod: Json, read: Callable[[Json], list[Json]] = running_containers) -> list[str]:
-    """Names of the Pod's containers that its Deployment does not have: a webhook put them in."""
-    if s.deployment is None:
+def added(model: ProxyModel, pod: Json, read: Callable[[Json], list[Json]] = running_containers) -> list[str]:
+    """Names of the Pod's containers that its Deployment does not have: added by a webhook."""
+    if model.deployment is None:
         return []
     left = [str(c.get("name")) for c in read(pod)]
-    for name in (str(c.get("name")) for c in read(template_of(s.deployment))):
+    for name in (str(c.get("name")) for c in read(template_of(model.deployment))):
         if name in left:
             left.remove(name)
     return sorted(left)
 
 
 def by_istio(pod: Json) -> bool:
-    """Whether Istio's injector has been at the Pod."""
+    """Whether Istio's injector modified the Pod."""
     return "sidecar.istio.io/status" in mapping(meta(pod).get("annotations"))
 
 
-def _not_wanted(s: Situation, pod: Json) -> Verdict | None:
-    """A ready Pod is wrong with Istio's injection beside its own istio-proxy, or with containers nobody expects."""
-    more = added(s, pod)
-    if (by_istio(pod) and s.in_mesh) or (more and s.want.expect is not None):
-        names = ", ".join(dict.fromkeys([*added(s, pod, init_containers), *more]))
-        return failed(f"Pod {s.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} too: {_injection(s)}")
+def _not_wanted(model: ProxyModel, pod: Json) -> Verdict | None:
+    """A ready Pod is wrong if Istio injected it in addition to its istio-proxy, or if it has unexpected containers."""
+    more = added(model, pod)
+    if (by_istio(pod) and model.in_mesh) or (more and model.want.expect is not None):
+        names = ", ".join(dict.fromkeys([*added(model, pod, init_containers), *more]))
+        return failed(
+            f"Pod {model.namespace}/{name_of(pod)} has {names or 'an injected istio-proxy'} in addition: "
+            f"{_injection(model)}"
+        )
     return None
 
 
-def _injection(s: Situation) -> str:
-    if not s.injected_by:
-        return "a webhook of this cluster changes the proxy's Pods"
-    effect = "rewrites their istio-proxy and takes their traffic" if s.in_mesh else "gives them a sidecar"
+def _injection(model: ProxyModel) -> str:
+    if not model.injected_by:
+        return "a webhook in this cluster modifies the proxy's Pods"
+    effect = "replaces their istio-proxy and intercepts their traffic" if model.in_mesh else "adds a sidecar"
     return (
-        f"Namespace {s.namespace} is labelled {s.injected_by}, so Istio's injector changes the proxy's Pods: it "
-        f"{effect}; take the label off, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
+        f"Namespace {model.namespace} is labelled {model.injected_by}, so Istio's injector modifies the proxy's Pods: "
+        "it "
+        f"{effect}; remove the label, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
         "parameters"
     )
 

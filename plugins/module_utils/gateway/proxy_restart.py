@@ -2,43 +2,43 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a proxy has to be restarted: Envoy reads its bootstrap only at start, and a change of it rolls no Pod (pure).
+"""When a proxy needs a restart: Envoy reads its bootstrap only on start, and a change of it restarts no Pod (pure).
 
-kgateway writes the bootstrap into a ConfigMap; the Pod template carries no checksum of it, so the Deployment stays as
-it is when nothing else changes.
+kgateway writes the bootstrap into a ConfigMap; the Pod template has no checksum of it, so the Deployment does not
+change with it.
 """
 
 from __future__ import annotations
 
 from ..k8s import readiness
 from ..k8s.fields import Json, mapping, mappings, meta, name_of, seconds, texts, title_of
-from .proxy_model import Situation
+from .proxy_model import ProxyModel
 from .proxy_objects import container_status, template_of
 
-#: kubectl's own mark of `rollout restart`
+#: annotation of `kubectl rollout restart`
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-#: Seconds until a kubelet has surely brought a changed ConfigMap into a running Pod (a sync and its cache).
+#: Seconds until a kubelet has certainly updated a ConfigMap in a running Pod (sync period and cache).
 SYNC = 120.0
 
 
-def bootstrap_changed(s: Situation) -> float | None:
-    """When the bootstrap was last written, in seconds since 1970; None when that is not known."""
-    entries = mappings(meta(s.bootstrap).get("managedFields"))
+def bootstrap_changed(model: ProxyModel) -> float | None:
+    """When the bootstrap was last written, in seconds since 1970; None when unknown."""
+    entries = mappings(meta(model.bootstrap).get("managedFields"))
     times = [seconds(e.get("time")) for e in entries if "f:data" in mapping(e.get("fieldsV1"))]
     return max((t for t in times if t is not None), default=None)
 
 
-def outdated_pods(s: Situation) -> list[str]:
-    """Names of current Pods whose Envoy was started with an older bootstrap.
+def outdated_pods(model: ProxyModel) -> list[str]:
+    """Names of current Pods whose Envoy started with an older bootstrap.
 
-    Times are whole seconds and the controller writes the ConfigMap just before the Deployment: the same second counts
-    as fresh. A container that was restarted in its Pod read the new one only if the kubelet had brought it by then.
+    Times are whole seconds and the controller writes the ConfigMap just before the Deployment, so the same second
+    counts as up to date. A restarted container read the new bootstrap only if the kubelet had updated the file.
     """
-    changed = bootstrap_changed(s)
+    changed = bootstrap_changed(model)
     if changed is None:
         return []
     found = []
-    for pod in s.current_pods:
+    for pod in model.current_pods:
         created = seconds(meta(pod).get("creationTimestamp"))
         running = mapping(mapping((container_status(pod, "kgateway-proxy") or {}).get("state")).get("running"))
         started = seconds(running.get("startedAt"))
@@ -47,27 +47,27 @@ def outdated_pods(s: Situation) -> list[str]:
     return found
 
 
-def restart_reason(s: Situation) -> str:
-    """Why the Deployment has to be rolled, "" when it has not. One that still rolls brings the bootstrap by itself."""
-    outdated = outdated_pods(s)
-    if not outdated or s.deployment is None or not readiness.judge(s.deployment).ready:
+def restart_reason(model: ProxyModel) -> str:
+    """Why the Deployment needs a restart, "" if it does not. A rollout in progress applies the bootstrap anyway."""
+    outdated = outdated_pods(model)
+    if not outdated or model.deployment is None or not readiness.judge(model.deployment).ready:
         return ""
     return (
-        f"the Envoy bootstrap in {title_of(s.bootstrap)} changed after {', '.join(outdated)} had started, and "
-        f"{title_of(s.deployment)} did not"
+        f"the Envoy bootstrap in {title_of(model.bootstrap)} changed after {', '.join(outdated)} had started, and "
+        f"{title_of(model.deployment)} did not"
     )
 
 
-def restart_patch(s: Situation, stamp: str) -> Json:
-    """What `kubectl rollout restart` writes, as an object for server-side apply. stamp: RFC 3339."""
+def restart_patch(model: ProxyModel, stamp: str) -> Json:
+    """The object for server-side apply equivalent to `kubectl rollout restart`. stamp: RFC 3339."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"namespace": s.namespace, "name": name_of(s.deployment)},
+        "metadata": {"namespace": model.namespace, "name": name_of(model.deployment)},
         "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: stamp}}}},
     }
 
 
 def restarted_at(deployment: Json | None) -> str | None:
-    """The stamp on the Pod template."""
+    """The restart annotation of the Pod template."""
     return texts(meta(template_of(deployment)).get("annotations")).get(RESTARTED_AT)

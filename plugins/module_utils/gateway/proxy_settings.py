@@ -2,16 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What parameters of a proxy mean: which of them reach the container istio-proxy, how they merge, what they may say
-(pure)."""
+"""Meaning of a proxy's parameters: which reach the container istio-proxy, and how they merge (pure)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
 
-Json = dict[str, Any]
+from ..k8s.fields import Json
+from ..k8s.names import yaml_keeps
 
 #: option of istioProxyContainer -> (env of the container istio-proxy, kgateway's default)
 SETTINGS: dict[str, tuple[str, str]] = {
@@ -20,12 +18,9 @@ SETTINGS: dict[str, tuple[str, str]] = {
     "istioMetaMeshId": ("ISTIO_META_MESH_ID", "cluster.local"),
 }
 
-#: a plain scalar: no indicator at its start, nothing in it that ends it or begins a value or a comment
-_PLAIN = re.compile(r"(?![-?:](\s|$)|(=|<<)$)[^\s,\[\]{}#&*!|>'\"%@`]((?!:(\s|$)|\s#)[ -~])*")
-
 
 def deep_merge(base: Json, over: Json) -> Json:
-    """Dicts merged key by key, the second wins; that is how the controller merges parameters."""
+    """Dicts merged key by key, the second wins, as the controller merges parameters."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
@@ -33,31 +28,13 @@ def deep_merge(base: Json, over: Json) -> Json:
     return merged
 
 
-def yaml_changes(text: str) -> bool:
-    """Whether YAML reads the unquoted text as something else than a string.
-
-    kgateway writes IDs unquoted into its template, so such an ID makes the Deployment invalid (YAML 1.1 and 1.2 rules).
-    """
-    word = text.strip().lower()
-    if word in ("", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "-.inf", "+.inf"):
-        return True
-    number = r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-f_]+|(\d[\d_]*)?\.?\d[\d_]*\.?(e[-+]?\d+)?)"
-    sexagesimal = r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?"
-    date = r"\d{4}-\d{1,2}-\d{1,2}([t ].*)?"
-    return bool(re.fullmatch(f"({number})|({sexagesimal})|({date})", word))
-
-
 def usable_id(accepted: Sequence[str]) -> str | None:
-    """The first of the cluster IDs istiod accepts that kgateway can write, None when it can write none of them."""
+    """The first cluster ID accepted by istiod that kgateway can render, None if there is none."""
     return next(filter(yaml_keeps, accepted), None)
 
 
-#: what to do where there is no usable one
+#: remedy where no ID is usable
 UNUSABLE_ID = (
-    "kgateway cannot write that as text, so give istiod a cluster ID with letters (global.multiCluster.clusterName)"
+    "kgateway cannot render that ID as a string, so give istiod a cluster ID with letters "
+    "(global.multiCluster.clusterName)"
 )
-
-
-def yaml_keeps(text: str) -> bool:
-    """Whether YAML reads the unquoted text as this very string."""
-    return bool(_PLAIN.fullmatch(text)) and text == text.strip() and not yaml_changes(text)

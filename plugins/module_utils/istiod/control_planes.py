@@ -4,8 +4,8 @@
 
 """Which objects of a cluster belong to which Istio control plane, and how proxies reach it (pure).
 
-A control plane is known by namespace and revision. What stands for it is its Deployment, else a Service (of a remote
-istiod, or one left over), else an injector or mesh config that names a host outside the cluster.
+A control plane is identified by namespace and revision. It is found by its Deployment, else by a Service (of a remote
+istiod, or left over), else by an injector or mesh config that names a host outside the cluster.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..k8s.fields import labels_of, mappings
+from ..k8s.fields import Json, Key, dig, full_name, key_of, labels_of, mappings
 from .objects import (
     XDS_PORT,
-    Key,
-    Object,
     called_host,
     called_services,
-    dig,
     discovery_address,
     discovery_container,
     env,
@@ -29,43 +26,41 @@ from .objects import (
     injection_hooks,
     injector_values,
     join_host_port,
-    key_of,
+    leads_to,
     made_for_remote,
     mesh_config,
     named_as_istiod,
     revision_label,
     revision_of_name,
     selector_of,
-    selects,
     service_of_address,
     split_host_port,
     suffixed,
     template_labels,
     webhook_namespace,
-    where,
     xds_port,
 )
 
-#: how sure a value is: read from what binds; from a second-hand place; inferred; not to be had
+#: how certain a value is: read where it takes effect; read from a secondary source; inferred; unknown
 CERTAIN, LIKELY, GUESS, UNKNOWN = "certain", "likely", "guess", "unknown"
 
 
 class Fact(NamedTuple):
-    """A value, where it was read and how sure that is."""
+    """A value, its source and how certain it is."""
 
     value: Any
     source: str
     certainty: str
 
 
-class Seen:
-    """What was read of a cluster: in one order, whatever order the lists had, and only what can concern an istiod."""
+class Snapshot:
+    """The objects of a cluster that can concern an istiod, sorted, whatever the order of the lists."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self.everywhere = not objects.get("only_namespace")
         self.unread = frozenset(kind for kind in LISTS if objects.get(kind) is None)
 
-        def listed(kind: str) -> list[Object]:
+        def listed(kind: str) -> list[Json]:
             return sorted(mappings(objects.get(kind)), key=key_of)
 
         services = listed("services")
@@ -78,7 +73,7 @@ class Seen:
         self.namespaces = listed("namespaces")
         self.mesh_configs = self._mesh_configs()
 
-    def _mesh_configs(self) -> list[tuple[Key, str, Object]]:
+    def _mesh_configs(self) -> list[tuple[Key, str, Json]]:
         """((namespace, name), revision, mesh config) of every ConfigMap of an istiod that has one."""
         found = []
         for configmap in self.configmaps:
@@ -97,21 +92,21 @@ NO_ADDRESS = Fact(None, f"no Service with port {XDS_PORT}", UNKNOWN)
 
 @dataclass(eq=False)
 class Plane:
-    """One control plane and the objects that tell about it."""
+    """One control plane and the objects that belong to it."""
 
     namespace: str
     revision: Fact
-    deployment: Object | None = None
-    services: list[Object] = field(default_factory=list)  # those that select the Deployment's Pods
-    remotes: list[Object] = field(default_factory=list)  # those without selector: the istiod is elsewhere
-    dead: list[Object] = field(default_factory=list)  # named as istiod's, but there is nothing to select
-    webhooks: list[Object] = field(default_factory=list)
-    mesh: Object | None = None
+    deployment: Json | None = None
+    services: list[Json] = field(default_factory=list)  # they select the Deployment's Pods
+    remotes: list[Json] = field(default_factory=list)  # without selector: the istiod is remote
+    dead: list[Json] = field(default_factory=list)  # named as istiod's, but they select nothing
+    webhooks: list[Json] = field(default_factory=list)
+    mesh: Json | None = None
     mesh_name: str = ""  # namespace/name of the ConfigMap
-    shared_mesh: str = ""  # ConfigMap with more mesh config, which was not read
-    values: Object | None = None
+    shared_mesh: str = ""  # a ConfigMap with more mesh config that was not read
+    values: Json | None = None
     values_name: str = ""
-    service: Object | None = None  # the one proxies must use
+    service: Json | None = None  # the Service that proxies must use
     address: Fact = NO_ADDRESS
 
     @property
@@ -120,37 +115,37 @@ class Plane:
 
     @property
     def name(self) -> str | None:
-        """Name of the Service, else of the Deployment, else of the Service the address is said to be of."""
+        """Name of the Service, else of the Deployment, else of the Service that the address names."""
         obj = self.service or self.deployment
         if obj is not None:
             return key_of(obj)[1]
-        told = service_of_address(self.address.value, self.namespace)
-        return told[1] if told else None
+        service = service_of_address(self.address.value, self.namespace)
+        return service[1] if service else None
 
     @property
-    def container(self) -> Object | None:
+    def container(self) -> Json | None:
         return discovery_container(self.deployment) if self.deployment is not None else None
 
     @property
-    def own_services(self) -> list[Object]:
+    def own_services(self) -> list[Json]:
         return [*self.services, *self.remotes, *self.dead]
 
     @property
     def is_remote(self) -> bool:
-        """Whether proxies are led to an istiod elsewhere; one in the cluster only injects then."""
+        """Whether proxies use a remote istiod; an istiod in the cluster then only injects."""
         return self.service is not None and self.service in self.remotes
 
 
-def control_planes(seen: Seen) -> list[Plane]:
-    """Every control plane of the cluster, with all that belongs to it."""
-    planes = [Plane(key_of(d)[0], _deployment_revision(d), deployment=d) for d in seen.deployments]
-    _assign_services(planes, seen)
+def control_planes(snapshot: Snapshot) -> list[Plane]:
+    """Every control plane of the cluster with its objects."""
+    planes = [Plane(key_of(d)[0], _deployment_revision(d), deployment=d) for d in snapshot.deployments]
+    _assign_services(planes, snapshot)
     for plane in planes:
-        _attach_config(plane, seen)
+        _attach_config(plane, snapshot)
     for plane in planes:
-        _pick_service(plane, planes, seen)
-    _add_hearsay(planes, seen)
-    for webhook in seen.webhooks:
+        _pick_service(plane, planes, snapshot)
+    _add_inferred(planes, snapshot)
+    for webhook in snapshot.webhooks:
         for plane in planes:
             if _belongs(webhook, plane, planes):
                 plane.webhooks.append(webhook)
@@ -160,29 +155,29 @@ def control_planes(seen: Seen) -> list[Plane]:
 # --- revisions ------------------------------------------------------------
 
 
-def _deployment_revision(deployment: Object) -> Fact:
-    title = f"Deployment {where(deployment)}"
+def _deployment_revision(deployment: Json) -> Fact:
+    title = f"Deployment {full_name(deployment)}"
     for place, labels in (("label", labels_of(deployment)), ("Pods' label", template_labels(deployment))):
         if labels.get("istio.io/rev"):
             return Fact(labels["istio.io/rev"], f"{title}, {place} istio.io/rev", CERTAIN)
-    told = env(discovery_container(deployment) or {}, "REVISION")[1]
-    if told:
-        return Fact(told, f"{title}, env REVISION", CERTAIN)
+    configured = env(discovery_container(deployment) or {}, "REVISION")[1]
+    if configured:
+        return Fact(configured, f"{title}, env REVISION", CERTAIN)
     return Fact("default", f"{title} sets none: Istio's default", LIKELY)
 
 
-def _service_revision(service: Object, seen: Seen) -> Fact:
-    """By what is written on the Service; else by what calls it; else by what it selects or is named."""
-    key, title = key_of(service), f"Service {where(service)}"
+def _service_revision(service: Json, snapshot: Snapshot) -> Fact:
+    """By the Service's label, else by what refers to it, else by its selector or name."""
+    key, title = key_of(service), f"Service {full_name(service)}"
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
-    calling = {labels_of(w).get("istio.io/rev") for w in seen.webhooks if key in called_services(w)}
+    calling = {labels_of(w).get("istio.io/rev") for w in snapshot.webhooks if key in called_services(w)}
     naming = {
-        rev for (ns, _cm), rev, mesh in seen.mesh_configs if service_of_address(discovery_address(mesh), ns) == key
+        rev for (ns, _cm), rev, mesh in snapshot.mesh_configs if service_of_address(discovery_address(mesh), ns) == key
     }
-    for source, told in (("injection webhook that calls it", calling), ("mesh config that names it", naming)):
-        if len(told) == 1 and None not in told:
-            return Fact(told.pop(), f"{title}: {source}", LIKELY)
+    for source, revisions in (("injection webhook that calls it", calling), ("mesh config that names it", naming)):
+        if len(revisions) == 1 and None not in revisions:
+            return Fact(revisions.pop(), f"{title}: {source}", LIKELY)
     if selector_of(service).get("istio.io/rev"):
         return Fact(selector_of(service)["istio.io/rev"], f"{title}, selector", LIKELY)
     return Fact(revision_of_name(service), f"{title}: its name", GUESS)
@@ -191,46 +186,48 @@ def _service_revision(service: Object, seen: Seen) -> Fact:
 # --- Services and the address ------------------------------------------------------------
 
 
-def _assign_services(planes: list[Plane], seen: Seen) -> None:
-    """Give each Service to the planes it leads to; make a plane for one that stands alone."""
+def _assign_services(planes: list[Plane], snapshot: Snapshot) -> None:
+    """Assign each Service to the planes it selects; a Service without one becomes a plane of its own."""
 
-    def plane_of(service: Object) -> Plane:
-        revision = _service_revision(service, seen)
+    def plane_of(service: Json) -> Plane:
+        revision = _service_revision(service, snapshot)
         for plane in planes:
             if plane.id == (key_of(service)[0], revision.value):
                 return plane
         planes.append(Plane(key_of(service)[0], revision))
         return planes[-1]
 
-    told = {key for webhook in seen.webhooks for key in called_services(webhook)}
-    told |= {service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _cm), _rev, mesh in seen.mesh_configs}
-    alone = []
-    for service in seen.services:
-        serving = [p for p in planes if p.deployment is not None and selects(service, p.deployment)]
+    referenced = {key for webhook in snapshot.webhooks for key in called_services(webhook)}
+    referenced |= {
+        service_of_address(discovery_address(mesh), ns) or ("", "") for (ns, _cm), _rev, mesh in snapshot.mesh_configs
+    }
+    unassigned = []
+    for service in snapshot.services:
+        serving = [p for p in planes if p.deployment is not None and leads_to(service, p.deployment)]
         for plane in serving:
             plane.services.append(service)
         if not serving and "istio.io/tag" not in labels_of(service):
-            alone.append(service)
-    # Other names come last, when the Services they may stand for have their planes.
-    for service in sorted(alone, key=lambda s: external_name(s) is not None):
+            unassigned.append(service)
+    # Aliases last, when the Services they refer to have their planes.
+    for service in sorted(unassigned, key=lambda s: external_name(s) is not None):
         if selector_of(service):
             if named_as_istiod(service):
                 plane_of(service).dead.append(service)
             continue
         known = {key_of(s) for plane in planes for s in plane.own_services}
         is_alias = service_of_address(external_name(service)) in known
-        if not is_alias and (made_for_remote(service) or key_of(service) in told):
+        if not is_alias and (made_for_remote(service) or key_of(service) in referenced):
             plane_of(service).remotes.append(service)
 
 
-def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
-    """The Service proxies must use; without one, what mesh config says."""
+def _pick_service(plane: Plane, planes: list[Plane], snapshot: Snapshot) -> None:
+    """Choose the Service that proxies must use; without one, infer the address."""
     named = service_of_address(discovery_address(plane.mesh), plane.namespace)
 
-    def is_shared(service: Object) -> bool:
+    def is_shared(service: Json) -> bool:
         return sum(service in p.services for p in planes) > 1
 
-    def rank(service: Object) -> tuple[bool, ...]:
+    def rank(service: Json) -> tuple[bool, ...]:
         labels, key = labels_of(service), key_of(service)
         return (
             "istio.io/tag" in labels,
@@ -240,41 +237,41 @@ def _pick_service(plane: Plane, planes: list[Plane], seen: Seen) -> None:
             key != named,
         )
 
-    def is_remote_name(service: Object) -> bool:
+    def is_remote_name(service: Json) -> bool:
         return key_of(service) == named or key_of(service)[1].endswith("-remote")
 
     remotes = sorted(plane.remotes, key=lambda s: (not is_remote_name(s), rank(s)))
     only_injects = bool(remotes) and is_remote_name(remotes[0]) and named not in [key_of(s) for s in plane.services]
     if remotes and (not plane.services or only_injects):
-        fitting, text = remotes, "made for an istiod elsewhere"
-        text += "; the one here only injects" if plane.services else ""
+        fitting, text = remotes, "for a remote istiod"
+        text += "; the one in this cluster only injects" if plane.services else ""
     elif plane.services:
         fitting, text = sorted(plane.services, key=rank), "selects istiod's Pods"
     elif plane.dead:
         fitting = sorted(plane.dead, key=rank)
-        unread = "deployments" in seen.unread
+        unread = "deployments" in snapshot.unread
         text = "named as istiod's, Deployments were not read" if unread else "named as istiod's, selects none"
     else:
-        plane.address = _hearsay(plane, [], seen) or NO_ADDRESS
+        plane.address = _inferred_address(plane, [], snapshot) or NO_ADDRESS
         return
     best = plane.service = fitting[0]
     doubtful = (
         best in plane.dead or rank(best)[:2] != (False, False) or [rank(s) for s in fitting[:2]].count(rank(best)) > 1
     )
     host = ".".join((*reversed(key_of(best)), "svc"))
-    source = f"Service {where(best)} with port {xds_port(best)}: {text}"
+    source = f"Service {full_name(best)} with port {xds_port(best)}: {text}"
     plane.address = Fact(f"{host}:{xds_port(best)}", source, LIKELY if doubtful else CERTAIN)
 
 
-def _hearsay(plane: Plane, webhooks: Iterable[Object], seen: Seen) -> Fact | None:
-    """The address that mesh config or injectors tell, where no Service stands for it or none may be read."""
+def _inferred_address(plane: Plane, webhooks: Iterable[Json], snapshot: Snapshot) -> Fact | None:
+    """The address in mesh config or of the injectors, where no Service has it or Services could not be read."""
     address = discovery_address(plane.mesh)
     host, port = split_host_port(address)
     inside = service_of_address(address, plane.namespace)
     source = f"ConfigMap {plane.mesh_name}, discoveryAddress"
     if host and not inside:
         return Fact(join_host_port(host, port or XDS_PORT), source, CERTAIN)
-    if "services" in seen.unread:
+    if "services" in snapshot.unread:
         if host:
             return Fact(join_host_port(host, port or XDS_PORT), f"{source}; Services could not be read", LIKELY)
         for namespace, name in sorted(key for webhook in webhooks for key in called_services(webhook)):
@@ -284,19 +281,19 @@ def _hearsay(plane: Plane, webhooks: Iterable[Object], seen: Seen) -> Fact | Non
     return None
 
 
-def _add_hearsay(planes: list[Plane], seen: Seen) -> None:
-    """Control planes that only an injector or mesh config tells of."""
-    told: dict[Key, list[Object]] = {(ns, revision): [] for (ns, _name), revision, _mesh in seen.mesh_configs}
-    for webhook in seen.webhooks:
+def _add_inferred(planes: list[Plane], snapshot: Snapshot) -> None:
+    """Add control planes that are known only from an injector or mesh config."""
+    candidates: dict[Key, list[Json]] = {(ns, revision): [] for (ns, _name), revision, _mesh in snapshot.mesh_configs}
+    for webhook in snapshot.webhooks:
         if "istio.io/tag" not in labels_of(webhook):
             key = webhook_namespace(webhook), revision_label(webhook)
-            told.setdefault(key, []).append(webhook)
+            candidates.setdefault(key, []).append(webhook)
     known = {plane.id for plane in planes}
-    for (namespace, revision), webhooks in sorted(told.items(), key=lambda item: item[0]):
+    for (namespace, revision), webhooks in sorted(candidates.items(), key=lambda item: item[0]):
         source = f"label istio.io/rev of {'the injection webhook' if webhooks else 'the mesh ConfigMap'}"
         plane = Plane(namespace, Fact(revision, source, LIKELY))
-        _attach_config(plane, seen)
-        address = _hearsay(plane, webhooks, seen)
+        _attach_config(plane, snapshot)
+        address = _inferred_address(plane, webhooks, snapshot)
         if address and plane.id not in known:
             plane.address = address
             planes.append(plane)
@@ -305,11 +302,11 @@ def _add_hearsay(planes: list[Plane], seen: Seen) -> None:
 # --- ConfigMaps and webhooks ------------------------------------------------------------
 
 
-def _attach_config(plane: Plane, seen: Seen) -> None:
-    here = [c for c in seen.configmaps if key_of(c)[0] == plane.namespace]
+def _attach_config(plane: Plane, snapshot: Snapshot) -> None:
+    here = [c for c in snapshot.configmaps if key_of(c)[0] == plane.namespace]
     revision = str(plane.revision.value)
 
-    def of_plane(key: str, prefix: str) -> Object | None:
+    def of_plane(key: str, prefix: str) -> Json | None:
         having = [c for c in here if dig(c, "data", key) is not None]
         named = [c for c in having if key_of(c)[1] == suffixed(prefix, revision)]
         same = [c for c in having if labels_of(c).get("istio.io/rev") == revision and key_of(c)[1].startswith(prefix)]
@@ -317,24 +314,24 @@ def _attach_config(plane: Plane, seen: Seen) -> None:
 
     mesh, values = of_plane("mesh", "istio"), of_plane("values", "istio-sidecar-injector")
     if mesh is not None:
-        plane.mesh, plane.mesh_name = mesh_config(mesh), where(mesh)
+        plane.mesh, plane.mesh_name = mesh_config(mesh), full_name(mesh)
     if values is not None:
-        plane.values, plane.values_name = injector_values(values), where(values)
+        plane.values, plane.values_name = injector_values(values), full_name(values)
     plane.shared_mesh = (plane.container and env(plane.container, "SHARED_MESH_CONFIG")[1]) or ""
     for shared in here:
         if key_of(shared)[1] == plane.shared_mesh:
             plane.mesh, plane.shared_mesh = _merged(mesh_config(shared) or {}, plane.mesh or {}), ""
-            plane.mesh_name = plane.mesh_name or where(shared)
+            plane.mesh_name = plane.mesh_name or full_name(shared)
             break
 
 
-def _merged(first: Object, then: Object) -> Object:
-    told = [proxy for mesh in (first, then) if isinstance(proxy := mesh.get("defaultConfig"), dict)]
-    return {**first, **then, "defaultConfig": {key: value for proxy in told for key, value in proxy.items()}}
+def _merged(first: Json, then: Json) -> Json:
+    proxies = [proxy for mesh in (first, then) if isinstance(proxy := mesh.get("defaultConfig"), dict)]
+    return {**first, **then, "defaultConfig": {key: value for proxy in proxies for key, value in proxy.items()}}
 
 
-def _belongs(webhook: Object, plane: Plane, planes: list[Plane]) -> bool:
-    """Whether the injector is of this plane: the same revision, and it calls one of its Services or is beside it."""
+def _belongs(webhook: Json, plane: Plane, planes: list[Plane]) -> bool:
+    """Whether the injector belongs to the plane: same revision, and it calls its Service or is in its namespace."""
     if revision_label(webhook) != plane.revision.value:
         return False
     called, rivals = called_services(webhook), sum(p.revision.value == plane.revision.value for p in planes)

@@ -2,30 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the Istio control planes (istiods) of a cluster, say what a proxy has to know of them, choose the one meant.
-
-Pure: plain dicts in, plain dicts out. Reading the cluster is istiod_info.py's part.
-"""
+"""Find the Istio control planes (istiods) of a cluster and choose one of them (pure; istiod_info reads the cluster)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from .control_planes import Plane, Seen, control_planes
+from ..k8s.fields import Json, full_name, key_of, selector_matches
+from .control_planes import Plane, Snapshot, control_planes
 from .facts import certificate_hosts, facts_of
 from .objects import (
     XDS_PORT,
-    Object,
     compared,
     external_name,
     image_version,
-    key_of,
-    matches,
     namespace_selectors,
     service_of_address,
     split_host_port,
-    where,
 )
 from .problems import INJECTION_ENABLED, problems_of
 
@@ -49,27 +43,27 @@ KEYS = (
 
 
 def facts_problems(istiod: Mapping[str, Any]) -> list[str]:
-    """What is wrong with facts somebody passes on that tell nothing: comparing with them would look like approval."""
+    """What is wrong with an istiod record that a user passes: without these keys no comparison would fail."""
     if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
         return []
-    return ["istiod has neither address nor cluster_id nor mesh_id: give what istiod_info returned in istiod"]
+    return ["istiod has neither address nor cluster_id nor mesh_id: pass the value istiod returned by istiod_info"]
 
 
 def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
     """Find every control plane in the objects of one cluster.
 
     objects: lists under `deployments`, `services`, `endpointslices`, `configmaps`, `mutatingwebhookconfigurations`,
-    `namespaces`. A key that is absent or None could not be read; what depends on it becomes null, not wrong.
+    `namespaces`. A key that is absent or None could not be read; what depends on it is null.
     `only_namespace` names the one namespace that was searched, where not all were.
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
-    `problems` (sentences), `serving` (place in `istiods` by "namespace/name" of every Service that leads to it, aliases
-    too), and for each of `istiods`: `hosts` (the names its certificate is for), `deployments` ((namespace, name) of
+    `problems` (sentences), `serving` (index in `istiods` by "namespace/name" of every Service of an istiod, aliases
+    too), and for each of `istiods`: `hosts` (the names in its certificate), `deployments` ((namespace, name) of
     its Deployment or None), `selectors` (the namespaceSelectors of its injectors; None: they could not be read).
     """
-    seen = Seen(objects)
-    planes = control_planes(seen)
-    facts = [facts_of(plane, seen) for plane in planes]
+    snapshot = Snapshot(objects)
+    planes = control_planes(snapshot)
+    facts = [facts_of(plane, snapshot) for plane in planes]
     istiods = [{key: record[key].value for key in KEYS} for record in facts]
     return {
         "istiods": istiods,
@@ -83,25 +77,25 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
             for istiod, record in zip(istiods, facts, strict=True)
             for key in KEYS
         ],
-        "problems": problems_of(planes, facts, seen),
-        "serving": _serving(planes, seen),
+        "problems": problems_of(planes, facts, snapshot),
+        "serving": _serving(planes, snapshot),
         "hosts": [certificate_hosts(plane) for plane in planes],
         "deployments": [plane.deployment and key_of(plane.deployment) for plane in planes],
         "selectors": None
-        if "mutatingwebhookconfigurations" in seen.unread
+        if "mutatingwebhookconfigurations" in snapshot.unread
         else [[s for webhook in plane.webhooks for s in namespace_selectors(webhook)] for plane in planes],
     }
 
 
-def _serving(planes: list[Plane], seen: Seen) -> dict[str, int]:
+def _serving(planes: list[Plane], snapshot: Snapshot) -> dict[str, int]:
     found: dict[str, int] = {}
     for place, plane in enumerate(planes):
         for service in plane.remotes if plane.is_remote else [*plane.services, *plane.dead]:
-            found[where(service)] = place
-    for service in seen.services:
+            found[full_name(service)] = place
+    for service in snapshot.services:
         target = "/".join(service_of_address(external_name(service)) or ())
         if target in found:
-            found.setdefault(where(service), found[target])
+            found.setdefault(full_name(service), found[target])
     return found
 
 
@@ -126,15 +120,15 @@ def choose(
     for_namespace: str | None = None,
     revision: str | None = None,
     namespace: str | None = None,
-) -> Object:
-    """The one control plane that fits, or ChoiceError.
+) -> Json:
+    """The only control plane that matches, or ChoiceError.
 
     found: result of `discover()`. namespace_labels: labels of the namespace `for_namespace`, None when they could not
-    be read. `revision` is a revision or, where no istiod of that revision is left, a tag.
+    be read. `revision` is a revision or, where no istiod has that revision, a tag.
     """
-    istiods: list[Object] = list(found["istiods"])
+    istiods: list[Json] = list(found["istiods"])
     if not istiods:
-        raise ChoiceError("no istiod found: no Deployment, Service or injector stands for one; install Istio first")
+        raise ChoiceError("no istiod found: there is no Deployment, Service or injector of one; install Istio first")
     left = set(range(len(istiods)))
     narrowed: list[str] = []
     if namespace:
@@ -160,29 +154,29 @@ def choose(
 
 
 def _of_namespace(found: Mapping[str, Any], name: str, labels: Mapping[str, str] | None) -> tuple[set[int], str]:
-    """(places of the istiods that a namespace's labels lead to, those labels in words).
+    """(indexes of the istiods that a namespace's labels select, those labels in words).
 
-    The injectors' own selectors decide, so moved tags, switched off injectors and both labels at once come out as they
-    do in the cluster. Only where no injector takes the namespace, its revision label is looked up among the istiods.
+    The injectors' selectors decide, as in the cluster: moved tags, disabled injectors and both labels at once included.
+    Only where no injector selects the namespace, its revision label is compared with the istiods.
     """
-    everyone = set(range(len(found["istiods"])))
+    every = set(range(len(found["istiods"])))
     if labels is None:
-        return everyone, "whose labels could not be read"
-    told = [f"{key}={labels[key]}" for key in ("istio-injection", "istio.io/rev") if key in labels]
-    words = ", ".join(told) or "which carries no injection label"
+        return every, "whose labels could not be read"
+    present = [f"{key}={labels[key]}" for key in ("istio-injection", "istio.io/rev") if key in labels]
+    words = ", ".join(present) or "which has no injection label"
     selectors = found["selectors"]
     full = {"kubernetes.io/metadata.name": name, **labels}
     if selectors is not None:
-        injecting = {i for i in everyone if any(matches(selector, full) for selector in selectors[i])}
+        injecting = {i for i in every if any(selector_matches(selector, full) for selector in selectors[i])}
         if injecting:
             return injecting, words
     wanted = labels.get("istio.io/rev") if "istio-injection" not in labels else None
     if labels.get("istio-injection") == INJECTION_ENABLED["istio-injection"]:
         if selectors is not None:
-            return set(), f"{words}, which no injector answers to"
+            return set(), f"{words}, which no injector matches"
         wanted = "default"
     if not wanted:
-        return everyone, words
-    by_tag = {i for i in everyone if wanted in found["istiods"][i]["tags"]}
-    by_revision = {i for i in everyone if wanted == found["istiods"][i]["revision"]}
+        return every, words
+    by_tag = {i for i in every if wanted in found["istiods"][i]["tags"]}
+    by_revision = {i for i in every if wanted == found["istiods"][i]["revision"]}
     return by_tag | by_revision, words

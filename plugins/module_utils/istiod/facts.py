@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a proxy has to know of a control plane, each value with where it was read (pure).
+"""What a proxy has to know about a control plane, each value with its source (pure).
 
-One fact often stands in several places that disagree. Each place is asked in the order in which it binds: what the
-running process was told (its container) before what the installer noted (ConfigMaps, webhooks) before names and labels.
+One fact is often found in several places that disagree. They are read in order of precedence: the configuration of the
+running process (its container), then the installer's (ConfigMaps, webhooks), then names and labels.
 """
 
 from __future__ import annotations
@@ -13,55 +13,51 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..k8s.fields import labels_of, listed, mappings, number
-from .control_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Seen
+from ..k8s.fields import Json, dig, full_name, key_of, labels_of, listed, mappings, number
+from .control_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Snapshot
 from .objects import (
-    Object,
-    dig,
     discovery_address,
     env,
     external_name,
     flag,
     image_version,
     injected_settings,
-    key_of,
     split_host_port,
     suffixed,
-    where,
 )
 from .objects import service_of_address as service_of
 
 _DEFAULT_CLUSTER_ID = "Kubernetes"
 
 
-def facts_of(plane: Plane, seen: Seen) -> dict[str, Fact]:
-    """The record of a control plane: key -> value with its source."""
+def facts_of(plane: Plane, snapshot: Snapshot) -> dict[str, Fact]:
+    """The record of a control plane: value and source by key."""
     carrier = plane.service or plane.deployment
     kind = "Service" if plane.service is not None else "Deployment"
-    origin = f"{kind} {where(carrier)}" if carrier is not None else plane.address.source
+    origin = f"{kind} {full_name(carrier)}" if carrier is not None else plane.address.source
     trust_domain = _trust_domain(plane)
     return {
         "namespace": Fact(plane.namespace, origin, CERTAIN if carrier else LIKELY),
         "name": Fact(plane.name, origin, CERTAIN if carrier else LIKELY if plane.name else UNKNOWN),
         "revision": plane.revision,
-        "tags": _tags(plane, seen),
+        "tags": _tags(plane, snapshot),
         "address": plane.address,
-        "cluster_id": cluster_id(plane, seen),
+        "cluster_id": cluster_id(plane, snapshot),
         "mesh_id": _mesh_id(plane, trust_domain),
-        "network": _network(plane, seen),
+        "network": _network(plane, snapshot),
         "trust_domain": trust_domain,
         "version": _version(plane),
-        "ready": _ready(plane, seen),
+        "ready": _ready(plane, snapshot),
     }
 
 
-def _tags(plane: Plane, seen: Seen) -> Fact:
+def _tags(plane: Plane, snapshot: Snapshot) -> Fact:
     tagged = [*plane.webhooks]
-    for service in seen.services:
+    for service in snapshot.services:
         same = key_of(service)[0] == plane.namespace and labels_of(service).get("istio.io/rev") == plane.revision.value
         tagged += [service] if same else []
     tags = sorted({labels_of(obj)["istio.io/tag"] for obj in tagged if "istio.io/tag" in labels_of(obj)})
-    if "mutatingwebhookconfigurations" in seen.unread:
+    if "mutatingwebhookconfigurations" in snapshot.unread:
         return Fact(tags, "label istio.io/tag of Services; MutatingWebhookConfigurations could not be read", GUESS)
     return Fact(tags, "label istio.io/tag of MutatingWebhookConfigurations and Services", CERTAIN)
 
@@ -70,50 +66,48 @@ def _injected(plane: Plane, name: str) -> str:
     return next(filter(None, (injected_settings(webhook).get(name) for webhook in plane.webhooks)), "")
 
 
-def cluster_id(plane: Plane, seen: Seen) -> Fact:
-    """The cluster ID istiod accepts: argument, else the last env, else Istio's default; second-hand: the injector."""
+def cluster_id(plane: Plane, snapshot: Snapshot) -> Fact:
+    """The cluster ID istiod accepts: argument, else the last env, else Istio's default; secondary: the injector's."""
     noted = dig(plane.values, "cluster")
     from_values = Fact(noted, f"ConfigMap {plane.values_name}, global.multiCluster.clusterName", LIKELY)
     sent = _injected(plane, "cluster")
-    second_hand = from_values if noted else Fact(sent, "injection webhook, path", LIKELY) if sent else None
+    secondary = from_values if noted else Fact(sent, "injection webhook, path", LIKELY) if sent else None
     container = plane.container
     if container is not None and plane.deployment is not None:
-        title = f"Deployment {where(plane.deployment)}"
-        # Set to nothing is set: an empty argument hides the env, and istiod then takes its default.
+        title = f"Deployment {full_name(plane.deployment)}"
+        # An empty argument is set: it overrides the env, and istiod uses its default.
         for place, (is_set, value) in (
             ("argument --clusterID", flag(container, "clusterID")),
             ("env CLUSTER_ID", env(container, "CLUSTER_ID")),
         ):
             if is_set and value is None:
-                return second_hand or Fact(None, f"{title}, {place} comes from elsewhere (valueFrom)", UNKNOWN)
+                return secondary or Fact(None, f"{title}, {place} comes from another object (valueFrom)", UNKNOWN)
             if is_set:
                 empty = "" if value else " is empty: istiod's default"
                 return Fact(value or _DEFAULT_CLUSTER_ID, f"{title}, {place}{empty}", CERTAIN)
         if container.get("envFrom"):
-            return second_hand or Fact(
-                _DEFAULT_CLUSTER_ID, f"{title} sets no CLUSTER_ID, unless its envFrom does", GUESS
-            )
+            return secondary or Fact(_DEFAULT_CLUSTER_ID, f"{title} sets no CLUSTER_ID, unless its envFrom does", GUESS)
         return Fact(_DEFAULT_CLUSTER_ID, f"{title} sets no CLUSTER_ID: istiod's default", CERTAIN)
-    if second_hand:
-        return second_hand
+    if secondary:
+        return secondary
     if plane.values is None:
-        return Fact(None, "neither Deployment nor injector tell", UNKNOWN)
-    empty = f"ConfigMap {plane.values_name} names none, which means {_DEFAULT_CLUSTER_ID}"
-    if plane.dead and "deployments" in seen.unread:
+        return Fact(None, "neither a Deployment nor injector values to read", UNKNOWN)
+    empty = f"ConfigMap {plane.values_name} sets none, which means {_DEFAULT_CLUSTER_ID}"
+    if plane.dead and "deployments" in snapshot.unread:
         return Fact(_DEFAULT_CLUSTER_ID, f"{empty}; Deployments could not be read", LIKELY)
     return Fact(None, f"no Deployment; {empty}", UNKNOWN)
 
 
 def certificate_hosts(plane: Plane) -> list[str]:
-    """Names that istiod's certificate is for, by getDNSNames in Istio's pilot/pkg/bootstrap/server.go.
+    """Names in istiod's certificate, as getDNSNames in Istio's pilot/pkg/bootstrap/server.go has it.
 
-    The names of Services made for an istiod elsewhere are believed: what its certificate says is not known here.
+    The names of Services of a remote istiod are assumed to be in its certificate, which cannot be read here.
     """
     known = ("istiod", suffixed("istiod", str(plane.revision.value)), "istiod-remote", "istio-pilot")
     names = [*known, *(key_of(service)[1] for service in plane.remotes)]
     custom = env(plane.container or {}, "ISTIOD_CUSTOM_HOST")[1] or ""
-    told = [split_host_port(discovery_address(plane.mesh))[0], *custom.split(",")]
-    return list(dict.fromkeys([*(f"{name}.{plane.namespace}.svc" for name in names), *filter(None, told)]))
+    configured = [split_host_port(discovery_address(plane.mesh))[0], *custom.split(",")]
+    return list(dict.fromkeys([*(f"{name}.{plane.namespace}.svc" for name in names), *filter(None, configured)]))
 
 
 def _trust_domain(plane: Plane) -> Fact:
@@ -147,16 +141,16 @@ def _mesh_id(plane: Plane, trust_domain: Fact) -> Fact:
     return Fact(trust_domain.value, f"no mesh ID is set: the trust domain, {trust_domain.source}", sure)
 
 
-def network_label(plane: Plane, seen: Seen) -> str:
-    """The network that the label of the plane's namespace names."""
-    for namespace in seen.namespaces:
+def network_label(plane: Plane, snapshot: Snapshot) -> str:
+    """The network in the label of the plane's namespace."""
+    for namespace in snapshot.namespaces:
         if key_of(namespace)[1] == plane.namespace:
             return labels_of(namespace).get("topology.istio.io/network") or ""
     return ""
 
 
-def _network(plane: Plane, seen: Seen) -> Fact:
-    noted, label, sent = dig(plane.values, "network"), network_label(plane, seen), _injected(plane, "net")
+def _network(plane: Plane, snapshot: Snapshot) -> Fact:
+    noted, label, sent = dig(plane.values, "network"), network_label(plane, snapshot), _injected(plane, "net")
     if noted:
         return Fact(noted, f"ConfigMap {plane.values_name}, global.network", CERTAIN)
     if label:
@@ -165,7 +159,7 @@ def _network(plane: Plane, seen: Seen) -> Fact:
         return Fact(sent, "injection webhook, path", LIKELY)
     if plane.values is None:
         return Fact(None, "no injector values to read, no label of the namespace", UNKNOWN)
-    label_read = any(key_of(namespace)[1] == plane.namespace for namespace in seen.namespaces)
+    label_read = any(key_of(namespace)[1] == plane.namespace for namespace in snapshot.namespaces)
     none = f"ConfigMap {plane.values_name} sets none"
     return Fact(
         None, none if label_read else f"{none}; the namespace's label was not read", CERTAIN if label_read else LIKELY
@@ -176,9 +170,9 @@ def _version(plane: Plane) -> Fact:
     noted = dig(plane.values, "tag")
     if plane.deployment is None:
         if plane.dead and noted:
-            return Fact(noted, f"ConfigMap {plane.values_name}, global.tag; no Deployment was seen", GUESS)
-        return Fact(None, "istiod runs elsewhere; labels here tell the chart's version only", UNKNOWN)
-    title, labels = f"Deployment {where(plane.deployment)}", labels_of(plane.deployment)
+            return Fact(noted, f"ConfigMap {plane.values_name}, global.tag; no Deployment was found", GUESS)
+        return Fact(None, "istiod is remote; labels here have the chart's version only", UNKNOWN)
+    title, labels = f"Deployment {full_name(plane.deployment)}", labels_of(plane.deployment)
     tag = image_version(str((plane.container or {}).get("image") or ""))
     if tag:
         return Fact(tag, f"{title}, image tag", CERTAIN)
@@ -194,43 +188,45 @@ def _version(plane: Plane) -> Fact:
     return Fact(None, f"{title}: image by digest, no version label", UNKNOWN)
 
 
-def ready_endpoints(service: Object, slices: Iterable[Object]) -> int:
-    """Number of addresses that answer, by the EndpointSlices of a Service."""
+def ready_endpoints(service: Json, slices: Iterable[Json]) -> int:
+    """Number of ready addresses in the EndpointSlices of a Service."""
     namespace, name = key_of(service)
     return sum(
         len(listed(endpoint.get("addresses")))
         for piece in slices
         if key_of(piece)[0] == namespace and labels_of(piece).get("kubernetes.io/service-name") == name
         for endpoint in mappings(piece.get("endpoints"))
-        # the API says: no value means ready
+        # API convention: no value means ready
         if dig(endpoint, "conditions", "ready") is not False
     )
 
 
-def _ready(plane: Plane, seen: Seen) -> Fact:
-    """Whether proxies get an answer at the address. A Deployment beside a remote Service only injects."""
+def _ready(plane: Plane, snapshot: Snapshot) -> Fact:
+    """Whether proxies reach istiod at the address. A Deployment beside a remote Service only injects."""
     parts, service = [], plane.service
     if plane.deployment is not None and not plane.is_remote:
         pods = number(dig(plane.deployment, "status", "readyReplicas"))
-        parts.append(f"Deployment {where(plane.deployment)}: {pods} ready")
+        parts.append(f"Deployment {full_name(plane.deployment)}: {pods} ready")
         if pods < 1:
             return Fact(False, parts[0], CERTAIN)
     if service is None:
-        if parts and "services" in seen.unread:
+        if parts and "services" in snapshot.unread:
             return Fact(True, f"{parts[0]}; Services could not be read", LIKELY)
         if plane.address.value:
-            return Fact(None, "no Service stands for it: whether the address answers is not known here", UNKNOWN)
+            return Fact(None, "no Service has the address: whether it responds is not known here", UNKNOWN)
         return Fact(False, "no Service: proxies cannot reach it", CERTAIN)
     host = external_name(service)
     if host is not None:
-        if service_of(host) and service_of(host) not in seen.service_keys:
-            return Fact(False, f"Service {where(service)} is another name for {host}, which does not exist", LIKELY)
-        return Fact(None, f"Service {where(service)} stands for {host}: whether it answers is not known here", UNKNOWN)
-    if "endpointslices" in seen.unread:
+        if service_of(host) and service_of(host) not in snapshot.service_keys:
+            return Fact(False, f"Service {full_name(service)} is an alias of {host}, which does not exist", LIKELY)
+        return Fact(
+            None, f"Service {full_name(service)} is an alias of {host}: whether it responds is not known here", UNKNOWN
+        )
+    if "endpointslices" in snapshot.unread:
         if parts:
             return Fact(True, f"{parts[0]}; EndpointSlices could not be read", LIKELY)
         return Fact(None, "EndpointSlices could not be read", UNKNOWN)
-    endpoints = ready_endpoints(service, seen.slices)
-    parts.append(f"EndpointSlices of Service {where(service)}: {endpoints} ready")
+    endpoints = ready_endpoints(service, snapshot.slices)
+    parts.append(f"EndpointSlices of Service {full_name(service)}: {endpoints} ready")
     sure = LIKELY if plane.is_remote or plane.deployment is None else CERTAIN
     return Fact(endpoints > 0, "; ".join(parts), sure)

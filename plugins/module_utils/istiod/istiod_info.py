@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module istiod_info: read at most six lists, discover, choose."""
+"""Engine of the module istiod_info: read at most six lists, find the control planes, choose one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden
-from ..k8s.fields import labels_of
-from . import discovery as istiod
-from .objects import key_of, xds_port
+from ..k8s.fields import Json, key_of, labels_of
+from .discovery import ChoiceError, choose, describe, discover
+from .objects import xds_port
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -23,46 +23,43 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "strict": {"type": "bool", "default": True},
 }
 
-#: The namespace to look into when the whole cluster may not be listed and no other is given.
+#: The namespace to search when listing the whole cluster is forbidden and no other is given.
 USUAL_NAMESPACE = "istio-system"
 
 NEEDED_RIGHTS = (
-    "neither Services nor Deployments may be listed: give this user the right to list Services, Deployments, "
-    "ConfigMaps, EndpointSlices, Namespaces and MutatingWebhookConfigurations, in all namespaces or in the one that "
-    "'namespace' names"
+    "listing Services and Deployments is forbidden: grant this user list on Services, Deployments, ConfigMaps, "
+    "EndpointSlices, Namespaces and MutatingWebhookConfigurations, in all namespaces or in the one given as 'namespace'"
 )
-
-Objects = dict[str, Any]  # what istiod.discover() takes
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: istiods, istiod, sources, problems, msg, requests; ClusterError when `strict` and no single one fits."""
     with connect(params) as cluster:
         objects, unread = read(cluster, params.get("namespace"), params.get("for_namespace"))
-        found = istiod.discover(objects)
+        found = discover(objects)
         facts = {
             "istiods": [{"cluster": cluster.name, **record} for record in found["istiods"]],
             "sources": found["sources"],
             "problems": unread + found["problems"],
         }
         try:
-            chosen = istiod.choose(
+            chosen = choose(
                 found,
                 namespace_labels=_namespace_labels(objects, params.get("for_namespace")),
                 for_namespace=params.get("for_namespace"),
                 revision=params.get("revision"),
                 namespace=params.get("namespace"),
             )
-        except istiod.ChoiceError as exc:
+        except ChoiceError as exc:
             text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
             if not found["istiods"] and objects["services"] is None and objects["deployments"] is None:
-                text = f"{cluster.name}: istiod cannot be looked for, {NEEDED_RIGHTS}"
+                text = f"{cluster.name}: istiod cannot be searched for, {NEEDED_RIGHTS}"
             if params.get("strict", True):
                 raise ClusterError(text, cluster=cluster.name, requests=cluster.requests, **facts) from None
             return {"changed": False, "msg": text, "istiod": None, "requests": cluster.requests, **facts}
         return {
             "changed": False,
-            "msg": f"{cluster.name}: istiod {istiod.describe(chosen)} at {chosen['address']}, cluster ID "
+            "msg": f"{cluster.name}: istiod {describe(chosen)} at {chosen['address']}, cluster ID "
             f"{chosen['cluster_id']}",
             "istiod": {"cluster": cluster.name, **chosen},
             "requests": cluster.requests,
@@ -70,11 +67,11 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         }
 
 
-def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> tuple[Objects, list[str]]:
-    """The lists `istiod.discover()` wants and sentences on those that may not be read; at most six requests.
+def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> tuple[Json, list[str]]:
+    """The lists for `discover()` and a sentence on each that is forbidden; at most six requests.
 
-    Without the right to list Services of the whole cluster it falls back to one namespace, and leaves the Namespaces
-    out, or the EndpointSlices where the labels of `for_namespace` are wanted, to stay within six.
+    Where listing the Services of the whole cluster is forbidden, it falls back to one namespace and omits the
+    Namespaces, or the EndpointSlices where the labels of `for_namespace` are needed, to stay within six.
     """
     unread: list[str] = []
     scope: str | None = None
@@ -83,12 +80,13 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
         api_version: str, kind: str, labels: str | None = None, everywhere: bool = False
     ) -> list[dict[str, Any]] | None:
         try:
-            # In one piece, however many there are: pages would be further requests.
+            # Not in pages, which would be further requests.
             return cluster.list(api_version, kind, None if everywhere else scope, labels, page=0)
         except Forbidden as exc:
             where = "" if everywhere or scope is None else f" in namespace {scope}"
             unread.append(
-                f"{kind} objects{where} may not be listed, what they tell is missing: {exc.facts.get('reason')}"
+                f"listing {kind} objects{where} is forbidden, values read from them are missing: "
+                f"{exc.facts.get('reason')}"
             )
             return None
 
@@ -96,14 +94,16 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
     fallen_back = services is None
     if fallen_back:
         scope = namespace or USUAL_NAMESPACE
-        told = "Services of all namespaces may not be listed: only namespace {} was searched; 'namespace' names another"
-        unread[:] = [told.format(scope)]
+        unread[:] = [
+            f"listing Services of all namespaces is forbidden: only namespace {scope} was searched; "
+            "set 'namespace' to search another"
+        ]
         services = fetch("v1", "Service")
-    objects: Objects = {
+    objects: Json = {
         "only_namespace": scope,
         "services": services,
         "deployments": fetch("apps/v1", "Deployment"),
-        # mesh config and injector values both carry it, whatever chart version made them
+        # mesh config and injector values have this label in every chart version
         "configmaps": fetch("v1", "ConfigMap", "istio.io/rev"),
         "mutatingwebhookconfigurations": fetch(
             "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "istio.io/rev", everywhere=True
@@ -128,21 +128,21 @@ def _only_namespace(cluster: Cluster, name: str, unread: list[str]) -> list[dict
     try:
         found = cluster.get("v1", "Namespace", name)
     except Forbidden as exc:
-        unread.append(f"Namespace {name} may not be read: {exc.facts.get('reason')}")
+        unread.append(f"reading Namespace {name} is forbidden: {exc.facts.get('reason')}")
         return None
     return [found] if found else []
 
 
 def _slices_of(services: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of Services whose endpoints matter: those that can lead to an istiod."""
+    """Names of the Services that can lead to an istiod: their endpoints are needed."""
     return sorted({key_of(service)[1] for service in services if xds_port(service)})
 
 
-def _namespace_labels(objects: Objects, name: str | None) -> Mapping[str, str] | None:
-    """Labels of the namespace, None where they could not be read; ChoiceError when it does not exist."""
+def _namespace_labels(objects: Json, name: str | None) -> Mapping[str, str] | None:
+    """Labels of the namespace, None when they could not be read; ChoiceError when it does not exist."""
     if not name or objects.get("namespaces") is None:
         return None
     for namespace in objects["namespaces"]:
         if key_of(namespace)[1] == name:
             return labels_of(namespace)
-    raise istiod.ChoiceError(f"namespace {name} (for_namespace) does not exist")
+    raise ChoiceError(f"namespace {name} (for_namespace) does not exist")

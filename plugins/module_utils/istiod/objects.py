@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one Kubernetes object says about an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
+"""Readers of the objects of an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
 
-Shapes are those of Istio's charts 1.20 to 1.32; what people change by hand is allowed for.
+Shapes are those of Istio's charts 1.20 to 1.32, with what users change in them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ..k8s.fields import labels_of, listed, mapping, mappings, texts
+from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
 
 try:
     import yaml
-except ImportError:  # told by cluster.py, which every caller needs first
+except ImportError:  # reported by k8s.transport, which every caller needs first
     pass
 
-Object = dict[str, Any]
-Key = tuple[str, str]  # namespace, name
 
 XDS_PORT = 15012
 WEBHOOK_PORT = 15017
 
 _SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
-#: `$$` stands for a dollar sign, `$(NAME)` for an environment variable
+#: `$$` is a dollar sign, `$(NAME)` an environment variable
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 _HOST_PORT = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
 _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
@@ -38,31 +35,13 @@ _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 # --- any object ------------------------------------------------------------
 
 
-def dig(value: Any, *path: str) -> Any:
-    """The value at a path of keys; None as soon as a step is missing or no mapping."""
-    for step in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(step)
-    return value
-
-
-def key_of(obj: Object) -> Key:
-    return str(dig(obj, "metadata", "namespace") or ""), str(dig(obj, "metadata", "name") or "")
-
-
-def where(obj: Object) -> str:
-    """namespace/name, or the name alone of a cluster-wide object."""
-    return "/".join(part for part in key_of(obj) if part)
-
-
-def revision_label(obj: Object) -> str:
-    """The revision by the object's label; charts leave it out or empty where there is none."""
+def revision_label(obj: Json) -> str:
+    """The revision in the object's label; charts omit it or leave it empty for the default revision."""
     return labels_of(obj).get("istio.io/rev") or "default"
 
 
 def suffixed(name: str, revision: str) -> str:
-    """How the charts name an object of a revision."""
+    """The charts' name for an object of a revision."""
     return name if revision == "default" else f"{name}-{revision}"
 
 
@@ -70,7 +49,7 @@ def suffixed(name: str, revision: str) -> str:
 
 
 def split_host_port(address: str) -> tuple[str, int | None]:
-    """(host, port) as programs in Go take an address, so IPv6 in brackets; port None when there is none to be told."""
+    """(host, port) of an address as Go programs parse it, IPv6 in brackets; port None when there is none."""
     found = _HOST_PORT.fullmatch(address)
     return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
 
@@ -86,10 +65,10 @@ def join_host_port(host: str, port: int) -> str:
 
 
 def service_of_address(address: str | None, namespace: str = "") -> Key | None:
-    """(namespace, name) of the Service an in-cluster address means, else None.
+    """(namespace, name) of the Service that an in-cluster address refers to, else None.
 
-    Short names (`istiod`, `istiod.istio-system`) only count where `namespace`, in which they are used, is given; with
-    another namespace than that one, `a.b` may as well be a host on the Internet.
+    Short names (`istiod`, `istiod.istio-system`) count only with `namespace`, the one in which they are used: `a.b`
+    with another namespace may be a host on the Internet.
     """
     host = compared(address)[0] if address else ""
     match = _SERVICE_HOST.match(host)
@@ -104,20 +83,20 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
 # --- Deployment ------------------------------------------------------------
 
 
-def template_labels(deployment: Object) -> Mapping[str, str]:
+def template_labels(deployment: Json) -> Mapping[str, str]:
     return texts(dig(deployment, "spec", "template", "metadata", "labels"))
 
 
-def words_of(container: Object) -> list[str]:
+def words_of(container: Json) -> list[str]:
     """The container's command line, as far as the Deployment sets it."""
     return [str(word) for word in [*listed(container.get("command")), *listed(container.get("args"))]]
 
 
-def discovery_container(deployment: Object) -> Object | None:
+def discovery_container(deployment: Json) -> Json | None:
     """The container that runs pilot-discovery, or None when this Deployment is no istiod.
 
     One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
-    Pods' label are wanted.
+    Pods' label are required.
     """
     labelled = template_labels(deployment).get("app") == "istiod"
     for container in mappings(dig(deployment, "spec", "template", "spec", "containers")):
@@ -133,8 +112,8 @@ def discovery_container(deployment: Object) -> Object | None:
     return None
 
 
-def flags(container: Object, name: str) -> list[str | None]:
-    """What a command line flag is given, once or more, in either spelling; values are as in `env`."""
+def flags(container: Json, name: str) -> list[str | None]:
+    """Every value of a command line flag, in either spelling; values as in `env`."""
     words, known = words_of(container), _environment(container)
     found = []
     for position, word in enumerate(words):
@@ -145,20 +124,20 @@ def flags(container: Object, name: str) -> list[str | None]:
     return [_expanded(text, known) for text in found]
 
 
-def flag(container: Object, name: str) -> tuple[bool, str | None]:
-    """(is the flag given, its value); the last one counts."""
+def flag(container: Json, name: str) -> tuple[bool, str | None]:
+    """(whether the flag is set, its value); the last one counts."""
     found = flags(container, name)
     return bool(found), found[-1] if found else None
 
 
-def env(container: Object, name: str) -> tuple[bool, str | None]:
-    """(is it set, its value). The value is None when it comes from elsewhere (valueFrom) and cannot be read here."""
+def env(container: Json, name: str) -> tuple[bool, str | None]:
+    """(whether the variable is set, its value). The value is None when it cannot be read (valueFrom)."""
     known = _environment(container)
     return name in known, known.get(name)
 
 
-def _environment(container: Object) -> dict[str, str | None]:
-    """What the kubelet makes of a container's env: the last of duplicates; `$(OTHER)` as of what stands before it."""
+def _environment(container: Json) -> dict[str, str | None]:
+    """A container's env as the kubelet evaluates it: the last of duplicates; `$(OTHER)` refers to earlier entries."""
     known: dict[str, str | None] = {}
     for entry in mappings(container.get("env")):
         known[str(entry.get("name"))] = (
@@ -168,14 +147,14 @@ def _environment(container: Object) -> dict[str, str | None]:
 
 
 def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
-    """The text as the kubelet hands it over; None when it refers to what cannot be read here."""
+    """The text as the kubelet expands it; None when it refers to a value that cannot be read."""
     if any(name and known.get(name) is None for name in _REFERENCE.findall(text)):
         return None
     return _REFERENCE.sub(lambda found: str(known[found[1]]) if found[1] else "$", text)
 
 
 def image_version(image: str) -> str | None:
-    """Tag of an image reference; None when it has none (a digest says nothing a person can read)."""
+    """Tag of an image reference; None when it has none (a digest is not readable)."""
     name = image.split("@")[0].rsplit("/", 1)[-1]
     return name.split(":", 1)[1] if ":" in name else None
 
@@ -183,31 +162,27 @@ def image_version(image: str) -> str | None:
 # --- Service ------------------------------------------------------------
 
 
-def selector_of(service: Object) -> Mapping[str, str]:
+def selector_of(service: Json) -> Mapping[str, str]:
     return texts(dig(service, "spec", "selector"))
 
 
-def selects(service: Object, deployment: Object) -> bool:
-    """Whether the Service leads to the Deployment's Pods."""
-    selector, have = selector_of(service), template_labels(deployment)
-    return (
-        bool(selector)
-        and key_of(service)[0] == key_of(deployment)[0]
-        and all(have.get(key) == value for key, value in selector.items())
-    )
+def leads_to(service: Json, deployment: Json) -> bool:
+    """Whether the Service selects the Deployment's Pods."""
+    same_namespace = key_of(service)[0] == key_of(deployment)[0]
+    return same_namespace and selects(selector_of(service), template_labels(deployment))
 
 
-def xds_port(service: Object) -> int | None:
-    """The Service's port that leads to istiod's 15012; port names differ between installations and tell nothing."""
-    told = mappings(dig(service, "spec", "ports"))
-    ports = [p for p in told if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
+def xds_port(service: Json) -> int | None:
+    """The Service's port for istiod's 15012; port names differ between installations and are ignored."""
+    declared = mappings(dig(service, "spec", "ports"))
+    ports = [p for p in declared if isinstance(p.get("port"), int) and (p.get("protocol") or "TCP") == "TCP"]
     if any(p["port"] == XDS_PORT for p in ports):
         return XDS_PORT
     return next((p["port"] for p in ports if p.get("targetPort") in (XDS_PORT, "tls-xds")), None)
 
 
-def named_as_istiod(service: Object) -> bool:
-    """Called istiod by whoever made it. An east-west gateway, which may carry port 15012 too, is not."""
+def named_as_istiod(service: Json) -> bool:
+    """Labelled as istiod. An east-west gateway, which may have port 15012 too, is not."""
     labels, selector = labels_of(service), selector_of(service)
     return (
         labels.get("app.kubernetes.io/name") == "istiod"
@@ -217,8 +192,8 @@ def named_as_istiod(service: Object) -> bool:
     )
 
 
-def made_for_remote(service: Object) -> bool:
-    """A Service without selector as the charts make it for an istiod elsewhere. Before 1.25 it carries no labels."""
+def made_for_remote(service: Json) -> bool:
+    """A Service without selector as the charts create it for a remote istiod. Before 1.25 it has no labels."""
     if labels_of(service).get("app.kubernetes.io/name") == "istiod":
         return True
     ports = mappings(dig(service, "spec", "ports"))
@@ -227,14 +202,14 @@ def made_for_remote(service: Object) -> bool:
     )
 
 
-def external_name(service: Object) -> str | None:
-    """The host an ExternalName Service stands for, else None."""
+def external_name(service: Json) -> str | None:
+    """The host that an ExternalName Service resolves to, else None."""
     if dig(service, "spec", "type") != "ExternalName":
         return None
     return str(dig(service, "spec", "externalName") or "").rstrip(".")
 
 
-def revision_of_name(service: Object) -> str:
+def revision_of_name(service: Json) -> str:
     name = key_of(service)[1].removesuffix("-remote")
     return name.removeprefix("istiod-") if name.startswith("istiod-") else "default"
 
@@ -242,7 +217,7 @@ def revision_of_name(service: Object) -> str:
 # --- ConfigMap ------------------------------------------------------------
 
 
-def mesh_config(configmap: Object) -> Object | None:
+def mesh_config(configmap: Json) -> Json | None:
     """Mesh config (key `mesh`, YAML); None where there is none or it cannot be parsed."""
     try:
         mesh = yaml.safe_load(str(dig(configmap, "data", "mesh") or ""))
@@ -251,8 +226,8 @@ def mesh_config(configmap: Object) -> Object | None:
     return mesh if isinstance(mesh, dict) else None
 
 
-def injector_values(configmap: Object) -> Object | None:
-    """Settings of the injector (key `values`, JSON) that are of interest; the rest may hold what nobody should print.
+def injector_values(configmap: Json) -> Json | None:
+    """The settings of the injector (key `values`, JSON) that matter here; the others may contain secrets.
 
     Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
     """
@@ -271,20 +246,20 @@ def injector_values(configmap: Object) -> Object | None:
     return {name: str(dig(values, "global", *path) or "") for name, path in paths.items()}
 
 
-def discovery_address(mesh: Object | None) -> str:
+def discovery_address(mesh: Json | None) -> str:
     return str(dig(mesh, "defaultConfig", "discoveryAddress") or "")
 
 
 # --- injection webhook ------------------------------------------------------------
 
 
-def injection_hooks(webhook: Object) -> list[Object]:
+def injection_hooks(webhook: Json) -> list[Json]:
     """The hooks of a MutatingWebhookConfiguration that inject sidecars."""
     hooks = mappings(webhook.get("webhooks"))
     return [hook for hook in hooks if str(hook.get("name") or "").endswith("sidecar-injector.istio.io")]
 
 
-def called_services(webhook: Object) -> set[Key]:
+def called_services(webhook: Json) -> set[Key]:
     """Services the injector calls, by reference or by a URL with a name inside the cluster."""
     found = set()
     for hook in injection_hooks(webhook):
@@ -297,7 +272,7 @@ def called_services(webhook: Object) -> set[Key]:
     return found
 
 
-def called_host(webhook: Object) -> str | None:
+def called_host(webhook: Json) -> str | None:
     """The host outside the cluster the injector calls; Pods cannot reach the API server's localhost."""
     for hook in injection_hooks(webhook):
         host = urlsplit(str(dig(hook, "clientConfig", "url") or "")).hostname
@@ -306,8 +281,8 @@ def called_host(webhook: Object) -> str | None:
     return None
 
 
-def injected_settings(webhook: Object) -> Mapping[str, str]:
-    """What the injector's path hands over: `/inject/cluster/c1/net/n1`, once `/inject/:ENV:cluster=c1:ENV:net=n1`.
+def injected_settings(webhook: Json) -> Mapping[str, str]:
+    """Settings in the injector's path: `/inject/cluster/c1/net/n1`, formerly `/inject/:ENV:cluster=c1:ENV:net=n1`.
 
     Rules of parseInjectEnvs in Istio's pkg/kube/inject/webhook.go.
     """
@@ -325,7 +300,7 @@ def injected_settings(webhook: Object) -> Mapping[str, str]:
     return {}
 
 
-def webhook_namespace(webhook: Object) -> str:
+def webhook_namespace(webhook: Json) -> str:
     """Namespace of the control plane behind an injector: its Service's, the Helm release's, the suffix of its name."""
     services = sorted(called_services(webhook))
     if services:
@@ -340,29 +315,10 @@ def webhook_namespace(webhook: Object) -> str:
     return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
 
 
-def namespace_selectors(webhook: Object) -> list[Object]:
-    """Selectors of the hooks that go by the namespace alone; the others (`…object.…`) want a label on the Pod."""
+def namespace_selectors(webhook: Json) -> list[Json]:
+    """namespaceSelectors of the hooks that select by namespace; the others (`…object.…`) select by a Pod label."""
     return [
         mapping(hook.get("namespaceSelector"))
         for hook in injection_hooks(webhook)
         if "object" not in str(hook["name"]).split(".")
     ]
-
-
-def matches(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector, as the API defines it, fits the labels."""
-
-    def fits(rule: Object) -> bool:
-        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
-        if operator == "Exists":
-            return key in labels
-        if operator == "DoesNotExist":
-            return key not in labels
-        if operator == "In":
-            return labels.get(str(key)) in values
-        return labels.get(str(key)) not in values  # NotIn, true without the label as well
-
-    exact = texts(selector.get("matchLabels")).items()
-    return all(labels.get(key) == value for key, value in exact) and all(
-        fits(rule) for rule in mappings(selector.get("matchExpressions"))
-    )

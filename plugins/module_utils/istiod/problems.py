@@ -2,64 +2,62 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong with the Istio control planes of a cluster, in words: what was seen and what to do (pure)."""
+"""Problems of the Istio control planes of a cluster: what was found and what to do (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..k8s.fields import labels_of, mappings, status_of
-from .control_planes import CERTAIN, Fact, Plane, Seen
+from ..k8s.fields import dig, full_name, key_of, labels_of, mappings, selector_matches, status_of
+from .control_planes import CERTAIN, Fact, Plane, Snapshot
 from .facts import certificate_hosts, network_label, ready_endpoints
 from .objects import (
     XDS_PORT,
     called_services,
-    dig,
     discovery_address,
     env,
     flag,
     injected_settings,
-    key_of,
-    matches,
     named_as_istiod,
     namespace_selectors,
     selector_of,
     service_of_address,
     split_host_port,
     suffixed,
-    where,
 )
 
 INJECTION_ENABLED = {"istio-injection": "enabled"}
 
 
-def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: Seen) -> list[str]:
-    """Sentences, each once. What could not be read is no problem of the cluster and not told here."""
+def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snapshot: Snapshot) -> list[str]:
+    """Sentences, each once. What could not be read is not a problem of the cluster and not reported here."""
     found: list[str] = []
     for plane, record in zip(planes, facts, strict=True):
-        found += _of_deployment(plane, seen)
-        found += _of_service(plane, seen)
-        found += _of_name(plane, seen)
-        found += _of_config(plane, record, seen)
-    found += _of_services(planes, seen)
-    # Statements on the whole cluster: an istiod that was not looked for is not missing.
-    if seen.everywhere and "mutatingwebhookconfigurations" not in seen.unread:
-        found += _of_injection(planes, facts, seen)
-    if seen.everywhere and not {"services", "deployments"} & seen.unread:
-        found += _left_over(planes, seen)
+        found += _of_deployment(plane, snapshot)
+        found += _of_service(plane, snapshot)
+        found += _of_name(plane, snapshot)
+        found += _of_config(plane, record, snapshot)
+    found += _of_services(planes, snapshot)
+    # These need the whole cluster: an istiod in a namespace that was not searched is not missing.
+    if snapshot.everywhere and "mutatingwebhookconfigurations" not in snapshot.unread:
+        found += _of_injection(planes, facts, snapshot)
+    if snapshot.everywhere and not {"services", "deployments"} & snapshot.unread:
+        found += _left_over(planes, snapshot)
     return list(dict.fromkeys(found))
 
 
 def injects(plane: Plane, labels: Mapping[str, str]) -> bool:
-    """Whether an injector of the plane takes Pods of a namespace with these labels."""
-    return any(matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook))
+    """Whether an injector of the plane selects Pods of a namespace with these labels."""
+    return any(
+        selector_matches(selector, labels) for webhook in plane.webhooks for selector in namespace_selectors(webhook)
+    )
 
 
-def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
+def _of_deployment(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
     deployment = plane.deployment
     if deployment is None:
         return
-    title, status = f"Deployment {where(deployment)}", status_of(deployment)
+    title, status = f"Deployment {full_name(deployment)}", status_of(deployment)
     conditions = {str(c.get("type")): c for c in mappings(status.get("conditions"))}
     if dig(deployment, "metadata", "deletionTimestamp"):
         yield f"{title} is being deleted"
@@ -72,71 +70,74 @@ def _of_deployment(plane: Plane, seen: Seen) -> Iterator[str]:
         failure = conditions.get("ReplicaFailure") or {}
         why = f": {failure.get('message')}" if failure.get("status") == "True" else ""
         yield f"{title} has no ready Pod{why}"
-    if not plane.own_services and "services" not in seen.unread:
-        yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; install its Service again"
+    if not plane.own_services and "services" not in snapshot.unread:
+        yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; reinstall its Service"
     entries = [e for e in mappings((plane.container or {}).get("env")) if e.get("name") == "CLUSTER_ID"]
     if len({str(entry) for entry in entries}) > 1 and not flag(plane.container or {}, "clusterID")[0]:
         value = env(plane.container or {}, "CLUSTER_ID")[1]
-        counts = value if value is not None else "one that comes from elsewhere (valueFrom)"
+        counts = value if value is not None else "one from another object (valueFrom)"
         yield f"{title} sets CLUSTER_ID {len(entries)} times; the last one counts: {counts}"
 
 
-def _of_service(plane: Plane, seen: Seen) -> Iterator[str]:
+def _of_service(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
     service = plane.service
-    if service is None or "endpointslices" in seen.unread or dig(service, "spec", "type") == "ExternalName":
+    if service is None or "endpointslices" in snapshot.unread or dig(service, "spec", "type") == "ExternalName":
         return
-    if ready_endpoints(service, seen.slices):
+    if ready_endpoints(service, snapshot.slices):
         return
     if plane.is_remote:
-        yield f"Service {where(service)} stands for an istiod elsewhere and has no ready endpoint: give it its address"
+        yield (
+            f"Service {full_name(service)} represents a remote istiod and has no ready endpoint: "
+            "set the address of the remote istiod"
+        )
     elif service in plane.services and dig(plane.deployment, "status", "readyReplicas"):
-        yield f"Service {where(service)} has no ready endpoint, though its Deployment is ready"
+        yield f"Service {full_name(service)} has no ready endpoint, though its Deployment is ready"
 
 
-def _of_name(plane: Plane, seen: Seen) -> Iterator[str]:
-    """A Service of the wrong name leads to istiod, and TLS fails all the same."""
+def _of_name(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
+    """Through a Service of another name istiod is reachable, but TLS fails."""
     service, hosts = plane.service, certificate_hosts(plane)
     host = split_host_port(plane.address.value or "")[0]
-    if service in plane.services and host not in hosts and "configmaps" not in seen.unread:
+    if service in plane.services and host not in hosts and "configmaps" not in snapshot.unread:
         yield (
-            f"Service {where(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
-            f"make a Service {suffixed('istiod', str(plane.revision.value))} beside it"
+            f"Service {full_name(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
+            f"create a Service {suffixed('istiod', str(plane.revision.value))} beside it"
         )
 
 
-def _of_services(planes: list[Plane], seen: Seen) -> Iterator[str]:
-    for service in seen.services:
+def _of_services(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
+    for service in snapshot.services:
         serving = [plane for plane in planes if service in plane.services]
         if len(serving) > 1:
-            names = ", ".join(where(plane.deployment or {}) for plane in serving)
-            yield f"Service {where(service)} leads to several istiods ({names}): use the Service of one of them"
+            names = ", ".join(full_name(plane.deployment or {}) for plane in serving)
+            yield f"Service {full_name(service)} leads to several istiods ({names}): use the Service of one of them"
         dead = not serving and selector_of(service) and named_as_istiod(service)
-        if not dead or "deployments" in seen.unread:
+        if not dead or "deployments" in snapshot.unread:
             continue
         unreached = [p.deployment for p in planes if service in p.dead and p.deployment and not p.services]
         if unreached:
             yield (
-                f"Service {where(service)} selects none of the Pods of Deployment {where(unreached[0])}, nobody "
-                "answers there: make its selector fit their labels"
+                f"Service {full_name(service)} selects none of the Pods of Deployment {full_name(unreached[0])}: "
+                "connections fail; make its selector match their labels"
             )
         else:
             yield (
-                f"Service {where(service)} selects no istiod Deployment, nobody answers there: install the istiod "
-                "again or remove the Service"
+                f"Service {full_name(service)} selects no istiod Deployment: connections fail; reinstall the istiod "
+                "or remove the Service"
             )
 
 
-def _of_config(plane: Plane, record: Mapping[str, Fact], seen: Seen) -> Iterator[str]:
-    told = discovery_address(plane.mesh)
-    target = service_of_address(told, plane.namespace)
-    if target and target not in seen.service_keys and "services" not in seen.unread:
+def _of_config(plane: Plane, record: Mapping[str, Fact], snapshot: Snapshot) -> Iterator[str]:
+    configured = discovery_address(plane.mesh)
+    target = service_of_address(configured, plane.namespace)
+    if target and target not in snapshot.service_keys and "services" not in snapshot.unread:
         use = f"; use {plane.address.value}" if plane.address.value else ""
-        yield f"ConfigMap {plane.mesh_name}: discoveryAddress {told} names a Service that does not exist{use}"
+        yield f"ConfigMap {plane.mesh_name}: discoveryAddress {configured} names a Service that does not exist{use}"
     if plane.mesh_name and plane.mesh is None:
-        yield f"ConfigMap {plane.mesh_name}: key mesh is no YAML mapping, istiod cannot read it"
-    label, noted = network_label(plane, seen), dig(plane.values, "network")
+        yield f"ConfigMap {plane.mesh_name}: key mesh is not a YAML mapping, istiod cannot read it"
+    label, noted = network_label(plane, snapshot), dig(plane.values, "network")
     if label and noted and label != noted:
-        yield f"Namespace {plane.namespace} is labelled network {label}, but ConfigMap {plane.values_name} says {noted}"
+        yield f"Namespace {plane.namespace} is labelled network {label}, but ConfigMap {plane.values_name} sets {noted}"
     accepted, noted = record["cluster_id"], dig(plane.values, "cluster") or "Kubernetes"
     overridden = any(injected_settings(webhook).get("cluster") for webhook in plane.webhooks)
     known = plane.values is not None and accepted.certainty == CERTAIN and not overridden and not plane.is_remote
@@ -147,51 +148,51 @@ def _of_config(plane: Plane, record: Mapping[str, Fact], seen: Seen) -> Iterator
         )
 
 
-def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], seen: Seen) -> Iterator[str]:
+def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snapshot: Snapshot) -> Iterator[str]:
     default = [plane for plane in planes if injects(plane, INJECTION_ENABLED)]
     revisions = sorted({str(plane.revision.value) for plane in planes})
     if planes and not default:
-        asking = [where(n) for n in seen.namespaces if labels_of(n).get("istio-injection") == "enabled"]
-        carried = f"; Namespaces that carry it: {', '.join(asking)}" if asking else ""
+        asking = [full_name(n) for n in snapshot.namespaces if labels_of(n).get("istio-injection") == "enabled"]
+        carried = f"; Namespaces with that label: {', '.join(asking)}" if asking else ""
         injecting = sorted({str(plane.revision.value) for plane in planes if plane.webhooks})
-        instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor does istio.io/rev"
-        yield f"no default injector: label istio-injection=enabled does nothing here, {instead}{carried}"
+        instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor has istio.io/rev"
+        yield f"no default injector: label istio-injection=enabled has no effect here, {instead}{carried}"
     if len(default) > 1:
         names = ", ".join(map(_title, default))
-        yield f"several injectors answer to label istio-injection=enabled ({names}): it is chance which one injects"
+        yield f"several injectors match label istio-injection=enabled ({names}): which one injects is undefined"
     tagged = [tag for record in facts for tag in record["tags"].value]
     for tag in sorted({tag for tag in tagged if tagged.count(tag) > 1}):
         names = ", ".join(_title(p) for p, record in zip(planes, facts, strict=True) if tag in record["tags"].value)
-        yield f"tag {tag} leads to several istiods ({names}): its webhooks and Services have to name one revision"
+        yield f"tag {tag} leads to several istiods ({names}): its webhooks and Services must refer to one revision"
     served = {*revisions, *tagged}
-    for webhook in seen.webhooks:
+    for webhook in snapshot.webhooks:
         tag, revision = labels_of(webhook).get("istio.io/tag"), labels_of(webhook).get("istio.io/rev")
         if tag and revision not in revisions:
             yield f"tag {tag} points to revision {revision}, which no istiod serves"
-    for namespace in seen.namespaces:
+    for namespace in snapshot.namespaces:
         labels = labels_of(namespace)
         wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
         if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
-            yield f"Namespace {where(namespace)} asks for revision {wanted}, which no istiod serves"
+            yield f"Namespace {full_name(namespace)} requests revision {wanted}, which no istiod serves"
 
 
 def _title(plane: Plane) -> str:
     return "/".join(filter(None, (plane.namespace, plane.name)))
 
 
-def _left_over(planes: list[Plane], seen: Seen) -> Iterator[str]:
-    """What an istiod that is gone left behind; asked only where Services and Deployments were read."""
+def _left_over(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
+    """Leftovers of a removed istiod; call it only where Services and Deployments were read."""
     serving = {key_of(service) for plane in planes for service in plane.own_services}
-    answering = serving | {key_of(s) for s in seen.services if not selector_of(s)}  # aliases as well
-    for webhook in seen.webhooks:
+    answering = serving | {key_of(s) for s in snapshot.services if not selector_of(s)}  # aliases as well
+    for webhook in snapshot.webhooks:
         called = called_services(webhook)
         if called and not called & answering:
             yield (
-                f"webhook {where(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: new "
-                "Pods of the namespaces it selects are refused; remove the webhook or install the istiod"
+                f"webhook {full_name(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: "
+                "new Pods of the namespaces it selects are refused; remove the webhook or reinstall the istiod"
             )
     known = {plane.id for plane in planes}
     shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}
-    for key, revision, _mesh in seen.mesh_configs:
+    for key, revision, _mesh in snapshot.mesh_configs:
         if (key[0], revision) not in known and key not in shared:
             yield f"ConfigMap {'/'.join(key)} is left over: no istiod of revision {revision} is in namespace {key[0]}"

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 Json = dict[str, Any]
+Key = tuple[str, str]  # namespace ("" for cluster-scoped objects), name
 
 
 def mapping(value: Any) -> Json:
@@ -34,6 +36,22 @@ def number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
+def dig(value: Any, *path: str) -> Any:
+    """The value at a path of keys; None where a step is missing or no mapping."""
+    for key in path:
+        value = mapping(value).get(key)
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without null entries of mappings: server-side apply must not own them."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
 def meta(obj: Json | None) -> Json:
     return mapping(mapping(obj).get("metadata"))
 
@@ -46,12 +64,73 @@ def status_of(obj: Json | None) -> Json:
     return mapping(mapping(obj).get("status"))
 
 
+def conditions_of(obj: Json | None) -> list[Json]:
+    return mappings(status_of(obj).get("conditions"))
+
+
+def named_condition(conditions: Iterable[Json], kind: str) -> Json:
+    """The condition of that type, {} when there is none."""
+    return next((each for each in conditions if each.get("type") == kind), {})
+
+
+def condition(obj: Json | None, kind: str) -> Json:
+    """The condition of that type in the object's status, {} when there is none."""
+    return named_condition(conditions_of(obj), kind)
+
+
+def is_true(obj: Json | None, kind: str) -> bool:
+    """Whether the object's condition of that type is True."""
+    return condition(obj, kind).get("status") == "True"
+
+
 def name_of(obj: Json | None) -> str:
     return str(meta(obj).get("name") or "")
 
 
+def key_of(obj: Json | None) -> Key:
+    return str(meta(obj).get("namespace") or ""), name_of(obj)
+
+
+def full_name(obj: Json | None) -> str:
+    """namespace/name, or the name alone of a cluster-scoped object."""
+    return "/".join(filter(None, key_of(obj)))
+
+
 def labels_of(obj: Json | None) -> dict[str, str]:
     return texts(meta(obj).get("labels"))
+
+
+def parse_selector(selector: str) -> dict[str, str]:
+    """Labels of an equality selector such as ``app=reviews,version=v1``."""
+    pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
+    return {key.strip(): value.strip() for key, _equals, value in pairs}
+
+
+def labels_match(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the labels include all wanted ones; no wanted labels match everything."""
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Whether the selector of a Service or a workloadSelector matches the labels; an empty one selects nothing."""
+    return bool(selector) and labels_match(selector, labels)
+
+
+def selector_matches(selector: Json, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector (matchLabels, matchExpressions) matches the labels; an empty one matches everything."""
+
+    def fits(rule: Json) -> bool:
+        key, operator, values = rule.get("key"), rule.get("operator"), listed(rule.get("values"))
+        if operator == "Exists":
+            return key in labels
+        if operator == "DoesNotExist":
+            return key not in labels
+        if operator == "In":
+            return labels.get(str(key)) in values
+        return labels.get(str(key)) not in values  # NotIn, which a missing label satisfies
+
+    rules = mappings(selector.get("matchExpressions"))
+    return labels_match(texts(selector.get("matchLabels")), labels) and all(map(fits, rules))
 
 
 def title(kind: str, name: str, namespace: str | None = None) -> str:

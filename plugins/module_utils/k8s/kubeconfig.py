@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import BadKubeconfig
+from .fields import Json
 
 try:
     import urllib3
@@ -34,8 +35,6 @@ try:
     IMPORT_ERROR: str | None = None
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
-
-Json = dict[str, Any]
 
 # Where a kubeconfig has certificates: list, entry, key; and what the client's Configuration calls the file.
 _CERTIFICATES = (

@@ -9,18 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-Json = dict[str, Any]
-
-
-def labels_of(selector: str) -> dict[str, str]:
-    """Labels of an equality selector such as ``app=reviews,version=v1``."""
-    pairs = (part.replace("==", "=").partition("=") for part in selector.split(",") if part.strip())
-    return {key.strip(): value.strip() for key, _equals, value in pairs}
-
-
-def within(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Whether the labels have all that is wanted; an empty wish takes everything."""
-    return all(labels.get(key) == value for key, value in wanted.items())
+from .fields import Json, is_true, labels_match, meta, parse_selector
 
 
 def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> list[Json]:
@@ -29,7 +18,7 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
         pod
         for pod in pods
         if pod["metadata"].get("namespace") == namespace
-        and within(labels, pod["metadata"].get("labels") or {})
+        and labels_match(labels, pod["metadata"].get("labels") or {})
         and not pod["metadata"].get("deletionTimestamp")
     ]
 
@@ -40,10 +29,9 @@ def pods_of(deployment: Mapping[str, Any], pods: Iterable[Json]) -> list[Json]:
     return living(pods, deployment["metadata"]["namespace"], labels)
 
 
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether the Pod's condition Ready is True."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+def is_ready(pod: Json) -> bool:
+    """Whether the Pod takes requests: condition Ready is True and it is not being deleted."""
+    return is_true(pod, "Ready") and not meta(pod).get("deletionTimestamp")
 
 
 def has_sidecar(pod: Mapping[str, Any]) -> bool:
@@ -58,12 +46,12 @@ def instances(
     cluster: str, deployments: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]
 ) -> list[Json]:
     """Ready Pods of the Deployments of *selection* ({namespace, label_selector}): ``{instance, cluster, workload}``."""
-    wanted, everyone = labels_of(selection["label_selector"]), list(pods)
+    wanted, everyone = parse_selector(selection["label_selector"]), list(pods)
     return [
         {"instance": pod["metadata"]["name"], "cluster": cluster, "workload": deployment["metadata"]["name"]}
         for deployment in deployments
         if deployment["metadata"].get("namespace") == selection["namespace"]
-        and within(wanted, deployment["metadata"].get("labels") or {})
+        and labels_match(wanted, deployment["metadata"].get("labels") or {})
         for pod in pods_of(deployment, everyone)
         if is_ready(pod)
     ]

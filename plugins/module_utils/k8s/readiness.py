@@ -10,7 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .fields import Json, mapping, mappings, meta, number, spec_of, status_of
+from .fields import (
+    Json,
+    condition,
+    conditions_of,
+    is_true,
+    mapping,
+    mappings,
+    meta,
+    named_condition,
+    number,
+    spec_of,
+    status_of,
+)
 from .kinds import group_of
 
 
@@ -82,10 +94,10 @@ def describe_deletion(obj: Json) -> str:
     if held:
         parts.append(f"held by finalizers {', '.join(held)}: their controller has to run to let it go")
     left = [
-        str(condition.get("message"))
-        for condition in _conditions(obj)
-        if condition.get("status") == "True"
-        and condition.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
+        str(each.get("message"))
+        for each in conditions_of(obj)
+        if each.get("status") == "True"
+        and each.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
     ]
     return "; ".join(parts + left)
 
@@ -106,12 +118,12 @@ def pod_trouble(pod: Json) -> str:
             found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
     if found:
         return "; ".join(found)
-    for condition in _conditions(pod):
-        if condition.get("status") != "True" and condition.get("type") in ("PodScheduled", "Initialized", "Ready"):
-            text = condition.get("message") or condition.get("reason")
+    for each in conditions_of(pod):
+        if each.get("status") != "True" and each.get("type") in ("PodScheduled", "Initialized", "Ready"):
+            text = each.get("message") or each.get("reason")
             if text:
-                return f"{condition['type']}: {text}"
-    return "" if _is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
+                return f"{each['type']}: {text}"
+    return "" if is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
 
 
 def _container_state(container: Json) -> str:
@@ -144,10 +156,10 @@ def _namespace(obj: Json) -> Verdict:
 
 
 def _crd(obj: Json) -> Verdict:
-    for condition in _conditions(obj):
-        if condition.get("type") == "NamesAccepted" and condition.get("status") == "False":
-            return failed(f"names not accepted: {condition.get('message')}")
-    return ready() if _is_true(obj, "Established") else waiting("not established yet")
+    for each in conditions_of(obj):
+        if each.get("type") == "NamesAccepted" and each.get("status") == "False":
+            return failed(f"names not accepted: {each.get('message')}")
+    return ready() if is_true(obj, "Established") else waiting("not established yet")
 
 
 def _service(obj: Json) -> Verdict:
@@ -175,7 +187,7 @@ def _pod(obj: Json) -> Verdict:
     trouble = pod_trouble(obj)
     if phase == "Failed":
         return failed(trouble or "phase Failed")
-    return ready() if _is_true(obj, "Ready") else waiting(trouble or f"phase {phase}")
+    return ready() if is_true(obj, "Ready") else waiting(trouble or f"phase {phase}")
 
 
 # -- workloads ----------------------------------------------------------------------------------------------------
@@ -185,11 +197,11 @@ def _deployment(obj: Json) -> Verdict:
     stale = _stale_status(obj)
     if stale:
         return stale
-    for condition in _conditions(obj):
-        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return failed(f"ProgressDeadlineExceeded: {condition.get('message')}")
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return failed(f"Pods cannot be made: {condition.get('message')}")
+    for each in conditions_of(obj):
+        if each.get("type") == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded":
+            return failed(f"ProgressDeadlineExceeded: {each.get('message')}")
+        if each.get("type") == "ReplicaFailure" and each.get("status") == "True":
+            return failed(f"Pods cannot be made: {each.get('message')}")
     wanted = replicas_wanted(obj)
     status = status_of(obj)
     return _replicas(
@@ -241,26 +253,26 @@ def _replicas(wanted: int, *, updated: int, total: int, available: int) -> Verdi
 
 
 def _job(obj: Json) -> Verdict:
-    for condition in _conditions(obj):
-        if condition.get("status") == "True" and condition.get("type") == "Failed":
-            return failed(f"{condition.get('reason')}: {condition.get('message')}")
-    return ready("complete") if _is_true(obj, "Complete") else waiting("not complete")
+    for each in conditions_of(obj):
+        if each.get("status") == "True" and each.get("type") == "Failed":
+            return failed(f"{each.get('reason')}: {each.get('message')}")
+    return ready("complete") if is_true(obj, "Complete") else waiting("not complete")
 
 
 # -- Gateway API --------------------------------------------------------------------------------------------------
 
 
 def _gateway_class(obj: Json) -> Verdict:
-    return _named(obj, _conditions(obj), ["Accepted"], untouched="no controller serves this class") or ready()
+    return _named(obj, conditions_of(obj), ["Accepted"], untouched="no controller serves this class") or ready()
 
 
 def _gateway(obj: Json) -> Verdict:
     status = status_of(obj)
     untouched = f"no controller has looked at it (is class {spec_of(obj).get('gatewayClassName')} served?)"
-    verdict = _named(obj, _conditions(obj), ["Accepted", "Programmed"], untouched=untouched)
+    verdict = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched)
     if verdict:
         return verdict
-    accepted = _condition(_conditions(obj), "Accepted") or {}
+    accepted = condition(obj, "Accepted")
     if accepted.get("reason") not in ("Accepted", None):
         return _listeners(obj) or failed(_quote(accepted))
     broken = _listeners(obj)
@@ -277,7 +289,7 @@ def _listeners(obj: Json) -> Verdict | None:
         if name not in entries:
             return waiting(f"listener {name}: no status yet")
         conditions = mappings(entries[name].get("conditions"))
-        conflicted = _condition(conditions, "Conflicted") or {}
+        conflicted = named_condition(conditions, "Conflicted")
         if conflicted.get("status") == "True":
             return failed(f"listener {name}: {_quote(conflicted)}")
         verdict = _named(obj, conditions, ["Accepted", "Programmed", "ResolvedRefs"], untouched="no status yet")
@@ -371,10 +383,10 @@ def _service_mesh_controller(obj: Json) -> Verdict:
     stale = _stale(obj, status.get("observedGeneration"))
     if stale:
         return waiting(f"{stale}; phase was {phase}")
-    outdated = [condition for condition in _conditions(obj) if _stale(obj, condition.get("observedGeneration"))]
+    outdated = [each for each in conditions_of(obj) if _stale(obj, each.get("observedGeneration"))]
     if outdated:
         return waiting(f"condition {outdated[0].get('type')}: {_stale(obj, outdated[0].get('observedGeneration'))}")
-    wrong = [_quote(condition) for condition in _conditions(obj) if condition.get("status") == "False"]
+    wrong = [_quote(each) for each in conditions_of(obj) if each.get("status") == "False"]
     text = "; ".join([f"phase {phase}", *wrong])
     if phase == "SUCCEEDED":
         return ready(text if wrong else "")
@@ -389,9 +401,9 @@ def _generic(obj: Json) -> Verdict:
     stale = _stale(obj, status_of(obj).get("observedGeneration"))
     if stale:
         return waiting(stale)
-    condition = _condition(_conditions(obj), "Ready")
-    if condition and condition.get("status") != "True":
-        return waiting(_quote(condition))
+    reported = condition(obj, "Ready")
+    if reported and reported.get("status") != "True":
+        return waiting(_quote(reported))
     return ready()
 
 
@@ -399,19 +411,19 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
     """None when every named condition is True for the object's generation, else the first that is not."""
     have = list(conditions)
     for name in names:
-        condition = _condition(have, name)
-        if condition is None:
+        found = named_condition(have, name)
+        if not found:
             return waiting(untouched if not have else f"condition {name} is not there yet")
-        status = condition.get("status")
-        if status == "Unknown" and condition.get("reason") in ("Pending", "NotReconciled"):
+        status = found.get("status")
+        if status == "Unknown" and found.get("reason") in ("Pending", "NotReconciled"):
             # The API server's default status, which carries no generation.
             return waiting(untouched)
-        stale = _stale(obj, condition.get("observedGeneration"))
+        stale = _stale(obj, found.get("observedGeneration"))
         if stale:
             return waiting(f"{name}: {stale}")
         if status != "True":
-            soon = status == "Unknown" or condition.get("reason") in ("Pending", "AddressNotAssigned", "Waiting")
-            return Verdict("waiting" if soon else "failed", _quote(condition))
+            soon = status == "Unknown" or found.get("reason") in ("Pending", "AddressNotAssigned", "Waiting")
+            return Verdict("waiting" if soon else "failed", _quote(found))
     return None
 
 
@@ -436,18 +448,6 @@ def replicas_wanted(obj: Json) -> int:
     """How many replicas a workload is to have; the API server sets 1 where nobody says."""
     replicas = spec_of(obj).get("replicas")
     return replicas if isinstance(replicas, int) else 1
-
-
-def _conditions(obj: Json) -> list[Json]:
-    return mappings(status_of(obj).get("conditions"))
-
-
-def _condition(conditions: Iterable[Json], name: str) -> Json | None:
-    return next((condition for condition in conditions if condition.get("type") == name), None)
-
-
-def _is_true(obj: Json, name: str) -> bool:
-    return (_condition(_conditions(obj), name) or {}).get("status") == "True"
 
 
 def _quote(condition: Json) -> str:

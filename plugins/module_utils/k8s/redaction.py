@@ -23,14 +23,14 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
+from .fields import Json
+from .kinds import group_of
+from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag, names_secret, text
+
 try:
     import yaml
 except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
     yaml = None  # type: ignore[assignment]
-
-Json = dict[str, Any]
-
-REDACTED = "(redacted)"
 
 # Environment variables and other name-value pairs whose values this chain is diagnosed by.
 HARMLESS_VARIABLES = frozenset(
@@ -90,143 +90,62 @@ HARMLESS_PROXY_KEYS = ("meshId", "discoveryAddress")
 # Certificates everybody in the mesh has; whether two clusters have the same one is a question of this chain.
 PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
-_SECRET_WORDS = (
-    r"passw(?:or)?d|passphrase|pwd|(?<![a-z])pass(?![a-z])|token|secret|"
-    r"(?:api|private|access|signing|encryption)[-_. ]?key|(?<!un)licen[cs](?:e(?:[ ]key)?|ing)|"
-    r"credential|authorization|cookie|bearer|signature"
-)
-_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}")
-# Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
-_REFERENCE = re.compile(
-    r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|seconds|audience|secrets)$"
-)
 # Names of mappings whose values are those of annotations or of environment variables.
 _ANNOTATIONS = re.compile(r"(?i)annotations$")
 _VARIABLES = frozenset(["env", "extraEnv", "environmentVariables", "proxyMetadata"])
 
-# Shorter ones are too many ordinary words.
-_BLOB = 40
-_HEX = 32
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"-----BEGIN [A-Z0-9 ]+-----(?:.{0,8000}?-----END [A-Z0-9 ]+-----|[\sA-Za-z0-9+/=\\]*)", re.DOTALL),
-        REDACTED,
-    ),
-    # a password may hold @ itself
-    (re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)[^/\s\"']+@"), rf"\1{REDACTED}@"),
-    # a header with several words
-    (re.compile(r"(?i)(\bcookie\\*[\"']?\s*[:=]\s*)[^\"'\n]+"), rf"\1{REDACTED}"),
-    (
-        re.compile(
-            r"(?i)(\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?(?:digest|token|negotiate|api-?key|aws4[\w-]*)\s)[^'\n]+"
-        ),
-        rf"\1{REDACTED}",
-    ),
-    # keys that clouds and forges mark by their beginning
-    (
-        re.compile(
-            r"\b(?:A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[a-z]-[\w-]{10,}|gh[a-z]_\w{20,}|gl[a-z]{2,5}-[\w-]{20,}|"
-            r"dckr_[a-z]{3}_[\w-]{20,}|[rs]k_(?:live|test)_\w{16,})"
-        ),
-        REDACTED,
-    ),
-    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(\\*[\"']?)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 \3{REDACTED}"),
-    # of a registry; of curl
-    (re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[^\"\\\n]+"), rf"\1{REDACTED}"),
-    (re.compile(r"((?<![\w-])(?:-u|--user)[ =]\s*[\"']?[^\s:\"'/]+:)[^\s\"']+"), rf"\1{REDACTED}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
-    (re.compile(r"\b[A-Z0-9]{4,10}(?:-[A-Z0-9]{4,10}){3,}\b"), REDACTED),
-    (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
-)
-_LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}")
-# A part of a path: the name of an object, or its kind; the name of a variable.
-_WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}|[A-Z0-9]{1,31}(?:_[A-Z0-9]{1,31})+")
-_PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
-# A value, quoted or not, perhaps cut off, a YAML block or a list of values; no object, whose own names tell more.
-_VALUE = (
-    r"(?!\{)(?:\[[^\]{\n]+\]|(?!\[)(?:[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+|-[ ][^\n]+(?:\n[ \t]*-[ ][^\n]+)*|"
-    r""""(?:[^"\\\n]|\\.)*"?|\\+"(?:[^"\\\n]|\\[^"\n])*(?:\\*")?|'[^'\n]*'?|[^\s,;&}\])"']+))"""
-)
-# Both begin with the telling word, not with the name it is part of: so each place of a long log is looked at once.
-_ASSIGNED = re.compile(
-    rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&](?:key|sig|auth))"
-    rf"(\\*(?:[\"']|%22)?\s*(?:[:=]>?|%3[AD])\s*)({_VALUE})"
-)
-# One after the other, as in a list of arguments, or as Envoy writes headers.
-_LISTED = re.compile(
-    rf"(?i)(\\{{0,7}}\"(?=-)|')([\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})(\1,\s*\1)"
-    r"(?!-|(?:(?!\1)[^\n])+\1\s*:)((?:(?!\1)[^\n])+)"
-)
-# The two fields of a variable, as JSON, YAML or Go write them.
-_PAIR = re.compile(
-    rf"(?i)(\bname\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})"
-    rf"(\\*[\"']?\s*,?\s*\\*[\"']?value\\*[\"']?\s*[:=]\s*)({_VALUE})"
-)
-# In prose: 'license "..." expired', "token is abc123def". Only quoted, or no word of a language: it has a digit.
-_TOLD = re.compile(
-    r"(?i)\b((?:licen[cs]e|passw(?:or)?d|passphrase|token|(?:api|access)[-_ ]?key)(?:[ ]key)?)((?:\s+is)?:?\s+)"
-    r"""(\\*"[^"\n]+"|'[^'\n]+'|(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s,;:/"')]{8,})"""
-)
-_FLAG = re.compile(rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}})(\s+)(?!-)({_VALUE})")
-_IS_FLAG = re.compile(r"(?:^|[^\w/.-])--?[\w.-]*$")
-_FLAG_ALONE = re.compile(rf"(?i)^(?:--?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}}|-u|--user)$")
-_PASSWORD = re.compile(r"://[^:/\s\"']*:([^/\s\"']+)@")
-_OF_OBJECT = re.compile(r"/[\w.-]*$")
+# Annotations that repeat the fields of their object: kubectl's, and the former values of adopted objects.
+_COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "multicluster.gloo/former")
 
 
-def text(value: str) -> str:
-    """The text without what has the shape of a secret or is assigned to the name of one. For any number of lines."""
-    for pattern, instead in _SHAPES:
-        value = pattern.sub(instead, value)
-    value = _LONG.sub(lambda match: match[0] if all(map(_WORD.fullmatch, match[0].split("/"))) else REDACTED, value)
-    if "-----END " in value:
-        value = _without_headless(value)
-    value = _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
-    value = _PAIR.sub(rf"\1\2{REDACTED}", value)
-    value = _LISTED.sub(lambda m: m[0] if _REFERENCE.search(m[2]) else f"{m[1]}{m[2]}{m[3]}{REDACTED}", value)
-    return _TOLD.sub(rf"\1\2{REDACTED}", value)
+# -- results and diffs: everything is shown but what is named as a secret
 
 
-def _without_headless(value: str) -> str:
-    """Without the end of a key or certificate whose beginning was cut off."""
-    kept: list[str] = []
-    for line in value.splitlines(keepends=True):
-        if "-----END " in line:
-            while kept and _PEM_LINE.search(kept[-1]):
-                kept.pop()
-            kept.append(f"{REDACTED}\n")
-        else:
-            kept.append(line)
-    return "".join(kept)
+def fingerprint(value: Any) -> str:
+    """Stands for a secret value: two are equal when their fingerprints are."""
+    return f"(redacted, sha256 {hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]})"
 
 
-def _without_value(match: re.Match[str]) -> str:
-    name, between, _value = match.groups()
-    return f"{name}{between}{REDACTED}" if _assigns(match) else match.group(0)
+def redact(obj: Json, *, config_maps: bool = False) -> Json:
+    """A copy with fingerprints in place of secret values: data of Secrets, fields and variables with names of secrets.
+
+    ``config_maps`` redacts the values of ConfigMaps too: installers store all their values, licences among them, there.
+    """
+    shown: Json = _redacted(obj)
+    kinds = ("Secret", "ConfigMap") if config_maps else ("Secret",)
+    if obj.get("kind") in kinds and group_of(str(obj.get("apiVersion", ""))) == "":
+        for field in ("data", "stringData", "binaryData"):
+            if isinstance(obj.get(field), dict):
+                shown[field] = {key: fingerprint(value) for key, value in obj[field].items()}
+    annotations = (shown.get("metadata") or {}).get("annotations") or {}
+    for name in _COPIES:
+        if name in annotations:
+            annotations[name] = REDACTED
+    return shown
 
 
-def _assigns(match: re.Match[str]) -> bool:
-    """Not "secret gloo-mesh/relay-token: not found", which tells of an object; not prose, which has no flags."""
-    name, between, value = match.groups()
-    before = match.string[max(0, match.start() - 80) : match.start()]
-    if not between.strip():
-        told = not _IS_FLAG.search(before)
-    else:
-        told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
-        # YAML: what follows on the next line is a name of its own.
-        told = told or ("\n" in between and value.endswith(":"))
-    return not told and not _REFERENCE.search(name)
+def _redacted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {
+        key: fingerprint(item) if isinstance(item, str) and names_secret(str(key)) else _redacted(item)
+        for key, item in value.items()
+    }
+    name, content = value.get("name"), value.get("value")
+    if isinstance(name, str) and isinstance(content, str) and names_secret(name):
+        shown["value"] = fingerprint(content)
+    return shown
 
+
+# -- support bundles: nothing is shown but what is known to be harmless
 
 # Names of mappings whose values are those of a request: headers, queryParams.
 _HEADERS = re.compile(r"(?i)header|queryparam")
 _PUNCTUATION = re.compile(r"[\s:,;={}\"']+")
 # Long, of letters and digits, and no path, address or sentence.
 _NO_WORD = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/:,{}\"']{16,}")
-
-
-def _names_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _REFERENCE.search(name)
 
 
 class Redaction:
@@ -242,6 +161,11 @@ class Redaction:
 
     # -- objects
 
+    def values(self, values: Json) -> Json:
+        """Helm values as they may be shown: REDACTED in place of what stands under names of secrets."""
+        shown: Json = self._walk(values, "")
+        return shown
+
     def object(self, obj: Json) -> Json:
         """The object as it may be shown: a copy without managedFields and without values that are not harmless."""
         kind, core = obj.get("kind"), "/" not in str(obj.get("apiVersion", ""))
@@ -254,11 +178,6 @@ class Redaction:
             shown["keys"] = self._secret_keys(obj)
         elif kind == "ConfigMap" and core:
             shown["keys"] = self._config_keys(obj)
-        return shown
-
-    def values(self, values: Json) -> Json:
-        """Helm values as they may be shown: under names of secrets, and below ``licensing``, REDACTED."""
-        shown: Json = self._walk(values, "")
         return shown
 
     def _secret_keys(self, obj: Json) -> list[str]:
@@ -296,7 +215,7 @@ class Redaction:
             if key in ("args", "command"):
                 return self._arguments(value)
             return [self._walk(item, key) for item in value]
-        if value and not isinstance(value, bool) and _names_secret(key):
+        if value and not isinstance(value, bool) and names_secret(key):
             return self.hide(str(value))
         return self._text(value) if isinstance(value, str) else value
 
@@ -306,11 +225,11 @@ class Redaction:
         if _HEADERS.search(key) and not ("name" in value and "value" in value):
             return {name: self._header(name, item) for name, item in value.items()}
         # What stands below the name of a secret is one too; below "secret" itself a volume names its Secret.
-        above = f"{key}." if key != "secret" and _names_secret(key) else ""
+        above = f"{key}." if key != "secret" and names_secret(key) else ""
         shown = {name: self._walk(item, f"{above}{name}") for name, item in value.items()}
         if isinstance(value.get("name"), str) and value.get("value"):
             shown["value"] = self._variable(value["name"], value["value"])
-        elif _names_secret(str(value.get("key", ""))) or _HEADERS.search(str(value.get("key", ""))):
+        elif names_secret(str(value.get("key", ""))) or _HEADERS.search(str(value.get("key", ""))):
             for name in ("value", "values", "notValues"):
                 if value.get(name):
                     shown[name] = self._unlisted(str(value["key"]), value[name])
@@ -326,7 +245,7 @@ class Redaction:
         """A value, or several, that nobody knows to be harmless; what may be a word or a number elsewhere is not
         remembered."""
         for each in map(str, value if isinstance(value, list) else [value]):
-            if _SECRET_NAME.search(name) or _NO_WORD.fullmatch(each):
+            if SECRET_NAME.search(name) or _NO_WORD.fullmatch(each):
                 self.hide(each)
             else:
                 self._learn(each)
@@ -351,7 +270,7 @@ class Redaction:
         shown: list[Any] = []
         for index, value in enumerate(values):
             flag = str(values[index - 1]) if index else ""
-            if _FLAG_ALONE.match(flag) and not _REFERENCE.search(flag) and not str(value).startswith("-"):
+            if is_secret_flag(flag) and not str(value).startswith("-"):
                 shown.append(self.hide(str(value)))
             else:
                 shown.append(self._text(value) if isinstance(value, str) else value)
@@ -376,11 +295,8 @@ class Redaction:
 
     def _learn(self, value: str) -> None:
         """Remember what a text assigns to names of secrets, and the passwords of its URLs."""
-        for match in _PASSWORD.finditer(value):
-            self._remember(match[1])
-        for match in _ASSIGNED.finditer(value):
-            if _assigns(match):
-                self._remember(match[3].strip("\\\"'"))
+        for secret in assigned_secrets(value):
+            self._remember(secret)
 
     def _remember(self, value: str) -> None:
         # What its shape gives away needs no memory.
@@ -388,25 +304,39 @@ class Redaction:
             self._hidden.add(value)
 
     def scrub(self, content: str) -> str:
-        """The text without any remembered value, plain, in base64 or as in a URL. When all objects have been seen."""
-        for needle in self._needles:
-            if needle in content:
-                content = content.replace(needle, REDACTED)
-        return content
+        """The text without any remembered value. Call it when all objects have been seen."""
+        return _without(content, self._needles)
 
     @functools.cached_property
     def _needles(self) -> list[str]:
-        needles = set()
-        for value in self._hidden - self._public:
-            raw = value.encode()
-            needles |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
-            for encoded in (base64.b64encode, base64.urlsafe_b64encode):
-                needles.add(encoded(raw).decode().rstrip("="))
-                # Amid something else, as in "user:password": the characters that hold nothing of that.
-                for bits in (0, 8, 16):
-                    whole = encoded(b" " * (bits // 8) + raw).decode()
-                    needles.add(whole[-(-bits // 6) : (bits + 8 * len(raw)) // 6])
-        return sorted(needles, key=len, reverse=True)
+        return _forms(self._hidden - self._public)
+
+
+def scrub(content: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets in any of their forms: plain, in JSON, in base64 or in a URL."""
+    return _without(content, _forms({form for secret in secrets for form in (secret, secret.strip()) if form}))
+
+
+def _without(content: str, needles: Iterable[str]) -> str:
+    for needle in needles:
+        content = content.replace(needle, REDACTED)
+    return content
+
+
+def _forms(values: Iterable[str]) -> list[str]:
+    """The forms in which values appear in other text, the longest first: one may be part of another."""
+    forms = set()
+    for value in values:
+        raw = value.encode()
+        forms |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
+        for encoded in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.add(encoded(raw).decode().rstrip("="))
+            # Amid something else, as in "user:password": the characters that encode this value alone. Those of a short
+            # value are too few to be told from others.
+            for bits in (0, 8, 16) if len(raw) >= 8 else ():
+                whole = encoded(b" " * (bits // 8) + raw).decode()
+                forms.add(whole[-(-bits // 6) : (bits + 8 * len(raw)) // 6])
+    return sorted(forms, key=lambda form: (-len(form), form))
 
 
 def helm_release(secret: Json) -> Json:

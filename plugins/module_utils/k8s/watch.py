@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .client import Cluster, Json
+from .client import Cluster
 from .errors import ClusterError, NotServed
+from .fields import Json, Key, dig, key_of
 from .progress import Progress
 from .readiness import Verdict
 
@@ -40,14 +41,14 @@ class Collection:
 
     def takes(self, obj: Json) -> bool:
         """Whether the object's fields are as `where` wants them."""
-        return all(_field(obj, path) in texts for path, texts in self.where)
+        return all(_text(dig(obj, *path.split("."))) in texts for path, texts in self.where)
 
 
 class View:
     """The current content of the watched collections."""
 
     def __init__(self) -> None:
-        self._objects: dict[Collection, dict[tuple[str, str], Json]] = {}
+        self._objects: dict[Collection, dict[Key, Json]] = {}
         self._served: dict[Collection, bool] = {}
 
     def items(self, collection: Collection) -> list[Json]:
@@ -189,7 +190,7 @@ class Watcher:
         except NotServed:
             items, version, served = [], "", False
         with self._changed:
-            self.view._objects[collection] = {_key(item): item for item in items}
+            self.view._objects[collection] = {key_of(item): item for item in items}
             self.view._served[collection] = served
             self._versions[collection] = version
             self._tick += 1
@@ -219,9 +220,9 @@ class Watcher:
                 if kind == "BOOKMARK":
                     continue
                 if kind == "DELETED":
-                    self.view._objects[collection].pop(_key(obj), None)
+                    self.view._objects[collection].pop(key_of(obj), None)
                 else:
-                    self.view._objects[collection][_key(obj)] = obj
+                    self.view._objects[collection][key_of(obj)] = obj
                 self._tick += 1
                 self._changed.notify_all()
         if not got_one:
@@ -230,20 +231,13 @@ class Watcher:
             self._stop.wait(0.2)
 
 
-def _field(obj: Any, path: str) -> str:
-    for name in path.split("."):
-        obj = obj.get(name) if isinstance(obj, dict) else None
-    return "" if obj is None else str(obj)
-
-
-def _key(obj: Json) -> tuple[str, str]:
-    meta = obj["metadata"]
-    return meta.get("namespace", ""), meta["name"]
-
-
 def _hang_up(response: Any) -> None:
     """End a stream that another thread reads: only shutting the socket down wakes it."""
     try:
         response.shutdown()
     except (AttributeError, OSError, ValueError):
         pass
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module relay_secrets: the root certificate and the token an agent needs, and nothing else.
+"""Engine of the module relay_secrets: copies the root certificate and the token that an agent needs.
 
-The values go from one API server to the other inside this process: no Ansible variable, file or result holds them.
+The values pass from one API server to the other within this process: no Ansible variable, file or result has them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..apply.objects import converge
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
+from ..k8s.fields import Json
 from ..k8s.progress import lines
 from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
@@ -31,33 +32,33 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 180},
 }
 
-# Secret -> the only key of it that may travel. tls.key of the root never does.
-TRAVELS: dict[str, str] = {"relay-root-tls-secret": "ca.crt", "relay-identity-token-secret": "token"}
+# The only key of each Secret that is copied. The root's tls.key never leaves the management cluster.
+COPIED: dict[str, str] = {"relay-root-tls-secret": "ca.crt", "relay-identity-token-secret": "token"}
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: as of the module objects. Raises Timeout when the management server has not made the secrets."""
+    """Result: as of the module objects. Raises Timeout when the management server has not created the Secrets."""
     namespace = params.get("namespace") or "gloo-mesh"
     timeout = float(params.get("wait_timeout") or 0)
     absent = params.get("state") == "absent"
     with connect(params, progress) as cluster:
-        asked = 0
-        values: dict[str, str] = dict.fromkeys(TRAVELS, "")
+        management_requests = 0
+        values: dict[str, str] = dict.fromkeys(COPIED, "")
         if not absent:
             management = Cluster(
                 params["management_kubeconfig"],
                 params["management_context"],
                 params.get("management_cluster"),
-                tell=progress,
+                progress=progress,
             )
             with management:
                 values, missing = _read(management, namespace, 0.0 if check else timeout, progress)
-                asked = management.requests
+                management_requests = management.requests
             if missing and not check:
-                entries = [f"Secret {namespace}/{name}: no key {TRAVELS[name]}" for name in missing]
+                entries = [f"Secret {namespace}/{name}: no key {COPIED[name]}" for name in missing]
                 raise Timeout(
                     "\n".join(lines(management.name, entries, timeout))
-                    + ". The management server makes them; is Deployment gloo-mesh-mgmt-server running there?",
+                    + ". The management server creates them: check that Deployment gloo-mesh-mgmt-server is ready",
                     cluster=management.name,
                     kind="Secret",
                     namespace=namespace,
@@ -65,31 +66,31 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 )
         result = converge(
             cluster,
-            [_secret(name, namespace, values[name]) for name in TRAVELS],
+            [_secret(name, namespace, values[name]) for name in COPIED],
             check=check,
             progress=progress,
             absent=absent,
             force=params.get("on_conflict") == "force",
             timeout=timeout,
         )
-        result["requests"] += asked
+        result["requests"] += management_requests
         return result
 
 
 def _read(
     management: Cluster, namespace: str, timeout: float, progress: Callable[[str], None]
 ) -> tuple[dict[str, str], list[str]]:
-    """(value by Secret name, names that have none yet), waiting for all of them."""
-    places = {name: Collection("v1", "Secret", namespace, name=name) for name in TRAVELS}
+    """(value by Secret name, names of Secrets without a value), after waiting for all of them."""
+    places = {name: Collection("v1", "Secret", namespace, name=name) for name in COPIED}
     values: dict[str, str] = {}
 
     def look(view: View) -> Verdict:
         for name, place in places.items():
-            values[name] = (((view.get(place, name) or {}).get("data")) or {}).get(TRAVELS[name], "")
+            values[name] = (((view.get(place, name) or {}).get("data")) or {}).get(COPIED[name], "")
         return together(
             {
-                f"Secret {namespace}/{name}": waiting(f"no key {key}: the management server makes it")
-                for name, key in TRAVELS.items()
+                f"Secret {namespace}/{name}": waiting(f"no key {key}: the management server creates it")
+                for name, key in COPIED.items()
                 if not values[name]
             }
         )
@@ -97,16 +98,16 @@ def _read(
     with Watcher(management, list(places.values())) as watcher:
         watcher.until(look, timeout, progress)
     _check_certificate(management.name, namespace, values["relay-root-tls-secret"])
-    return values, [name for name in TRAVELS if not values[name]]
+    return values, [name for name in COPIED if not values[name]]
 
 
 def _check_certificate(cluster: str, namespace: str, value: str) -> None:
-    """Never let a private key travel, even when somebody put one under the certificate's name."""
+    """Refuse a private key that is stored under the certificate's name."""
     text = base64.b64decode(value) if value else b""
     if b"PRIVATE KEY" in text:
         raise Invalid(
-            f"{cluster}: Secret {namespace}/relay-root-tls-secret: its key ca.crt holds a private key; "
-            "it must not leave the management cluster. Put the root certificate alone there",
+            f"{cluster}: Secret {namespace}/relay-root-tls-secret: its key ca.crt contains a private key, "
+            "which must not leave the management cluster. Store only the root certificate there",
             cluster=cluster,
         )
 
@@ -117,5 +118,5 @@ def _secret(name: str, namespace: str, value: str) -> Json:
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace},
         "type": "Opaque",
-        "data": {TRAVELS[name]: value},
+        "data": {COPIED[name]: value},
     }

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a VirtualDestination became in one workload cluster, and whether a gateway there can use it (pure).
+"""The Istio objects of a VirtualDestination in one workload cluster, and whether a gateway there can use them (pure).
 
-Gloo Mesh writes a ServiceEntry and a WorkloadEntry per remote gateway; their names are its own, so labels and hosts
-find them. kgateway takes from them what Istio would not, and the other way round, without a word: it ignores the port
-of a Hostname backendRef, and it picks WorkloadEntries by metadata labels. Hence the comparisons here.
+Gloo Mesh writes a ServiceEntry and, for each remote gateway, a WorkloadEntry. Their names are generated, so they are
+found by labels and hosts. kgateway reads them differently from Istio without reporting it: it ignores the port of a
+Hostname backendRef, and it selects WorkloadEntries by metadata labels. Hence the comparisons here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..k8s.fields import Json, labels_of, meta, spec_of
+from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of, status_of
+from ..k8s.pods import is_ready
 from ..k8s.readiness import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
@@ -26,7 +27,7 @@ HOSTNAME_GROUP = "networking.istio.io"
 
 @dataclass(frozen=True)
 class Target:
-    """Which destination: host and port as clients use them, name and namespace of the VirtualDestination."""
+    """A destination: host and port as clients use them, name and namespace of the VirtualDestination."""
 
     host: str | None = None
     port: int | None = None
@@ -42,8 +43,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Objects:
-    """The lists of one cluster. http_routes is empty where Gateway API is not installed."""
+class RoutingObjects:
+    """The lists of one cluster; http_routes is empty where Gateway API is not installed."""
 
     service_entries: Sequence[Json]
     workload_entries: Sequence[Json]
@@ -54,21 +55,13 @@ class Objects:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong, in words with what to do. A passing one may vanish while translation goes on."""
+    """A problem and what to do about it. A ``passing`` one may disappear while translation is in progress."""
 
     text: str
     passing: bool = False
 
 
 # -- small readers ---------------------------------------------------------------------------------------------------
-
-
-def _where(obj: Json) -> str:
-    return f"{meta(obj).get('namespace')}/{meta(obj).get('name')}"
-
-
-def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def _selector(entry: Json) -> dict[str, str]:
@@ -84,7 +77,7 @@ def _is_ip(text: str) -> bool:
 
 
 def is_translated_from(obj: Json, target: Target) -> bool:
-    """Whether Gloo's labels say that the object came from the target's VirtualDestination."""
+    """Whether the object was translated from the target's VirtualDestination, by Gloo's labels."""
     labels = labels_of(obj)
     return (
         target.name is not None
@@ -102,11 +95,11 @@ def _is_translated(obj: Json) -> bool:
 
 
 def idle_reason(destination: Json) -> str:
-    """Why a VirtualDestination leads nowhere although it may be ACCEPTED; "" when it leads somewhere."""
-    told = destination.get("status") or {}
-    if "ownedByWorkspace" in told and not told["ownedByWorkspace"]:
-        return "belongs to no workspace: no Workspace selects its namespace"
-    if not told.get("numSelectedBackingServices"):
+    """Why a VirtualDestination has no backends although it may be ACCEPTED; "" when it has some."""
+    status = status_of(destination)
+    if "ownedByWorkspace" in status and not status["ownedByWorkspace"]:
+        return "is in no workspace: no Workspace selects its namespace"
+    if not status.get("numSelectedBackingServices"):
         selectors = "; ".join(str(part) for part in spec_of(destination).get("services") or ()) or "none"
         return f"selects no Service in any cluster (its service selectors: {selectors}): compare labels"
     return ""
@@ -115,9 +108,9 @@ def idle_reason(destination: Json) -> str:
 # -- the ServiceEntry ------------------------------------------------------------------------------------------------
 
 
-def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Problem]]:
-    """The ServiceEntry a gateway uses for the target, and what is wrong with that choice."""
-    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), _where(e)))
+def find_entry(objects: RoutingObjects, target: Target) -> tuple[Json | None, list[Problem]]:
+    """The ServiceEntry that a gateway uses for the target, and problems of that choice."""
+    entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), full_name(e)))
     ours = [e for e in entries if is_translated_from(e, target)]
     if target.host:
         having = [e for e in entries if target.host in (spec_of(e).get("hosts") or ())]
@@ -127,14 +120,16 @@ def find_entry(objects: Objects, target: Target) -> tuple[Json | None, list[Prob
         return None, [_nothing(objects, target, ours)]
     chosen, problems = having[0], []
     if len(having) > 1 and len({_port_numbers(e) for e in having}) < len(having):
-        others = ", ".join(_where(e) for e in having[1:])
+        others = ", ".join(full_name(e) for e in having[1:])
         problems.append(
-            Problem(f"several ServiceEntries list {target.host}: the oldest, {_where(chosen)}, is used; also {others}")
+            Problem(
+                f"several ServiceEntries list {target.host}: the oldest, {full_name(chosen)}, is used, not {others}"
+            )
         )
     if target.name and target.host and chosen not in ours:
         problems.append(
             Problem(
-                f"ServiceEntry {_where(chosen)} lists {target.host} but does not come from "
+                f"ServiceEntry {full_name(chosen)} lists {target.host} but was not translated from "
                 f"{target.title.split(' of ')[-1]}: "
                 "delete it or choose another host",
                 passing=bool(ours),
@@ -147,28 +142,30 @@ def _port_numbers(entry: Json) -> tuple[int, ...]:
     return tuple(sorted(int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()))
 
 
-def _nothing(objects: Objects, target: Target, ours: list[Json]) -> Problem:
-    """No ServiceEntry: everything that is known about it."""
+def _nothing(objects: RoutingObjects, target: Target, ours: list[Json]) -> Problem:
+    """Why there is no ServiceEntry, as far as that is known."""
     if ours:
         hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
-        return Problem(f"ServiceEntry {_where(ours[0])} comes from it but has hosts {', '.join(hosts)}", passing=True)
+        return Problem(
+            f"ServiceEntry {full_name(ours[0])} was translated from it but has hosts {', '.join(hosts)}", passing=True
+        )
     known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
-        return Problem(f"no ServiceEntry lists it; one lists {close[0]}: compare the spelling", passing=True)
+        return Problem(f"no ServiceEntry has that host; one has {close[0]}: compare the spelling", passing=True)
     others = [e for e in objects.service_entries if _is_translated(e)]
     if others:
-        text = f"no ServiceEntry lists it, though Gloo Mesh has translated {len(others)} other(s) into this cluster"
+        text = f"no ServiceEntry has that host, but Gloo Mesh has translated {len(others)} other(s) into this cluster"
         hint = "is the VirtualDestination ACCEPTED, its namespace in a workspace, does it select a Service?"
     else:
-        text = "no ServiceEntry lists it, and Gloo Mesh has translated nothing into this cluster"
+        text = "no ServiceEntry has that host, and Gloo Mesh has translated nothing into this cluster"
         hint = "is the agent connected, is the VirtualDestination ACCEPTED and its namespace in a workspace?"
     return Problem(f"{text}: {hint}", passing=True)
 
 
 def entry_problems(entry: Json, target: Target) -> list[Problem]:
-    """What keeps a gateway from using the ServiceEntry for the target."""
-    spec, where = spec_of(entry), f"ServiceEntry {_where(entry)}"
+    """What prevents a gateway from using the ServiceEntry for the target."""
+    spec, where = spec_of(entry), f"ServiceEntry {full_name(entry)}"
     found = []
     numbers = _port_numbers(entry)
     if target.port and target.port not in numbers:
@@ -203,11 +200,6 @@ def _workload(pod: Json) -> str:
     return str(meta(pod).get("name"))
 
 
-def _pod_ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
     selector, namespace = _selector(entry), meta(entry).get("namespace")
@@ -215,32 +207,31 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
         {
             "pod": str(meta(p).get("name")),
             "ip": str((p.get("status") or {}).get("podIP") or ""),
-            "ready": _pod_ready(p) and not meta(p).get("deletionTimestamp"),
+            "ready": is_ready(p),
             "workload": _workload(p),
             "version": labels_of(p).get("version", ""),
         }
         for p in pods
-        if meta(p).get("namespace") == namespace and _selects(selector, labels_of(p))
+        if meta(p).get("namespace") == namespace and selects(selector, labels_of(p))
     ]
     return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
 
 
 def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tuple[list[Json], list[Problem]]:
-    """WorkloadEntries the ServiceEntry selects by their metadata labels, inline endpoints, and what is wrong "
-    "with them."""
+    """WorkloadEntries that the ServiceEntry selects by metadata labels, its inline endpoints, and their problems."""
     rows: list[Json] = []
     problems: list[Problem] = []
     selector, namespace = _selector(entry), meta(entry).get("namespace")
     ports = [p for p in spec_of(entry).get("ports") or () if not target.port or p.get("number") == target.port]
     here = [w for w in entries if meta(w).get("namespace") == namespace]
-    for workload in sorted(here, key=_where):
-        spec, where = spec_of(workload), f"WorkloadEntry {_where(workload)}"
-        if not _selects(selector, labels_of(workload)):
-            if is_translated_from(workload, target) or _selects(selector, spec.get("labels") or {}):
+    for workload in sorted(here, key=full_name):
+        spec, where = spec_of(workload), f"WorkloadEntry {full_name(workload)}"
+        if not selects(selector, labels_of(workload)):
+            if is_translated_from(workload, target) or selects(selector, spec.get("labels") or {}):
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
                     Problem(
-                        f"{where} lacks the labels {wanted} in its metadata: a gateway leaves it out, all answers "
+                        f"{where} lacks the labels {wanted} in its metadata: gateways ignore it, all responses "
                         "are local"
                     )
                 )
@@ -253,7 +244,9 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
         name = f"{meta(entry).get('name')}[{place}]"
         rows.append(_remote(name, endpoint, endpoint.get("labels") or {}, ports))
         if spec_of(entry).get("resolution") == "STATIC":
-            problems += _remote_problems(f"endpoint {place} of ServiceEntry {_where(entry)}", endpoint, rows[-1], ports)
+            problems += _remote_problems(
+                f"endpoint {place} of ServiceEntry {full_name(entry)}", endpoint, rows[-1], ports
+            )
     return rows, problems
 
 
@@ -274,22 +267,20 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
     found = []
     address = row["address"]
     if not address and not row["network"]:
-        found.append(Problem(f"{where} has no address: the east-west gateway there has none yet", passing=True))
+        found.append(Problem(f"{where} has no address: the remote east-west gateway has none yet", passing=True))
     elif address and not _is_ip(address):
         found.append(
             Problem(
-                f"{where} has the address {address}, which is no IP: a gateway leaves it out without a word. Give the "
-                "east-west gateway's Service an IP address, or hostInfoOverrides in WorkspaceSettings"
+                f"{where} has the address {address}, which is not an IP: gateways ignore it silently. Give the "
+                "east-west gateway's Service an IP address, or set hostInfoOverrides in WorkspaceSettings"
             )
         )
     if not row["tls"]:
-        found.append(
-            Problem(f"{where} lacks the label {TLS_MODE}: a gateway speaks plain text to it and the connection is cut")
-        )
+        found.append(Problem(f"{where} lacks the label {TLS_MODE}: gateways connect in plain text, which it refuses"))
     unmapped = [str(p.get("name")) for p in ports if p.get("name") not in (spec.get("ports") or {})]
     if unmapped and address:
         found.append(
-            Problem(f"{where} maps no port for {', '.join(unmapped)}: the east-west gateway listens on another")
+            Problem(f"{where} maps no port for {', '.join(unmapped)}: the east-west gateway listens on a different one")
         )
     return found
 
@@ -300,11 +291,11 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
 def route_problems(
     routes: Iterable[Json], target: Target, numbers: Sequence[int] | None
 ) -> tuple[list[str], list[Problem]]:
-    """(HTTPRoutes that lead to the host, what is wrong with how they name it). numbers: the ServiceEntry's ports."""
+    """(HTTPRoutes to the host, problems of their backendRefs). numbers: the ServiceEntry's ports."""
     users: list[str] = []
     problems: list[Problem] = []
-    for route in sorted(routes, key=_where):
-        where = f"HTTPRoute {_where(route)}"
+    for route in sorted(routes, key=full_name):
+        where = f"HTTPRoute {full_name(route)}"
         for number, rule in enumerate(spec_of(route).get("rules") or ()):
             for ref in rule.get("backendRefs") or ():
                 group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref.get("name")
@@ -312,29 +303,26 @@ def route_problems(
                 if kind == "VirtualDestination" and name == target.name:
                     problems.append(
                         Problem(
-                            f"{at} has kind VirtualDestination, which gateways do not know: use kind Hostname of group "
-                            f"{HOSTNAME_GROUP} with the host"
+                            f"{at} has kind VirtualDestination, which gateways do not support: use kind Hostname of "
+                            f"group {HOSTNAME_GROUP} with the host"
                         )
                     )
                 if kind != "Hostname" or name != target.host:
                     continue
-                users.append(_where(route))
+                users.append(full_name(route))
                 if group != HOSTNAME_GROUP:
-                    problems.append(Problem(f"{at} has group {group!r}: a Hostname needs group {HOSTNAME_GROUP}"))
+                    problems.append(Problem(f"{at} has group {group!r}: a Hostname requires group {HOSTNAME_GROUP}"))
                 if ref.get("namespace"):
                     problems.append(
-                        Problem(
-                            f"{at} has namespace {ref['namespace']}: a Hostname must have none, or it never resolves"
-                        )
+                        Problem(f"{at} has namespace {ref['namespace']}: with a namespace a Hostname never resolves")
                     )
                 if numbers is not None and ref.get("port") not in numbers:
                     right = " or ".join(str(n) for n in numbers) or "none"
                     has = f"port {ref['port']}" if ref.get("port") else "no port"
                     problems.append(
                         Problem(
-                            f"{at} has {has}, the ServiceEntry offers {right}: the controller says all is well, "
-                            "versions "
-                            f"differ in what they do with it. Set port {right}"
+                            f"{at} has {has}, the ServiceEntry has {right}: the controller reports no error, "
+                            f"its versions handle it differently. Set port {right}"
                         )
                     )
     return list(dict.fromkeys(users)), problems
@@ -343,16 +331,8 @@ def route_problems(
 # -- verdicts --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class View:
-    """The target as one cluster has it."""
-
-    record: Json
-    verdict: Verdict
-
-
-def look(cluster: str, objects: Objects, target: Target) -> View:
-    """Record and verdict of the target in one cluster."""
+def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json, Verdict]:
+    """(record, verdict) of the target in one cluster."""
     entry, problems = find_entry(objects, target)
     local: list[Json] = []
     remote: list[Json] = []
@@ -364,7 +344,7 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
         if not any(row["ready"] for row in local) and not any(row["address"] or row["network"] for row in remote):
             problems.append(
                 Problem(
-                    f"ServiceEntry {_where(entry)} has no ready endpoint: requests get 503 no healthy upstream",
+                    f"ServiceEntry {full_name(entry)} has no ready endpoint: requests get 503 no healthy upstream",
                     passing=True,
                 )
             )
@@ -391,15 +371,15 @@ def look(cluster: str, objects: Objects, target: Target) -> View:
         "problems": [p.text for p in problems],
     }
     if not problems:
-        return View(record, ready(f"{len(local)} local and {len(remote)} remote endpoints"))
-    # What does not pass by itself is told first.
+        return record, ready(f"{len(local)} local and {len(remote)} remote endpoints")
+    # Problems that do not pass by themselves come first.
     problems.sort(key=lambda p: p.passing)
     text = f"{target.title}: {'; '.join(p.text for p in problems)}"
-    return View(record, waiting(text) if problems[0].passing else failed(text))
+    return record, waiting(text) if problems[0].passing else failed(text)
 
 
-def leftovers(objects: Objects, target: Target) -> list[str]:
-    """Titles of what translation has left of the target; empty when it is gone."""
+def leftovers(objects: RoutingObjects, target: Target) -> list[str]:
+    """Titles of the translated objects of the target that still exist."""
     found = []
     for kind, items in (
         ("ServiceEntry", objects.service_entries),
@@ -411,15 +391,13 @@ def leftovers(objects: Objects, target: Target) -> list[str]:
                 kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and _is_translated(item)
             )
             if is_translated_from(item, target) or by_host:
-                found.append(f"{kind} {_where(item)}")
+                found.append(f"{kind} {full_name(item)}")
     return sorted(found)
 
 
-def judge_absent(objects: Objects, target: Target) -> Verdict:
-    """Ready when nothing is left of the target."""
+def judge_absent(objects: RoutingObjects, target: Target) -> Verdict:
+    """Ready when no translated object of the target exists."""
     left = leftovers(objects, target)
     if not left:
-        return ready("nothing is left")
-    return waiting(
-        f"{target.title}: still there: {', '.join(left)}; only a connected agent takes translated objects away"
-    )
+        return ready("no translated object is left")
+    return waiting(f"{target.title}: still there: {', '.join(left)}; only a connected agent deletes translated objects")

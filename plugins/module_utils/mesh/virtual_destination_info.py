@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module virtual_destination_info: one workload cluster's view of a VirtualDestination, waited for."""
+"""Engine of the module virtual_destination_info: the objects of a VirtualDestination in one workload cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.readiness import Verdict
 from ..k8s.watch import Collection, View, Watcher
-from . import virtual_destination as translation
+from .virtual_destination import RoutingObjects, Target, examine, judge_absent
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -35,7 +35,7 @@ DESTINATION_RULES = Collection(ISTIO_API, "DestinationRule")
 HTTP_ROUTES = Collection("gateway.networking.k8s.io/v1", "HTTPRoute")
 
 AGENT = "gloo-mesh-agent"
-#: A problem that does not pass by itself is one when it stays for so long.
+#: Seconds after which a problem that does not pass by itself ends the wait.
 FAILED_AFTER = 8.0
 
 
@@ -43,15 +43,17 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: destinations, msg, requests. Raises ClusterError with what is wrong when `wait` ends without success."""
     name = params.get("cluster") or params["context"]
     if not params.get("host") and not params.get("name"):
-        raise ClusterError(f"{name}: give 'host' or 'name' of the VirtualDestination", option="host")
-    target = translation.Target(params.get("host"), params.get("port"), params.get("name"), params.get("namespace"))
+        raise ClusterError(
+            f"{name}: neither 'host' nor 'name' of the VirtualDestination is given. Set one of them", option="host"
+        )
+    target = Target(params.get("host"), params.get("port"), params.get("name"), params.get("namespace"))
     absent = params.get("wait_for") == "absent"
     with connect(params, progress) as cluster:
         pods = Collection("v1", "Pod", params.get("namespace"))
         collections = [SERVICE_ENTRIES, WORKLOAD_ENTRIES, *([DESTINATION_RULES] if absent else [HTTP_ROUTES, pods])]
 
-        def objects(view: View) -> translation.Objects:
-            return translation.Objects(
+        def objects(view: View) -> RoutingObjects:
+            return RoutingObjects(
                 service_entries=view.items(SERVICE_ENTRIES),
                 workload_entries=view.items(WORKLOAD_ENTRIES),
                 pods=view.items(pods),
@@ -61,12 +63,12 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
         def judge(view: View) -> Verdict:
             if absent:
-                return translation.judge_absent(objects(view), target)
+                return judge_absent(objects(view), target)
             if not view.served(SERVICE_ENTRIES):
                 return Verdict(
-                    "waiting", f"{target.title}: {ISTIO_API} ServiceEntry is not served: install Istio's CRDs"
+                    "waiting", f"{target.title}: {ISTIO_API} ServiceEntry is not served. Install Istio's CRDs"
                 )
-            return translation.look(cluster.name, objects(view), target).verdict
+            return examine(cluster.name, objects(view), target)[1]
 
         with Watcher(cluster, collections) as watcher:
             if params.get("wait") and not check:
@@ -78,7 +80,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 )
             else:
                 verdict = judge(watcher.view)
-            record = translation.look(cluster.name, objects(watcher.view), target).record
+            record, _verdict = examine(cluster.name, objects(watcher.view), target)
         if absent:
             record["problems"] = []
         facts: dict[str, Any] = {"destinations": [record], "requests": cluster.requests}
@@ -90,12 +92,12 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         return {"changed": False, "msg": f"{cluster.name}: {_sentence(target, verdict)}", **facts}
 
 
-def _sentence(target: translation.Target, verdict: Verdict) -> str:
+def _sentence(target: Target, verdict: Verdict) -> str:
     return f"{target.title}: {verdict.reason}" if verdict.ready else verdict.reason
 
 
 def _agent_state(cluster: Cluster, namespace: str) -> str:
-    """What can be said of the agent, without which nothing is translated into this cluster."""
+    """The state of the agent, without which nothing is translated into this cluster."""
     try:
         agent = cluster.get("apps/v1", "Deployment", AGENT, namespace)
     except (Forbidden, NotServed):

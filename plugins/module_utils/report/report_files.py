@@ -2,51 +2,89 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module report_files: texts become files of one folder."""
+"""Engine of the module report_files: a result of health_info becomes files of one folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..k8s.errors import ClusterError
+from . import html, junit, markdown
+from .view import printable, view
+
+#: format -> (ending of its file, what writes it)
+FORMATS: Mapping[str, tuple[str, Callable[[Any, Mapping[str, Any], str], str]]] = {
+    "html": ("html", lambda _health, view, title: html.document(view, title)),
+    "markdown": ("md", lambda _health, view, title: markdown.document(view, title)),
+    "json": ("json", lambda health, _view, _title: f"{json.dumps(health, indent=2, sort_keys=True)}\n"),
+    "junit": ("xml", lambda _health, view, title: junit.document(view, title)),
+}
 
 ARGUMENT_SPEC: dict[str, Any] = {
+    "health": {"type": "dict", "required": True},
     "path": {"type": "path", "required": True},
-    "files": {"type": "dict", "required": True},
+    "name": {"type": "str", "default": "report"},
+    "title": {"type": "str", "default": "Multicluster routing"},
+    "formats": {"type": "list", "elements": "str", "choices": [*FORMATS], "default": [*FORMATS]},
+    "docs_url": {"type": "str", "default": ""},
 }
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: files (their paths), msg with the URL of the first. Raises ClusterError with the file and the reason."""
     del progress
-    folder = Path(params["path"]).resolve()
-    places = {folder / name: str(content) for name, content in params["files"].items()}
-    for place, content in places.items():
-        if place.parent != folder:
-            raise ClusterError(f"report {place} would not be in {folder}: name files without folders")
-        if not check:
-            _write(place, content)
-    return {"changed": False, "msg": _sentence(list(places), check), "files": [str(place) for place in places]}
+    folder, name = Path(params["path"]).resolve(), params["name"]
+    if Path(name).name != name or name in ("", ".."):
+        raise ClusterError(f"report_files: 'name' is {name!r}: give a file name without a folder", option="name")
+    texts = {folder / f"{name}.{ending}": text for ending, text in render(params).items()}
+    for place, text in () if check else texts.items():
+        _write(place, text)
+    return {"changed": False, "msg": _sentence(list(texts), check), "files": [str(place) for place in texts]}
+
+
+def render(params: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each wanted format by the ending of its file. Raises ClusterError for what is no result."""
+    health, title = printable(params["health"]), printable(params["title"])
+    lacking = sorted({"verdict", "seconds", "time"} - set(health))
+    if lacking:
+        raise ClusterError(
+            f"report_files: 'health' has no {', '.join(lacking)}: give the health of a result of health_info",
+            option="health",
+        )
+    shown = view(health, params["docs_url"])
+    wanted = [FORMATS[each] for each in dict.fromkeys(params["formats"])]
+    return {ending: write(health, shown, title) for ending, write in wanted}
 
 
 def _sentence(places: list[Path], check: bool) -> str:
     if not places:
-        return "report: none is wanted"
-    beside = f" (beside it {', '.join(place.name for place in places[1:])})" if len(places) > 1 else ""
-    return f"{'report would be' if check else 'report'}: {places[0].as_uri()}{beside}"
+        return "no report: 'formats' is empty"
+    others = f" (also {', '.join(place.name for place in places[1:])})" if len(places) > 1 else ""
+    return f"{'report would be written to' if check else 'report'}: {places[0].as_uri()}{others}"
 
 
-def _write(place: Path, content: str) -> None:
-    """Whole or not at all: who reads the file while it is written anew sees the one before."""
-    unfinished = place.with_name(f".{place.name}.new")
+def _write(place: Path, text: str) -> None:
+    """Replace the file as a whole.
+
+    A report describes the site, and its folder may be one that others write to (/tmp, a CI workspace): only the user
+    may read it, and no link that somebody put there is followed. mkstemp creates a new file of mode 0600 (O_EXCL,
+    O_NOFOLLOW), the rename replaces whatever has the name. A reader sees the old report or the new one.
+    """
+    unfinished = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(place)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).replace(place)
     except OSError as exc:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-        raise ClusterError(f"report {place} cannot be written: {exc.strerror}. Name a folder that can be") from None
+        if unfinished:
+            Path(unfinished).unlink(missing_ok=True)
+        raise ClusterError(
+            f"report {place} cannot be written: {exc.strerror}. Set 'path' to a writable folder"
+        ) from None

@@ -15,9 +15,10 @@ from typing import Any
 
 from ..apply.manifests import ref_of
 from ..apply.wait import verdicts_when_ready
-from ..k8s.client import CLUSTERS_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTERS_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Invalid, Timeout
-from ..k8s.pods import instances, labels_of, pods_of, within
+from ..k8s.fields import Json, labels_match, parse_selector
+from ..k8s.pods import instances, pods_of
 from ..k8s.progress import Progress, blocked, lines
 from ..k8s.readiness import Verdict, together, waiting
 from ..k8s.signals import Interrupted, Interrupts
@@ -282,8 +283,8 @@ class _Site:
     def _backends(self, cluster: Cluster) -> list[Json]:
         wanted = self.params["backends"]
         found = cluster.list(*DEPLOYMENT, wanted["namespace"])
-        labels = labels_of(wanted["label_selector"])
-        return [each for each in found if within(labels, each["metadata"].get("labels") or {})]
+        labels = parse_selector(wanted["label_selector"])
+        return [each for each in found if labels_match(labels, each["metadata"].get("labels") or {})]
 
     def _expected(self) -> list[Expected]:
         wanted = self.params["backends"]

@@ -12,11 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from ..k8s.fields import Json
 from .sampling import Answer, Expected, missing
-
-Json = dict[str, Any]
 
 # Seconds between two requests: steady, and no burden to anybody.
 _PACE = 0.02

@@ -17,12 +17,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from ..k8s.fields import Json
 from ..k8s.progress import one_line
 from ..k8s.readiness import Verdict, together, waiting
-
-Json = dict[str, Any]
 
 MISS_CHANCE = 1e-6
 #: Bookinfo: the reviews service's JSON, or the product page, which names one reviews Pod (markup differs by version)

@@ -15,8 +15,9 @@ import json
 from collections.abc import Iterable
 
 from ..apply.manifests import ref_of
-from ..k8s.client import Cluster, Json
+from ..k8s.client import Cluster
 from ..k8s.errors import Conflict, NotFound
+from ..k8s.fields import Json
 
 ANNOTATION = "multicluster.gloo/failover-replicas"
 MANAGER = "multicluster.gloo-failover"

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError
+from ..k8s.fields import Json
 from ..k8s.progress import Progress
 from ..k8s.readiness import judge
 from . import sampling as traffic

@@ -17,8 +17,8 @@ from acceptance.changes import SECRETS, Json, Make, changed, rewritten, there
 from acceptance.effects import bootstrap_has, rolled_out
 from acceptance.eyes import GATEWAY_PODS
 from acceptance.site import Site, wait_until
-from lab.api import ApiError
-from lab.gloo_mesh_relay import cacerts, client_secret, mesh_root, relay_secrets
+from lab.control_plane.api import ApiError
+from lab.vendor.gloo_mesh.certificates import cacerts, client_secret, mesh_root, relay_secrets
 
 GATEWAY = "/apis/gateway.networking.k8s.io/v1/namespaces/gloo-system/gateways/http"
 PAGE_ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/bookinfo/httproutes/productpage"

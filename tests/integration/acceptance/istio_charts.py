@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acceptance.site import Site, wait_until
-from lab.gloo_operator import leftovers
+from lab.vendor.gloo_operator.istio_release import leftovers
 
 TAG = "1.25.0"
 IMAGES = {"hub": "registry.example/istio", "tag": TAG}

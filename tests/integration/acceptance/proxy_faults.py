@@ -208,9 +208,9 @@ FAULTS: tuple[Fault, ...] = (
         "cluster-id",
         "former",
         (
-            f"istioMetaClusterId of GatewayParameters {NAMESPACE}/{SETTINGS} is not-the-cluster",
+            f"istioMetaClusterId in GatewayParameters {NAMESPACE}/{SETTINGS} is not-the-cluster",
             "set istioMetaClusterId to {cluster}",
-            "clients are still served with the old settings",
+            "still serve clients with the previous settings",
         ),
     ),
     Fault(
@@ -219,7 +219,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "istiod-address",
         "former",
-        ("istiod.istio-system.svc:15012", "names a Service that does not exist", f"istiod is at {ADDRESS}"),
+        ("istiod.istio-system.svc:15012", "the Service does not exist", f"istiod is at {ADDRESS}"),
     ),
     Fault(
         "address with a port that gives no certificates",
@@ -235,7 +235,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "istiod-address",
         "former",
-        ("certificate is for names that end in .svc", f"use {ADDRESS}"),
+        ("certificate is valid only for names ending in .svc", f"use {ADDRESS}"),
     ),
     Fault(
         "address outside the cluster that nobody knows",
@@ -243,7 +243,7 @@ FAULTS: tuple[Fault, ...] = (
         "waiting",
         "rollout",
         "former",
-        ("sds ends again and again", "log of istio-proxy", "istiod.example.invalid", "no such host"),
+        ("sds is crash-looping", "log of istio-proxy", "istiod.example.invalid", "no such host"),
     ),
     Fault(
         "address without a port",
@@ -251,7 +251,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "settings",
         "former",
-        ("istioDiscoveryAddress istiod-gloo.istio-system.svc", "has no port", "istio-proxy exits at once"),
+        ("istioDiscoveryAddress istiod-gloo.istio-system.svc", "has no port", "istio-proxy exits on start"),
     ),
     Fault(
         "numeric cluster ID, Deployment not made",
@@ -286,7 +286,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "rollout",
         "former",
-        ("its Pods are refused", "exceeded quota: small"),
+        ("its Pods are rejected", "exceeded quota: small"),
     ),
     Fault(
         "namespace labelled for sidecar injection",
@@ -294,7 +294,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "rollout",
         "current",
-        ("has istio-init too", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "take the label off"),
+        ("has istio-init", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "remove the label"),
     ),
     Fault(
         "parameters missing",
@@ -302,7 +302,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "parameters",
         "current",
-        (f"GatewayParameters {NAMESPACE}/{SETTINGS}", "does not exist", "keeps the settings it has"),
+        (f"GatewayParameters {NAMESPACE}/{SETTINGS}", "does not exist", "keeps its current settings"),
     ),
     Fault(
         "parameters in another namespace",
@@ -310,7 +310,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "parameters",
         "current",
-        ("it exists in default, but has to be in the Gateway's namespace",),
+        ("it exists in default, but must be in the Gateway's namespace",),
     ),
     Fault(
         "parameters of the wrong kind",
@@ -374,7 +374,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "controller",
         "current",
-        ("the gateway controller Deployment gloo-system/gloo-gateway is scaled to 0", "keeps the settings it has"),
+        ("the gateway controller Deployment gloo-system/gloo-gateway is scaled to 0", "keeps its current settings"),
     ),
     Fault(
         "auto mTLS switched off",
@@ -382,7 +382,10 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "switch",
         "current",
-        ("KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway", "leaves out sds, istio-proxy"),
+        (
+            "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway",
+            "the controller omits sds, istio-proxy",
+        ),
     ),
     Fault(
         "istiod scaled to 0 before a new Pod",

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from lab.api import Api, ApiError
+from lab.control_plane.api import Api, ApiError
 
 REPO = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent

@@ -10,7 +10,7 @@ Object = dict[str, Any]
 
 
 class Made:
-    """Builders and a stand-in for lab.world.Cluster's reading side."""
+    """Builders and a stand-in for lab.control_plane.cluster.Cluster's reading side."""
 
     class Cluster:
         def __init__(self, name: str, *objects: Object) -> None:
@@ -73,14 +73,14 @@ class Made:
 
     @classmethod
     def entry(cls, host: str = "reviews.mesh.internal.com", **spec: Any) -> Object:
-        told = {
+        result = {
             "hosts": [host],
             "location": "MESH_INTERNAL",
             "resolution": "STATIC",
             "ports": [{"name": "http-9080", "number": 9080, "protocol": "HTTP"}],
             "workloadSelector": {"labels": {"app": "reviews"}},
         }
-        return cls.obj("ServiceEntry", f"vd-{host}", spec={**told, **spec})
+        return cls.obj("ServiceEntry", f"vd-{host}", spec={**result, **spec})
 
     @classmethod
     def remote(cls, address: str = "127.9.9.9", tls: bool = True, labels: dict[str, str] | None = None) -> Object:

@@ -12,7 +12,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     GATEWAY_LABEL,
     Objects,
-    Situation,
+    ProxyModel,
     Want,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import SETTINGS
@@ -170,7 +170,7 @@ class Stage:
         env = [{"name": name, "value": value} for name, value in self.env.items()]
         return [{"name": c, "image": f"{c}:1", **({"env": env} if c == "istio-proxy" else {})} for c in self.containers]
 
-    def situation(self) -> Situation:
+    def model(self) -> ProxyModel:
         env = [{"name": name, "value": value} for name, value in self.switches.items()]
         kgw = {
             "name": "kgateway",
@@ -195,4 +195,4 @@ class Stage:
             config_maps=[*root, *self.config_maps],
             namespaces=[obj("Namespace", "gloo-system", None, metadata={"labels": self.namespace_labels})],
         )
-        return Situation(objects, "gloo-system", "http", self.want)
+        return ProxyModel(objects, "gloo-system", "http", self.want)

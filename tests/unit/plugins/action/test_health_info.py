@@ -1,4 +1,4 @@
-"""doctor.yml where no cluster answers: a table, the first cause at the end, and the exit status that was asked for."""
+"""doctor.yml with unreachable clusters: the table, the first failure at its end, and the exit status."""
 
 from __future__ import annotations
 
@@ -52,10 +52,16 @@ def test_the_table_and_the_exit_status(tmp_path: Path, colour: bool) -> None:
     assert ("\x1b[" in output) is colour
     assert run.returncode == (0 if colour else 2)
     assert "hq (management)" in output
-    assert "API server answers" in output
+    assert "API server is reachable" in output
     assert "the kubeconfig /nowhere/kubeconfig does not exist" in output
-    assert "skipped because reach (east)" in output
+    assert "skipped because reach failed in east" in output
     assert "docs/doctor.md#reach" in output
-    table, failure = output.find("first: hq"), output.find("fatal:")
+    table, failure = output.find("first failure: hq"), output.find("fatal:")
     assert table > 0
     assert failure == -1 if colour else table < failure, "the table comes before the failure"
+
+
+def test_a_former_value_of_show_is_refused_with_the_present_ones(tmp_path: Path) -> None:
+    run = doctor(tmp_path, "-e", "doctor_show=wrong")
+    assert run.returncode == 2
+    assert "value of show must be one of: all, problems, got: wrong" in run.stdout + run.stderr

@@ -1,13 +1,12 @@
-"""Decisions of the playbooks: groups, clusters, classes, destinations, links."""
+"""Decisions of the playbooks: groups, clusters, destinations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleFilterError
 
-from ansible_collections.multicluster.gloo.plugins.filter import clusters, destinations, gateways, links
+from ansible_collections.multicluster.gloo.plugins.filter import clusters, destinations
 
 SOUND = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
 
@@ -38,28 +37,6 @@ def test_the_same_cluster_twice_names_both() -> None:
     assert "https://a" in problem and "https://c" in problem
 
 
-def a_class(name: str, controller: str) -> dict[str, Any]:
-    return {"kind": "GatewayClass", "object": {"metadata": {"name": name}, "spec": {"controllerName": controller}}}
-
-
-def test_the_class_is_found_by_its_controller() -> None:
-    found = [
-        a_class("istio", "istio.io/gateway-controller"),
-        a_class("kgateway-waypoint", "kgateway.dev/kgateway"),
-        a_class("kgateway", "kgateway.dev/kgateway"),
-        a_class("house", "solo.io/gloo-gateway-v2"),
-    ]
-    assert gateways.gateway_class(found, ["solo.io/gloo-gateway-v2", "kgateway.dev/kgateway"]) == "house"
-    assert gateways.gateway_class(found, ["kgateway.dev/kgateway", "solo.io/gloo-gateway-v2"]) == "kgateway"
-    assert gateways.gateway_class(found, ["solo.io/enterprise-kgateway"]) == ""
-
-
-def test_two_classes_of_one_controller_are_not_guessed() -> None:
-    found = [a_class("one", "kgateway.dev/kgateway"), a_class("two", "kgateway.dev/kgateway")]
-    with pytest.raises(AnsibleFilterError, match="one, two"):
-        gateways.gateway_class(found, ["kgateway.dev/kgateway"])
-
-
 def destination(**status: Any) -> dict[str, Any]:
     meta = {"name": "reviews-vd", "namespace": "bookinfo"}
     spec = {"services": [{"labels": {"app": "reviews"}}]}
@@ -71,7 +48,7 @@ def test_destinations_that_lead_nowhere() -> None:
     [nothing] = destinations.idle_destinations([destination(ownedByWorkspace="w")], "m")
     assert "m: VirtualDestination bookinfo/reviews-vd selects no Service" in nothing
     [nobody] = destinations.idle_destinations([destination(numSelectedBackingServices=2, ownedByWorkspace="")], "m")
-    assert "belongs to no workspace" in nobody
+    assert "is in no workspace" in nobody
 
 
 def test_hosts_and_ports_of_destinations() -> None:
@@ -84,27 +61,3 @@ def test_hosts_and_ports_of_destinations() -> None:
         ("b.internal", 81),
     ]
     assert destinations.destination_hosts([{"name": "x", "namespace": "y", "spec": {}}]) == []
-
-
-def test_the_first_broken_link_comes_first() -> None:
-    chain = [{"kind": "Secret", "namespace": "n", "name": "s", "hint": "copy it"}] + [
-        {"kind": "Deployment", "namespace": "n", "name": name} for name in ("ready", "waits", "zero")
-    ]
-
-    def record(name: str, ready: str, replicas: int) -> dict[str, Any]:
-        spec = {"replicas": replicas}
-        return {
-            "kind": "Deployment",
-            "namespace": "n",
-            "name": name,
-            "ready": ready,
-            "reason": "why",
-            "object": {"spec": spec},
-        }
-
-    found = [record("ready", "ready", 1), record("waits", "waiting", 1), record("zero", "ready", 0)]
-    assert links.broken_links(found, chain, "c") == [
-        "c: Secret n/s does not exist. copy it",
-        "c: Deployment n/waits is not ready: why",
-        "c: Deployment n/zero is scaled to 0 replicas",
-    ]

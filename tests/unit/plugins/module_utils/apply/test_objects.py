@@ -164,7 +164,9 @@ def test_absent_deletes_ours_backwards_and_keeps_the_rest(fake: Any) -> None:
     del api.log[:]
     result = go(fake, *every, state="absent")
     assert actions(result) == ["kept", *expected[1:]]
-    assert result["objects"][0]["reason"] == "holds what others put there: ConfigMap bookinfo/foreign"
+    assert (
+        result["objects"][0]["reason"] == "contains objects not managed by this collection: ConfigMap bookinfo/foreign"
+    )
     assert [path.rsplit("/", 2)[-2] for _method, path in api.writes()] == ["things", "configmaps"]
     assert api.get("v1", "configmaps", "bookinfo", "foreign")
 
@@ -201,6 +203,27 @@ def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> Non
     assert error.value.msg.startswith("cluster1: ConfigMap bookinfo/a: still there: it is being deleted")
     assert actions(error.value.facts) == ["skipped", "failed"]
     assert fake[0].get("v1", "namespaces", "", "bookinfo")
+
+
+def test_a_stuck_object_is_identified_by_kind_not_by_name_alone(fake: Any) -> None:
+    held = {**config(), "kind": "Secret", "data": {"k": "dg=="}}
+    held["metadata"]["finalizers"] = ["x.example/hold"]
+    go(fake, BOOKINFO, config(), held)
+    with pytest.raises(Timeout, match=r"Secret bookinfo/a: still there") as error:
+        go(fake, BOOKINFO, config(), held, state="absent")
+    results = {record["kind"]: record["action"] for record in error.value.facts["objects"]}
+    assert results == {"Namespace": "skipped", "ConfigMap": "deleted", "Secret": "failed"}
+
+
+def test_every_stuck_object_is_reported_as_failed(fake: Any) -> None:
+    held = [config("a"), config("b")]
+    for each in held:
+        each["metadata"]["finalizers"] = ["x.example/hold"]
+    go(fake, BOOKINFO, *held, config("c"))
+    with pytest.raises(Timeout) as error:
+        go(fake, BOOKINFO, *held, config("c"), state="absent")
+    assert [record["action"] for record in error.value.facts["objects"]] == ["skipped", "failed", "failed", "deleted"]
+    assert error.value.msg.count("ConfigMap bookinfo/a: still there") == 1
 
 
 def test_one_failure_does_not_hide_the_others(fake: Any) -> None:
@@ -256,7 +279,7 @@ def test_kinds_nobody_serves_end_before_the_first_write(fake: Any) -> None:
 
 
 def test_a_missing_namespace_says_what_to_add(fake: Any) -> None:
-    with pytest.raises(NotFound, match="put the Namespace bookinfo into the definitions"):
+    with pytest.raises(NotFound, match="add the Namespace bookinfo to definitions"):
         go(fake, config())
 
 

@@ -159,7 +159,7 @@ def test_a_cluster_that_does_not_answer_is_noted(mgmt: Any, tmp_path: Path) -> N
     broken.write_text(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:9", Path(mgmt[1]).read_text()))
     result, files = made(tmp_path, mgmt[1], str(broken), str(tmp_path / "missing"))
     assert [each["reached"] for each in result["clusters"]] == [True, False, False]
-    assert "not reached: c2, c3" in result["msg"]
+    assert "unreachable: c2, c3" in result["msg"]
     assert "does not exist" in json.loads(files["index.json"])["clusters"][2]["error"]
     assert "c1/gloo-mesh/Pod.yaml" in files
 
@@ -201,11 +201,11 @@ def test_check_mode_asks_nobody_and_writes_nothing(mgmt: Any, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"dest": "/nowhere/at/all/b.tar.gz"}, "the folder /nowhere/at/all does not exist"),
+        ({"dest": "/nowhere/at/all/b.tar.gz"}, "folder /nowhere/at/all does not exist"),
         ({"clusters": []}, "'clusters' is empty"),
-        ({"clusters": [{"name": "a"}, {"name": "a"}]}, "a name of its own"),
-        ({"clusters": [{"name": "../a"}]}, "fit for a folder"),
-        ({"max_size": 0}, "give at least 1"),
+        ({"clusters": [{"name": "a"}, {"name": "a"}]}, "use a unique name"),
+        ({"clusters": [{"name": "../a"}]}, "valid as a folder name"),
+        ({"max_size": 0}, "use 1 or more"),
     ],
 )
 def test_what_cannot_work_is_refused(change: Json, says: str, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ LOG = File("c/b.log", "one\ntwo\nthree\n", newest_last=True)
         ([DOCUMENTS, LOG], 99, 99, [DOCUMENTS.content, LOG.content], []),
         ([DOCUMENTS], 22, 99, ["---\n{1111}\n---\n{2222}\n"], ["the last 1 of 3 entries: larger than max_file_size"]),
         ([LOG], 10, 99, ["two\nthree\n"], ["the first 1 of 3 entries: larger than max_file_size"]),
-        ([LOG], 3, 99, [], ["all of it: larger than max_file_size"]),
+        ([LOG], 3, 99, [], ["all entries: larger than max_file_size"]),
         ([DOCUMENTS, LOG], 99, 40, [DOCUMENTS.content, "three\n"], ["the first 2 of 3 entries: larger than max_size"]),
     ],
 )
@@ -259,4 +259,4 @@ def test_a_bundle_is_bounded(files: list[File], max_file: int, max_total: int, k
     ],
 )
 def test_whose_namespace_belongs_to_the_chain(obj: Json, found: set[str]) -> None:
-    assert bundle_content.chain_namespaces([obj]) == found
+    assert bundle_content.related_namespaces([obj]) == found

@@ -25,13 +25,13 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
         ('reading server preface: remote error: tls: unknown certificate authority"', RELAY, "relay-client-tls-secret"),
         ("rpc error: code = Unauthenticated desc = the token does not match", RELAY, "relay-identity-token-secret"),
         ('rpc error: code = PermissionDenied desc = cluster "c2" is not registered', RELAY, "KubernetesCluster"),
-        (f'{DIAL} connect: connection refused"', RELAY, "nobody listens"),
+        (f'{DIAL} connect: connection refused"', RELAY, "nothing listens"),
         (f'{DIAL} i/o timeout"', RELAY, "firewall"),
         ("dial tcp: lookup relay.example on 10.96.0.10:53: no such host", RELAY, "DNS"),
         ("rpc error: code = Unavailable desc = closing", RELAY, "cannot be reached"),
         ("failed to dial: context deadline exceeded", RELAY, "firewall"),
-        (f'{DIAL} connect: no route to host"', RELAY, "no way"),
-        ("tls: first record does not look like a TLS handshake", RELAY, "no TLS"),
+        (f'{DIAL} connect: no route to host"', RELAY, "no route"),
+        ("tls: first record does not look like a TLS handshake", RELAY, "does not use TLS"),
         ("license key is not valid", OPERATOR, "licence"),
         (
             'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1"',
@@ -55,7 +55,7 @@ def test_a_line_and_what_to_do(line: str, patterns: tuple[log_causes.Pattern, ..
 def test_what_went_well_since_does_not_count_and_what_failed_since_does() -> None:
     assert log_causes.cause("connection refused\nconnected to relay server x", RELAY) is None
     assert log_causes.cause("connected to relay server x\nconnection refused", RELAY) is not None
-    assert log_causes.cause("i/o timeout\nconnection refused", RELAY).hint.startswith("nobody")  # type: ignore[union-attr]
+    assert log_causes.cause("i/o timeout\nconnection refused", RELAY).hint.startswith("nothing")  # type: ignore[union-attr]
     assert log_causes.cause("all is well", RELAY) is None
     assert log_causes.cause("", RELAY) is None
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import (
     Check,
+    CheckTarget,
     Finding,
-    Place,
+    NotReadable,
     Record,
-    Unread,
     failed,
     ok,
+    run_checks,
     summary,
-    walk,
     warning,
 )
 
@@ -52,17 +52,17 @@ def chains(draw: st.DrawFn) -> list[Link]:
 
 def checks_of(links: list[Link]) -> list[Check]:
     def check(number: int, link: Link) -> Check:
-        def look(place: Place) -> Finding:
-            found = FINDINGS[link.finds[place.cluster]]
+        def evaluate(target: CheckTarget) -> Finding:
+            found = FINDINGS[link.finds[target.cluster]]
             if found is None:
-                raise Unread("no right")
+                raise NotReadable("no right")
             return found
 
-        def places(_world: object) -> Iterator[Place]:
-            return (Place(None, Facts(cluster)) for cluster in link.finds)
+        def targets(_world: object) -> Iterator[CheckTarget]:
+            return (CheckTarget(None, Facts(cluster)) for cluster in link.finds)
 
         names = [tuple(f"check-{n}" for n in sorted(wanted)) for wanted in (link.needs, link.needs_all)]
-        return Check(f"check-{number}", "it holds", places, look, "mend it", names[0], names[1])
+        return Check(f"check-{number}", "it holds", targets, evaluate, "mend it", names[0], names[1])
 
     return [check(number, link) for number, link in enumerate(links)]
 
@@ -81,7 +81,7 @@ def causes_of(links: list[Link], number: int, cluster: str) -> set[tuple[int, st
 
 @given(chains())
 def test_exactly_what_stands_on_a_failure_is_skipped_for_it(links: list[Link]) -> None:
-    for record in walk(checks_of(links), None, "mgmt"):
+    for record in run_checks(checks_of(links), None, "mgmt"):
         number = int(record.check.id.removeprefix("check-"))
         causes = causes_of(links, number, record.cluster)
         if record.because is None:
@@ -90,28 +90,30 @@ def test_exactly_what_stands_on_a_failure_is_skipped_for_it(links: list[Link]) -
         else:
             assert (int(record.because.check.id.removeprefix("check-")), record.because.cluster) in causes
             assert record.because.finding.verdict == "failed" and record.because.because is None
-            assert record.as_dict()["seen"] == f"because {record.because.check.id} ({record.because.cluster})"
+            assert (
+                record.as_dict()["message"] == f"because {record.because.check.id} failed in {record.because.cluster}"
+            )
 
 
 @given(chains())
 def test_the_first_is_the_first_failed_else_the_first_warning(links: list[Link]) -> None:
-    records = walk(checks_of(links), None, "mgmt")
+    records = run_checks(checks_of(links), None, "mgmt")
     found = summary(records)
     bad = [r.as_dict() for verdict in ("failed", "warning") for r in records if r.verdict == verdict]
     assert found["first"] == (bad[0] if bad else None)
     assert sum(found["counts"].values()) == len(records)
-    assert found == summary(walk(checks_of(links), None, "mgmt"))
+    assert found == summary(run_checks(checks_of(links), None, "mgmt"))
 
 
 @given(chains(), st.sampled_from(CLUSTERS))
 def test_what_everything_stands_on_fails_only_its_own_cluster(links: list[Link], cluster: str) -> None:
-    """The ground: when it fails in one cluster, all there is skipped because of it; elsewhere nothing changes by it."""
-    ground = Link(frozenset(), frozenset(), {c: "failed" if c == cluster else "ok" for c in CLUSTERS})
+    """A failed prerequisite skips every check of its cluster and changes nothing elsewhere."""
+    prerequisites = Link(frozenset(), frozenset(), {c: "failed" if c == cluster else "ok" for c in CLUSTERS})
     moved = [
         Link(frozenset(n + 1 for n in link.needs), frozenset(n + 1 for n in link.needs_all), link.finds)
         for link in links
     ]
-    records: list[Record] = walk(checks_of([ground, *moved]), None, "mgmt", ("check-0",))
+    records: list[Record] = run_checks(checks_of([prerequisites, *moved]), None, "mgmt", ("check-0",))
     assert all(r.because is not None for r in records[3:] if r.cluster == cluster)
     assert all(
         r.verdict == moved[int(r.check.id.removeprefix("check-")) - 1].finds[r.cluster].replace("unknown", "skipped")
@@ -122,15 +124,15 @@ def test_what_everything_stands_on_fails_only_its_own_cluster(links: list[Link],
 
 def test_a_check_that_fails_itself_leaves_the_others() -> None:
     links = [Link(frozenset(), frozenset(), {"mgmt": "no such finding"}), Link(frozenset(), frozenset(), {"c1": "ok"})]
-    records = walk(checks_of(links), None, "mgmt")
+    records = run_checks(checks_of(links), None, "mgmt")
     assert [record.verdict for record in records] == ["warning", "ok"]
-    assert records[0].finding.seen == "the check itself failed: KeyError: 'no such finding'"
+    assert records[0].finding.message == "internal error in this check: KeyError: 'no such finding'"
 
 
 def test_a_record_has_hint_and_doc_only_where_something_is_wrong() -> None:
     link = Link(frozenset(), frozenset(), {"mgmt": "failed", "c1": "ok", "c2": "unknown"})
-    rows = [record.as_dict() for record in walk(checks_of([link]), None, "mgmt")]
+    rows = [record.as_dict() for record in run_checks(checks_of([link]), None, "mgmt")]
     assert [row["hint"] for row in rows] == ["mend it", "", ""]
     assert [row["verdict"] for row in rows] == ["failed", "ok", "skipped"]
-    assert rows[2]["seen"] == "not known: no right"
+    assert rows[2]["message"] == "not evaluated: no right"
     assert {row["doc"] for row in rows} == {"docs/doctor.md#check-0"}

@@ -18,8 +18,8 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
     GATEWAY_PARAMETERS,
     V1_PARAMETERS,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_settings import yaml_changes
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.names import yaml_changes
 from ansible_collections.multicluster.gloo.plugins.modules import gateway_parameters as module
 
 ISTIOD = {"address": "istiod-gloo.istio-system.svc:15012", "cluster_id": "cluster1", "mesh_id": "cluster.local"}
@@ -135,32 +135,32 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod.istio-system.svc", "without a port"),
     ("istio.istioProxyContainer.istioDiscoveryAddress", "https://istiod:15012", "a URL"),
     ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod:99999", "port 99999"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod_x.svc:15012", "no host name"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod_x.svc:15012", "not a host name"),
     ("istio.istioProxyContainer.istioDiscoveryAddress", "fd00::1:15012", "such as [fd00::1]:15012"),
     ("istio.istioProxyContainer.istioDiscoveryAddress", "[fd00::1]", "such as [fd00::1]:15012"),
     ("istio.istioProxyContainer.istioDiscoveryAddress", "[fd00::1:15012", "such as [fd00::1]:15012"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", "[1:2:3]:15012", "no host name"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod:https", "with a number, such as istiod:15012"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod:1501²", "with a number"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", ":15012", "no host name"),
-    ("istio.istioProxyContainer.istioDiscoveryAddress", 15012, "has to be text"),
-    ("istio.istioProxyContainer.istioMetaClusterId", 123, "it has to be text"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", "[1:2:3]:15012", "not a host name"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod:https", "with a port number, such as istiod:15012"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", "istiod:1501²", "with a port number"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", ":15012", "not a host name"),
+    ("istio.istioProxyContainer.istioDiscoveryAddress", 15012, "must be a string"),
+    ("istio.istioProxyContainer.istioMetaClusterId", 123, "it must be a string"),
     ("istio.istioProxyContainer.istioMetaClusterId", "123", "unquoted"),
     ("istio.istioProxyContainer.istioMetaClusterId", "on", "unquoted"),
     ("istio.istioProxyContainer.istioMetaMeshId", "1e3", "unquoted"),
     ("istio.istioProxyContainer.istioMetaMeshId", "a: b", "letters, digits"),
     ("istio.istioProxyContainer.image.tag", "v1 2", "istioProxyContainer.image.tag (option istio.image.tag) is 'v1 2'"),
     ("istio.istioProxyContainer.logLevel", "loud", "one of trace, debug"),
-    ("istio.istioProxyContainer", "x", "has to be a map"),
+    ("istio.istioProxyContainer", "x", "must be a map"),
     ("sdsContainer.image.repository", "sds:v1", "a tag goes into tag"),
-    ("sdsContainer.image.tag", 2.1, "put it in quotes"),
+    ("sdsContainer.image.tag", 2.1, "quote it"),
     ("sdsContainer.image.registry", "https://registry.example", "without https://"),
     ("sdsContainer.image.digest", "sha256:1", "64 hexadecimal"),
     ("sdsContainer.image.digest", f"sha256:{'a' * 63}", "64 hexadecimal"),
     ("sdsContainer.image.pullPolicy", "Sometimes", "one of Always"),
-    ("sdsContainer.image", "sds", "has to be a map"),
+    ("sdsContainer.image", "sds", "must be a map"),
     ("sdsContainer.bootstrap.logLevel", 1, "one of trace, debug"),
-    ("envoyContainer.bootstrap.componentLogLevels", {"up,stream": "debug"}, "no component"),
+    ("envoyContainer.bootstrap.componentLogLevels", {"up,stream": "debug"}, "not an Envoy component"),
     ("envoyContainer.bootstrap.componentLogLevels", {"upstream": "on"}, "componentLogLevels.upstream"),
     (
         "envoyContainer.resources",
@@ -168,10 +168,10 @@ REFUSED: list[tuple[str, Any, str]] = [
         "resources.limits.cpu (option envoy.resources) is 'lots'",
     ),
     ("envoyContainer.resources", {"limits": {"memory": "1Gi"}, "requests": {"memory": "1.5G"}}, "more than the limit"),
-    ("envoyContainer.env", [{"name": "A", "value": 1}], "env[0].value (option envoy.env) is no text"),
+    ("envoyContainer.env", [{"name": "A", "value": 1}], "env[0].value (option envoy.env) is not a string"),
     ("envoyContainer.env", [{"name": "A"}, {"name": "A"}], "a second time"),
     ("envoyContainer.env", [{"value": "x"}], "env[0].name (option envoy.env) is missing"),
-    ("envoyContainer.env", {"A": "b"}, "has to be a list"),
+    ("envoyContainer.env", {"A": "b"}, "must be a list"),
     ("envoyContainer.extraVolumeMounts", [{"name": "a"}], "mountPath"),
     ("service.type", "Balanced", "one of ClusterIP"),
     ("service.clusterIP", "10.0.0", "an IP address"),
@@ -179,13 +179,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("service.ports", [{"port": 0}], "from 1 to 65535"),
     ("service.ports", [{"nodePort": 30000}], "port (option service.ports) is missing"),
     ("service.ports", [{"port": 80}, {"port": 80}], "a second time"),
-    ("service.ports", [80], "has to be a map"),
-    ("service.extraLabels", {"a": 1}, "put it in quotes"),
+    ("service.ports", [80], "must be a map"),
+    ("service.extraLabels", {"a": 1}, "quote it"),
     ("service.extraLabels", {"a": "b c"}, "the value 'b c' of a"),
     ("service.extraAnnotations", {"a b": "c"}, "'a b'"),
     ("service.loadBalancerClass", "a/b/c", "is 'a/b/c'"),
     ("service.loadBalancerSourceRanges", ["192.0.2.1"], "192.0.2.0/24"),
-    ("podTemplate.nodeSelector", ["a"], "has to be a map"),
+    ("podTemplate.nodeSelector", ["a"], "must be a map"),
     ("podTemplate.tolerations", [{"operator": "Equals"}], "one of Exists, Equal"),
     ("podTemplate.topologySpreadConstraints", [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}], "topologyKey"),
     ("podTemplate.imagePullSecrets", ["pull"], "map with name"),
@@ -212,9 +212,9 @@ def test_refused(path: str, value: Any, words: str) -> None:
     [
         ({}, "is empty"),
         ({"kube": {}, "selfManaged": {}}, "exactly one of kube and selfManaged"),
-        ({"kube": "x"}, "spec.kube has to be a map"),
-        ({"selfManaged": True}, "spec.selfManaged has to be an empty map"),
-        (spec("istio", []), "spec.kube.istio (option istio) has to be a map"),
+        ({"kube": "x"}, "spec.kube must be a map"),
+        ({"selfManaged": True}, "spec.selfManaged must be an empty map"),
+        (spec("istio", []), "spec.kube.istio (option istio) must be a map"),
     ],
 )
 def test_refused_as_a_whole(whole: Json, words: str) -> None:
@@ -294,13 +294,13 @@ def test_contradictions_name_both_values() -> None:
     found = gp.contradictions(container(istioDiscoveryAddress="istiod.istio-system.svc:15012"), ISTIOD)
     assert "istiod.istio-system.svc:15012" in found[0] and "istiod-gloo.istio-system.svc:15012" in found[0]
     assert "Kubernetes (the controller's default), but" in found[1] and "cluster1" in found[1]
-    assert found[1].endswith("only: set it to that")
+    assert found[1].endswith("ID cluster1: set that ID")
     assert gp.contradictions({"selfManaged": {}}, ISTIOD) == []
 
 
 def test_nobody_is_told_to_set_an_id_that_would_be_refused() -> None:
     [found] = gp.contradictions(container(istioMetaClusterId="a"), {"cluster_id": "1234"})
-    assert "set it to that" not in found and "give istiod a cluster ID with letters" in found
+    assert "set that ID" not in found and "give istiod a cluster ID with letters" in found
 
 
 def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
@@ -322,7 +322,7 @@ def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
 def test_the_address_has_to_be_a_name_of_istiods_certificate(host: str, fits: bool) -> None:
     made = container(istioDiscoveryAddress=f"{host}:15012", istioMetaClusterId="cluster1")
     assert (gp.contradictions(made, ISTIOD) == []) is fits
-    assert gp.remarks(made, {**ISTIOD, "mesh_id": "mesh1"}) != []
+    assert gp.telemetry_warnings(made, {**ISTIOD, "mesh_id": "mesh1"}) != []
 
 
 def test_what_we_set_before_counts_no_more_what_others_set_does() -> None:
@@ -337,9 +337,9 @@ def test_what_we_set_before_counts_no_more_what_others_set_does() -> None:
         },
         "spec": {"kube": {**container(istioMetaClusterId="old")["kube"], "deployment": {"replicas": 3}}},
     }
-    assert gp.of_others(live) == spec("deployment.replicas", 3)
-    assert gp.of_others({"metadata": {}, "spec": live["spec"]}) == live["spec"]
-    assert gp.of_others(None) == {}
+    assert gp.spec_of_others(live) == spec("deployment.replicas", 3)
+    assert gp.spec_of_others({"metadata": {}, "spec": live["spec"]}) == live["spec"]
+    assert gp.spec_of_others(None) == {}
 
 
 # -- references
@@ -375,5 +375,5 @@ def test_damaged_objects_of_others_are_no_reason_to_break_off(damaged: Any) -> N
         "kube": {"istio": {"istioProxyContainer": {"istioMetaClusterId": "a"}}, "service": {"ports": [{"port": 1}]}}
     }
     for _way, live in damaged({"metadata": {"name": "mine"}, "spec": spec}):
-        whole = gp.deep_merge(gp.of_others(live), {"kube": {"deployment": {"replicas": 2}}})
+        whole = gp.deep_merge(gp.spec_of_others(live), {"kube": {"deployment": {"replicas": 2}}})
         assert gp.contradictions(whole, {"cluster_id": "b"}) and isinstance(rules.combinations(whole), list)

@@ -63,12 +63,12 @@ class Classes:
 @pytest.mark.parametrize(
     ("controllers", "words"),
     [
-        ((), "no GatewayClass tells which of them is used"),
-        (("example.com/other",), "no GatewayClass tells which of them is used"),
-        (("solo.io/gloo-gateway",), "its GatewayClasses do not tell which of them is used: gloo-gateway"),
+        ((), "no GatewayClass shows which of them is used"),
+        (("example.com/other",), "no GatewayClass shows which of them is used"),
+        (("solo.io/gloo-gateway",), "its GatewayClasses do not show which of them is used: gloo-gateway"),
         (
             ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway"),
-            "do not tell which of them is used: enterprise-kg",
+            "do not show which of them is used: enterprise-kg",
         ),
     ],
 )
@@ -81,7 +81,7 @@ def test_what_the_cluster_does_not_tell_is_asked_of_the_user(
     with pytest.raises(Invalid, match=f"c1: the cluster serves gloo.solo.io.*{words}.*: set api_version and kind"):
         kind_to_use(cluster)
     assert kind_to_use(cluster, kind="EnterpriseKgatewayParameters") == ENTERPRISE_PARAMETERS
-    with pytest.raises(NotServed, match="c1: the API server does not serve GatewayParameters; for proxies it serves"):
+    with pytest.raises(NotServed, match="c1: the API server does not serve GatewayParameters; it serves"):
         kind_to_use(cluster, kind="GatewayParameters")
 
 

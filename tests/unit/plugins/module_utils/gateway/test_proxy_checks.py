@@ -1,4 +1,4 @@
-"""Verdict and first cause of a Gateway's proxy: one healthy situation, then one thing broken at a time."""
+"""Verdict and first cause of a Gateway's proxy: one healthy model, then one thing broken at a time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     Objects,
-    Situation,
+    ProxyModel,
     Want,
-    situations,
+    proxy_models,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_restart import restart_reason
@@ -295,25 +295,30 @@ def paused(stage: Any) -> None:
     stage.proxy["status"]["updatedReplicas"] = 0
 
 
-AT_OLD = "; clients are still served with the old settings, by http-old-a"
-KEEPS = "; the proxy that runs keeps the settings it has"
+AT_OLD = "; http-old-a still serve clients with the previous settings"
+KEEPS = "; the running proxy keeps its current settings"
 
 CAUSES: list[tuple[Break, str, str, str]] = [
     (
         put("want", Want(expect=(*THREE, "waf"))),
         "failed",
         "switch",
-        "the controller makes no container waf; Deployment",
+        "the controller never deploys container waf; Deployment",
     ),
-    (put("want", Want(expect=THREE[1:])), "failed", "switch", "expect: kgateway-proxy is in every proxy; add it"),
-    (put("want", Want(expect=THREE[:2])), "failed", "switch", "sds and istio-proxy come together or not at all"),
+    (put("want", Want(expect=THREE[1:])), "failed", "switch", "expect: kgateway-proxy is part of every proxy; add it"),
+    (
+        put("want", Want(expect=THREE[:2])),
+        "failed",
+        "switch",
+        "sds and istio-proxy are deployed together or not at all",
+    ),
     (put("gateway", None), "failed", "gateway", "Gateway gloo-system/http does not exist"),
     (
         moved,
         "failed",
         "class",
-        "GatewayClass nobody does not exist, so nobody serves Gateway gloo-system/http; use one of: gloo-gateway-v2"
-        + KEEPS,
+        "GatewayClass nobody does not exist, so no controller serves Gateway gloo-system/http; use one of: "
+        "gloo-gateway-v2" + KEEPS,
     ),
     (foreign, "failed", "class", "GatewayClass gloo-gateway-v2 belongs to the controller example.com/other, which is"),
     (
@@ -339,75 +344,85 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ref(name="gone"),
         "failed",
         "parameters",
-        "Gateway gloo-system/http refers to parameters gone, not to params",
+        "Gateway gloo-system/http references parameters gone, not params",
     ),
     (
         lambda s: s.parameters[GATEWAY_PARAMETERS].clear(),
         "failed",
         "parameters",
-        "GatewayParameters gloo-system/params, which Gateway gloo-system/http refers to, does not exist" + KEEPS,
+        "GatewayParameters gloo-system/params, referenced by Gateway gloo-system/http, does not exist" + KEEPS,
     ),
-    (elsewhere, "failed", "parameters", "it exists in default, but has to be in the Gateway's namespace"),
-    (ref(group=V1_PARAMETERS.group), "failed", "parameters", "takes GatewayParameters of gateway.kgateway.dev or Gloo"),
-    (ref(kind="EnterpriseKgatewayParameters"), "failed", "parameters", "parametersRef names EnterpriseKgatewayParam"),
+    (elsewhere, "failed", "parameters", "it exists in default, but must be in the Gateway's namespace"),
+    (
+        ref(group=V1_PARAMETERS.group),
+        "failed",
+        "parameters",
+        "accepts GatewayParameters of gateway.kgateway.dev or Gloo",
+    ),
+    (
+        ref(kind="EnterpriseKgatewayParameters"),
+        "failed",
+        "parameters",
+        "parametersRef has kind EnterpriseKgatewayParam",
+    ),
     (
         lambda s: s.parameters.update({GATEWAY_PARAMETERS: None}),
         "failed",
         "parameters",
         "this kind is not served: install its CRD",
     ),
-    (put("want", Want(parameters="other")), "failed", "parameters", "refers to parameters params, not to other"),
+    (put("want", Want(parameters="other")), "failed", "parameters", "references parameters params, not other"),
     (
         parameters_of_the_class(namespace="elsewhere"),
         "failed",
         "parameters",
-        "GatewayParameters elsewhere/params, which GatewayClass gloo-gateway-v2 refers to, does not exist; it exists "
-        "in gloo-system, but has to be in the namespace the class names",
+        "GatewayParameters elsewhere/params, referenced by GatewayClass gloo-gateway-v2, does not exist; it exists "
+        "in gloo-system, but must be in the namespace in the class's parametersRef",
     ),
     (
         parameters_of_the_class(),
         "failed",
         "parameters",
-        "GatewayClass gloo-gateway-v2: parametersRef names no namespace, so GatewayParameters params is not found",
+        "GatewayClass gloo-gateway-v2: parametersRef has no namespace, so GatewayParameters params is not found",
     ),
     (
         parameters_of_the_class(kind="EnterpriseKgatewayParameters"),
         "failed",
         "parameters",
-        "GatewayClass gloo-gateway-v2: parametersRef names EnterpriseKgatewayParameters",
+        "GatewayClass gloo-gateway-v2: parametersRef has kind EnterpriseKgatewayParameters",
     ),
     (invalid("failed to get helm values gloo-system.http: boom"), "failed", "parameters", "InvalidParameters: failed"),
     (invalid('GatewayParameters "params" not found'), "waiting", "parameters", "InvalidParameters"),
     (switch_off, "failed", "switch", "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway"),
-    (both(switch_off, put("want", Want())), "failed", "switch", "it leaves out sds, istio-proxy"),
-    (stale, "waiting", "generation", "the controller has seen generation 1, not yet 2" + KEEPS),
+    (both(switch_off, put("want", Want())), "failed", "switch", "the controller omits sds, istio-proxy"),
+    (stale, "waiting", "generation", "the controller has observed generation 1, not yet 2" + KEEPS),
     (controller_gone, "failed", "generation", "no Deployment of the controller solo.io/gloo-gateway-v2 is in this"),
     (
         lambda s: s.parameters[GATEWAY_PARAMETERS][0].update(spec={"selfManaged": {}}),
         "failed",
         "self-managed",
-        "GatewayParameters gloo-system/params says selfManaged",
+        "GatewayParameters gloo-system/params sets selfManaged",
     ),
     (
         both(setting("istioMetaClusterId", "123"), put("proxy", None)),
         "failed",
         "settings",
-        "istioMetaClusterId of GatewayParameters gloo-system/params is '123'",
+        "istioMetaClusterId in GatewayParameters gloo-system/params is '123'",
     ),
-    (setting("istioMetaMeshId", "on"), "failed", "settings", "istioMetaMeshId of GatewayParameters gloo-system/params"),
+    (setting("istioMetaMeshId", "on"), "failed", "settings", "istioMetaMeshId in GatewayParameters gloo-system/params"),
     (setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc"), "failed", "settings", "has no port"),
-    (setting("istioDiscoveryAddress", "https://istiod-gloo:15012"), "failed", "settings", "is no host:port: istio-pr"),
+    (setting("istioDiscoveryAddress", "https://istiod-gloo:15012"), "failed", "settings", "is not host:port: istio-pr"),
     (
         setting("istioDiscoveryAddress", "istiod.istio-system.svc:15012"),
         "failed",
         "istiod-address",
-        "names a Service that does not exist; istiod is at istiod-gloo",
+        "the Service does not exist; istiod is at istiod-gloo",
     ),
     (
         setting("istioDiscoveryAddress", "istiod.istio-system:15012"),
         "failed",
         "istiod-address",
-        "names a Service that does not exist",
+        "the Service does not exist",
     ),
     (
         setting("istioDiscoveryAddress", "istiod-gloo.istio-system.svc:15014"),
@@ -420,29 +435,29 @@ CAUSES: list[tuple[Break, str, str, str]] = [
             both(crash, setting("istioDiscoveryAddress", f"{host}:15012")),
             "failed",
             "istiod-address",
-            "names that end in .svc, TLS fails; use istiod-gloo.istio-system.svc:15012",
+            "names ending in .svc, so TLS fails; use istiod-gloo.istio-system.svc:15012",
         )
         for host in ("istiod-gloo.istio-system.svc.cluster.local", "istiod-gloo.istio-system")
     ),
-    (plain_port, "failed", "istiod-address", "istiod gives certificates at port 15012 only; istiod is at istiod-gloo"),
-    (other_service, "failed", "istiod-address", "Service istio-eastwest/eastwest leads to no istiod"),
+    (plain_port, "failed", "istiod-address", "istiod issues certificates on port 15012 only; istiod is at istiod-gloo"),
+    (other_service, "failed", "istiod-address", "Service istio-eastwest/eastwest does not select an istiod"),
     (
         set_by_the_class,
         "failed",
         "cluster-id",
-        "istioMetaClusterId of GatewayParameters gloo-system/of-class is cluster2, but istiod",
+        "istioMetaClusterId in GatewayParameters gloo-system/of-class is cluster2, but istiod",
     ),
     (
         lambda s: s.settings.pop("istioMetaClusterId"),
         "failed",
         "cluster-id",
-        "istioMetaClusterId of GatewayParameters gloo-system/params (kgateway's default) is Kubernetes, but istiod",
+        "istioMetaClusterId in GatewayParameters gloo-system/params (kgateway's default) is Kubernetes, but istiod",
     ),
     (
         setting("istioMetaClusterId", "cluster2"),
         "failed",
         "cluster-id",
-        "is cluster2, but istiod istiod-gloo.istio-system.svc only issues certificates to cluster1",
+        "is cluster2, but istiod istiod-gloo.istio-system.svc issues certificates only for cluster1",
     ),
     (
         both(
@@ -452,9 +467,10 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "cluster-id",
-        "only issues certificates to 1234: kgateway cannot write that as text, so give istiod a cluster ID with",
+        "issues certificates only for 1234: kgateway cannot render that ID as a string, so give istiod a cluster ID "
+        "with",
     ),
-    (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId of GatewayParameters gloo-system/params is Ku"),
+    (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId in GatewayParameters gloo-system/params is Ku"),
     (
         both(crash, wrong_id, old_pod),
         "failed",
@@ -465,16 +481,21 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         no_ref,
         "failed",
         "istiod-address",
-        "istiod.istio-system.svc:15012 of Gateway gloo-system/http (no parametersRef: kgateway's defaults)",
+        "istiod.istio-system.svc:15012 in Gateway gloo-system/http (no parametersRef, kgateway's defaults apply)",
     ),
     (
         both(crash, istiod_down),
         "failed",
         "istiod",
-        "istiod istio-system/istiod-gloo is not ready, nobody issues certificates: Deployment "
+        "istiod istio-system/istiod-gloo is not ready, so no certificates are issued: Deployment "
         "istio-system/istiod-gloo has 0 replicas",
     ),
-    (istiod_gone, "failed", "istiod", "Service istio-system/istiod-gloo of istiod selects the Pods of no Deployment"),
+    (
+        istiod_gone,
+        "failed",
+        "istiod",
+        "Service istio-system/istiod-gloo of istiod does not select the Pods of any Deployment",
+    ),
     (
         lambda s: s.istiod.update(status={}),
         "waiting",
@@ -485,7 +506,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         both(injector_says("cluster2"), lambda s: s.istiod.update(status={})),
         "waiting",
         "istiod",
-        "nobody issues certificates: Deployment istio-system/istiod-gloo has no ready Pod",
+        "so no certificates are issued: Deployment istio-system/istiod-gloo has no ready Pod",
     ),
     (put("root_cert", False), "failed", "istiod", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
     (put("proxy", None), "waiting", "deployment", "Deployment gloo-system/http does not exist although"),
@@ -493,14 +514,14 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         deployment_of_somebody_else,
         "waiting",
         "deployment",
-        "Deployment gloo-system/http is not the Gateway's, it belongs to Shop front",
+        "Deployment gloo-system/http is not owned by the Gateway but by Shop front",
     ),
     (lambda s: s.containers.remove("sds"), "waiting", "deployment", "lacks sds"),
     (
         lambda s: s.env.update(CA_ADDR="old:15012"),
         "waiting",
         "deployment",
-        "has CA_ADDR old:15012, GatewayParameters gloo-system/params says istiod-gloo",
+        "has CA_ADDR old:15012, GatewayParameters gloo-system/params sets istiod-gloo",
     ),
     *(
         (
@@ -511,9 +532,9 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         )
         for name, _default in SETTINGS.values()
     ),
-    (lambda s: s.proxy["spec"].update(replicas=0), "failed", "rollout", "is scaled to 0: no proxy runs"),
+    (lambda s: s.proxy["spec"].update(replicas=0), "failed", "rollout", "is scaled to 0, so no proxy runs"),
     (paused, "failed", "rollout", "Deployment gloo-system/http is paused"),
-    (crash, "waiting", "rollout", "sds ends again and again because istio-proxy gets no certificate: it asks istiod-g"),
+    (crash, "waiting", "rollout", "sds is crash-looping because istio-proxy gets no certificate from istiod-g"),
     (both(crash, old_pod), "waiting", "rollout", AT_OLD),
     (
         both(
@@ -523,14 +544,15 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "waiting",
         "rollout",
-        "it asks 10.96.3.4:15012 (which is no Service; istiod is at istiod-gloo.istio-system.svc:15012) as cluster",
+        "no certificate from 10.96.3.4:15012 (not a Service; istiod is at istiod-gloo.istio-system.svc:15012) as "
+        "cluster",
     ),
     (evicted, "waiting", "rollout", "http-new-b ended: Evicted: The node was low on resource: memory."),
     (
         init_container("waf-init", CRASHING),
         "failed",
         "rollout",
-        "container waf-init ended with code 255 again and again",
+        "container waf-init is crash-looping, it exited with code 255",
     ),
     (
         init_container("waf", {"ready": False, "state": {"waiting": {"reason": "ImagePullBackOff"}}}),
@@ -542,7 +564,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         both(outside_the_mesh, init_container("istio-proxy", CRASHING, restartPolicy="Always")),
         "failed",
         "rollout",
-        "container istio-proxy ended with code 255 again and again",
+        "container istio-proxy is crash-looping, it exited with code 255",
     ),
     (
         both(
@@ -552,13 +574,13 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "rollout",
-        "http-new-a has istio-proxy too: Namespace gloo-system is labelled istio-injection=enabled",
+        "http-new-a has istio-proxy in addition: Namespace gloo-system is labelled istio-injection=enabled",
     ),
     (
         container("istio-proxy", state={"terminated": {"exitCode": 255}}),
         "waiting",
         "rollout",
-        "istio-proxy ended with code 255",
+        "istio-proxy exited with code 255, so there is no certificate",
     ),
     (
         container(
@@ -568,7 +590,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "rollout",
-        "container kgateway-proxy ended with code 137 (OOMKilled) again and again",
+        "container kgateway-proxy is crash-looping, it exited with code 137 (OOMKilled)",
     ),
     (
         container(
@@ -578,7 +600,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "rollout",
-        "container sds ended with code 137 (OOMKilled) again and again",
+        "container sds is crash-looping, it exited with code 137 (OOMKilled)",
     ),
     (
         waits("sds", "ImagePullBackOff", "back-off", "sds:nope"),
@@ -598,20 +620,20 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         refused('pods "http-x" is forbidden: exceeded quota: small'),
         "failed",
         "rollout",
-        'its Pods are refused: pods "http-x" is forbidden: exceeded quota: small',
+        'its Pods are rejected: pods "http-x" is forbidden: exceeded quota: small',
     ),
     (injected, "failed", "rollout", "Namespace gloo-system is labelled istio.io/rev=gloo, so Istio's injector"),
     (
         injected_and_ready,
         "failed",
         "rollout",
-        "http-new-a has istio-init too: Namespace gloo-system is labelled istio.io/rev=gloo",
+        "http-new-a has istio-init in addition: Namespace gloo-system is labelled istio.io/rev=gloo",
     ),
     (
         sidecar_in_one_container_proxy,
         "failed",
         "rollout",
-        "http-new-a has istio-proxy too: Namespace gloo-system is labelled istio-injection=enabled",
+        "http-new-a has istio-proxy in addition: Namespace gloo-system is labelled istio-injection=enabled",
     ),
     (lambda s: s.proxy["status"].update(updatedReplicas=0), "waiting", "rollout", "0 of 1 replicas updated"),
     (
@@ -628,7 +650,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
 @pytest.mark.parametrize(("break_it", "state", "check", "words"), CAUSES)
 def test_first_cause(stage: Any, break_it: Break, state: str, check: str, words: str) -> None:
     break_it(stage)
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert (finding.state, finding.check, words in finding.reason) == (state, check, True), finding
 
 
@@ -644,7 +666,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
         deployment["metadata"].update(name=f"other-{number}", namespace=f"other-{number}")
     for namesakes in filter(None, stage.parameters.values()):
         namesakes += [{"metadata": {"namespace": namespace, "name": "params"}} for namespace in ("a", "b")]
-    s = stage.situation()
+    s = stage.model()
     objects, shuffle = copy.deepcopy(s.objects), random.Random(seed).shuffle
     lists = [*vars(objects).values(), *objects.parameters.values()]
     for one in (found for found in lists if isinstance(found, list)):
@@ -652,7 +674,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
         for obj in one:
             shuffle((obj.get("status") or {}).get("conditions") or [])
             shuffle((obj.get("spec") or {}).get("ports") or [])
-    assert proxy.judge(Situation(objects, s.namespace, s.name, s.want)) == proxy.judge(s)
+    assert proxy.check_proxy(ProxyModel(objects, s.namespace, s.name, s.want)) == proxy.check_proxy(s)
 
 
 # -- what is right ---------------------------------------------------------------------------------------------------
@@ -661,48 +683,48 @@ def test_the_verdict_does_not_depend_on_the_order_of_lists(stage: Any, place: in
 def test_a_gateway_that_is_no_envoy_has_no_mesh_containers(stage: Any) -> None:
     """AUTO_MTLS is for the proxies of kgateway; a class agentgateway may have the same controller."""
     stage.containers, stage.want = ["agentgateway"], Want()
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize("address", ["ISTIOD-gloo.istio-system.svc:15012", "istiod-gloo.istio-system.svc.:15012"])
 def test_names_are_compared_as_dns_compares_them(stage: Any, address: str) -> None:
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = address
-    situation = stage.situation()
-    assert situation.plane and proxy.judge(situation).ready
+    model = stage.model()
+    assert model.plane and proxy.check_proxy(model).ready
 
 
 @pytest.mark.parametrize("want", [Want(expect=THREE), Want()])
 def test_damaged_objects_are_no_reason_to_break_off(stage: Any, damaged: Any, want: Want) -> None:
     crash(stage)
-    objects = {**vars(stage.situation().objects), "parameters": stage.parameters[GATEWAY_PARAMETERS]}
+    objects = {**vars(stage.model().objects), "parameters": stage.parameters[GATEWAY_PARAMETERS]}
     for way, lists in damaged(copy.deepcopy(objects)):
         if way.count("/") > 1:  # the lists themselves are never damaged
             changed = Objects(**{**lists, "parameters": {GATEWAY_PARAMETERS: lists["parameters"]}})
-            s = Situation(changed, "gloo-system", "http", want)
-            assert record("cluster1", s, proxy.judge(s))["verdict"] in ("ready", "waiting", "failed"), way
+            s = ProxyModel(changed, "gloo-system", "http", want)
+            assert record("cluster1", s, proxy.check_proxy(s))["verdict"] in ("ready", "waiting", "failed"), way
             restart_reason(s)
 
 
 def test_one_container_when_the_switch_is_on(stage: Any) -> None:
     stage.want = Want(expect=("kgateway-proxy",))
-    verdict = proxy.judge(stage.situation())
+    verdict = proxy.check_proxy(stage.model())
     assert verdict.state == "failed" and "is on in Deployment gloo-system/gloo-gateway" in verdict.reason
 
 
 def test_one_container_when_the_switch_is_off(stage: Any) -> None:
     switch_off(stage)
     stage.want, stage.istiod = Want(expect=("kgateway-proxy",)), None
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_without_expectation_the_switch_says_what_is_right(stage: Any) -> None:
     stage.want = Want()
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.containers = ["kgateway-proxy"]
-    assert "lacks sds, istio-proxy" in proxy.judge(stage.situation()).reason
+    assert "lacks sds, istio-proxy" in proxy.check_proxy(stage.model()).reason
     stage.settings.clear()  # nobody asks for a place in the mesh
     switch_off(stage)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_an_alias_of_istiod_is_no_contradiction(stage: Any) -> None:
@@ -710,7 +732,7 @@ def test_an_alias_of_istiod_is_no_contradiction(stage: Any) -> None:
     alias["metadata"].update(name="istiod", labels={"app": "istiod"})
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = "istiod.istio-system.svc:15012"
     stage.services = [alias]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize(("image", "ready"), [("pilot:1.27.3", True), ("pilot:1.26.1", False)])
@@ -718,7 +740,7 @@ def test_an_alias_of_the_cluster_counts_from_1_27_on(stage: Any, image: str, rea
     container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
     container.update(image=image, args=["discovery", "--clusterAliases=Kubernetes=cluster1,x=other"])
     wrong_id(stage)
-    assert proxy.judge(stage.situation()).ready is ready
+    assert proxy.check_proxy(stage.model()).ready is ready
 
 
 def test_istiods_deployment_may_have_another_name_than_its_service(stage: Any) -> None:
@@ -726,9 +748,9 @@ def test_istiods_deployment_may_have_another_name_than_its_service(stage: Any) -
     container = stage.istiod["spec"]["template"]["spec"]["containers"][0]
     container["args"] = ["discovery", "--clusterAliases=Kubernetes=cluster1"]
     wrong_id(stage)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.istiod["status"] = {}
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert finding.state == "waiting" and "Deployment istio-system/discovery has no ready Pod" in finding.reason
 
 
@@ -739,28 +761,28 @@ def test_an_alias_that_istiods_certificate_does_not_name(stage: Any, name: str) 
     alias["metadata"].update(name=name, labels={"istio.io/tag": "prod"})
     stage.settings["istioDiscoveryAddress"] = stage.env["CA_ADDR"] = f"{name}.istio-system.svc:15012"
     stage.services = [alias]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     crash(stage)
-    finding = proxy.judge(stage.situation())
+    finding = proxy.check_proxy(stage.model())
     assert (finding.check == "istiod-address") is (name == "pilot"), finding
     stage.istiod["spec"]["template"]["spec"]["containers"][0]["env"].append(
         {"name": "ISTIOD_CUSTOM_HOST", "value": "a.example,pilot.istio-system.svc"}
     )
-    assert proxy.judge(stage.situation()).check == "rollout"
+    assert proxy.check_proxy(stage.model()).check == "rollout"
 
 
 def test_a_way_to_istiod_that_gave_a_certificate_is_one(stage: Any) -> None:
     other_service(stage)
     stage.statuses, stage.pod_ready = {}, True
     stage.proxy["status"].update(availableReplicas=1)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_a_default_that_nobody_set_may_be_missing(stage: Any) -> None:
     del stage.settings["istioMetaMeshId"], stage.env["ISTIO_META_MESH_ID"]
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     stage.env["ISTIO_META_MESH_ID"] = "other"
-    assert "has ISTIO_META_MESH_ID other" in proxy.judge(stage.situation()).reason
+    assert "has ISTIO_META_MESH_ID other" in proxy.check_proxy(stage.model()).reason
 
 
 @pytest.mark.parametrize(
@@ -777,9 +799,9 @@ def test_other_products_parameters_are_read_too(
     stage.controller["metadata"]["name"] = deployment
     ref(group=kind.group, kind=kind.kind)(stage)
     stage.parameters[kind] = stage.parameters.pop(GATEWAY_PARAMETERS)
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
     wrong_id(stage)
-    assert f"istioMetaClusterId of {kind.kind} gloo-system/params" in proxy.judge(stage.situation()).reason
+    assert f"istioMetaClusterId in {kind.kind} gloo-system/params" in proxy.check_proxy(stage.model()).reason
 
 
 def test_version_1_names_parameters_by_an_annotation(stage: Any) -> None:
@@ -787,7 +809,7 @@ def test_version_1_names_parameters_by_an_annotation(stage: Any) -> None:
     stage.gateway_class["spec"]["controllerName"] = "solo.io/gloo-gateway"
     stage.gateway["metadata"]["annotations"] = {"gateway.gloo.solo.io/gateway-parameters-name": "params"}
     stage.parameters = {V1_PARAMETERS: stage.parameters[GATEWAY_PARAMETERS]}
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any) -> None:
@@ -803,9 +825,9 @@ def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any)
     )
     del stage.settings["istioMetaMeshId"]
     stage.env["ISTIO_META_MESH_ID"] = "mesh1"
-    s = stage.situation()
-    assert proxy.judge(s).ready
-    assert s.told() == {
+    s = stage.model()
+    assert proxy.check_proxy(s).ready
+    assert s.explicit_settings() == {
         "CA_ADDR": "istiod-gloo.istio-system.svc:15012",
         "ISTIO_META_CLUSTER_ID": "cluster1",
         "ISTIO_META_MESH_ID": "mesh1",
@@ -815,7 +837,7 @@ def test_parameters_of_the_class_come_first_those_of_the_gateway_win(stage: Any)
 def test_a_controller_of_a_name_nobody_knows_may_serve_it(stage: Any) -> None:
     stage.gateway_class["spec"]["controllerName"] = "solo.io/renamed"
     stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "gloo-gateway-v2"}
-    assert proxy.judge(stage.situation()).ready
+    assert proxy.check_proxy(stage.model()).ready
 
 
 @pytest.mark.parametrize(
@@ -823,7 +845,7 @@ def test_a_controller_of_a_name_nobody_knows_may_serve_it(stage: Any) -> None:
 )
 def test_switch_is_read_as_the_controller_reads_it(stage: Any, value: str, on: bool) -> None:
     stage.switches[AUTO_MTLS] = value
-    assert stage.situation().auto_mtls is on
+    assert stage.model().auto_mtls is on
 
 
 def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
@@ -836,8 +858,11 @@ def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
     stage.classes = [
         {"kind": "GatewayClass", "metadata": {"name": "istio"}, "spec": {"controllerName": "istio.io/gateway"}}
     ]
-    objects = stage.situation().objects
-    assert [s.title for s in situations(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
-    assert [s.title for s in situations(objects, namespace="apps")] == ["Gateway apps/web"]
-    [absent] = situations(objects, namespace="apps", name="http")
-    assert proxy.judge(absent).reason == "Gateway apps/http does not exist; there is one in gloo-system"
+    objects = stage.model().objects
+    assert [s.title for s in proxy_models(objects)] == ["Gateway apps/web", "Gateway gloo-system/http"]
+    assert [s.title for s in proxy_models(objects, namespace="apps")] == ["Gateway apps/web"]
+    [absent] = proxy_models(objects, namespace="apps", name="http")
+    assert (
+        proxy.check_proxy(absent).reason
+        == "Gateway apps/http does not exist; a Gateway of this name exists in gloo-system"
+    )

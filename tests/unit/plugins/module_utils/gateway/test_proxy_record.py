@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS, INTEGRATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import Situation, Want
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import ProxyModel, Want
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_restart import (
     RESTARTED_AT,
@@ -22,12 +22,12 @@ Json = dict[str, Any]
 THREE = ["kgateway-proxy", "sds", "istio-proxy"]
 
 
-def row(s: Situation) -> Json:
-    return record("cluster1", s, proxy.judge(s))
+def row(s: ProxyModel) -> Json:
+    return record("cluster1", s, proxy.check_proxy(s))
 
 
 def test_a_healthy_proxy(stage: Any) -> None:
-    found = row(stage.situation())
+    found = row(stage.model())
     assert (found["verdict"], found["cause"], found["check"], found["serving"]) == ("ready", "", "", "current")
     assert (found["containers"], found["url"], found["problems"]) == (THREE, "http://192.0.2.10:8080", [])
     assert found["controller"] == {
@@ -63,9 +63,9 @@ def test_a_healthy_proxy(stage: Any) -> None:
 
 
 def test_the_record_of_nothing_has_the_same_keys(stage: Any) -> None:
-    full = row(stage.situation())
+    full = row(stage.model())
     stage.gateway = stage.proxy = stage.service = stage.istiod = None
-    empty = row(stage.situation())
+    empty = row(stage.model())
     assert empty["verdict"] == "failed" and empty["check"] == "gateway"
     for one, other in (
         (full, empty),
@@ -84,7 +84,7 @@ def test_the_record_of_nothing_has_the_same_keys(stage: Any) -> None:
 def test_who_serves(stage: Any, current: bool, former: bool, serving: str) -> None:
     stage.pod_ready = current
     stage.old_pods = [stage.pod("http-old-a", "http-old", former)]
-    found = row(stage.situation())
+    found = row(stage.model())
     assert found["serving"] == serving
     assert [(p["name"], p["current"]) for p in found["pods"]] == [("http-new-a", True), ("http-old-a", False)]
 
@@ -94,7 +94,7 @@ def test_settings_that_do_not_fit(stage: Any) -> None:
     del stage.settings["istioMetaMeshId"]
     stage.env["ISTIO_META_MESH_ID"] = "other"
     stage.want = Want(expect=tuple(THREE))
-    address, cluster_id, mesh_id = row(stage.situation())["settings"]
+    address, cluster_id, mesh_id = row(stage.model())["settings"]
     assert address["fits"] is True
     assert cluster_id == {
         "env": "ISTIO_META_CLUSTER_ID",
@@ -116,7 +116,7 @@ def test_settings_that_do_not_fit(stage: Any) -> None:
 def test_a_proxy_outside_the_mesh_has_no_settings_to_fit(stage: Any) -> None:
     stage.switches[AUTO_MTLS], stage.want, stage.containers = "false", Want(), ["kgateway-proxy"]
     stage.settings.clear()
-    found = row(stage.situation())
+    found = row(stage.model())
     assert found["verdict"] == "ready" and [s["fits"] for s in found["settings"]] == [None] * 3
 
 
@@ -131,7 +131,7 @@ def test_a_container_tells_how_it_is(stage: Any) -> None:
         }
     }
     stage.pod_ready = False
-    [pod] = row(stage.situation())["pods"]
+    [pod] = row(stage.model())["pods"]
     assert pod["containers"][1] == {
         "name": "sds",
         "image": "sds:1",
@@ -146,9 +146,9 @@ def test_problems_are_no_cause(stage: Any) -> None:
     stage.settings["istioMetaMeshId"] = stage.env["ISTIO_META_MESH_ID"] = "other"
     stage.switches.pop(INTEGRATION)
     stage.namespace_labels = {"istio-injection": "enabled"}
-    found = row(stage.situation())
+    found = row(stage.model())
     assert found["verdict"] == "ready"
-    expected = ("istioMetaMeshId", INTEGRATION, "Istio's injector will change the proxy's next Pods")
+    expected = ("istioMetaMeshId", INTEGRATION, "Istio's injector will modify the proxy's next Pods")
     assert [words in problem for words, problem in zip(expected, found["problems"], strict=True)] == [True] * 3
 
 
@@ -158,14 +158,14 @@ def test_problems_are_no_cause(stage: Any) -> None:
 def test_a_proxy_that_refuses_sidecars_is_fine_in_a_labelled_namespace(stage: Any, opt_out: Json) -> None:
     stage.namespace_labels = {"istio-injection": "enabled"}
     stage.proxy["spec"]["template"]["metadata"] = opt_out
-    assert row(stage.situation())["problems"] == []
+    assert row(stage.model())["problems"] == []
 
 
 def test_url_of_ipv6_and_without_load_balancer(stage: Any) -> None:
     stage.service["status"]["loadBalancer"]["ingress"] = [{"ip": "2001:db8::1"}]
-    assert row(stage.situation())["url"] == "http://[2001:db8::1]:8080"
+    assert row(stage.model())["url"] == "http://[2001:db8::1]:8080"
     stage.service["spec"]["type"] = "ClusterIP"
-    assert row(stage.situation())["url"] == "http://192.0.2.10:8080"
+    assert row(stage.model())["url"] == "http://192.0.2.10:8080"
 
 
 # -- restart ---------------------------------------------------------------------------------------------------------
@@ -199,37 +199,37 @@ def started(stage: Any, moment: str) -> None:
 def test_restart_when_the_bootstrap_is_newer_than_envoy(stage: Any, written: str, start: str, needed: bool) -> None:
     bootstrap(stage, written)
     started(stage, start)
-    s = stage.situation()
+    s = stage.model()
     assert bool(restart_reason(s)) is needed
     assert any("restart: if_needed" in problem for problem in row(s)["problems"]) is needed
-    assert proxy.judge(s).ready  # the proxy serves, with what it has
+    assert proxy.check_proxy(s).ready  # the proxy serves, with what it has
 
 
 def test_no_restart_where_only_labels_changed_or_nothing_is_known(stage: Any) -> None:
     bootstrap(stage, "09:00:00", other="11:00:00")
-    assert restart_reason(stage.situation()) == ""
+    assert restart_reason(stage.model()) == ""
     stage.config_maps[0]["metadata"]["managedFields"] = []
-    assert restart_reason(stage.situation()) == ""
+    assert restart_reason(stage.model()) == ""
     stage.config_maps = []
-    assert restart_reason(stage.situation()) == ""
+    assert restart_reason(stage.model()) == ""
 
 
 def test_no_restart_while_it_rolls_by_itself(stage: Any) -> None:
     bootstrap(stage, "11:00:00")
     stage.proxy["status"]["updatedReplicas"] = 0
-    assert restart_reason(stage.situation()) == ""
+    assert restart_reason(stage.model()) == ""
 
 
 def test_pods_of_the_former_template_are_none_of_a_restart(stage: Any) -> None:
     bootstrap(stage, "09:30:00")
     stage.old_pods = [stage.pod("http-old-a", "http-old", True)]
     stage.old_pods[0]["metadata"]["creationTimestamp"] = "2026-01-01T09:00:00Z"
-    assert restart_reason(stage.situation()) == ""
+    assert restart_reason(stage.model()) == ""
 
 
 def test_a_restart_says_why_and_touches_one_annotation(stage: Any) -> None:
     bootstrap(stage, "11:00:00")
-    s = stage.situation()
+    s = stage.model()
     before = copy.deepcopy(s.deployment)
     assert restart_reason(s) == (
         "the Envoy bootstrap in ConfigMap gloo-system/http changed after http-new-a had started, and Deployment "

@@ -1,4 +1,4 @@
-"""Verdict and first cause in every recorded situation of a real kgateway controller, where recordings are at hand."""
+"""Verdict and first cause in every recorded model of a real kgateway controller, where recordings are at hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.paramete
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     GATEWAY_LABEL,
     Objects,
-    Situation,
+    ProxyModel,
     Want,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
@@ -99,7 +99,7 @@ def ready_pod(deployment: Json) -> Json:
     }
 
 
-def situation(folder: str, auto_mtls: bool = True, expect: tuple[str, ...] | None = THREE) -> Situation:
+def situation(folder: str, auto_mtls: bool = True, expect: tuple[str, ...] | None = THREE) -> ProxyModel:
     objects, healthy = load(folder), load("a-healthy")
     deployment, service = istiod_objects()
     known = objects.get("GatewayParameters") or healthy["GatewayParameters"]
@@ -108,7 +108,7 @@ def situation(folder: str, auto_mtls: bool = True, expect: tuple[str, ...] | Non
     proxies = objects.get("Deployment", [])
     root = {"metadata": {"namespace": "gloo-system", "name": "istio-ca-root-cert"}}
     gateways = objects.get("Gateway", [])
-    return Situation(
+    return ProxyModel(
         Objects(
             gateways=gateways,
             classes=objects.get("GatewayClass", []) + healthy["GatewayClass"],
@@ -128,8 +128,8 @@ def situation(folder: str, auto_mtls: bool = True, expect: tuple[str, ...] | Non
 
 def test_healthy() -> None:
     s = situation("a-healthy")
-    assert proxy.judge(s).state == "ready"
-    row = record("cluster1", s, proxy.judge(s))
+    assert proxy.check_proxy(s).state == "ready"
+    row = record("cluster1", s, proxy.check_proxy(s))
     assert tuple(row["containers"]) == THREE
     assert row["url"] == "http://10.77.0.10:8080"
     assert row["env"]["ISTIO_META_CLUSTER_ID"] == "cluster1"
@@ -145,18 +145,23 @@ TRUTH: dict[str, tuple[bool, str, str, str]] = {
     "b-switches-off": (False, "failed", "switch", OFF),
     "b-integration-only": (False, "failed", "switch", OFF),
     "b-auto-mtls-only": (True, "waiting", "address", "has no address"),
-    "c-params-missing": (True, "failed", "parameters", "custom-gw-params-absent, which Gateway gloo-system/c-dangling"),
-    "c-ref-moved-to-missing": (True, "failed", "parameters", "does not exist; the proxy that runs keeps the settings"),
+    "c-params-missing": (
+        True,
+        "failed",
+        "parameters",
+        "custom-gw-params-absent, referenced by Gateway gloo-system/c-dangling",
+    ),
+    "c-ref-moved-to-missing": (True, "failed", "parameters", "does not exist; the running proxy keeps its"),
     "c-params-restored": (True, "ready", "", ""),
     "d-params-wrong-group": (
         True,
         "failed",
         "parameters",
-        "GatewayParameters of gateway.gloo.solo.io; its controller takes GatewayParameters of gateway.kgateway.dev",
+        "GatewayParameters of gateway.gloo.solo.io; the controller accepts GatewayParameters of gateway.kgateway.dev",
     ),
     "e-params-without-istio": (True, "failed", "istiod-address", "istiod.istio-system.svc:15012"),
     "f-wrong-istiod": (True, "failed", "istiod-address", "istiod is at istiod-main.istio-system.svc:15012"),
-    "g-listener-refuses": (True, "failed", "istiod-address", "(no parametersRef: kgateway's defaults)"),
+    "g-listener-refuses": (True, "failed", "istiod-address", "(no parametersRef, kgateway's defaults apply)"),
     "k-params-changed/before": (True, "ready", "", ""),
     "k-params-changed/after-pod-template-change": (
         True,
@@ -170,7 +175,7 @@ TRUTH: dict[str, tuple[bool, str, str, str]] = {
         True,
         "failed",
         "istiod-address",
-        "istiod.istio-system.svc:15012 of Gateway gloo-system/http (no parametersRef: kgateway's defaults)",
+        "istiod.istio-system.svc:15012 in Gateway gloo-system/http (no parametersRef, kgateway's defaults apply)",
     ),
     "m-gateway-deleted/before": (True, "ready", "", ""),
     "m-gateway-deleted/after": (True, "failed", "gateway", "Gateway gloo-system/http does not exist"),
@@ -191,7 +196,7 @@ TRUTH: dict[str, tuple[bool, str, str, str]] = {
 @pytest.mark.parametrize("folder", TRUTH)
 def test_first_cause(folder: str) -> None:
     auto_mtls, state, check, words = TRUTH[folder]
-    finding = proxy.judge(situation(folder, auto_mtls))
+    finding = proxy.check_proxy(situation(folder, auto_mtls))
     assert (finding.state, finding.check, words in finding.reason) == (state, check, True), finding
 
 
@@ -207,4 +212,4 @@ def test_only_a_change_of_nothing_but_the_bootstrap_needs_a_restart(folder: str)
 
 
 def test_without_expectation_one_container_is_wrong_where_the_parameters_want_a_mesh() -> None:
-    assert proxy.judge(situation("b-switches-off", False, None)).check == "switch"
+    assert proxy.check_proxy(situation("b-switches-off", False, None)).check == "switch"

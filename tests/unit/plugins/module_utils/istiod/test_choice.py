@@ -72,7 +72,7 @@ def test_by_revision_and_namespace(objects: Objects, options: dict[str, str], na
         ),
         (TWO, None, {"revision": "nope"}, "no istiod of revision or tag nope; found: istio-system/istiod-1-25"),
         (TWO, None, {"namespace": "elsewhere"}, "no istiod in namespace elsewhere; found: "),
-        (TWO, {}, {}, "2 istiods for namespace bookinfo (which carries no injection label)"),
+        (TWO, {}, {}, "2 istiods for namespace bookinfo (which has no injection label)"),
         (TWO, {"istio-injection": "disabled", "istio.io/rev": "1-27"}, {}, "2 istiods for namespace bookinfo"),
         (TWO, {"istio.io/rev": "gone"}, {}, "no istiod for namespace bookinfo (istio.io/rev=gone)"),
         (
@@ -85,7 +85,7 @@ def test_by_revision_and_namespace(objects: Objects, options: dict[str, str], na
             ALONE,
             ENABLED,
             {},
-            "for namespace bookinfo (istio-injection=enabled, which no injector answers to)",
+            "for namespace bookinfo (istio-injection=enabled, which no injector matches)",
         ),
         (TWINS, None, {"revision": "default"}, "2 istiods of revision or tag default"),
         (NAMESAKES, {"istio.io/rev": "prod"}, {}, "2 istiods for namespace bookinfo (istio.io/rev=prod)"),

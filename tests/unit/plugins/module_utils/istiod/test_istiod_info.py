@@ -104,8 +104,8 @@ def test_a_forbidden_list_degrades_and_is_told(cluster: Any, plural: str) -> Non
     result = ask(cluster, for_namespace="bookinfo")
     assert result["istiod"]["address"] == "istiod-gloo.istio-system.svc:15012"
     assert result["istiod"]["cluster_id"] == "cluster1"
-    told = [problem for problem in result["problems"] if "may not be listed" in problem]
-    assert len(told) == 1 and told[0].startswith(f"{KINDS[plural]} objects may not be listed")
+    told = [problem for problem in result["problems"] if "is forbidden" in problem]
+    assert len(told) == 1 and told[0].startswith(f"listing {KINDS[plural]} objects is forbidden")
 
 
 def test_services_that_may_not_be_listed_are_told_by_mesh_config(cluster: Any) -> None:
@@ -114,8 +114,8 @@ def test_services_that_may_not_be_listed_are_told_by_mesh_config(cluster: Any) -
     assert result["istiod"]["address"] == "istiod-gloo.istio-system.svc:15012"
     assert {s["key"]: s["certainty"] for s in result["sources"]}["address"] == "likely"
     assert [p.split(":")[0] for p in result["problems"][:2]] == [
-        "Services of all namespaces may not be listed",
-        "Service objects in namespace istio-system may not be listed, what they tell is missing",
+        "listing Services of all namespaces is forbidden",
+        "listing Service objects in namespace istio-system is forbidden, values read from them are missing",
     ]
 
 
@@ -189,13 +189,15 @@ def test_every_combination_of_refusals(monkeypatch: pytest.MonkeyPatch, everywhe
         record = {k: v for k, v in (result["istiod"] or {}).items() if v is not None}
         wrong = {k: v for k, v in record.items() if v != right[k]}
         assert {**wrong, "version": "1.27.0"} == {"version": "1.27.0"}, (refused, wrong)
-        assert bool(refused - {"namespaces"}) <= any("may not be" in p for p in result["problems"]), refused
+        assert bool(refused - {"namespaces"}) <= any("is forbidden" in p for p in result["problems"]), refused
 
 
 def test_nothing_may_be_read(cluster: Any) -> None:
     for plural in WHERE:
         refuse(cluster[0], plural)
-    with pytest.raises(ClusterError, match="fake: istiod cannot be looked for, neither Services nor Deployments"):
+    with pytest.raises(
+        ClusterError, match="fake: istiod cannot be searched for, listing Services and Deployments is forbidden"
+    ):
         ask(cluster)
 
 

@@ -24,7 +24,7 @@ LISTS = ("deployments", "services", "endpointslices", "configmaps", "mutatingweb
 row = functools.partial(istio_shapes.row, version="1.27.0")
 
 
-NO_DEFAULT = "no default injector: label istio-injection=enabled does nothing here, use istio.io/rev"
+NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect here, use istio.io/rev"
 PROBLEMS: dict[str, tuple[str, ...]] = {
     "broken-crashloop-1.27": ("Deployment istio-system/istiod has no ready Pod",),
     "broken-pending-1.27": ("Deployment istio-system/istiod has no ready Pod",),

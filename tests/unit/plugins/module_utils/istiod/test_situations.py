@@ -114,7 +114,7 @@ def default_tag_moved_away_from_the_unrevisioned_one() -> Objects:
     return joined(Istiod().deactivated().objects(), Istiod("1-27").tag("default", service=True).objects())
 
 
-@situation([row(), row(namespace="mesh-b", cluster_id="cluster2")], "several injectors answer to label istio-injection")
+@situation([row(), row(namespace="mesh-b", cluster_id="cluster2")], "several injectors match label istio-injection")
 def two_defaults_in_two_namespaces() -> Objects:
     return joined(Istiod().objects(), Istiod(namespace="mesh-b", cluster="cluster2").objects())
 
@@ -148,7 +148,7 @@ def remote_by_address() -> Objects:
     return of_remote(mesh, mesh.remote(), "172.18.0.9")
 
 
-@situation([row(**REMOTE, trust_domain=None, ready=False)], "stands for an istiod elsewhere and has no ready endpoint")
+@situation([row(**REMOTE, trust_domain=None, ready=False)], "represents a remote istiod and has no ready endpoint")
 def remote_without_endpoints_nor_mesh_config() -> Objects:
     mesh = Istiod()
     objects = of_remote(mesh, mesh.remote())
@@ -297,7 +297,7 @@ def deployment_without_service() -> Objects:
 
 @situation(
     [row(cluster_id="cluster1", version="1.27.0", ready=False)],
-    "Service istio-system/istiod selects no istiod Deployment, nobody answers there",
+    "Service istio-system/istiod selects no istiod Deployment: connections fail",
 )
 def service_without_deployment() -> Objects:
     mesh = Istiod()
@@ -322,7 +322,7 @@ def service_of_an_older_istiod_left_over() -> Objects:
     "Service istio-system/istiod-revision-tag-prod selects no istiod Deployment",
     NO_DEFAULT,
     "tag prod points to revision old, which no istiod serves",
-    "Namespace shop asks for revision prod, which no istiod serves",
+    "Namespace shop requests revision prod, which no istiod serves",
     "webhook istio-revision-tag-prod calls Service istio-system/istiod-old, which serves no istiod",
 )
 def tag_left_over() -> Objects:
@@ -385,7 +385,7 @@ def empty_label_of_the_revision() -> Objects:
     return mesh.objects()
 
 
-@situation([row()], "no default injector: label istio-injection=enabled does nothing here, nor does istio.io/rev")
+@situation([row()], "no default injector: label istio-injection=enabled has no effect here, nor has istio.io/rev")
 def no_injector() -> Objects:
     return Istiod().objects(mutatingwebhookconfigurations=[])
 
@@ -393,7 +393,7 @@ def no_injector() -> Objects:
 @situation(
     [row("a", name="all"), row("b")],
     "Service istio-system/all leads to several istiods (istio-system/istiod-a, istio-system/istiod-b)",
-    "Service istio-system/all leads to istiod, but its certificate is not for all.istio-system.svc: TLS fails; make a",
+    "Service istio-system/all leads to istiod, but its certificate is not for all.istio-system.svc: TLS fails; create",
     "istiod-a.istio-system.svc:15012 names a Service that does not exist; use all.istio-system.svc:15012",
     "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which serves no istiod",
     NO_DEFAULT,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import client as module
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import transport
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import (
     BadKubeconfig,
@@ -102,7 +102,7 @@ def test_expired_credentials_are_explained(fake: Any) -> None:
 
 
 def test_without_the_library_the_error_says_what_to_install(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "IMPORT_ERROR", "Traceback ...\nModuleNotFoundError: No module named 'kubernetes'")
+    monkeypatch.setattr(transport, "IMPORT_ERROR", "Traceback ...\nModuleNotFoundError: No module named 'kubernetes'")
     with pytest.raises(MissingLibrary, match=r"No module named 'kubernetes'.*pip install kubernetes"):
         connect(fake)
 
@@ -272,7 +272,7 @@ def test_a_port_forward_shows_the_token(fake: Any, tmp_path: Path, monkeypatch: 
         shown.append(headers["authorization"])
         raise OSError("enough seen")
 
-    monkeypatch.setattr(module.ws_client, "create_websocket", refuse)
+    monkeypatch.setattr(transport.ws_client, "create_websocket", refuse)
     with Cluster(str(path), "fake", "cluster1") as cluster, pytest.raises(ClusterError, match="enough seen") as error:
         cluster.pod_socket("ns", "a", 9080)
     assert shown == [f"Bearer {CANARY}"] and CANARY not in error.value.msg
@@ -302,9 +302,9 @@ def test_the_last_lines_of_a_container_are_read(fake: Any) -> None:
 def test_what_is_tried_again_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api, kubeconfig = fake
     api.refuse("GET", "configmaps", 503, {"message": "etcdserver: leader changed"}, times=2)
-    monkeypatch.setattr(module, "Progress", functools.partial(Progress, every=0.0))
+    monkeypatch.setattr(transport, "Progress", functools.partial(Progress, every=0.0))
     told: list[str] = []
-    with Cluster(kubeconfig, "fake", "cluster1", tell=told.append) as cluster:
+    with Cluster(kubeconfig, "fake", "cluster1", progress=told.append) as cluster:
         cluster.list("v1", "ConfigMap", "default")
     assert [line.partition(" (waited")[0] for line in told] == [
         "cluster1: ConfigMap in default: etcdserver: leader changed"

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import client as cluster_module
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import transport
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import (
     BadKubeconfig,
@@ -37,7 +37,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig i
 
 Json = dict[str, Any]
 
-COLLECTIONS = Path(cluster_module.__file__).parents[6]
+COLLECTIONS = Path(transport.__file__).parents[6]
 
 
 class Authority:
@@ -242,9 +242,9 @@ def test_clusters_with_the_same_certificates_load_side_by_side(server: Server, t
 
 def test_the_server_has_to_be_of_the_ca(server: Server, temporary: Path) -> None:
     other = {"certificate-authority-data": _data(Authority("other-ca").certificate)}
-    with pytest.raises(Unreachable, match="certificate does not fit the kubeconfig's CA"):
+    with pytest.raises(Unreachable, match="certificate is not signed by the kubeconfig's CA"):
         who(server.kubeconfig(other))
-    with pytest.raises(Unreachable, match="certificate does not fit the kubeconfig's CA"):
+    with pytest.raises(Unreachable, match="certificate is not signed by the kubeconfig's CA"):
         who(server.kubeconfig({}))  # the machine's own CAs
     assert who(server.kubeconfig({"insecure-skip-tls-verify": True})) == "somebody"
 
@@ -265,7 +265,7 @@ def test_a_port_forward_has_the_certificates_in_files_as_long_as_it_connects(
         seen.extend(Path(configuration.__dict__[a]).read_bytes() for a in ("ssl_ca_cert", "cert_file", "key_file"))
         raise OSError("enough seen")
 
-    monkeypatch.setattr(cluster_module.ws_client, "create_websocket", connect)
+    monkeypatch.setattr(transport.ws_client, "create_websocket", connect)
     with Cluster(server.kubeconfig(), "c") as cluster, pytest.raises(ClusterError, match="enough seen"):
         cluster.pod_socket("ns", "a", 9080)
     assert seen == [server.authority.certificate, server.certificate, server.key]

@@ -17,9 +17,13 @@ from hypothesis import strategies as st
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.redaction import (
     REDACTED,
     Redaction,
+    fingerprint,
     helm_release,
+    redact,
+    scrub,
     text,
 )
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.secret_text import without_url_users
 
 Json = dict[str, Any]
 
@@ -359,3 +363,60 @@ def test_texts_of_odd_shape_take_no_time() -> None:
     for piece in ("\\", "'token", '"--token", ', "'token', ", "- a\n", "-u a", 'token="', "token\\"):
         text(f"token:\n{piece * (100_000 // len(piece))}")
     assert time.monotonic() - begin < 10
+
+
+SECRET = "s3cr3t-value"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        obj("Secret", data={"k": SECRET}, stringData={"k": SECRET}),
+        obj("Deployment", "apps/v1", spec={"containers": [{"env": [{"name": "LICENSE_KEY", "value": SECRET}]}]}),
+        obj("Deployment", "apps/v1", spec={"env": [{"name": "RELAY_TOKEN", "value": SECRET}]}),
+        obj("Deployment", "apps/v1", spec={"env": [{"name": "DB_PASSWORD", "value": SECRET}]}),
+        obj("Deployment", "apps/v1", spec={"env": [{"name": "SIGNER_CA_KEY", "value": SECRET}]}),
+        obj("Thing", spec={"licenseKey": SECRET, "deep": [{"token": SECRET}]}),
+    ],
+)
+def test_results_and_diffs_show_no_secret_value(planted: Json) -> None:
+    for name in ("kubectl.kubernetes.io/last-applied-configuration", "multicluster.gloo/former"):
+        planted["metadata"].setdefault("annotations", {})[name] = SECRET
+    before = copy.deepcopy(planted)
+    assert SECRET not in json.dumps(redact(planted))
+    assert planted == before
+
+
+def test_values_of_config_maps_are_redacted_where_asked() -> None:
+    values = obj("ConfigMap", data={"values": SECRET})
+    assert SECRET in json.dumps(redact(values))
+    assert SECRET not in json.dumps(redact(values, config_maps=True))
+
+
+def test_other_values_are_shown_in_results_and_diffs() -> None:
+    env = [{"name": "CLUSTER_NAME", "value": "cluster1"}]
+    shown = obj("Deployment", "apps/v1", spec={"env": env, "topologyKey": "zone", "secretName": "relay-root"})
+    assert redact(shown) == shown
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_fingerprints_are_equal_when_the_values_are(one: str, other: str) -> None:
+    assert (fingerprint(one) == fingerprint(other)) == (one == other)
+
+
+@given(st.text(min_size=1, max_size=20).filter(str.strip))
+def test_known_secrets_are_scrubbed_in_every_form(secret: str) -> None:
+    plain = secret.strip()
+    for form in (
+        secret,
+        plain,
+        json.dumps(plain)[1:-1],
+        quote(plain, safe=""),
+        base64.b64encode(plain.encode()).decode(),
+    ):
+        if form.rstrip("=") not in REDACTED:
+            assert form not in scrub(f"helm: {form}: refused", [secret])
+
+
+def test_users_of_urls_are_redacted() -> None:
+    assert without_url_users("see https://me:pw@x@example.org/a@b") == f"see https://{REDACTED}@example.org/a@b"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.mesh import virtual_destination as translation
+from ansible_collections.multicluster.gloo.plugins.module_utils.mesh import virtual_destination as vd
 
 Json = dict[str, Any]
 
 HOST = "reviews.mesh.internal.com"
-TARGET = translation.Target(HOST, 9080, "reviews-vd", "bookinfo")
+TARGET = vd.Target(HOST, 9080, "reviews-vd", "bookinfo")
 LABELS = {
     "gloo.solo.io/parent_kind": "VirtualDestination",
     "gloo.solo.io/parent_name": "reviews-vd",
@@ -45,7 +45,7 @@ def workload_entry() -> Json:
         "metadata": {"name": "vd-x-1", "namespace": "bookinfo", "labels": {**LABELS, "app": "reviews"}},
         "spec": {
             "address": "192.0.2.50",
-            "labels": {"app": "reviews", translation.TLS_MODE: "istio"},
+            "labels": {"app": "reviews", vd.TLS_MODE: "istio"},
             "ports": {"http-9080": 15443},
         },
     }
@@ -76,8 +76,8 @@ def objects(
     workloads: list[Json] | None = None,
     pods: list[Json] | None = None,
     routes: list[Json] | None = None,
-) -> translation.Objects:
-    return translation.Objects(
+) -> vd.RoutingObjects:
+    return vd.RoutingObjects(
         service_entries=[service_entry()] if entries is None else entries,
         workload_entries=[workload_entry()] if workloads is None else workloads,
         pods=[pod(), pod("details-1", app="details")] if pods is None else pods,
@@ -86,13 +86,13 @@ def objects(
 
 
 def test_usable() -> None:
-    view = translation.look("cluster1", objects(), TARGET)
-    assert view.verdict.ready and view.record["problems"] == []
-    assert view.record["service_entry"] == "vd-x" and view.record["http_routes"] == ["gloo-system/reviews"]
-    assert view.record["endpoints_local"] == [
+    record, verdict = vd.examine("cluster1", objects(), TARGET)
+    assert verdict.ready and record["problems"] == []
+    assert record["service_entry"] == "vd-x" and record["http_routes"] == ["gloo-system/reviews"]
+    assert record["endpoints_local"] == [
         {"pod": "reviews-v1-5d-a", "ip": "10.0.0.7", "ready": True, "workload": "reviews-v1", "version": "v1"}
     ]
-    remote = view.record["endpoints_remote"][0]
+    remote = record["endpoints_remote"][0]
     assert (remote["address"], remote["port"], remote["tls"]) == ("192.0.2.50", 15443, "istio")
 
 
@@ -106,7 +106,7 @@ OTHER_PORT = changed(service_entry, lambda e: e["spec"]["ports"][0].update(numbe
 NO_METADATA_LABEL = changed(workload_entry, lambda w: w["metadata"]["labels"].pop("app"))
 HOSTNAME_ADDRESS = changed(workload_entry, lambda w: w["spec"].update(address="lb.example.test"))
 NO_ADDRESS = changed(workload_entry, lambda w: w["spec"].pop("address"))
-NO_TLS = changed(workload_entry, lambda w: w["spec"]["labels"].pop(translation.TLS_MODE))
+NO_TLS = changed(workload_entry, lambda w: w["spec"]["labels"].pop(vd.TLS_MODE))
 NO_PORT = changed(workload_entry, lambda w: w["spec"].pop("ports"))
 FOREIGN = changed(service_entry, lambda e: e["metadata"].update(labels={}, name="hand-made"))
 TYPO = changed(
@@ -122,55 +122,59 @@ TWIN = changed(service_entry, lambda e: e["metadata"].update(name="younger", cre
     ("situation", "state", "words"),
     [
         (objects(entries=[]), "waiting", "translated nothing into this cluster: is the agent connected"),
-        (objects(entries=[TYPO]), "waiting", "one lists review.mesh.internal.com: compare the spelling"),
-        (objects(entries=[UNRELATED]), "waiting", "no ServiceEntry lists it"),
-        (objects(entries=[FOREIGN]), "failed", "does not come from VirtualDestination bookinfo/reviews-vd"),
+        (objects(entries=[TYPO]), "waiting", "one has review.mesh.internal.com: compare the spelling"),
+        (objects(entries=[UNRELATED]), "waiting", "no ServiceEntry has that host"),
+        (objects(entries=[FOREIGN]), "failed", "was not translated from VirtualDestination bookinfo/reviews-vd"),
         (
             objects(entries=[TWIN, service_entry()]),
             "failed",
-            "the oldest, bookinfo/vd-x, is used; also bookinfo/younger",
+            "the oldest, bookinfo/vd-x, is used, not bookinfo/younger",
         ),
         (objects(entries=[OTHER_PORT], routes=[]), "failed", "has no port 9080, it has: 9081"),
         (objects(entries=[service_entry(resolution="NONE")]), "failed", "resolution NONE"),
         (objects(entries=[service_entry(resolution="DNS")]), "failed", "a gateway asks DNS"),
         (objects(entries=[service_entry(location="MESH_EXTERNAL")]), "failed", "without mTLS"),
         (objects(workloads=[NO_METADATA_LABEL]), "failed", "lacks the labels app=reviews in its metadata"),
-        (objects(workloads=[HOSTNAME_ADDRESS]), "failed", "no IP: a gateway leaves it out"),
+        (objects(workloads=[HOSTNAME_ADDRESS]), "failed", "not an IP: gateways ignore it"),
         (objects(workloads=[NO_ADDRESS]), "waiting", "has no address"),
         (objects(workloads=[NO_TLS]), "failed", "plain text"),
         (objects(workloads=[NO_PORT]), "failed", "maps no port for http-9080"),
         (objects(workloads=[], pods=[pod(ready=False)]), "waiting", "no ready endpoint"),
-        (objects(routes=[route(port=9081)]), "failed", "has port 9081, the ServiceEntry offers 9080"),
-        (objects(routes=[route(port=None)]), "failed", "has no port, the ServiceEntry offers 9080"),
-        (objects(routes=[route(namespace="bookinfo")]), "failed", "has namespace bookinfo: a Hostname must have none"),
-        (objects(routes=[route(group=None)]), "failed", "a Hostname needs group networking.istio.io"),
+        (objects(routes=[route(port=9081)]), "failed", "has port 9081, the ServiceEntry has 9080"),
+        (objects(routes=[route(port=None)]), "failed", "has no port, the ServiceEntry has 9080"),
+        (
+            objects(routes=[route(namespace="bookinfo")]),
+            "failed",
+            "has namespace bookinfo: with a namespace a Hostname never resolves",
+        ),
+        (objects(routes=[route(group=None)]), "failed", "a Hostname requires group networking.istio.io"),
         (objects(routes=[route(kind="VirtualDestination", name="reviews-vd")]), "failed", "use kind Hostname"),
     ],
 )
-def test_problem_is_told(situation: translation.Objects, state: str, words: str) -> None:
-    view = translation.look("cluster1", situation, TARGET)
-    assert view.verdict.state == state, view.verdict
-    assert words in view.verdict.reason
-    assert any(words in p for p in view.record["problems"])
+def test_each_problem_is_reported(situation: vd.RoutingObjects, state: str, words: str) -> None:
+    record, verdict = vd.examine("cluster1", situation, TARGET)
+    assert verdict.state == state, verdict
+    assert words in verdict.reason
+    assert any(words in p for p in record["problems"])
 
 
 def test_wrong_port_names_route_and_ports() -> None:
-    view = translation.look("cluster1", objects(routes=[route(port=9081)]), TARGET)
-    assert "HTTPRoute gloo-system/reviews rule 0" in view.verdict.reason
-    assert view.verdict.reason.endswith("Set port 9080")
+    _record, verdict = vd.examine("cluster1", objects(routes=[route(port=9081)]), TARGET)
+    assert "HTTPRoute gloo-system/reviews rule 0" in verdict.reason
+    assert verdict.reason.endswith("Set port 9080")
 
 
 def test_routes_to_other_hosts_do_not_matter() -> None:
-    assert translation.look("cluster1", objects(routes=[route(name="other.host", port=1)]), TARGET).verdict.ready
+    assert vd.examine("cluster1", objects(routes=[route(name="other.host", port=1)]), TARGET)[1].ready
 
 
 def test_found_by_name_alone_and_by_host_alone() -> None:
-    for target in (translation.Target(name="reviews-vd"), translation.Target(host=HOST)):
-        assert translation.look("cluster1", objects(), target).record["host"] == HOST
+    for target in (vd.Target(name="reviews-vd"), vd.Target(host=HOST)):
+        assert vd.examine("cluster1", objects(), target)[0]["host"] == HOST
 
 
 def test_absent() -> None:
-    left = translation.judge_absent(objects(), TARGET)
+    left = vd.judge_absent(objects(), TARGET)
     assert left.state == "waiting"
     assert "ServiceEntry bookinfo/vd-x, WorkloadEntry bookinfo/vd-x-1" in left.reason
-    assert translation.judge_absent(objects(entries=[FOREIGN], workloads=[]), TARGET).ready
+    assert vd.judge_absent(objects(entries=[FOREIGN], workloads=[]), TARGET).ready

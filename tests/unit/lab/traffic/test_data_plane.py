@@ -1,0 +1,146 @@
+"""The data plane over real loopback connections: two clusters, their sidecars and east-west gateways."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.pods.listeners import Listeners
+from lab.pods.pod_ports import SIDECAR_PORT, PodPorts
+from lab.traffic.data_plane import DataPlane, load_balancers
+
+
+def free_port(address: Any = "127.0.0.1") -> Any:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+def get(url: Any, proxy: Any = None) -> Any:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy} if proxy else {}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class Plane:
+    """A DataPlane over stand-in clusters, without the gateway proxies (those need Envoy and a lab)."""
+
+    def __init__(self, *clusters: Any) -> None:
+        self.clusters = clusters
+        self.pod_ports = PodPorts()
+        self.dataplane = DataPlane(self.pod_ports)
+        self.listeners = self.dataplane._listeners = Listeners()
+
+    def reconcile(self) -> None:
+        wanted: dict[Any, Any] = {}
+        for cluster in self.clusters:
+            wanted.update(self.dataplane._bookinfo(cluster))
+            wanted.update(self.dataplane._load_balancers(cluster))
+        self.dataplane._update_ports(self.listeners.update(wanted))
+
+    def through(self, cluster: Any, pod: Any, url: Any) -> Any:
+        return get(url, f"http://127.0.0.1:{self.pod_ports.local(cluster, f'uid-{pod}', SIDECAR_PORT)}")
+
+
+@pytest.fixture
+def plane(made: Any) -> Iterator[Any]:
+    """cluster1 with productpage and reviews-v1, cluster2 with reviews-v3, joined as Gloo joins them."""
+    port = free_port("127.3.3.3")
+    one = [
+        made.pod("productpage-v1", {"app": "productpage", "version": "v1"}),
+        made.pod("reviews-v1", {"app": "reviews", "version": "v1"}),
+    ]
+    two = [made.pod("reviews-v3", {"app": "reviews", "version": "v3"})]
+    gateway = made.pod("ew", {"istio": "eastwestgateway"}, "istio-eastwest", sidecar=False)
+    east_west = made.service("ew", port, [gateway], target=15443, type="LoadBalancer")
+    east_west[0]["status"] = {"loadBalancer": {"ingress": [{"ip": "127.3.3.3"}]}}
+    remote = made.remote("127.3.3.3")
+    remote["spec"]["ports"] = {"http-9080": port}
+    root = {"data": {"root-cert.pem": "ROOT"}}
+    first = made.Cluster(
+        "cluster1",
+        *one,
+        *made.service("reviews", 9080, one[1:]),
+        *made.service("productpage", 9080, one[:1]),
+        made.entry(),
+        remote,
+        made.obj("ConfigMap", "istio-ca-root-cert", **root),
+    )
+    second = made.Cluster(
+        "cluster2",
+        *two,
+        gateway,
+        *east_west,
+        made.entry(),
+        made.obj("ConfigMap", "istio-ca-root-cert", "istio-eastwest", **root),
+    )
+    running = Plane(first, second)
+    running.reconcile()
+    yield running
+    running.dataplane.stop()
+
+
+HOST = "http://reviews.mesh.internal.com:9080/reviews/0"
+
+
+def seen(plane: Any, times: Any = 6) -> Any:
+    return Counter(
+        json.loads(text)["podname"] if status == 200 else status
+        for status, text in (plane.through("cluster1", "productpage-v1", HOST) for _ in range(times))
+    )
+
+
+def test_the_sidecar_spreads_over_both_clusters(plane: Any) -> None:
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
+
+
+def test_another_root_is_refused(plane: Any) -> None:
+    given = plane.clusters[1].get("ConfigMap", "istio-ca-root-cert")
+    given["data"] = {"root-cert.pem": "ANOTHER"}
+    assert seen(plane) == {"reviews-v1": 3, 503: 3}
+
+
+def test_no_root_no_tls(plane: Any) -> None:
+    plane.clusters[0].objects = [obj for obj in plane.clusters[0].objects if obj["kind"] != "ConfigMap"]
+    assert seen(plane) == {"reviews-v1": 3, 503: 3}
+
+
+def test_no_pods_behind_the_east_west_gateway(plane: Any) -> None:
+    plane.clusters[1].objects = [obj for obj in plane.clusters[1].objects if obj["metadata"]["name"] != "reviews-v3"]
+    plane.reconcile()
+    assert seen(plane) == {"reviews-v1": 3, 503: 3}
+
+
+def test_plain_names_and_unknown_names(plane: Any) -> None:
+    status, text = plane.through("cluster1", "productpage-v1", "http://reviews:9080/reviews/0")
+    assert (status, json.loads(text)["podname"]) == (200, "reviews-v1")
+    assert plane.through("cluster1", "productpage-v1", "http://nobody:9080/")[0] == 502
+    assert plane.through("cluster1", "productpage-v1", "http://localhost:9080/health")[0] == 200
+    assert plane.through("cluster1", "productpage-v1", "http://localhost:1/health")[0] == 502
+
+
+def test_the_page_is_served_at_the_pods_port(plane: Any) -> None:
+    status, page = get(f"http://127.0.0.1:{plane.pod_ports.local('cluster1', 'uid-productpage-v1', 9080)}/productpage")
+    assert status == 200
+    assert page.count("reviews-v1") == 2
+
+
+def test_the_ports_of_a_deleted_pod_are_dropped(plane: Any) -> None:
+    plane.clusters[0].objects = []
+    plane.reconcile()
+    assert plane.pod_ports.of_pod("cluster1", "uid-reviews-v1") == {}
+
+
+def test_the_other_clusters_gateway_requires_tls(plane: Any) -> None:
+    ((_, address, port),) = load_balancers(plane.clusters[1])
+    with pytest.raises(OSError):
+        get(f"http://{address}:{port}/reviews/0")

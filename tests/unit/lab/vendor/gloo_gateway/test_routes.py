@@ -1,0 +1,147 @@
+"""HTTPRoutes as kgateway 2.1 judged them in recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.vendor.gloo_gateway.routes import attachments, resolve, routes, service_entry
+
+HOST = "reviews.mesh.internal.com"
+
+
+@pytest.fixture
+def gateway(made: Any) -> Any:
+    listener = {
+        "name": "http",
+        "port": 8080,
+        "protocol": "HTTP",
+        "allowedRoutes": {"namespaces": {"from": "All"}},
+    }
+    return made.obj("Gateway", "http", "gloo-system", spec={"gatewayClassName": "c", "listeners": [listener]})
+
+
+def a_route(made: Any, *backends: Any, namespace: Any = "bookinfo", parent: Any = None, **spec: Any) -> Any:
+    result = {
+        "parentRefs": [{"name": "http", "namespace": "gloo-system", **(parent or {})}],
+        "rules": [{"backendRefs": list(backends), "matches": [{"path": {"type": "Exact", "value": "/x"}}]}],
+        **spec,
+    }
+    return made.obj("HTTPRoute", "r", namespace, spec=result)
+
+
+def hostname(**ref: Any) -> Any:
+    return {"group": "networking.istio.io", "kind": "Hostname", "name": HOST, "port": 9080, **ref}
+
+
+def verdict(cluster: Any, route: Any) -> Any:
+    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
+    return backend.reason, backend.message
+
+
+@pytest.mark.parametrize("requested", [{}, {"port": 9999}, {"port": None}])
+def test_a_hostname_resolves_with_any_port(made: Any, requested: Any) -> None:
+    cluster = made.Cluster("c", made.entry(HOST))
+    route = a_route(made, {k: v for k, v in hostname(**requested).items() if v is not None}, namespace="gloo-system")
+    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
+    assert (backend.reason, backend.namespace, backend.port) == ("", "bookinfo", 9080)
+
+
+@pytest.mark.parametrize(
+    ("objects", "ref", "expected"),
+    [
+        ([], {}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
+        (["none"], {}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
+        (["entry"], {"namespace": "other"}, ("RefNotPermitted", "missing reference grant")),
+        (["entry"], {"namespace": "bookinfo"}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
+        (["entry"], {"group": ""}, ("InvalidKind", "unknown backend kind")),
+        (["entry"], {"kind": "VirtualDestination"}, ("InvalidKind", "unknown backend kind")),
+    ],
+)
+def test_a_hostname_that_does_not_resolve_has_a_reason(made: Any, objects: Any, ref: Any, expected: Any) -> None:
+    known = {"entry": made.entry(HOST), "none": made.entry(HOST, resolution="NONE")}
+    cluster = made.Cluster("c", *(known[name] for name in objects))
+    assert verdict(cluster, a_route(made, hostname(**ref))) == expected
+
+
+def test_the_oldest_service_entry_wins(made: Any) -> None:
+    older, newer = made.entry(HOST), made.entry(HOST)
+    older["metadata"] |= {"name": "z", "creationTimestamp": "2025-01-01T00:00:00Z"}
+    assert service_entry(made.Cluster("c", newer, older), HOST) is older
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ({"name": "reviews", "port": 9080}, ("", "")),
+        ({"name": "nosuch", "port": 9080}, ("BackendNotFound", 'Service "nosuch" not found')),
+        ({"name": "reviews", "port": 9081}, ("BackendNotFound", 'Service "reviews" not found')),
+    ],
+)
+def test_a_service_needs_its_port(made: Any, ref: Any, expected: Any) -> None:
+    cluster = made.Cluster("c", *made.service("reviews", 9080, [made.pod("p")]))
+    assert verdict(cluster, a_route(made, ref)) == expected
+
+
+@pytest.mark.parametrize(("kind", "name", "allowed"), [("Service", None, True), ("Service", "x", False)])
+def test_another_namespace_needs_a_grant(made: Any, kind: Any, name: Any, allowed: Any) -> None:
+    objects = made.service("reviews", 9080, [made.pod("p")])
+    to = {"group": "", "kind": kind, **({"name": name} if name else {})}
+    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "gloo-system"}
+    grant = made.obj("ReferenceGrant", "g", "bookinfo", spec={"from": [source], "to": [to]})
+    route = a_route(made, {"name": "reviews", "namespace": "bookinfo", "port": 9080}, namespace="gloo-system")
+    refused = ("RefNotPermitted", "missing reference grant")
+    assert verdict(made.Cluster("c", *objects), route) == refused
+    assert verdict(made.Cluster("c", *objects, grant), route) == (("", "") if allowed else refused)
+
+
+@pytest.mark.parametrize(
+    ("listener", "parent", "spec", "reason"),
+    [
+        ({}, {}, {}, ""),
+        ({}, {"sectionName": "http", "port": 8080}, {}, ""),
+        ({}, {"sectionName": "nope"}, {}, "NoMatchingParent"),
+        ({}, {"port": 81}, {}, "NoMatchingParent"),
+        ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {}, {}, "NotAllowedByListeners"),
+        ({"allowedRoutes": None}, {}, {}, "NotAllowedByListeners"),
+        ({"allowedRoutes": {"kinds": [{"kind": "GRPCRoute"}]}}, {}, {}, "NotAllowedByListeners"),
+        ({"protocol": "TCP"}, {}, {}, "NotAllowedByListeners"),
+        ({"hostname": "*.example.com"}, {}, {"hostnames": ["a.example.com"]}, ""),
+        ({"hostname": "*.example.com"}, {}, {"hostnames": ["example.org"]}, "NoMatchingListenerHostname"),
+    ],
+)
+def test_listeners_take_routes(made: Any, gateway: Any, listener: Any, parent: Any, spec: Any, reason: Any) -> None:
+    gateway["spec"]["listeners"][0] |= listener
+    result = attachments(made.Cluster("c"), gateway, a_route(made, parent=parent, **spec))
+    assert [(a.reason, len(a.listeners)) for a in result] == [(reason, 0 if reason else 1)]
+
+
+@pytest.mark.parametrize(("labels", "reason"), [({"team": "a"}, ""), ({"team": "b"}, "NotAllowedByListeners")])
+def test_listeners_select_namespaces(made: Any, gateway: Any, labels: Any, reason: Any) -> None:
+    chosen = {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}}}
+    gateway["spec"]["listeners"][0]["allowedRoutes"] = chosen
+    namespace = made.obj("Namespace", "bookinfo", "", labels)
+    (result,) = attachments(made.Cluster("c", namespace), gateway, a_route(made))
+    assert result.reason == reason
+
+
+def test_a_parent_ref_to_another_gateway_is_ignored(made: Any, gateway: Any) -> None:
+    assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"name": "other"})) == []
+    assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"kind": "Service"})) == []
+
+
+def test_traffic_rules_mark_the_backend_that_does_not_resolve(made: Any, gateway: Any) -> None:
+    route = a_route(made, hostname(weight=3), {"name": "nosuch", "port": 1})
+    (rule,) = routes(made.Cluster("c", made.entry(HOST), route), gateway)
+    assert (rule["listener"], rule["port"], rule["hostnames"]) == ("http", 8080, ["*"])
+    assert rule["matches"] == [{"type": "Exact", "value": "/x", "method": None, "headers": {}}]
+    shares = [(b["kind"], b["port"], b["weight"], b["ok"], b["reason"]) for b in rule["backends"]]
+    assert shares == [("Hostname", 9080, 3, True, ""), ("Service", 1, 1, False, "BackendNotFound")]
+
+
+def test_a_rule_without_matches_takes_everything(made: Any, gateway: Any) -> None:
+    route = a_route(made, rules=[{}])
+    (rule,) = routes(made.Cluster("c", route), gateway)
+    assert rule["matches"] == [{"type": "PathPrefix", "value": "/", "method": None, "headers": {}}]
+    assert rule["backends"] == []
