@@ -1,6 +1,6 @@
 # make site      run all steps of the guide on the local lab (three clusters) and verify them by traffic
 # make cleanup   remove everything again
-# make test      lint, unit tests, and acceptance tests on separate labs
+# make test      lint, unit tests, and acceptance tests on separate labs; make unit is the quick part
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -109,18 +109,19 @@ lab-down: venv ## stop the lab and remove its data, except the program cache
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit acceptance molecule bench
-test: venv ## run lint, unit and acceptance tests, all of them even when one fails
-	@code=0; \
-	.ci/lint || code=1; \
-	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS) || code=1; \
-	exit $$code
+.PHONY: test test-full lint unit acceptance molecule bench
+# FUZZ=1: hypothesis looks for new examples. SHARE=2/5: the second fifth of the longest tests instead of today's.
+test: venv ## run lint, unit and acceptance tests; of the longest tests a fifth of the cells, another fifth each day
+	@.ci/test $(ARGS)
+
+test-full: venv ## run the same with every cell of every test
+	@.ci/test --full $(ARGS)
 
 lint: venv ## run ruff, mypy, ansible-lint, ansible-test sanity and a collection build
 	@.ci/lint
 
-unit: venv ## run the unit tests
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+unit: venv ## run the unit tests, except the slow ones
+	@$(BIN)/python -m pytest tests/unit -m "not slow" $(ARGS)
 
 acceptance: venv ## run the acceptance tests on separate labs (molecule/default has the sequence)
 	@$(BIN)/python -m pytest tests/integration $(ARGS)

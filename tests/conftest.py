@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester", "shares"]
 
 REPO = Path(__file__).resolve().parent.parent
 COLLECTIONS = REPO / ".cache" / "collections"
@@ -20,10 +23,12 @@ def link_collection() -> None:
         link.symlink_to(REPO, target_is_directory=True)
 
 
-# The same examples everywhere, however long one takes on a machine that has other things to do. Others are looked for
-# with --hypothesis-profile=default.
-settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("same")
+# The same examples everywhere, however long one takes on a machine that has other things to do. FUZZ=1 looks for new
+# ones; one that fails is printed with what repeats it, and is tried first the next time.
+_SLOW_MACHINE = [HealthCheck.too_slow]
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=_SLOW_MACHINE)
+settings.register_profile("new", derandomize=False, deadline=None, suppress_health_check=_SLOW_MACHINE, print_blob=True)
+settings.load_profile("new" if os.environ.get("FUZZ", "0") not in ("", "0") else "same")
 
 link_collection()
 for path in (str(REPO), str(COLLECTIONS)):

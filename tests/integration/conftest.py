@@ -1,7 +1,8 @@
 """The labs of the acceptance tests.
 
-All files but the last share one lab of three clusters, in the order of their numbers: empty, built, broken, cleaned up,
-built among other people's objects. The last one brings a lab of four clusters up, after the first is gone.
+All files but one share a lab of three clusters; that one has a lab of four. Only one lab runs at a time, and a file
+finds the lab it asks for running, whatever ran before it. Fixtures bring the clusters into the state a test starts
+from, so every file runs alone and in any order. The order of the numbers is the quickest.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from acceptance.site import REPO, Site
 # Not the lab of `make site`: that one stays as its owner left it.
 LABS = Path(os.environ.get("ACCEPTANCE_LABS", REPO / ".cache" / "labs"))
 FIGURES: list[str] = []
-_ENDS: list[Callable[[], None]] = []  # of labs that run
+_ENDS: list[Callable[[], None]] = []  # of the lab that runs
+_SHARED: list[tuple[Site, dict[str, snapshot.Snapshot]]] = []  # the lab of three clusters while it runs
 
 
 def _end_labs() -> None:
+    _SHARED.clear()
     while _ENDS:
         _ENDS.pop()()
 
 
 def _started(name: str, workloads: int, config: pytest.Config) -> Site:
+    _end_labs()  # two labs at once would be slow on two cores
     site = Site(LABS / name, workloads)
     site.figures = FIGURES
     site.down().ok()  # an interrupted run may have left it
@@ -46,30 +50,29 @@ def _destroy(site: Site) -> None:
         site.down()
 
 
-@pytest.fixture(scope="session")
-def three_clusters(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def three_clusters(request: pytest.FixtureRequest) -> Site:
     """The shared lab; `molecule create` takes it over once its programs are there, `molecule destroy` ends it."""
-    site = _started("three", 2, request.config)
-    site.molecule("reset").ok()
-    site.molecule("create").ok()
-    _ENDS[:] = [lambda: _destroy(site)]
-    yield site
-    _end_labs()
+    if not _SHARED:
+        site = _started("three", 2, request.config)
+        site.molecule("reset").ok()
+        site.molecule("create").ok()
+        _ENDS[:] = [lambda: _destroy(site)]
+        _SHARED.append((site, snapshot.at_rest(site)))
+    return _SHARED[0][0]
 
 
 @pytest.fixture(scope="module")
 def four_clusters(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """A lab with three workload clusters, of its own; two labs at once would be slow on two cores."""
-    _end_labs()
+    """A lab with three workload clusters, of its own."""
     yield _started("four", 3, request.config)
     _end_labs()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def before(three_clusters: Site) -> dict[str, snapshot.Snapshot]:
     """Everything the clusters of the shared lab held before anything was played on them."""
-    assert not three_clusters.deployed
-    return snapshot.at_rest(three_clusters)
+    return _SHARED[0][1]
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def deployed(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Site
 
 
 def pytest_sessionfinish() -> None:
-    _end_labs()  # where a fixture failed half way
+    _end_labs()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

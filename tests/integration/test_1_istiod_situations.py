@@ -221,6 +221,7 @@ def seen(charts: IstioCharts, expected: tuple[Json, ...], problems: tuple[str, .
         time.sleep(0.1)
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("situation", SITUATIONS, ids=str)
 def test_situation(charts: IstioCharts, situation: Situation) -> None:
     for release in situation.releases:

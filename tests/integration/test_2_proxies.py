@@ -39,6 +39,7 @@ def edge(three_clusters: Site, before: object) -> Iterator[Edge]:
         wait_until(lambda: healthy(three_clusters), "the site at rest after its second Gateway", 120)
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_first_cause_is_told(edge: Edge, fault: Fault) -> None:
     undo = fault.break_it(edge)

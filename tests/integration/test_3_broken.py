@@ -13,6 +13,7 @@ from acceptance.eyes import healthy
 from acceptance.site import Site, missing, wait_until
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=str)
 def test_verify_names_cluster_object_and_cause(deployed: Site, breakage: Breakage) -> None:
     wait_until(lambda: healthy(deployed), "the site at rest before it is broken", 90)

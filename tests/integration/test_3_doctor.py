@@ -45,8 +45,8 @@ def examined(site: Site) -> Json:
     wanted = {
         "virtual_destinations": data["routing_virtual_destinations"],
         "route_tables": data["routing_route_tables"],
-        "http_routes": data["step4_http_routes"] + data["step5_http_routes"],
-        "proofs": data["routing_mesh_proofs"] + data["step4_proofs"] + data["step5_proofs"],
+        "http_routes": data["routing_http_routes"],
+        "proofs": data["routing_proofs"],
     }
     found = health_info.run({"clusters": clusters, "data": wanted}, False, lambda _: None)
     return dict(found["health"])
@@ -102,6 +102,7 @@ def test_an_alias_of_istiod_is_no_failure(site: Site) -> None:
         assert problems(examined(site)) == []
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_broken_check_and_no_other_is_the_first(site: Site, fault: Fault) -> None:
     with made(site, fault.make):

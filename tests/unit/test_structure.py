@@ -45,6 +45,19 @@ ROOTS = (
             "__main__",
         ),
     ),
+    Root(
+        "plugins/module_utils",
+        "module_utils",
+        floors(
+            "k8s",
+            "engine apply",
+            "helm istiod",
+            "mesh",
+            "gateway",
+            "traffic",
+            "doctor bundle report",
+        ),
+    ),
 )
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-
-def _load(name: str) -> ModuleType:
-    """The helper beside this file; tests are imported without packages, so it has no import name of its own."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+import fake_api
+import fast_time
+import proxy_stage
 
 
 @pytest.fixture
 def serving() -> Any:
     """``serving(folder, *contexts)``: a context manager that yields (FakeApi, kubeconfig path)."""
-    return _load("fake_api").serving
+    return fake_api.serving
 
 
 @pytest.fixture
@@ -69,4 +58,11 @@ def damaged() -> Any:
 @pytest.fixture
 def stage() -> Any:
     """The objects around a healthy Gateway's proxy: a Stage of proxy_stage.py."""
-    return _load("proxy_stage").Stage()
+    return proxy_stage.Stage()
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engines' clock runs five times as fast: for tests that wait for what never comes."""
+    for module, name, clock in fast_time.of_modules("ansible_collections.multicluster.gloo.plugins.module_utils."):
+        monkeypatch.setattr(module, name, clock)

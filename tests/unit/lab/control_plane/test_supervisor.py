@@ -63,6 +63,7 @@ def test_a_failing_part_is_reported_tried_again_and_woken_by_its_kinds(
     until(lambda: part.runs == runs + 1)  # not by the regular look, which is far away
     runner.stop()
     assert part.stopped
+    until(lambda: not any(thread.name == part.name for thread in threading.enumerate()))
 
 
 def test_there_is_one_supervisor_and_its_lock_shows_that_it_runs(
@@ -84,7 +85,3 @@ def test_checking_whether_a_supervisor_runs_does_not_prevent_its_start(tmp_path:
         threading.Timer(0.1, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
         with supervisor._only_one(tmp_path) as alone:
             assert alone
-
-
-def test_threads_of_the_tests_end() -> None:
-    until(lambda: not any(thread.name == "clumsy" for thread in threading.enumerate()))

@@ -43,6 +43,8 @@ TASKS: list[tuple[str, dict[str, Any], bool, bool]] = [
     ),
     ("objects", {"definitions": [SECRET, NAMESPACE], "state": "absent"}, True, False),
 ]
+# What differs between any two servers.
+VOLATILE = ("uid", "resourceVersion", "creationTimestamp")
 # What Ansible adds around a module or an action plugin.
 AROUND = ("invocation", "ansible_facts", "warnings", "deprecations", "exception", "failed", "_ansible_parsed")
 
@@ -100,7 +102,7 @@ def comparable(result: dict[str, Any], server: tuple[str, ...]) -> Any:
         if isinstance(value, list):
             return [without(item) for item in value]
         if isinstance(value, dict):
-            return {key: without(item) for key, item in value.items() if key not in ("uid", "resourceVersion")}
+            return {key: without(item) for key, item in value.items() if key not in VOLATILE}
         return value
 
     return without(json.loads(text))
@@ -119,6 +121,7 @@ def two(fake: Any, serving: Any, tmp_path: Path) -> Any:
         yield fake, second
 
 
+@pytest.mark.slow
 def test_module_and_action_plugin_return_the_same(two: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (_api, kubeconfig), (_second, other_kubeconfig) = two
     inside = play(tmp_path, tasks_of(), kubeconfig)
@@ -134,6 +137,7 @@ def test_module_and_action_plugin_return_the_same(two: Any, tmp_path: Path, caps
     assert "it has: fake, other" in inside[2]["msg"] and "definitions is empty" in inside[6]["msg"]
 
 
+@pytest.mark.slow
 def test_check_mode_writes_nothing(fake: Any, tmp_path: Path) -> None:
     api, kubeconfig = fake
     results = play(tmp_path, [tasks_of()[3], tasks_of()[9]], kubeconfig, check=True)
@@ -145,6 +149,7 @@ def test_check_mode_writes_nothing(fake: Any, tmp_path: Path) -> None:
     assert api.writes() == []
 
 
+@pytest.mark.slow
 def test_async_and_wrong_arguments(fake: Any, tmp_path: Path) -> None:
     tasks = [
         {**tasks_of()[0], "async": 120, "poll": 1},

@@ -194,6 +194,7 @@ def test_foreign_objects_go_only_when_told_so(fake: Any) -> None:
     assert actions(go(fake, config(namespace="default"), state="absent", delete_only_ours=False)) == ["deleted"]
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> None:
     held = config()
     held["metadata"]["finalizers"] = ["x.example/hold"]
@@ -235,6 +236,7 @@ def test_one_failure_does_not_hide_the_others(fake: Any) -> None:
     assert error.value.facts["changed"] is True
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     api, _kubeconfig = fake
     labels = {"app": "d"}
@@ -263,13 +265,14 @@ def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     with pytest.raises(Timeout) as error:
         go(fake, workload, wait_timeout=1)
     assert error.value.msg.startswith(
-        "cluster1: Deployment default/d: its controller has not looked at it yet; Pod d-1: container sds: CrashLoop"
+        "cluster1: Deployment default/d: its controller has not reconciled it yet; Pod d-1: container sds: CrashLoop"
     )
     assert "Pod d-1: container sds: CrashLoopBackOff back-off, last exit code 1" in error.value.msg
     assert "event BackOff: restarting" in error.value.msg
     assert error.value.facts["objects"][0]["ready"] == "waiting" and error.value.facts["changed"] is True
 
 
+@pytest.mark.usefixtures("fast")
 def test_kinds_nobody_serves_end_before_the_first_write(fake: Any) -> None:
     gateway = {**thing(), "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"}
     for unserved in ({**thing(), "apiVersion": "gone.example/v1"}, gateway):
@@ -289,7 +292,7 @@ def test_a_missing_namespace_says_what_to_add(fake: Any) -> None:
         ([], "definitions is empty"),
         ([{"apiVersion": "v1"}], "kind is missing"),
         ([config("under_score")], "no '_'"),
-        ([config(), config()], "leave one out"),
+        ([config(), config()], "remove one"),
         ([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}], "metadata.namespace is missing"),
     ],
 )

@@ -70,6 +70,7 @@ def test_one_look_reads_each_list_once_and_writes_nothing(gateway: Any) -> None:
     assert len(paths) == len(set(paths)) + 1 and api.writes() == []
 
 
+@pytest.mark.usefixtures("fast")
 def test_what_is_not_met_fails_with_the_record(gateway: Any, stage: Any) -> None:
     stage.settings["istioMetaClusterId"] = "cluster2"
     for parameters in stage.parameters.values():
@@ -91,6 +92,7 @@ def test_a_wait_ends_with_the_last_change(gateway: Any, stage: Any) -> None:
     assert result["proxies"][0]["addresses"] == ["192.0.2.10"]
 
 
+@pytest.mark.usefixtures("fast")
 def test_a_wait_that_ends_too_late_says_so(gateway: Any, stage: Any) -> None:
     [service] = [s for s in stage.model().objects.services if s["metadata"]["name"] == "http"]
     write(gateway[0], {**service, "status": {}})

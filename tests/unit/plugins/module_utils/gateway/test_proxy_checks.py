@@ -257,7 +257,7 @@ def moved(stage: Any) -> None:
 
 
 def foreign(stage: Any) -> None:
-    """Its class is another controller's, which has not looked at it; kgateway's Deployment stays."""
+    """Its class is another controller's, which has not reconciled it; kgateway's Deployment stays."""
     stale(stage)
     stage.gateway_class["spec"]["controllerName"] = "example.com/other"
     stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "former"}
@@ -693,6 +693,8 @@ def test_names_are_compared_as_dns_compares_them(stage: Any, address: str) -> No
     assert model.plane and proxy.check_proxy(model).ready
 
 
+@pytest.mark.share
+@pytest.mark.slow
 @pytest.mark.parametrize("want", [Want(expect=THREE), Want()])
 def test_damaged_objects_are_no_reason_to_break_off(stage: Any, damaged: Any, want: Want) -> None:
     crash(stage)

@@ -270,6 +270,7 @@ PARTS: list[Objects] = [
 WHOLE = joined(*PARTS)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_order_of_lists_never_matters(data: st.DataObject) -> None:

@@ -420,6 +420,8 @@ def test_problems(name: str) -> None:
     assert (unmatched, unexpected) == ([], []), problems
 
 
+@pytest.mark.share
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["everything_set", "local_injector", "external_known_by_the_injection_url_alone"])
 def test_damaged_objects_are_no_reason_to_break_off(name: str, damaged: Any) -> None:
     for way, objects in damaged(SITUATIONS[name][0]()):

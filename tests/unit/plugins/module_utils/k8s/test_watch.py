@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import watch as watching
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.readiness import Verdict, together
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.verdict import Verdict, together
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.watch import Collection, View, Watcher
 
 MAPS = Collection("v1", "ConfigMap", "default")
@@ -75,6 +75,7 @@ def test_a_failure_ends_the_wait_only_when_it_stays(cluster: Cluster) -> None:
         assert 0.4 < time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster: Cluster) -> None:
     looked, flipped = threading.Event(), threading.Event()
     right_since: list[float] = []
@@ -101,6 +102,7 @@ def test_a_verdict_that_flips_does_not_count_until_it_settles(fake: Any, cluster
     assert time.monotonic() - right_since[0] >= 2.0
 
 
+@pytest.mark.slow
 def test_while_nothing_changes_the_judge_is_asked_once_a_second(cluster: Cluster) -> None:
     looks: list[float] = []
 
@@ -159,7 +161,7 @@ def test_collections_can_join_before_the_waiting(fake: Any, cluster: Cluster) ->
     fake[0].write("v1", "pods", "default", {"metadata": {"name": "p"}})
     pods = Collection("v1", "Pod", "default")
     with Watcher(cluster, [MAPS]) as watcher:
-        watcher.also([pods, pods, MAPS])
+        watcher.add([pods, pods, MAPS])
         assert [pod["metadata"]["name"] for pod in watcher.view.items(pods)] == ["p"]
     assert cluster.requests == 2
 

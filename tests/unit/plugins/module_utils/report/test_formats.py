@@ -340,6 +340,7 @@ def play(folder: Path, path: Path, *arguments: str) -> str:
     return words(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_role_writes_all_formats_once_and_changes_nothing(tmp_path: Path) -> None:
     written = tmp_path / "deep" / "my reports"
     place = f"file://{tmp_path}/deep/my%20reports/report.html (also report.md, report.json, report.xml)"
