@@ -196,14 +196,14 @@ def test_a_release_of_others_is_not_removed(people: People) -> None:
 
 @pytest.mark.parametrize("driver", ["configmap", ""])
 def test_releases_in_config_maps_are_found(people: People, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    people.helm("install", "edge", str(people.chart("1.1.0")), values=THEIRS, HELM_DRIVER="configmap")
+    people.helm("install", "edge", str(people.chart("1.1.0")), values=THEIRS, driver="configmap")
     if driver:
         monkeypatch.setenv("HELM_DRIVER", driver)
     people.run(chart=people.chart("1.0.0"), values=SWITCHES)
-    assert people.values(HELM_DRIVER="configmap") == BOTH
-    assert people.helm("list", "--output", "json", HELM_DRIVER="secret").strip() == "[]"
+    assert people.values(driver="configmap") == BOTH
+    assert people.helm("list", "--output", "json").strip() == "[]"
     people.run(state="absent")
-    assert people.values(HELM_DRIVER="configmap") == THEIRS
+    assert people.values(driver="configmap") == THEIRS
 
 
 def test_what_helm_says_is_refused_when_the_driver_cannot_be_read(
@@ -265,7 +265,7 @@ def test_a_crd_of_another_release_is_left_out_by_its_switch(people: People, crds
     assert "CustomResourceDefinition apples.example.com belongs to" in refused.value.msg
     assert f"Helm release {people.namespace}/orchard" in refused.value.msg
 
-    options = {"name": "basket", "chart": chart, "owned_crds": {"withApples": ["apples.example.com"]}}
+    options: dict[str, Any] = {"name": "basket", "chart": chart, "owned_crds": {"withApples": ["apples.example.com"]}}
     people.run(**options)
     assert people.values("basket") == {"withApples": False}
     assert people.note("basket")["multicluster.gloo/groups"] == "example.com"  # type: ignore[index]

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
 
-from ..k8s import redaction
-from ..k8s.redaction import REDACTED, Redaction
+from ..k8s import redaction, secret_text
+from ..k8s.redaction import Redaction
+from ..k8s.secret_text import REDACTED
 from .values import Json, same
 
 CHANGED = "(redacted, changed)"
@@ -63,17 +61,5 @@ def _texts(raw: Any) -> Iterator[str]:
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets: as they are, and as helm may quote them; and without what looks like one."""
-    forms = {form for secret in secrets for form in _forms(secret)}
-    # The longest first: one secret may be part of another.
-    for form in sorted(forms, key=lambda each: (-len(each), each)):
-        text = text.replace(form, REDACTED)
-    return redaction.text(text)
-
-
-def _forms(secret: str) -> Iterator[str]:
-    for text in (secret, secret.strip()):
-        yield text
-        yield base64.b64encode(text.encode()).decode()
-        yield json.dumps(text)[1:-1]
-        yield quote(text, safe="")
+    """The text without the secrets, and without what looks like one."""
+    return secret_text.text(redaction.scrub(text, secrets))

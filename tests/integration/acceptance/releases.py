@@ -79,14 +79,14 @@ class People:
 
     # -- other people
 
-    def helm(self, *arguments: str, values: Json | None = None, code: int = 0, **environment: str) -> str:
+    def helm(self, *arguments: str, values: Json | None = None, code: int = 0, driver: str = "") -> str:
         """Helm as a person runs it."""
         command = [self.program, *arguments, "--namespace", self.namespace, "--kube-context", self.cluster]
         stdin = json.dumps(values) if values is not None else None
         done = subprocess.run(
             [*command, *(["--values", "-"] if values is not None else [])],
             input=stdin,
-            env=self.site.environment(environment),
+            env=self.site.environment({"HELM_DRIVER": driver or "secret"}),
             capture_output=True,
             text=True,
             timeout=120,
@@ -94,13 +94,13 @@ class People:
         assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
         return done.stdout
 
-    def values(self, release: str = "edge", **environment: str) -> Json:
+    def values(self, release: str = "edge", driver: str = "") -> Json:
         """The values of its users, as `helm get values` prints them."""
-        return json.loads(self.helm("get", "values", release, "--output", "json", **environment)) or {}
+        return json.loads(self.helm("get", "values", release, "--output", "json", driver=driver)) or {}
 
-    def history(self, release: str = "edge", **environment: str) -> list[tuple[int, str, str]]:
+    def history(self, release: str = "edge", driver: str = "") -> list[tuple[int, str, str]]:
         """(revision, status, chart) as `helm history` prints them."""
-        rows = json.loads(self.helm("history", release, "--output", "json", **environment))
+        rows = json.loads(self.helm("history", release, "--output", "json", driver=driver))
         return [(row["revision"], row["status"], row["chart"]) for row in rows]
 
     def settings(self, release: str = "edge") -> Json | None:
