@@ -22,6 +22,7 @@ from lab import inventory, paths
 from lab.control_plane import processes, supervisor
 from lab.control_plane.api import Api, ApiError
 from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
+from lab.control_plane.objects import condition_is_true, load_balancer_ingress
 from lab.errors import LabError
 from lab.programs import programs
 from lab.progress import Progress
@@ -209,15 +210,11 @@ def _cluster_row(home: Path, plane: ControlPlane) -> tuple[list[str], bool]:
         services = api.request("GET", "/api/v1/services", timeout=4)["items"]
     except (ApiError, OSError) as error:
         return [plane.server(), "-", "-", components, str(error)], False
-    ready = sum(
-        condition["type"] == "Ready" and condition["status"] == "True"
-        for node in nodes
-        for condition in (node.get("status") or {}).get("conditions") or []
-    )
+    ready = sum(condition_is_true(node, "Ready") for node in nodes)
     balancers = [
         f"{service['metadata']['namespace']}/{service['metadata']['name']} {ingress.get('ip', ingress.get('hostname'))}"
         for service in services
-        for ingress in (service["status"].get("loadBalancer") or {}).get("ingress") or []
+        for ingress in load_balancer_ingress(service)
     ]
     ok = not stopped and ready > 0
     return [plane.server(), version, f"{ready}/{len(nodes)} Ready", components, "\n".join(balancers) or "-"], ok

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -119,6 +120,18 @@ def selects(selector: Object | None, labels: dict[str, str] | None) -> bool:
         if not matches[term["operator"]]:
             return False
     return True
+
+
+def is_ip(text: object) -> bool:
+    try:
+        ipaddress.ip_address(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(text: object) -> bool:
+    return is_ip(text) and ipaddress.ip_address(str(text)).is_loopback
 
 
 def timestamp(moment: datetime | None = None) -> str:

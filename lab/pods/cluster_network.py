@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import ipaddress
 from collections.abc import Callable
 
-from lab.control_plane.objects import DOMAIN, Object, Reader, pods_behind, ready, uid_of
+from lab.control_plane.objects import DOMAIN, Object, Reader, is_ip, pods_behind, ready, uid_of
 from lab.pods.listeners import Listeners, join
 from lab.pods.pod_ports import LocalPort
 
@@ -68,7 +67,7 @@ def find(cluster: Reader, local: LocalPort, namespace: str, host: str, port: int
     """The port of 127.0.0.1 for a name and port as a Pod of this namespace resolves them. Raises Unreachable."""
     service = service_of(cluster, namespace, host)
     if service is None:
-        raise Unreachable(f"dial tcp {host}:{port}: i/o timeout" if _is_ip(host) else _unknown(host))
+        raise Unreachable(f"dial tcp {host}:{port}: i/o timeout" if is_ip(host) else _unknown(host))
     metadata = service["metadata"]
     for pod, target in pods_behind(cluster, metadata["namespace"], metadata["name"], port):
         found = local(cluster.name, uid_of(pod), target)
@@ -79,7 +78,7 @@ def find(cluster: Reader, local: LocalPort, namespace: str, host: str, port: int
 
 def service_of(cluster: Reader, namespace: str, host: str) -> Object | None:
     """The Service of a name or cluster IP, by the search domains of a Pod's resolv.conf."""
-    if _is_ip(host):
+    if is_ip(host):
         return next((s for s in cluster.list("Service") if s["spec"].get("clusterIP") == host), None)
     domains = (f"{namespace}.{DOMAIN}", DOMAIN, DOMAIN.partition(".")[2])
     names = [host.rstrip(".")] if host.endswith(".") else [*(f"{host}.{domain}" for domain in domains), host]
@@ -112,11 +111,3 @@ def _refusal(why: str) -> bytes:
 
 def _unknown(host: str) -> str:
     return f"dial tcp: lookup {host}: no such host"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

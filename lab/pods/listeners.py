@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
+
+from lab.control_plane.objects import is_loopback
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Target = Callable[[], "tuple[str, int] | None"]
@@ -73,7 +74,7 @@ class Listeners:
             self._loop.create_task(_close_later(close))
         for key in wanted.keys() - self._open.keys():
             listener = wanted[key]
-            if not ipaddress.ip_address(listener.address).is_loopback:
+            if not is_loopback(listener.address):
                 log.error("%s is not a loopback address: not served", listener.address)
                 continue
             try:

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import logging
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -22,6 +21,7 @@ from lab.control_plane.objects import (
     Object,
     Reader,
     deleting,
+    is_loopback,
     labels_of,
     load_balancer_ingress,
     pods_behind,
@@ -227,17 +227,10 @@ def load_balancers(cluster: Reader, namespace: str | None = None) -> Iterator[tu
             continue
         for ingress in load_balancer_ingress(service):
             address = ingress.get("ip") or ""
-            if not _is_loopback(address):
+            if not is_loopback(address):
                 continue
             for port in service["spec"].get("ports") or []:
                 yield service, address, int(port["port"])
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _current(cluster: Reader, pod: Object) -> Object:

@@ -6,11 +6,22 @@ and of kgateway 2.1 (ServiceEntry by metadata labels, the route's port is ignore
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 
-from lab.control_plane.objects import DOMAIN, Object, Reader, age, containers, labels_of, pods_behind, ready, uid_of
+from lab.control_plane.objects import (
+    DOMAIN,
+    Object,
+    Reader,
+    age,
+    containers,
+    is_ip,
+    is_loopback,
+    labels_of,
+    pods_behind,
+    ready,
+    uid_of,
+)
 from lab.pods.pod_ports import LocalPort
 
 REFUSED = 1  # a port of 127.0.0.1 that refuses connections
@@ -84,7 +95,7 @@ def behind_entry(
     for workload in cluster.list("WorkloadEntry", namespace):
         spec = workload["spec"]
         labels = labels_of(workload) if by_metadata else spec.get("labels") or {}
-        if selector.items() <= labels.items() and _is_ip(spec.get("address")):
+        if selector.items() <= labels.items() and is_ip(spec.get("address")):
             found.append(_workload(workload["metadata"]["name"], spec, labels_of(workload), port, mesh))
     return found
 
@@ -168,17 +179,9 @@ def _workload(name: str, spec: Object, labels: dict[str, str], port: Object, mes
     """A WorkloadEntry or inline endpoint; an address that is not on loopback is refused."""
     number = int((spec.get("ports") or {}).get(port["name"]) or port.get("targetPort") or port["number"])
     tls = mesh and {**labels, **(spec.get("labels") or {})}.get(TLS_MODE) == "istio"
-    here = _is_ip(spec["address"]) and ipaddress.ip_address(spec["address"]).is_loopback
+    here = is_loopback(spec["address"])
     address, number = (spec["address"], number) if here else ("127.0.0.1", REFUSED)
     return Endpoint(address, number, name, tls=tls, remote=True, weight=int(spec.get("weight") or 1))
-
-
-def _is_ip(address: object) -> bool:
-    try:
-        ipaddress.ip_address(str(address))
-    except ValueError:
-        return False
-    return True
 
 
 def _full_name(cluster: Reader, namespace: str, host: str) -> str:

@@ -6,7 +6,7 @@ import logging
 
 from lab.control_plane.api import ApiError
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object
+from lab.control_plane.objects import Object, deleting
 
 MANAGER = "lab-cloud"
 
@@ -54,7 +54,7 @@ def wants_address(service: Object) -> bool:
     spec = service["spec"]
     if spec.get("type") != "LoadBalancer" or spec.get("loadBalancerClass"):
         return False
-    return not service["metadata"].get("deletionTimestamp")
+    return not deleting(service)
 
 
 def status(address: str) -> Object:

@@ -20,7 +20,7 @@ import yaml
 
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, labels_of, uid_of
+from lab.control_plane.objects import Object, deleting, labels_of, uid_of
 from lab.pods import containers
 from lab.pods.child_process import ChildProcess, stop_all
 from lab.pods.pod_logs import log_file
@@ -106,7 +106,7 @@ def chosen(pods: list[Object]) -> list[Object]:
     """The Pods that get a process: the newest with a container `discovery` and a node, by namespace and revision."""
     newest: dict[tuple[str, str], Object] = {}
     for pod in sorted(pods, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"])):
-        if _discovery(pod) and pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
+        if _discovery(pod) and pod["spec"].get("nodeName") and not deleting(pod):
             newest[pod["metadata"]["namespace"], labels_of(pod).get("istio.io/rev", "")] = pod
     return list(newest.values())
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin of the module objects_info: the same engine, inside the controller."""
+"""Action plugin of the module objects_info: runs the engine in the controller."""
 
 from __future__ import annotations
 

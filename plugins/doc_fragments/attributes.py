@@ -29,32 +29,32 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and report the changes without making them.
     support: full
-    details: This module reads only.
+    details: This module only reads.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns the changes in C(diff) mode.
     support: N/A
-    details: This module reads only.
+    details: This module only reads.
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: full
-    details: This module reads only.
+    details: This module only reads.
 """
 
     CHANGING = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and report the changes without making them.
     support: full
-    details: Tells the truth also before the namespace or the CRD of an object exists.
+    details: Reports the changes also before the namespace or the CRD of an object exists.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns the changes in C(diff) mode.
     support: full
-    details: Shows only fields this collection owns; secret values are replaced by a fingerprint.
+    details: Shows only fields that this collection owns; secret values are replaced by a fingerprint.
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: full
-    details: An object whose owned fields are right is not written at all.
+    details: An object whose owned fields have the wanted values is not written.
 """

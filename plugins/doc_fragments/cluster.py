@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options that say which cluster, or which clusters."""
+"""Options that identify one or several clusters."""
 
 from __future__ import annotations
 
 _WORK = r"""
 requirements:
-  - kubernetes (Python package) where the module runs; with a local connection that is the controller.
+  - kubernetes (Python package) on the host that runs the module; with a local connection that is the controller.
 notes:
-  - With a local connection the work is done inside the controller process; with another connection, with C(async) or
-    with C(become) the module is sent to the host. The result is the same.
+  - With a local connection the module runs in the controller process. With another connection, C(async) or C(become) it
+    runs on the host. The result is the same.
 """
 
 
@@ -23,7 +23,7 @@ options:
   kubeconfig:
     description:
       - Path of the kubeconfig that has the O(context).
-      - The ambient E(KUBECONFIG) is never used.
+      - The environment variable E(KUBECONFIG) is never used.
     type: path
     required: true
   context:
@@ -54,7 +54,7 @@ options:
     required: true
     suboptions:
       name:
-        description: Its name in messages and results, and the one it is registered under.
+        description: Name of the cluster in messages and results, under which it is registered.
         type: str
         required: true
       kubeconfig:
@@ -66,12 +66,12 @@ options:
         type: str
         required: true
       role:
-        description: What the cluster is for.
+        description: Role of the cluster.
         type: str
         choices: [management, workload]
         default: workload
       gateway:
-        description: Whether requests come in through a gateway of this cluster.
+        description: Whether the cluster has a gateway for incoming requests.
         type: bool
         default: false
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of the modules that send requests and read who answers."""
+"""Options of the modules that send requests and identify the responding instances."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ options:
     type: str
     default: /
   host:
-    description: The C(Host) header, where it is not the URL's host.
+    description: The C(Host) header, if it differs from the URL's host.
     type: str
   headers:
-    description: Further headers.
+    description: Additional headers.
     type: dict
     default: {}
   validate_certs:
@@ -29,9 +29,9 @@ options:
     default: true
   pattern:
     description:
-      - Regular expression that finds the instance's name in a body, in its group C(instance), else its first group.
-      - A group C(cluster) may find the cluster's name.
-      - The default reads answers of Bookinfo's reviews service and product page.
+      - Regular expression for the name of the instance in a response body, in its group C(instance) or its first group.
+      - A group C(cluster) may match the name of the cluster.
+      - The default matches responses of Bookinfo's reviews service and product page.
     type: str
     default: '(?:"podname"\s*:\s*"|Reviews served by:(?:\s|<[^>]*>)*)(?P<instance>[a-z0-9][a-z0-9.-]*)'
 """

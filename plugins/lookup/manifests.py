@@ -26,8 +26,16 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Apply the Gateway API CRDs
+- name: Show the names of the CRDs
+  ansible.builtin.debug:
+    msg: "{{ crds | map(attribute='metadata.name') | list }}"
+  vars:
+    crds: "{{ lookup('multicluster.gloo.manifests', 'crds/', kinds=['CustomResourceDefinition']) }}"
+
+- name: Apply the CRDs
   multicluster.gloo.objects:
+    kubeconfig: ~/.kube/config
+    context: cluster1
     definitions: "{{ lookup('multicluster.gloo.manifests', 'crds/', kinds=['CustomResourceDefinition']) }}"
 """
 

@@ -13,7 +13,7 @@ short_description: Identity, version and reachability of a cluster
 version_added: 0.1.0
 description:
   - Connects to a cluster and returns what identifies it.
-  - Fails with the reason and what to do when the context is unknown, the API server does not answer, the credentials
+  - Fails with the reason and what to do when the context is unknown, the API server does not respond, the credentials
     have expired, or the cluster is not the one expected.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -28,8 +28,8 @@ options:
     type: str
   kinds:
     description:
-      - Kinds to ask for, each as C(<API group>/<Kind>).
-      - RV(info[].served) tells in which versions they are served.
+      - Kinds to look up, each as C(<API group>/<Kind>).
+      - RV(info[].served) lists the versions in which they are served.
     type: list
     elements: str
     default: []
@@ -38,22 +38,22 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Is this the right cluster, and are the Gateway API CRDs there?
+- name: Check the identity of the cluster and whether the Gateway API is served
   multicluster.gloo.cluster_info:
     kubeconfig: ~/.kube/config
     context: cluster1
     expected_uid: 2902ddb8-246e-4230-8eb2-85bf9fe89255
     kinds:
       - gateway.networking.k8s.io/Gateway
-  register: this
+  register: cluster
 """
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
-  sample: "cluster1: Kubernetes v1.36.3 answers at https://127.0.0.1:6443"
+  sample: "cluster1: Kubernetes v1.36.3 responds at https://127.0.0.1:6443"
 info:
   description: One record of the cluster.
   returned: success

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: failover_check
-short_description: Take one cluster's backends away, see traffic go on, bring them back
+short_description: Scale down one cluster's backends, check that traffic continues, restore them
 version_added: 0.1.0
 description:
-  - Scales the Deployments that back a destination in one workload cluster to 0 while requests are sent through the
-    gateway, sees that the other clusters answer, brings the Deployments back, and sees that all answer again.
-  - They come back in every case. When something fails or the run is interrupted, they are brought back first. How many
-    replicas there were is noted in each Deployment by the same write that takes it away, so that a later run brings
-    back what a killed one left, before anything else and also with O(state=restored) alone.
-  - A Deployment that is back is as before, to the owners of its fields. A HorizontalPodAutoscaler pauses while its
-    Deployment wants 0 replicas and goes on afterwards.
-  - Nothing is taken away when not everybody answers before, or when no other cluster could take over.
+  - Scales the Deployments behind a destination in one workload cluster to 0 while requests are sent through the
+    gateway, checks that the other clusters respond, restores the Deployments, and checks that all instances respond
+    again.
+  - The Deployments are restored in every case, also when the check fails or the run is interrupted. The write that
+    scales a Deployment to 0 records its replicas in an annotation, so that a later run restores what a killed one left
+    scaled down, before anything else, or with O(state=restored) alone.
+  - A restored Deployment is as before, including the field managers. A HorizontalPodAutoscaler pauses while its
+    Deployment has 0 replicas and continues afterwards.
+  - Nothing is scaled down unless every expected instance responds first and another cluster can take over.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -30,27 +31,27 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and tell the truth without changing anything.
     support: full
-    details: Says what would be scaled, sends no request through the gateway.
+    details: Returns what would be scaled, sends no request through the gateway.
   diff_mode:
     description: Tells what was or would be changed, in C(diff) mode.
     support: none
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: partial
-    details: With O(state=restored) it is. A check changes each time, and undoes it.
+    details: With O(state=restored) it is. A check changes Deployments each time, and restores them.
 options:
   state:
     description:
-      - V(checked) does all of it.
-      - V(restored) brings back what an earlier run left away, in all workload clusters, and nothing else.
+      - V(checked) runs the whole check.
+      - V(restored) only restores what an earlier run left scaled down, in all workload clusters.
     type: str
     choices: [checked, restored]
     default: checked
   cluster:
-    description: The workload cluster whose backends are taken away.
+    description: The workload cluster whose backends are scaled down.
     type: str
   backends:
-    description: The Deployments that answer, in each workload cluster.
+    description: The Deployments whose instances have to respond, in each workload cluster.
     type: dict
     suboptions:
       namespace:
@@ -65,15 +66,15 @@ options:
     description: URL of the gateway that O(path) is added to.
     type: str
   max_gap:
-    description: Seconds without a good answer that are taken for traffic that goes on.
+    description: Seconds without a successful response that are allowed.
     type: float
     default: 30.0
   min_requests:
-    description: Good answers in a row, all of other clusters, that prove that traffic goes on.
+    description: Consecutive successful responses of other clusters that prove failover.
     type: int
     default: 20
   patience:
-    description: Seconds after the last Pod has gone in which requests may still fail.
+    description: Seconds after the last Pod is gone within which requests may still fail.
     type: int
     default: 30
   timeout:
@@ -81,15 +82,16 @@ options:
     type: int
     default: 120
 notes:
-  - Whoever uses the service meanwhile will notice when the other clusters cannot take over.
-  - Endpoints behind the east-west gateway of a cluster are given up only where an OutlierDetectionPolicy says so.
-    Without one, the loss of a cluster other than the gateway's fails this check, with the share of requests that fails.
+  - Requests of users fail meanwhile when the other clusters cannot take over.
+  - The east-west gateway of a cluster stays an endpoint until outlier detection removes it. Without an
+    OutlierDetectionPolicy the loss of a cluster other than the gateway's fails this check, with the share of requests
+    that fails.
 seealso:
   - module: multicluster.gloo.traffic_check
 """
 
 EXAMPLES = r"""
-- name: Does cluster2 take over when cluster1 has no reviews?
+- name: Check that cluster2 takes over when cluster1 has no reviews
   multicluster.gloo.failover_check:
     clusters:
       - name: cluster1
@@ -105,7 +107,7 @@ EXAMPLES = r"""
     url: http://192.0.2.10:8080
     path: /reviews/0
 
-- name: Bring back what a killed run left away
+- name: Restore what a killed run left scaled down
   multicluster.gloo.failover_check:
     state: restored
     clusters:
@@ -116,14 +118,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: One sentence.
   returned: always
   type: str
   sample: >-
-    cluster1: without Deployment bookinfo/reviews-v1 the others answered: 312 requests, 2 failed, longest time without
-    an answer 0.4 s; all are back and answer
+    cluster1: without Deployment bookinfo/reviews-v1 the other clusters responded: 312 requests, 2 failed, longest gap
+    0.4 s; all backends are restored and respond
 taken:
-  description: The Deployments that were taken away and brought back; in check mode those that would be.
+  description: The Deployments that were scaled down and restored; in check mode those that would be.
   returned: success
   type: list
   elements: dict
@@ -141,7 +143,7 @@ taken:
       type: str
       returned: success
     replicas:
-      description: How many replicas they wanted, before and after.
+      description: Their replicas before and after.
       type: int
       returned: success
   sample:
@@ -150,32 +152,32 @@ taken:
       name: reviews-v1
       replicas: 1
 healed:
-  description: Deployments that an earlier run had left away, as RV(taken). C(replicas) is what they wanted when found.
+  description: Deployments that an earlier run left scaled down, as RV(taken), with the C(replicas) at that time.
   returned: success
   type: list
   elements: dict
 sent:
-  description: Requests sent from before the first Deployment went until all were ready again.
+  description: Requests sent from before the first Deployment was scaled down until all were ready again.
   returned: success
   type: int
   sample: 312
 failed_requests:
-  description: Those of them that failed.
+  description: Number of them that failed.
   returned: success
   type: int
   sample: 2
 failures:
-  description: Failed requests by C(status) with C(count).
+  description: Failed requests as RV(multicluster.gloo.traffic_check#module:failures).
   returned: success
   type: list
   elements: dict
 longest_gap:
-  description: The longest time between two good answers, in seconds.
+  description: The longest time between two successful responses, in seconds.
   returned: success
   type: float
   sample: 0.41
 answers_before:
-  description: Who answered before, each with C(instance), C(cluster), C(workload) and C(count).
+  description: Responses before the switch, as RV(multicluster.gloo.traffic_check#module:answers).
   returned: success
   type: list
   elements: dict
@@ -183,14 +185,15 @@ answers_before:
     - instance: reviews-v1-5d8f6b-abcde
       cluster: cluster1
       workload: reviews-v1
+      expected: true
       count: 4
 answers_during:
-  description: Who answered while the backends were away, from the last answer of a Pod on its way out on.
+  description: Responses while the backends were scaled down, without those of terminating Pods.
   returned: success
   type: list
   elements: dict
 answers_after:
-  description: Who answered after they came back.
+  description: Responses after the restore.
   returned: success
   type: list
   elements: dict

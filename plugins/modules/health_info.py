@@ -12,8 +12,8 @@ module: health_info
 short_description: Check multicluster routing over all clusters and find the first failure
 version_added: 0.1.0
 description:
-  - Checks API servers, licence, relay, istiod, east-west gateways, destinations, the gateway's proxy and the responses to
-    HTTP requests, in all clusters at once.
+  - Checks API servers, licence, relay, istiod, east-west gateways, destinations, the gateway's proxy and the responses
+    to HTTP requests, in all clusters at once.
   - A check that depends on a failed one is skipped and names it, so that one cause stands out.
   - Reads only. Each kind of object is listed once; of Secrets only digests are compared. Logs are read if no object has
     the cause, at most 200 lines of a container, and quotes of them are redacted.
@@ -29,8 +29,8 @@ extends_documentation_fragment:
 options:
   data:
     description:
-      - Objects and proofs of the site, as the variables of the collection's playbooks define them. These objects have to
-        exist; others are not checked.
+      - Objects and proofs of the site, as the variables of the collection's playbooks define them. These objects have
+        to exist; others are not checked.
       - V(virtual_destinations), V(route_tables) and V(http_routes) are lists of dicts with C(name), C(namespace) and
         C(spec).
       - V(proofs) is a list of dicts with C(name), C(path), C(answered_by) (C(namespace) and C(label_selector) of the
@@ -134,8 +134,8 @@ msg:
   description: One sentence, with the first problem if there is one.
   returned: always
   type: str
-  sample: "cluster2: Secret gloo-mesh/relay-identity-token-secret does not exist. The agent cannot authenticate: copy the
-    Secret with site.yml --tags mesh. See docs/doctor.md#relay-token"
+  sample: "cluster2: Secret gloo-mesh/relay-identity-token-secret does not exist. The agent cannot authenticate: copy
+    the Secret with site.yml --tags mesh. See docs/doctor.md#relay-token"
 health:
   description: Result of all checks.
   returned: when the checks were run

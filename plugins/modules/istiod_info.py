@@ -9,16 +9,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: istiod_info
-short_description: Istio control planes of a cluster and what proxies have to know of them
+short_description: Discover the Istio control planes of a cluster and the settings that proxies need
 version_added: 0.1.0
 description:
-  - Finds every istiod of a cluster in any namespace, by its Deployment and the Services that lead to its Pods or stand
-    for an istiod elsewhere; one outside the cluster also by mesh config and injection webhooks. Revisions, tags,
-    several control planes side by side, local injectors, aliases, dead and half-removed ones are understood.
-  - Tells for every value where it was read and how sure that is, and in words what is wrong.
-  - Chooses the one that is meant. It never picks one of several by their order.
-  - Makes at most six requests, reads no Secrets, and says what it could not read. Of ConfigMaps it returns only the few
-    values below.
+  - Finds every istiod of a cluster in any namespace, by its Deployment and by the Services that select its Pods or
+    represent a remote istiod; a remote istiod also by mesh config and injection webhooks. Handles revisions, tags,
+    several control planes side by side, local injectors, aliases, broken and partly removed control planes.
+  - Returns the source of every value, how certain it is, and the problems that were found.
+  - Chooses the istiod that matches the given criteria, and never one of several by their order.
+  - Makes at most six requests, reads no Secrets, and reports what it could not read. Of ConfigMaps it returns only the
+    few values below.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -29,23 +29,23 @@ options:
   for_namespace:
     description:
       - Choose the istiod that injects this namespace.
-      - Its labels are compared with the selectors of the injection webhooks, so C(istio.io/rev) is followed as a
-        revision or a tag, and C(istio-injection=enabled) leads to the default injector, wherever that was moved.
-      - A namespace that asks for no injection narrows nothing.
+      - Its labels are compared with the selectors of the injection webhooks, so C(istio.io/rev) is resolved as a
+        revision or a tag, and C(istio-injection=enabled) to the current default injector.
+      - A namespace without injection labels does not narrow the choice.
     type: str
   revision:
     description:
-      - Choose the istiod of this revision. One without a revision is V(default).
-      - Where no istiod has this revision, it is taken for a tag.
+      - Choose the istiod of this revision; without a revision label it is V(default).
+      - Where no istiod has this revision, it is resolved as a tag.
     type: str
   namespace:
     description:
       - Choose the istiod of this namespace.
-      - Also the only namespace that is searched when the Services of all namespaces may not be listed.
+      - Also the only namespace that is searched when listing the Services of all namespaces is forbidden.
     type: str
   strict:
     description:
-      - Fail unless exactly one istiod is left. With V(false), RV(istiod) is null then and RV(msg) tells why.
+      - Fail unless exactly one istiod matches. With V(false), RV(istiod) is then null and RV(msg) has the reason.
     type: bool
     default: true
 seealso:
@@ -54,21 +54,21 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The istiod that injects the namespace bookinfo
+- name: Find the istiod that injects the namespace bookinfo
   multicluster.gloo.istiod_info:
     kubeconfig: ~/.kube/config
     context: cluster1
     for_namespace: bookinfo
   register: istio
 
-- name: All istiods, without failing where there are none or several
+- name: List all istiods without failing when there are none or several
   multicluster.gloo.istiod_info:
     kubeconfig: ~/.kube/config
     context: cluster1
     strict: false
   register: istio
 
-- name: The istiod of a revision or tag in one namespace
+- name: Find the istiod of a revision or tag in one namespace
   multicluster.gloo.istiod_info:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -79,13 +79,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: istiod istio-system/istiod-gloo (revision gloo, ready) at istiod-gloo.istio-system.svc:15012,
     cluster ID cluster1"
 istiod:
-  description: The chosen one, a record as in RV(istiods), or null.
+  description: The chosen istiod, a record as in RV(istiods), or null.
   returned: success
   type: dict
   sample:
@@ -102,7 +102,7 @@ istiod:
     version: 1.27.0-solo
     ready: true
 istiods:
-  description: One record per control plane. A value that the cluster does not tell is null.
+  description: One record per control plane. A value that cannot be determined is null.
   returned: always, once the cluster was read
   type: list
   elements: dict
@@ -130,15 +130,15 @@ istiods:
       elements: str
       returned: success
     address:
-      description: C(host:port) that proxies of this cluster must use. Null when no Service leads to the istiod.
+      description: C(host:port) that proxies of this cluster must use. Null when the istiod has no Service.
       type: str
       returned: success
     cluster_id:
-      description: The cluster ID it accepts from proxies. Null where only the cluster that runs it could tell.
+      description: The cluster ID it accepts from proxies. Null when only the cluster that runs the istiod has it.
       type: str
       returned: success
     mesh_id:
-      description: The effective mesh ID, which is the trust domain unless another was set.
+      description: The effective mesh ID; the trust domain unless set otherwise.
       type: str
       returned: success
     network:
@@ -150,15 +150,15 @@ istiods:
       type: str
       returned: success
     version:
-      description: Version by the tag of its image; by the chart's labels where the image has none.
+      description: Version from the tag of its image, else from the chart's labels.
       type: str
       returned: success
     ready:
-      description: Whether a Pod is ready and the Service has a ready endpoint. Null when that cannot be known here.
+      description: Whether a Pod is ready and the Service has a ready endpoint. Null when unknown in this cluster.
       type: bool
       returned: success
 sources:
-  description: For each value of each record where it was read and how sure that is.
+  description: Source and certainty of each value of each record.
   returned: always, once the cluster was read
   type: list
   elements: dict
@@ -185,8 +185,8 @@ sources:
       returned: success
     certainty:
       description:
-        - V(certain) when read from what binds, V(likely) when from a second-hand place, V(guess) when inferred,
-          V(unknown) when it is not to be had.
+        - V(certain) when read where it takes effect, V(likely) when read from a secondary source, V(guess) when
+          inferred, V(unknown) when it cannot be determined.
       type: str
       returned: success
   sample:
@@ -197,7 +197,7 @@ sources:
       source: Deployment istio-system/istiod-gloo, env CLUSTER_ID
       certainty: certain
 problems:
-  description: What is wrong or could not be read, in words.
+  description: Problems that were found, and what could not be read.
   returned: always, once the cluster was read
   type: list
   elements: str

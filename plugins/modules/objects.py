@@ -9,16 +9,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: objects
-short_description: A whole set of Kubernetes objects in one cluster
+short_description: Apply or remove a set of Kubernetes objects in one cluster
 version_added: 0.1.0
 description:
-  - Brings a set of objects into a cluster with server-side apply, or takes it away.
-  - What is there is listed once for each kind in a namespace, and compared by the fields this collection owns. A PATCH
-    is sent only for objects that differ in them.
-  - Namespaces and CRDs are written first and routes last, with configuration and workloads between. Waiting begins when
-    all are written.
-  - What this module creates carries the label C(app.kubernetes.io/managed-by=multicluster.gloo). What existed before is
-    adopted field by field and given back with O(state=absent); it is never deleted.
+  - Applies a set of objects to a cluster with server-side apply, or removes it.
+  - Live objects are listed once for each kind and namespace and compared by the fields that this collection owns. A
+    PATCH is sent only for objects that differ in them.
+  - Namespaces and CRDs are written first and routes last, configuration and workloads in between. Waiting begins when
+    all objects are written.
+  - Objects that this module creates have the label C(app.kubernetes.io/managed-by=multicluster.gloo). Objects that
+    existed before are adopted field by field. O(state=absent) restores them and never deletes them.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -28,18 +28,19 @@ extends_documentation_fragment:
 options:
   definitions:
     description:
-      - The objects, each with C(apiVersion), C(kind) and C(metadata). A C(kind=List) stands for its items.
-      - Unknown fields are refused by the API server.
+      - The objects, each with C(apiVersion), C(kind) and C(metadata). A C(kind=List) is replaced by its items.
+      - The API server rejects unknown fields.
     type: list
     elements: dict
     required: true
   state:
     description:
-      - V(present) creates or changes.
-      - V(absent) deletes what this collection made, gives adopted objects back (former values restored, own fields
-        dropped) and keeps all others. A kind that is not served counts as absent.
-      - A namespace that this collection made is kept while something of others is in it; the reason of its record names
-        what.
+      - V(present) creates or changes objects.
+      - V(absent) deletes objects that this collection created, restores adopted ones (former values are written back,
+        fields that only this collection owns are removed) and keeps all others. A kind that is not served counts as
+        absent.
+      - A namespace that this collection created is kept while it contains objects not managed by this collection;
+        RV(objects[].reason) lists them.
     type: str
     choices: [present, absent]
     default: present
@@ -47,15 +48,15 @@ options:
     description:
       - What to do when another field manager owns a field with another value.
       - V(fail) fails and names the fields and their managers.
-      - V(force) takes the fields over. On an object that existed before, the former values are kept in the annotation
-        C(multicluster.gloo/former) so that O(state=absent) can give them back.
+      - V(force) takes over the fields. The former values of an object that existed before are stored in the annotation
+        C(multicluster.gloo/former), from which O(state=absent) restores them.
     type: str
     choices: [fail, force]
     default: fail
   wait:
     description:
-      - With O(state=present), wait until every object is ready, by what readiness means for its kind.
-      - With O(state=absent), wait until the deleted objects are gone, in the order in which they need each other.
+      - With O(state=present), wait until every object is ready, as defined for its kind.
+      - With O(state=absent), wait until the deleted objects are gone, in the reverse order of writes.
     type: bool
     default: true
   wait_timeout:
@@ -64,12 +65,12 @@ options:
     default: 300
   delete_only_ours:
     description:
-      - With V(false), O(state=absent) deletes the given objects whoever made them.
+      - With V(false), O(state=absent) deletes the given objects, also those not created by this collection.
     type: bool
     default: true
 notes:
   - In check mode an object is sent to the API server as a dry run where its kind and namespace exist already; otherwise
-    RV(objects[].reason) says what is not there yet.
+    RV(objects[].reason) names the one that is missing.
 seealso:
   - module: multicluster.gloo.objects_info
 """
@@ -100,7 +101,7 @@ EXAMPLES = r"""
                 - name: details
                   port: 9080
 
-- name: Take the route away again
+- name: Remove the route
   multicluster.gloo.objects:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -115,7 +116,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: 2 created, 5 unchanged"
@@ -148,16 +149,17 @@ objects:
     action:
       description:
         - What was done, or in check mode would be done.
-        - C(created), C(changed), C(unchanged), C(deleted), C(released) (adopted before, given back), C(absent) (was not
-          there), C(kept) (belongs to others), C(failed), or C(skipped) (not tried after an error).
+        - C(created), C(changed), C(unchanged), C(deleted), C(released) (adopted before, now restored), C(absent)
+          (did not exist), C(kept) (not created by this collection), C(failed), or C(skipped) (not attempted after an
+          error).
       type: str
       returned: always
     ready:
-      description: C(ready), C(waiting) or C(failed); empty when there is nothing to be ready.
+      description: C(ready), C(waiting) or C(failed); empty when readiness does not apply.
       type: str
       returned: always
     reason:
-      description: Why it is not ready, was kept, or failed; or a remark.
+      description: Why it is not ready, was kept or has failed; or a remark.
       type: str
       returned: always
   sample:
@@ -170,7 +172,7 @@ objects:
       ready: ready
       reason: ""
 conflicts:
-  description: The fields other managers own with other values, with their managers.
+  description: The fields that other managers own with other values, and their managers.
   returned: on failure because of a conflict
   type: dict
   sample:
@@ -181,7 +183,7 @@ requests:
   type: int
   sample: 7
 writes:
-  description: Number of HTTP requests that were to change something; dry runs do not count.
+  description: Number of write requests, without dry runs.
   returned: success
   type: int
   sample: 2

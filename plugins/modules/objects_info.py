@@ -12,8 +12,8 @@ module: objects_info
 short_description: Read Kubernetes objects of one cluster, or wait for them
 version_added: 0.1.0
 description:
-  - Returns objects with a verdict on their readiness and the addresses they can be reached at.
-  - Waits on watches until they are present, ready or gone.
+  - Returns objects with their readiness and their external addresses.
+  - Optionally waits, using watches, until they are present, ready or gone.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -46,17 +46,17 @@ options:
         type: str
       where:
         description:
-          - Values of fields by path, such as C(spec.controllerName), each a text or a list of texts one of which fits.
-          - The API server selects custom resources by labels alone, so all of the kind are read.
+          - Required values of fields by path, such as C(spec.controllerName): a string or a list of accepted strings.
+          - The API server filters custom resources by labels only, so all objects of the kind are read.
         type: dict
   wait_for:
     description:
       - V(present) waits until every entry of O(objects) finds at least one object.
-      - V(ready) waits until those found are ready, too.
+      - V(ready) waits until the found objects are ready as well.
       - V(absent) waits until none is found.
-      - A wait of more than two seconds tells, when something changes, a line for each object it still waits for, with
-        cluster, object, what blocks it (of a workload its Pods' containers, too) and the seconds waited. When it ends
-        in vain, these lines are the error.
+      - A wait of more than two seconds prints, on changes, a line for each object that is not ready, with cluster,
+        object, what blocks it (for a workload also the state of its containers) and the seconds waited. These lines are
+        the error when the wait times out.
     type: str
     choices: [none, present, ready, absent]
     default: none
@@ -86,7 +86,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "mgmt: 1 object found"

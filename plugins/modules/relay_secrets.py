@@ -9,12 +9,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: relay_secrets
-short_description: Copy what an agent needs to connect from the management cluster
+short_description: Copy the relay root certificate and token from the management cluster
 version_added: 0.1.0
 description:
   - Copies the root certificate (key C(ca.crt) of Secret C(relay-root-tls-secret)) and the identity token (key C(token)
-    of Secret C(relay-identity-token-secret)) from the management cluster into this cluster, and no other key.
-  - Waits until the management server has made them.
+    of Secret C(relay-identity-token-secret)) from the management cluster to this cluster. An agent needs both to
+    connect. No other key is copied.
+  - Waits until the management server has created them.
   - The values never appear in variables, results, diffs or files.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -39,12 +40,12 @@ options:
     type: str
     default: gloo-mesh
   state:
-    description: With V(absent) the copies in this cluster are deleted; the management cluster is not asked.
+    description: With V(absent) the copies in this cluster are deleted; the management cluster is not contacted.
     type: str
     choices: [present, absent]
     default: present
   on_conflict:
-    description: What to do when a Secret of that name with other values is managed by somebody else.
+    description: What to do when another field manager owns a Secret of that name with other values.
     type: str
     choices: [fail, force]
     default: fail
@@ -57,7 +58,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Give the agent of cluster1 what it needs to connect
+- name: Copy the relay certificate and token for the agent of cluster1
   multicluster.gloo.relay_secrets:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -67,12 +68,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: 2 created"
 objects:
-  description: One record per Secret, as of M(multicluster.gloo.objects).
+  description: One record per Secret, as returned by M(multicluster.gloo.objects).
   returned: always, except when the values cannot be read
   type: list
   elements: dict
@@ -91,7 +92,7 @@ requests:
   type: int
   sample: 6
 writes:
-  description: Number of HTTP requests that were to change something in this cluster.
+  description: Number of write requests to this cluster.
   returned: success
   type: int
   sample: 2

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: traffic_check
-short_description: Ask until every expected instance has answered, or surely does not
+short_description: Send requests until every expected instance has responded
 version_added: 0.1.0
 description:
   - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL, or through a port-forward
     to a Pod.
-  - Ends as soon as every instance of O(expect) has answered. Fails naming who is missing once the chance of having
-    missed
-    a live one is below one in a million.
-  - With n instances an instance is taken to get at least the share 1/(n*k) of the requests, where k is the number of
-    expected
-    instances of its own cluster. With three instances in two clusters this means 35 answers without the remote one.
-  - While nobody has answered well, failures are waited out, since what was just written takes time to arrive. Later
-    ones
-    are counted, and everybody has to answer again after them.
-  - Redirects are not followed, they count as failures. Only status 200 with an instance in the body counts as an
-    answer.
+  - With O(answered_by) it finds the expected instances itself. Every ready Pod of the selected Deployments in all
+    workload clusters of O(clusters) has to respond. It fails before the first request when one of the Deployments has
+    no ready Pod or is scaled to 0, or when there is none.
+  - Ends as soon as every expected instance has responded. Fails with the missing instances once the probability of
+    having missed a live one is below one in a million.
+  - With n instances an instance is assumed to get at least the share 1/(n*k) of the requests, where k is the number of
+    expected instances in the same cluster. With three instances in two clusters this means 35 responses without the
+    remote one.
+  - Failures before the first successful response are waited out, since new configuration takes time to spread. Later
+    ones are counted, and every instance has to respond again after them.
+  - Redirects are not followed and count as failures. Only a response with status 200 and an instance in the body
+    counts.
   - In check mode nothing is sent.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -34,13 +35,18 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes
   - multicluster.gloo.attributes.info
 options:
+  name:
+    description: What is proven, for RV(proof). The path by default.
+    type: str
   url:
     description:
       - URL that O(path) is added to. Every request makes a new connection.
       - Give this or O(from_pod).
     type: str
   from_pod:
-    description: A Pod to ask through the API server's port-forward, so that it asks the rest of the mesh.
+    description:
+      - A Pod of this cluster that gets the requests through the API server's port-forward, and calls the mesh.
+      - Where O(clusters) are given and only other clusters have a ready one, the result is skipped.
     type: dict
     suboptions:
       namespace:
@@ -48,41 +54,80 @@ options:
         type: str
         required: true
       label_selector:
-        description: Labels; the first ready Pod by name is asked.
+        description: Its labels. The first ready Pod by name is used.
         type: str
         required: true
       port:
         description: Its port.
         type: int
         required: true
-  expect:
-    description: Who has to answer.
+  answered_by:
+    description: Deployments of which every ready Pod has to respond. Needs O(clusters).
+    type: dict
+    suboptions:
+      namespace:
+        description: Their namespace.
+        type: str
+        required: true
+      label_selector:
+        description: Labels they have, such as V(app=reviews).
+        type: str
+        required: true
+  clusters:
+    description: The clusters in which O(answered_by) is read. Those of role V(management) are left out.
     type: list
     elements: dict
-    required: true
+    default: []
+    suboptions:
+      name:
+        description: Its name in messages and results.
+        type: str
+        required: true
+      kubeconfig:
+        description: Path of the kubeconfig that has the context.
+        type: path
+        required: true
+      context:
+        description: Name of the context.
+        type: str
+        required: true
+      role:
+        description: The role of the cluster.
+        type: str
+        choices: [management, workload]
+        default: workload
+      gateway:
+        description: Whether it has a gateway. Not used here.
+        type: bool
+        default: false
+  expect:
+    description: Expected instances, instead of O(answered_by).
+    type: list
+    elements: dict
+    default: []
     suboptions:
       instance:
-        description: The instance's name as it stands in the answer, or a regular expression that matches it whole.
+        description: Name of the instance in the response, or a regular expression that matches the whole name.
         type: str
         required: true
       cluster:
-        description: The cluster it is in, for messages and counts.
+        description: Its cluster, for messages and counts.
         type: str
         default: ""
       workload:
-        description: What it belongs to, for messages, such as V(Deployment bookinfo/reviews-v3).
+        description: Its workload, for messages, such as V(Deployment bookinfo/reviews-v3).
         type: str
         default: ""
   min_requests:
-    description: Good answers to collect at least.
+    description: Minimum number of successful responses.
     type: int
     default: 0
   timeout:
-    description: Seconds to wait for a first good answer, and to take in all.
+    description: Seconds to wait for a first successful response, and in all.
     type: int
     default: 60
   patience:
-    description: Seconds after the first good answer in which a missing instance may still turn up.
+    description: Seconds after the first successful response within which a missing instance may still respond.
     type: int
     default: 10
 seealso:
@@ -90,24 +135,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Everybody answers through the gateway
+- name: All reviews respond through the gateway
   multicluster.gloo.traffic_check:
     kubeconfig: ~/.kube/config
     context: cluster1
     url: http://192.0.2.10:8080
     path: /reviews/0
-    expect:
-      - instance: reviews-v1-.*
-        cluster: cluster1
-        workload: Deployment bookinfo/reviews-v1
-      - instance: reviews-v2-.*
-        cluster: cluster1
-        workload: Deployment bookinfo/reviews-v2
-      - instance: reviews-v3-.*
-        cluster: cluster2
-        workload: Deployment bookinfo/reviews-v3
+    answered_by:
+      namespace: bookinfo
+      label_selector: app=reviews
+    clusters:
+      - name: cluster1
+        kubeconfig: ~/.kube/config
+        context: cluster1
+      - name: cluster2
+        kubeconfig: ~/.kube/config
+        context: cluster2
 
-- name: Everybody answers the product page from inside the mesh
+- name: All reviews respond to the product page inside the mesh
   multicluster.gloo.traffic_check:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -127,52 +172,52 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person; when it fails, who is missing.
+  description: One sentence; the missing instances when it fails.
   returned: always
   type: str
   sample: >-
-    cluster2: no answer from Deployment bookinfo/reviews-v3 (instance reviews-v3-.*) in 37 requests from cluster1 to
-    http://192.0.2.10:8080/reviews/0; seen: reviews-v1-5d8f6b-abcde (cluster1) 37x
+    cluster2: no response from reviews-v3 (instance reviews-v3-5d49dc8496-tfxtz) in 37 requests from cluster1 to
+    http://192.0.2.10:8080/reviews/0; responses from reviews-v1-5d8f6b-abcde (cluster1) 37x
 answers:
-  description: Who answered how often.
+  description: Responses by instance.
   returned: always, once requests were sent
   type: list
   elements: dict
   contains:
     instance:
-      description: Name as it stands in the answers.
+      description: Name of the instance in the response.
       type: str
       returned: success
     cluster:
-      description: Its cluster by the answer, else by O(expect).
+      description: Its cluster by the response, else by what was expected.
       type: str
       returned: success
     workload:
-      description: What it belongs to by O(expect).
+      description: Its workload by what was expected.
       type: str
       returned: success
     expected:
-      description: Whether it is one of O(expect).
+      description: Whether it was expected.
       type: bool
       returned: success
     count:
-      description: Number of answers.
+      description: Number of responses.
       type: int
       returned: success
   sample:
     - instance: reviews-v1-5d8f6b-abcde
       cluster: cluster1
-      workload: Deployment bookinfo/reviews-v1
+      workload: reviews-v1
       expected: true
       count: 4
 missing:
-  description: The entries of O(expect) that nobody answered for.
+  description: Expected instances without a response, each with C(instance), C(cluster) and C(workload).
   returned: always, once requests were sent
   type: list
   elements: dict
 failures:
   description: Failed requests by C(status) with C(count), a C(body_excerpt), and whether they came C(early), before
-    any good answer.
+    any successful response.
   returned: always, once requests were sent
   type: list
   elements: dict
@@ -181,11 +226,24 @@ requests_sent:
   returned: always, once requests were sent
   type: int
   sample: 9
+proof:
+  description: The same in short, as RV(multicluster.gloo.health_info#module:health) has it in C(answers).
+  returned: always, once requests were sent
+  type: dict
+  sample:
+    proof: reviews through the gateway
+    cluster: cluster1
+    path: /reviews/0
+    url: http://192.0.2.10:8080
+    sent: 3
+    answers:
+      - {instance: reviews-v1-5d8f6b-abcde, cluster: cluster1, count: 3}
+    failures: []
 requests:
-  description: Number of HTTP requests made to the API server.
+  description: Number of HTTP requests made to API servers.
   returned: success
   type: int
-  sample: 2
+  sample: 4
 """
 
 from ..module_utils.engine.module import run_module

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: virtual_destination_info
-short_description: What a VirtualDestination became in a workload cluster
+short_description: Check how VirtualDestinations are translated in a cluster
 version_added: 0.1.0
 description:
-  - Finds the ServiceEntry and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host,
+  - Finds the ServiceEntries and WorkloadEntries that Gloo Mesh wrote into a workload cluster, by labels and host,
     never by name.
-  - Compares what gateways take silently the wrong way - ports of C(Hostname) backendRefs, labels and addresses of
-    WorkloadEntries, resolution - and says what to do.
+  - Compares what gateways ignore without an error - ports of C(Hostname) backendRefs, labels and addresses of
+    WorkloadEntries, resolution - and returns what to do.
+  - In the management cluster it waits until VirtualDestinations are accepted, with O(wait_for=accepted).
   - In check mode it reports, but neither waits nor fails.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -25,10 +26,10 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.info
 options:
   host:
-    description: A host of the VirtualDestination. Needed unless O(name) is given.
+    description: A host of the VirtualDestination. Needed unless O(name) or O(destinations) is given.
     type: str
   port:
-    description: The port number clients use. Without it only HTTPRoutes are compared with the ports there are.
+    description: The port that clients use. Without it only the ports of HTTPRoutes are checked.
     type: int
   name:
     description: Name of the VirtualDestination in the management cluster.
@@ -36,25 +37,43 @@ options:
   namespace:
     description: Its namespace.
     type: str
+  destinations:
+    description: VirtualDestinations, of which every host with every port is checked, instead of O(host) and O(name).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      spec:
+        description: Its spec, with C(hosts) and C(ports).
+        type: dict
+        required: true
   wait:
     description:
-      - Follow the changes until O(wait_for) holds. Fails when it does not, or when a problem stays that does not
-        pass by itself.
+      - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a problem persists that does not pass by
+        itself.
     type: bool
     default: false
   wait_for:
     description:
+      - V(accepted) - in the management cluster, the VirtualDestination is accepted and selects a Service.
       - V(translated) - the ServiceEntry is there with its port, has a usable endpoint, and no route names it wrongly.
       - V(absent) - nothing translated from it is left.
     type: str
-    choices: [translated, absent]
+    choices: [accepted, translated, absent]
     default: translated
   wait_timeout:
-    description: Seconds to wait at most.
+    description: Maximum number of seconds to wait.
     type: int
     default: 300
   agent_namespace:
-    description: Namespace of the agent, whose state is told when nothing was translated.
+    description: Namespace of the agent, whose state is in the message when nothing was translated.
     type: str
     default: gloo-mesh
 seealso:
@@ -71,17 +90,30 @@ EXAMPLES = r"""
     host: reviews.mesh.internal.com
     port: 9080
     wait: true
+
+- name: Wait until every host and port of these is usable
+  multicluster.gloo.virtual_destination_info:
+    kubeconfig: ~/.kube/config
+    context: cluster1
+    destinations:
+      - name: reviews-vd
+        namespace: bookinfo
+        spec:
+          hosts: [reviews.mesh.internal.com]
+          ports:
+            - number: 9080
+    wait: true
 """
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: One sentence.
   returned: always
   type: str
-  sample: "cluster1: host reviews.mesh.internal.com of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote
+  sample: "cluster1: host reviews.mesh.internal.com:9080 of VirtualDestination bookinfo/reviews-vd: 2 local and 1 remote
     endpoints"
 destinations:
-  description: One record for this cluster.
+  description: One record for each host and port.
   returned: always, once the cluster was read
   type: list
   elements: dict

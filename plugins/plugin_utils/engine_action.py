@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Base of all action plugins: runs the engine inside the controller where that is the same, else the module."""
+"""Base class of all action plugins: runs the engine in the controller when the connection is local, else the module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ display = Display()
 
 
 class EngineAction(ActionBase):
-    """An action plugin in a few lines: a subclass names ENGINE (as staticmethod), ARGUMENT_SPEC and perhaps RULES.
+    """Subclasses set ENGINE (as staticmethod), ARGUMENT_SPEC and optionally RULES.
 
     In-process when the connection is local, the task neither async nor become: heavy imports are then paid once per
     play, and waits can show progress. Both ways return the same result.
@@ -65,7 +65,7 @@ class EngineAction(ActionBase):
         except ClusterError as exc:
             return {"failed": True, **failed(exc, diff)}
         except Exception as exc:
-            # A fault of ours: one sentence for the user, the trace where -vvv looks for it.
+            # A bug: one sentence for the user, the traceback with -vvv.
             display.vvv(traceback.format_exc())
             msg = f"{self._task.action}: unexpected {type(exc).__name__}: {exc}"
             return {"failed": True, "changed": False, "msg": msg}
@@ -75,7 +75,7 @@ class EngineAction(ActionBase):
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
-        """The task's ``environment:``, as a module would see it; credential plugins read it."""
+        """Apply the task's ``environment:`` as for a module; credential plugins read it."""
         wanted: dict[str, Any] = {}
         self._compute_environment_string(wanted)
         before = {name: os.environ.get(name) for name in wanted}

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable
 
-from ..module_utils.k8s.names import dns_label, dns_name, yaml_keeps
+from ..module_utils.k8s.names import dns_label, dns_name, host_port, port, yaml_keeps
 
 
 def cluster_name(value: object) -> bool:
@@ -17,34 +15,6 @@ def cluster_name(value: object) -> bool:
     kgateway writes the name unquoted into the proxy's Deployment: ``123`` or ``true`` would not stay text.
     """
     return dns_name(value) and yaml_keeps(str(value))
-
-
-def port(value: object) -> bool:
-    """A port number, given as number or as digits."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return False
-    return re.fullmatch(r"[0-9]{1,5}", str(value)) is not None and 1 <= int(value) <= 65535
-
-
-def host_port(value: object) -> bool:
-    """``host:port`` with a DNS name, an IPv4 address or an IPv6 address in brackets."""
-    if not isinstance(value, str):
-        return False
-    host, colon, number = value.rpartition(":")
-    if not colon or not port(number):
-        return False
-    if host.startswith("[") and host.endswith("]"):
-        return _address(host[1:-1], 6)
-    if re.fullmatch(r"[0-9.]+", host):
-        return _address(host, 4)
-    return dns_name(host)
-
-
-def _address(text: str, version: int) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == version
-    except ValueError:
-        return False
 
 
 class TestModule:

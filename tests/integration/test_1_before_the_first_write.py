@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import yaml
 
 from acceptance import snapshot
 from acceptance.audit import Mark
-from acceptance.site import Inventory, Site, edited, missing
+from acceptance.site import REPO, Inventory, Site, edited, missing
 
 
 def test_check_mode_says_what_would_be_created(empty: Site, before: dict[str, snapshot.Snapshot]) -> None:
@@ -93,7 +94,13 @@ def _destination(**spec: Any) -> dict[str, Any]:
 def _route(port: int = 9080, **spec: Any) -> dict[str, Any]:
     rules = [{"backendRefs": [{"name": "reviews", "port": port}]}]
     whole = {"parentRefs": [{"name": "http", "namespace": "gloo-system"}], "rules": rules, **spec}
-    return {"step5_http_routes": [{"name": "reviews", "namespace": "bookinfo", "spec": whole}]}
+    return {"routing_http_routes": [{"name": "reviews", "namespace": "bookinfo", "step": "step5", "spec": whole}]}
+
+
+def _proofs(*, without: str) -> dict[str, Any]:
+    """The guide's proofs without those of one step."""
+    data = yaml.safe_load((REPO / "playbooks" / "vars" / "guide.yml").read_text())
+    return {"routing_proofs": [proof for proof in data["routing_proofs"] if proof["step"] != without]}
 
 
 BAD_INPUT = (
@@ -141,15 +148,22 @@ BAD_INPUT = (
         "malformed port", (r"99999", r"port"), variables=_destination(ports=[{"number": 99999, "protocol": "HTTP"}])
     ),
     BadInput("empty list", (r"{gateway}", r"routing_virtual_destinations", r"hosts"), variables=_destination(hosts=[])),
-    BadInput("no proof of step 5", (r"step5_proofs is empty",), variables={"step5_proofs": []}),
+    BadInput("no proof", (r"routing_proofs is empty",), variables={"routing_proofs": []}),
+    BadInput("no proof of step 5", (r"routing_proofs", r"step: step5"), variables=_proofs(without="step5")),
+    BadInput("no proof inside the mesh", (r"routing_proofs", r"from_pod"), variables=_proofs(without="step1")),
+    BadInput(
+        "former name of a variable",
+        (r"step4_proofs is not used any more", r"routing_proofs, with step: step4"),
+        variables={"step4_proofs": []},
+    ),
     BadInput(
         "malformed port of a route",
-        (r"step5_http_routes", r"bookinfo/reviews", r"backendRefs\[0\]\.port", r"99999"),
+        (r"routing_http_routes", r"bookinfo/reviews", r"backendRefs\[0\]\.port", r"99999"),
         variables=_route(port=99999),
     ),
     BadInput(
         "malformed hostname of a route",
-        (r"step5_http_routes", r"bookinfo/reviews", r"hostnames", r"reviews_mesh"),
+        (r"routing_http_routes", r"bookinfo/reviews", r"hostnames", r"reviews_mesh"),
         variables=_route(hostnames=["reviews_mesh..internal.com"]),
     ),
 )

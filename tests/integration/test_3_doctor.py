@@ -45,8 +45,8 @@ def examined(site: Site) -> Json:
     wanted = {
         "virtual_destinations": data["routing_virtual_destinations"],
         "route_tables": data["routing_route_tables"],
-        "http_routes": data["step4_http_routes"] + data["step5_http_routes"],
-        "proofs": data["routing_mesh_proofs"] + data["step4_proofs"] + data["step5_proofs"],
+        "http_routes": data["routing_http_routes"],
+        "proofs": data["routing_proofs"],
     }
     found = health_info.run({"clusters": clusters, "data": wanted}, False, lambda _: None)
     return dict(found["health"])

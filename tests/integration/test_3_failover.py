@@ -81,7 +81,7 @@ def test_traffic_goes_on_and_all_come_back_as_they_were(deployed: Site) -> None:
     run = deployed.play("failover", *CONFIRMED).ok()
     assert reviews(deployed) == before
     told = " ".join(run.output.split())
-    assert re.search(r"the others answered: \d+ requests, \d+ failed, longest time without an answer [\d.]+ s", told)
+    assert re.search(r"the other clusters responded: \d+ requests, \d+ failed, longest gap [\d.]+ s", told)
     deployed.note("failover.yml", run.seconds)
     deployed.play("verify").ok()
     # Nobody has to write anything for it: to the owners of fields all is as site.yml left it.

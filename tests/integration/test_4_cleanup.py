@@ -7,6 +7,17 @@ from acceptance.audit import Mark
 from acceptance.site import Site, nothing_left
 
 
+def test_check_mode_prints_the_plan_and_writes_nothing(deployed: Site) -> None:
+    mark = Mark(deployed)
+
+    run = deployed.play("cleanup", "--check", "--extra-vars", "cleanup_vendor_crds=true").ok()
+
+    assert [str(write) for write in mark.writes()] == []
+    clusters = deployed.clusters
+    assert run.output.count("would remove") == run.output.count("would uninstall") == len(clusters)
+    assert set(run.changed) == set(clusters)
+
+
 def test_cleanup_leaves_the_clusters_as_they_were(deployed: Site, before: dict[str, snapshot.Snapshot]) -> None:
     run = deployed.molecule("cleanup").ok()
     deployed.note("cleanup.yml, molecule's start included", run.seconds)

@@ -62,9 +62,12 @@ def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) ->
     assert planted.changes(but=foreign.ADOPTED) == []
 
     # Without the explicit yes: the vendors' CRDs stay, and with them objects of their kinds.
-    partly = site.play("cleanup").ok()
+    partly = site.play("cleanup", "-v").ok()
     assert planted.changes() == []
     nothing_left(lambda: _unnamed_leftovers(partly.text, earlier, snapshot.take(site)))
+    summary = partly.output.rpartition("TASK [Show what was removed, given back and kept]")[2]
+    assert "given back: " in summary and "cleanup_vendor_crds=true" in summary
+    assert max(part.count("\n    - ") for part in summary.split("ok: [")) <= 10
 
     site.make("cleanup").ok()
     assert planted.changes() == []
@@ -74,13 +77,19 @@ def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) ->
 def _unnamed_leftovers(
     summary: str, earlier: dict[str, snapshot.Snapshot], now: dict[str, snapshot.Snapshot]
 ) -> list[str]:
-    """What came, stayed, and is neither theirs nor a vendor CRD nor named by cleanup's summary."""
+    """What came, stayed, and is neither theirs nor a vendor CRD nor named by cleanup with -v.
+
+    A record of Helm is named by its release, what Kubernetes puts into every namespace by the namespace.
+    """
     kept = ("CustomResourceDefinition", "APIService")  # an API server makes and removes the second with the first
     lines = []
     for line in _left(earlier, now):
-        name = line.rsplit(" ", 1)[1].rsplit("/", 1)[-1]
         if any(kind in line for kind in kept):
             continue
+        place, _slash, name = line.rsplit(" ", 1)[1].rpartition("/")
+        name = re.sub(r"^sh\.helm\.release\.v1\.(.+)\.v\d+$", r"\1", name)
+        if name in ("default", "kube-root-ca.crt"):
+            name = place
         if not re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", summary):
             lines.append(line)
     return lines

@@ -436,6 +436,11 @@ class _Server(ThreadingHTTPServer):
 def _selected(obj: Json, query: dict[str, str]) -> bool:
     labels = obj["metadata"].get("labels", {})
     for term in re.findall(r"[^,(]+(?:\([^)]*\))?", query.get("labelSelector", "")):
+        key, unequal, other = term.partition("!=")
+        if unequal:
+            if labels.get(key) == other:
+                return False
+            continue
         key, operator, values = re.fullmatch(r"([^=\s]+)(?:\s*(=|in)\s*\(?([^)]*)\)?)?", term).groups()  # type: ignore[union-attr]
         if key not in labels or (operator and labels[key] not in values.split(",")):
             return False

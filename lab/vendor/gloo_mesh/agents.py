@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, load_balancer_ingress, newest_ready, timestamp
+from lab.control_plane.objects import Object, deleting, load_balancer_ingress, newest_ready, status_of, timestamp
 from lab.vendor.gloo_mesh.relay import Agent, Problem, Server, problem
 from lab.vendor.gloo_mesh.secrets import (
     CLIENT_SECRET,
@@ -37,7 +37,7 @@ def find_agents(lab: Lab, server_at: str | None) -> list[FoundAgent]:
     connected: set[str] = set()
     for cluster in lab.workloads:
         for pod in cluster.list("Pod", labels={"app": AGENT}):
-            if (pod.get("status") or {}).get("phase") != "Running" or pod["metadata"].get("deletionTimestamp"):
+            if status_of(pod).get("phase") != "Running" or deleting(pod):
                 continue
             agent = _agent(cluster, pod)
             why = problem(agent, server)
@@ -55,7 +55,7 @@ def find_agents(lab: Lab, server_at: str | None) -> list[FoundAgent]:
 
 def crash_status(pod: Object, problem: Problem | None) -> Object | None:
     """Status of an agent's Pod with a fatal error, or of one that recovered; None: no change."""
-    status = pod.get("status") or {}
+    status = status_of(pod)
     containers = status.get("containerStatuses") or []
     down = any("waiting" in (c.get("state") or {}) for c in containers)
     fatal = problem is not None and problem.fatal
@@ -91,7 +91,7 @@ def crash_status(pod: Object, problem: Problem | None) -> Object | None:
 def server_namespace(management: Cluster) -> str | None:
     """Namespace of a ready management server."""
     for deployment in management.list("Deployment"):
-        count = (deployment.get("status") or {}).get("readyReplicas") or 0
+        count = status_of(deployment).get("readyReplicas") or 0
         if deployment["metadata"]["name"] == SERVER and count >= 1:
             return str(deployment["metadata"]["namespace"])
     return None

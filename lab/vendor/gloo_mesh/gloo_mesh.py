@@ -11,7 +11,7 @@ import logging
 
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, age
+from lab.control_plane.objects import Object, age, deleting, labels_of
 from lab.pods.pod_logs import PlayedLogs
 from lab.vendor.gloo_mesh.agents import FoundAgent, find_agents, licensed, registered_name, server_namespace, server_pod
 from lab.vendor.gloo_mesh.certificates import client_secret, relay_secrets
@@ -140,7 +140,7 @@ class GlooMesh:
         keep: dict[str, set[tuple[str, str, str]]] = {name: set() for name in connected}
         for kind in ("VirtualDestination", "RouteTable"):
             for obj in sorted(management.list(kind), key=age):
-                if obj["metadata"].get("deletionTimestamp"):
+                if deleting(obj):
                     continue
                 if kind == "VirtualDestination":
                     translation = translate_destination(mesh, obj, differ)
@@ -166,7 +166,7 @@ def workspace_status(mesh: Mesh, workspace: Object) -> Translation:
     members, namespaces = mesh.members(workspace), 0
     for name, reader in members.items():
         for namespace in reader.list("Namespace"):
-            labels = namespace["metadata"].get("labels") or {}
+            labels = labels_of(namespace)
             namespaces += in_workspace(workspace, name, namespace["metadata"]["name"], labels, config=False)
     extra: Object = {"numSelectedClusters": len(members), "numSelectedNamespaces": namespaces}
     for settings in mesh.config.list("WorkspaceSettings"):

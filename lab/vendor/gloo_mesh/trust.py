@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from lab.control_plane.cluster import Cluster
-from lab.control_plane.objects import Object, age
+from lab.control_plane.objects import Object, age, deleting
 from lab.vendor.gloo_mesh.certificates import cacerts, mesh_root
 from lab.vendor.gloo_mesh.secrets import MANAGER, put_secret, secret_data
 from lab.vendor.gloo_mesh.translation import Translation
@@ -81,7 +81,7 @@ def _issue_cacerts(name: str, cluster: Cluster, root: dict[str, bytes], days: in
     """Write `cacerts` to a cluster; one that the user created is not changed."""
     namespace = _istio_namespace(cluster)
     found_namespace = cluster.get("Namespace", namespace) if namespace else None
-    if namespace is None or found_namespace is None or found_namespace["metadata"].get("deletionTimestamp"):
+    if namespace is None or found_namespace is None or deleting(found_namespace):
         return
     secret = cluster.get("Secret", "cacerts", namespace)
     if secret is not None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 
 import yaml
 
-from lab.control_plane.objects import Object, Reader
+from lab.control_plane.objects import Object, Reader, is_ip, labels_of
 from lab.vendor.gloo_mesh.translation import Translation, digest, istio_object, object_name, reference
 from lab.vendor.gloo_mesh.workspaces import GatewayAddress, Mesh, east_west_gateways, exported_to, select
 
@@ -66,7 +65,7 @@ def _destination_objects(
         local = backing.get(name) or next(iter(backing.values()))
         labels: dict[str, str] = local["spec"]["selector"]
         remote = [(other, address) for other in backing if other != name for address in addresses[other]]
-        by_name = any(not _is_ip(address.address) for _, address in remote)
+        by_name = any(not is_ip(address.address) for _, address in remote)
         common = {
             "hosts": spec.get("hosts") or [host],
             "addresses": [_virtual_ip(host)],
@@ -104,7 +103,7 @@ def identities(reader: Reader, service: Object) -> set[str]:
     found = set()
     for deployment in reader.list("Deployment", namespace):
         template = deployment["spec"]["template"]
-        if selector.items() <= (template["metadata"].get("labels") or {}).items():
+        if selector.items() <= labels_of(template).items():
             account = template["spec"].get("serviceAccountName") or "default"
             found.add(f"spiffe://{domain}/ns/{namespace}/sa/{account}")
     return found
@@ -149,7 +148,3 @@ def _remote(spec: Object, labels: dict[str, str], cluster: str, address: Gateway
 def _virtual_ip(host: str) -> str:
     digest = hashlib.sha256(host.encode()).digest()
     return f"240.{digest[0]}.{digest[1]}.{digest[2] % 254 + 1}"
-
-
-def _is_ip(address: str) -> bool:
-    return bool(re.fullmatch(r"[0-9.]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]+", address))

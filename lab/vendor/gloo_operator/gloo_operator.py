@@ -19,7 +19,7 @@ from lab.control_plane.api import ApiError
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.kinds import kind_of
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object
+from lab.control_plane.objects import Object, condition_is_true, deleting, labels_of, status_of
 from lab.pods.pod_logs import PlayedLogs
 from lab.vendor.gloo_operator.istio_release import (
     BASE,
@@ -102,7 +102,7 @@ class GlooOperator:
         for other in others:
             message = "another ServiceMeshController is in use: " + first["metadata"]["name"]
             self._report(lab, cluster, pod, other, ("ABORTED", {"Initialized": message}))
-        if first["metadata"].get("deletionTimestamp"):
+        if deleting(first):
             self._remove(lab, cluster, pod, first)
             return
         self._install(lab, cluster, pod, first)
@@ -144,7 +144,7 @@ class GlooOperator:
         observed = observed._replace(
             helm_error=error,
             deployed=deployed,
-            available=bool((deployment.get("status") or {}).get("readyReplicas")),
+            available=bool(status_of(deployment).get("readyReplicas")),
             responds=deployed and _responds(lab.home / "istiod" / f"{cluster.name}.json"),
             injects=bool(hook) and all(w["clientConfig"].get("caBundle") for w in hook.get("webhooks") or []),
         )
@@ -180,10 +180,7 @@ class GlooOperator:
 def operator_pod(pods: list[Object]) -> Object | None:
     """The operator's ready Pod, whatever its namespace."""
     for pod in pods:
-        labels = pod["metadata"].get("labels") or {}
-        conditions = (pod.get("status") or {}).get("conditions") or []
-        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-        if labels.get("app.kubernetes.io/name") == "gloo-operator" and ready:
+        if labels_of(pod).get("app.kubernetes.io/name") == "gloo-operator" and condition_is_true(pod, "Ready"):
             return pod
     return None
 
@@ -205,9 +202,8 @@ def licensed(cluster: Cluster, pod: Object) -> bool:
 
 def _write_status(cluster: Cluster, smc: Object, result: Verdict) -> None:
     phase, false = result
-    before = (smc.get("status") or {}).get("conditions") or []
     live = cluster.get("ServiceMeshController", smc["metadata"]["name"]) or smc
-    before = (live.get("status") or {}).get("conditions") or before
+    before = status_of(live).get("conditions") or status_of(smc).get("conditions") or []
     status = {"phase": phase, "conditions": conditions(false, phase, smc["metadata"].get("generation", 1), before)}
     cluster.set_status(smc, status, MANAGER)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Objects that existed before: what they said in the fields we take over, and giving it back (pure)."""
+"""Adopted objects, which existed before: the former values of the fields we set, noted and restored (pure)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from ..k8s.fields import Json
 from .managed_fields import MISSING, Path, applied_fields, drop, fields_of, find, holds, leaves, owners, put
 from .manifests import FORMER_ANNOTATION, MANAGER
 
-# The owner of fields that had none; an entry of managedFields needs a name.
-_NOBODY = f"before-{MANAGER}"
+# Owner of restored fields that had none: an entry of managedFields needs a name.
+_NO_OWNER = f"before-{MANAGER}"
 
 _ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}")
 
 
 def former_values(live: Json, after: Json) -> list[Json]:
-    """[{path, value, manager, operation}] of what our (dry-run) apply takes from others.
+    """[{path, value, manager, operation}] of the fields that our (dry-run) apply takes from others.
 
-    That is a value that changes, and a value of which its owner would lose the ownership although it stays the same
-    (1000m for 1). ``path`` is a list of fieldsV1 tokens. Values remembered by an earlier run come first: they are the
-    older truth.
+    These are values that change, and unchanged ones whose owner would lose the ownership (1000m for 1). ``path`` is a
+    list of fieldsV1 tokens. Values remembered by an earlier run have precedence: they are the original ones.
     """
     remembered = read(live)
     known = {tuple(row["path"]) for row in remembered}
@@ -34,15 +33,15 @@ def former_values(live: Json, after: Json) -> list[Json]:
     for path in leaves(applied_fields(after, MANAGER) or {}):
         if path in known or path == _ANNOTATION_PATH:
             continue
-        was = find(live, path)
-        if was is MISSING:
+        former = find(live, path)
+        if former is MISSING:
             continue
         owner = next((entry for entry in others if holds(fields_of(entry), path)), None)
         if owner is None and holds(mine_before, path):
-            continue  # ours alone already: what stood there before us is known or was nothing
+            continue  # ours alone already: its former value is remembered, or there was none
         lost = owner is not None and not any(holds(fields_of(entry), path) for entry in others_after)
-        if lost or was != find(after, path):
-            row: Json = {"path": list(path), "value": was}
+        if lost or former != find(after, path):
+            row: Json = {"path": list(path), "value": former}
             if owner is not None:
                 row.update(manager=owner.get("manager", ""), operation=owner.get("operation", "Update"))
             remembered.append(row)
@@ -62,21 +61,21 @@ def read(live: Json) -> list[Json]:
 
 
 def with_former(wanted: Json, rows: list[Json]) -> Json:
-    """The desired object carrying the remembered values, as it is applied to an adopted object."""
+    """The desired object with the remembered values, as it is applied to an adopted object."""
     if not rows:
         return wanted
-    carrying = copy.deepcopy(wanted)
+    annotated = copy.deepcopy(wanted)
     text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
-    carrying["metadata"].setdefault("annotations", {})[FORMER_ANNOTATION] = text
-    return carrying
+    annotated["metadata"].setdefault("annotations", {})[FORMER_ANNOTATION] = text
+    return annotated
 
 
 def restored(live: Json) -> tuple[Json, str] | None:
-    """(object to PUT, manager to PUT it as) that gives the former values back, None when there are none.
+    """(object to PUT, manager to PUT it as) that restores the former values, None when there are none.
 
-    Fields that only we own go at the same time, so that no state in between lacks a required field. Our own entry goes
-    from managedFields; the API server gives every value that changes to the manager of the PUT, and values that stay
-    are entered for their former owner here.
+    Fields that only we own are removed in the same write, so that no state in between lacks a required field. Our entry
+    is removed from managedFields; the API server assigns every value that changes to the manager of the PUT, and values
+    that stay are assigned to their former owner here.
     """
     rows = read(live)
     if not rows:
@@ -85,7 +84,7 @@ def restored(live: Json) -> tuple[Json, str] | None:
     mine = applied_fields(live, MANAGER) or {}
     others = [fields_of(entry) for entry in owners(live, MANAGER)]
     former = {tuple(row["path"]) for row in rows}
-    # A list item that is all ours goes as a whole, before its key fields could go alone; then deepest first.
+    # A list item that only we own is removed as a whole, before its key fields could be removed alone; deepest first.
     for path in sorted(_only_ours(mine, others), key=lambda path: (not path[-1].startswith("k:"), -len(path))):
         if not any(kept[: len(path)] == path for kept in former):
             drop(obj, path)
@@ -99,14 +98,14 @@ def restored(live: Json) -> tuple[Json, str] | None:
     entries = owners(obj, MANAGER, subresources=True)
     for row in rows:
         if find(live, tuple(row["path"])) == row["value"]:
-            _enter(entries, row, live["apiVersion"])
+            _assign(entries, row, live["apiVersion"])
     obj["metadata"]["managedFields"] = entries
     managers = Counter(row["manager"] for row in rows if row.get("manager"))
-    return obj, managers.most_common(1)[0][0] if managers else _NOBODY
+    return obj, managers.most_common(1)[0][0] if managers else _NO_OWNER
 
 
 def _drop_empty_parents(obj: Json, path: Path, others: list[Json], former: set[Path]) -> None:
-    """A container that was there for our field only goes with it: half a reference may not be valid."""
+    """Remove containers that are empty without our field: an incomplete reference may not be valid."""
     for length in range(len(path) - 1, 0, -1):
         parent = path[:length]
         if find(obj, parent) not in ({}, []) or any(holds(fields, parent) for fields in others):
@@ -116,9 +115,9 @@ def _drop_empty_parents(obj: Json, path: Path, others: list[Json], former: set[P
         drop(obj, parent)
 
 
-def _enter(entries: list[Json], row: Json, api_version: str) -> None:
-    """Make the row's path belong to its former owner."""
-    manager, operation = row.get("manager") or _NOBODY, row.get("operation") or "Update"
+def _assign(entries: list[Json], row: Json, api_version: str) -> None:
+    """Assign the row's path to its former owner."""
+    manager, operation = row.get("manager") or _NO_OWNER, row.get("operation") or "Update"
     for entry in entries:
         if entry.get("manager") == manager and entry.get("operation") == operation and not entry.get("subresource"):
             break
@@ -131,7 +130,7 @@ def _enter(entries: list[Json], row: Json, api_version: str) -> None:
 
 
 def nothing_of_ours(live: Json) -> Json:
-    """The apply that makes us own nothing: fields only we owned disappear."""
+    """The apply after which we own nothing: fields that only we owned are removed."""
     meta = {key: live["metadata"][key] for key in ("name", "namespace") if live["metadata"].get(key)}
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": meta}
 

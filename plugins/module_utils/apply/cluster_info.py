@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module cluster_info: is this the cluster that is meant, and does it answer?"""
+"""Engine of the module cluster_info: whether the cluster responds and is the expected one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         expected = (params.get("expected_uid") or "").strip()
         if expected and expected != uid:
             raise ClusterError(
-                f"{cluster.name}: context {cluster.context} leads to another cluster: "
-                f"the UID of its namespace kube-system is {uid}, expected is {expected} "
+                f"{cluster.name}: context {cluster.context} is another cluster: "
+                f"the UID of its namespace kube-system is {uid}, expected {expected} "
                 f"(server {cluster.server}). Correct kube_context or the expected UID",
                 cluster=cluster.name,
                 uid=uid,
@@ -40,7 +40,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         record = {"cluster": cluster.name, "uid": uid, "version": version, "server": cluster.server, "served": served}
         return {
             "changed": False,
-            "msg": f"{cluster.name}: Kubernetes {version} answers at {cluster.server}",
+            "msg": f"{cluster.name}: Kubernetes {version} responds at {cluster.server}",
             "info": [record],
             "requests": cluster.requests,
         }
@@ -50,7 +50,7 @@ def _split(text: str) -> tuple[str, str]:
     """("gateway.networking.k8s.io", "Gateway") of "gateway.networking.k8s.io/Gateway"."""
     group, slash, kind = text.partition("/")
     if not slash or not kind or "/" in kind:
-        raise ClusterError(f"kinds: {text!r} is no <API group>/<Kind>, such as gateway.networking.k8s.io/Gateway")
+        raise ClusterError(f"kinds: {text!r} is not <API group>/<Kind>, such as gateway.networking.k8s.io/Gateway")
     return group, kind
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who owns which field: reading managedFields (fieldsV1) and cutting an object down to one manager's fields (pure).
+"""Field ownership: reads managedFields (fieldsV1) and reduces an object to the fields of one manager (pure).
 
 A path is a tuple of fieldsV1 tokens: ("f:spec", "f:listeners", 'k:{"name":"http"}', "f:port").
 """
@@ -51,7 +51,7 @@ def owners(obj: Json, manager: str, *, subresources: bool = False) -> list[Json]
 
 
 def leaves(fields: Json, prefix: Path = ()) -> Iterator[Path]:
-    """Every owned path that has no owned path below it. A container owned as such ends at itself."""
+    """Every owned path without an owned path below it."""
     children = [token for token in fields if token != "."]
     if not children and prefix:
         yield prefix
@@ -78,7 +78,7 @@ def union(one: Json, other: Json) -> Json:
 
 
 def project(value: Any, fields: Json) -> Any:
-    """The part of a value that a set of fields covers, in the value's own order; fields it lacks are left out."""
+    """The part of a value that a set of fields covers, in the order of the value."""
     if not fields:
         return copy.deepcopy(value)
     tokens = {token: below for token, below in fields.items() if token != "."}
@@ -108,7 +108,7 @@ def find(value: Any, path: Path) -> Any:
 
 
 def put(value: Any, path: Path, new: Any) -> None:
-    """Set the value at a path; containers on the way are made, a list item that is gone is appended."""
+    """Set the value at a path; missing containers are created, a missing list item is appended."""
     token, rest = path[0], path[1:]
     if not rest:
         _set(value, token, copy.deepcopy(new))
@@ -122,7 +122,7 @@ def put(value: Any, path: Path, new: Any) -> None:
 
 
 def drop(value: Any, path: Path) -> None:
-    """Remove what stands at a path, if anything does."""
+    """Remove the value at a path, if there is one."""
     parent = find(value, path[:-1])
     token = path[-1]
     if isinstance(parent, dict):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Desired objects: identity, checks before the first write, order, comparison, what may be shown (pure)."""
+"""Desired objects: identity, checks before the first write, order, comparison, diff (pure)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Ref:
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """What one LIST covers: apiVersion, kind, namespace."""
+        """The scope of one LIST: apiVersion, kind, namespace."""
         return self.api_version, self.kind, self.namespace
 
     @property
@@ -61,7 +61,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 
 
 def flatten(definitions: Iterable[Any]) -> list[Json]:
-    """The objects of the definitions, with the items of a ``kind: List`` instead of it. Copies."""
+    """Copies of the definitions, a ``kind: List`` replaced by its items."""
     flat: list[Json] = []
     for definition in definitions:
         if (
@@ -76,9 +76,9 @@ def flatten(definitions: Iterable[Any]) -> list[Json]:
 
 
 def problems(objects: list[Any]) -> list[str]:
-    """What is wrong with desired objects, one sentence each with field and hint; empty when they may be sent."""
+    """Problems of desired objects, one sentence each with field and hint."""
     found: list[str] = []
-    seen: dict[Ref, int] = {}
+    first: dict[Ref, int] = {}
     for index, obj in enumerate(objects):
         where = f"definitions[{index}]"
         if not isinstance(obj, dict):
@@ -89,9 +89,9 @@ def problems(objects: list[Any]) -> list[str]:
             found.append(f"{where}{_hint_of(obj)}: {shape}")
             continue
         ref = ref_of(obj)
-        if ref in seen:
-            found.append(f"{where}: {ref.title} is also definitions[{seen[ref]}]; leave one out")
-        seen.setdefault(ref, index)
+        if ref in first:
+            found.append(f"{where}: {ref.title} is also definitions[{first[ref]}]; remove one")
+        first.setdefault(ref, index)
     return found
 
 
@@ -104,18 +104,18 @@ def _shape_problem(obj: Json) -> str:
         return "metadata is missing"
     name = meta.get("name")
     if not isinstance(name, str) or not name:
-        return "metadata.name is missing (generateName cannot be repeated and is not supported)"
+        return "metadata.name is missing (generateName is not idempotent and not supported)"
     rbac = group_of(obj["apiVersion"]) == "rbac.authorization.k8s.io"
     is_label = obj["kind"] in ("Namespace", "Service")
     accepted = dns_label(name) if is_label else len(name) <= 253 and _SUBDOMAIN.fullmatch(name)
     if not rbac and not accepted:
         return (
-            f"metadata.name {name!r} is no name Kubernetes takes: lower case letters, digits and '-', "
+            f"metadata.name {name!r} is not a valid Kubernetes name: lower case letters, digits and '-', "
             f"at most {63 if is_label else 253} characters, no '_'"
         )
     namespace = meta.get("namespace")
     if namespace and not dns_label(namespace):
-        return f"metadata.namespace {namespace!r} is no namespace name: lower case letters, digits and '-', no '_'"
+        return f"metadata.namespace {namespace!r} is not a namespace name: lower case letters, digits and '-', no '_'"
     for field in ("labels", "annotations"):
         values = meta.get(field)
         if values is None:
@@ -124,7 +124,7 @@ def _shape_problem(obj: Json) -> str:
             return f"metadata.{field} is not a map"
         wrong = [str(key) for key, value in values.items() if not isinstance(value, str)]
         if wrong:
-            return f"metadata.{field}.{wrong[0]} is not text: put it in quotes"
+            return f"metadata.{field}.{wrong[0]} is not a string: put it in quotes"
     return ""
 
 
@@ -136,7 +136,7 @@ def _hint_of(obj: Json) -> str:
 
 # -- order
 
-# Lower is written earlier and deleted later. What routes or policies point to exists before them.
+# Lower ranks are written earlier and deleted later, so that the targets of routes and policies exist before them.
 _RANKS: dict[str, int] = {
     "Namespace": 0,
     "CustomResourceDefinition": 1,
@@ -171,7 +171,7 @@ _RANKS: dict[str, int] = {
 
 
 def rank(obj: Json) -> int:
-    """Place in the order of writes; kinds without a row (policies, settings) come between workloads and routes."""
+    """Position in the order of writes; kinds without a rank (policies, settings) come between workloads and routes."""
     return _RANKS.get(str(obj.get("kind")), 6)
 
 
@@ -189,7 +189,7 @@ _SERVER_SIDE = (
 
 
 def desired(definition: Json, *, owned: bool) -> Json:
-    """What to apply: no status, nulls or server-set metadata, a Secret's stringData as data, our label when owned."""
+    """The object to apply: no status, nulls or server-set metadata, stringData as data, our label when owned."""
     obj: Json = without_nulls(definition)
     obj.pop("status", None)
     meta = obj["metadata"]
@@ -206,7 +206,7 @@ def desired(definition: Json, *, owned: bool) -> Json:
 
 
 def is_ours(live: Json) -> bool:
-    """True for objects this collection made (and therefore may delete)."""
+    """True for objects that this collection created and may delete."""
     return ((live.get("metadata") or {}).get("labels") or {}).get(OWNER_LABEL) == MANAGER
 
 
@@ -216,16 +216,16 @@ def is_adopted(live: Json) -> bool:
 
 
 def is_right(live: Json, wanted: Json) -> bool:
-    """True when what we own in the live object is what we want, field by field.
+    """True when the fields we own in the live object have the wanted values.
 
-    False says only "not surely": the API server may write the same value in another way (1000m and 1). A dry run tells.
+    False is not certain: the API server may write the same value in another way (1000m and 1). A dry run decides.
     """
     fields = applied_fields(live, MANAGER)
     return fields is not None and _body(project(live, fields)) == _body(wanted)
 
 
 def same_content(before: Json, after: Json) -> bool:
-    """True when two answers of the API server differ in nothing but bookkeeping, our set of fields included."""
+    """True when two responses of the API server have the same content and we own the same fields in both."""
     return _content(before) == _content(after) and applied_fields(before, MANAGER) == applied_fields(after, MANAGER)
 
 
@@ -254,7 +254,7 @@ def _body(obj: Json) -> Json:
 def difference(title: str, before: Json | None, after: Json | None, *, fields: Json | None = None) -> Json:
     """One entry of Ansible's diff: only fields we own (before or after), as YAML, secrets as fingerprints.
 
-    ``fields`` are the owned ones when ``after`` is no answer of the API server and so does not tell.
+    ``fields`` are the owned ones when ``after`` is not a response of the API server.
     """
     owned = fields or {}
     for obj in (before, after):
@@ -265,7 +265,7 @@ def difference(title: str, before: Json | None, after: Json | None, *, fields: J
         if obj is None:
             sides.append("")
             continue
-        # Without any owned fields (an object not sent to the API server yet) everything in it is ours.
+        # Without owned fields (an object not yet sent to the API server) everything in it is ours.
         part = project(obj, owned) if owned and (obj.get("metadata") or {}).get("managedFields") else obj
         sides.append(to_yaml(_body(redact({"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **part}))))
     return {"before_header": title, "after_header": title, "before": sides[0], "after": sides[1]}

@@ -14,7 +14,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Conflict, Invalid, NotServed, Timeout
 from ..k8s.fields import Json
 from ..k8s.progress import Progress, lines
-from ..k8s.readiness import waiting
+from ..k8s.verdict import waiting
 from . import adoption
 from .batch import CRD, Batch, Item
 from .managed_fields import applied_fields

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module objects_info: read objects with their verdicts, or wait for them."""
+"""Engine of the module objects_info: read objects with their readiness, or wait for them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
 from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
-from ..k8s.readiness import Verdict, judge, load_balancer_address, settle_seconds, together, waiting
+from ..k8s.readiness import judge, load_balancer_address, settle_seconds
 from ..k8s.redaction import redact
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import ref_of
 from .wait import blockers, judge_with_pods, pods_of, settled, still_there
@@ -40,7 +41,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: objects [record], msg, requests. With wait_for, Timeout names what is missing and what blocks it."""
     name = params.get("cluster") or params["context"]
     if not params["objects"]:
-        raise Invalid(f"{name}: objects is empty: name at least one kind to read", cluster=name)
+        raise Invalid(f"{name}: objects is empty: give at least one kind to read", cluster=name)
     queries = [_collection(row) for row in params["objects"]]
     wanted = params.get("wait_for") or "none"
     timeout = float(params.get("wait_timeout") or 0)
@@ -53,7 +54,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
             settle = _settle(cluster, watcher.view, queries) if wanted == "ready" else 0.0
             if wanted == "ready":
-                watcher.also(pods_of(obj for obj in _found(watcher.view, queries) if not judge(obj).ready))
+                watcher.add(pods_of(obj for obj in _found(watcher.view, queries) if not judge(obj).ready))
             verdict = watcher.until(look, timeout, progress, settle)
         found = _found(watcher.view, queries)
         records = [_record(cluster, obj) for obj in found]
@@ -84,7 +85,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _settle(cluster: Cluster, view: View, queries: list[Collection]) -> float:
-    """Seconds a ready verdict has to hold: none when every status has been as it is for a while."""
+    """Seconds that a ready verdict must hold: none when no status has changed recently."""
     objects = [obj for query in queries for obj in view.items(query)]
     if objects and all(view.items(query) for query in queries) and all(settled(cluster, obj) for obj in objects):
         return 0.0
@@ -101,7 +102,7 @@ def _title(query: Collection) -> str:
 
 
 def _judge(wanted: str, view: View, queries: list[Collection]) -> Verdict:
-    """Ready when every query has what is wanted."""
+    """Ready when every query has the wanted result."""
     verdicts: dict[str, Verdict] = {}
     for query in queries:
         items = view.items(query)
@@ -150,7 +151,7 @@ def _record(cluster: Cluster, obj: Json) -> Json:
 
 
 def _address(obj: Json) -> str:
-    """Where the object can be reached from outside: a LoadBalancer Service's or a Gateway's first address."""
+    """The first external address of a LoadBalancer Service or a Gateway."""
     if obj.get("kind") == "Service":
         return load_balancer_address(obj)
     if obj.get("kind") == "Gateway":

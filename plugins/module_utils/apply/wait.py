@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for given objects of one cluster: until they are ready, until they are gone, and what blocks them."""
+"""Waiting for given objects of one cluster: until they are ready or gone, and what blocks them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import Any
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Timeout
 from ..k8s.fields import Json
+from ..k8s.pods import pod_trouble
 from ..k8s.progress import blocked, lines
-from ..k8s.readiness import Verdict, describe_deletion, judge, pod_trouble, settle_seconds, together, waiting
+from ..k8s.readiness import describe_deletion, judge, settle_seconds
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import Ref, ref_of
 
@@ -30,7 +32,7 @@ class StillThere(Timeout):
 
 _WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
 
-# A status untouched for so long has settled; younger ones are looked at twice.
+# Seconds after which an unchanged status counts as settled; a younger one is confirmed once more.
 _SETTLED_AFTER = 5.0
 
 
@@ -42,10 +44,10 @@ def verdicts_when_ready(
     *,
     just_written: bool,
 ) -> dict[Ref, Verdict]:
-    """Verdicts after everything is ready, or nothing more can be waited for. ``objects`` as last read or written.
+    """Verdicts when everything is ready, or at the end of the wait. ``objects`` as last read or written.
 
-    Costs no request when all of them are ready already. ``just_written``: something in this cluster changed a moment
-    ago, so that a status of Gateway API objects may still flip.
+    Costs no request when all of them are ready already. ``just_written``: something in this cluster has just changed,
+    so the status of Gateway API objects may still flip.
     """
     verdicts = {ref_of(obj): judge(obj) for obj in objects}
     pending = [
@@ -61,7 +63,7 @@ def verdicts_when_ready(
     def look(view: View) -> Verdict:
         for ref, place in places.items():
             live = view.get(place, ref.name, ref.namespace)
-            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "it does not exist any more")
+            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "it no longer exists")
         return together({ref.title: verdict for ref, verdict in verdicts.items()})
 
     with Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
@@ -70,12 +72,12 @@ def verdicts_when_ready(
 
 
 def pods_of(objects: Iterable[Json]) -> list[Collection]:
-    """Where the Pods are that keep these objects waiting."""
+    """The Pods of these workloads."""
     return [Collection("v1", "Pod", obj["metadata"]["namespace"], _selector(obj)) for obj in objects if _selector(obj)]
 
 
 def judge_with_pods(obj: Json, view: View) -> Verdict:
-    """The verdict on an object; of a workload with what keeps its Pods from being ready, where they are watched."""
+    """The verdict for an object; for a workload with the problems of its Pods, where they are watched."""
     verdict = judge(obj)
     if verdict.ready:
         return verdict
@@ -128,9 +130,9 @@ def wait_until_gone(
 
 
 def still_there(obj: Json) -> Verdict:
-    """The verdict on an object that has to go."""
-    going = obj["metadata"].get("deletionTimestamp")
-    return waiting(f"still there: {describe_deletion(obj)}" if going else "still there")
+    """The verdict for an object that is to be gone."""
+    deleting = obj["metadata"].get("deletionTimestamp")
+    return waiting(f"still there: {describe_deletion(obj)}" if deleting else "still there")
 
 
 def blockers(cluster: Cluster, ref: Ref) -> str:
@@ -143,7 +145,7 @@ def blockers(cluster: Cluster, ref: Ref) -> str:
         pods = cluster.list("v1", "Pod", ref.namespace, selector) if selector else []
         return "; ".join(_warnings(cluster, ref, [ref.name, *(pod["metadata"]["name"] for pod in pods)]))
     except ClusterError as exc:
-        return f"no more could be read: {exc.msg}"
+        return f"events could not be read: {exc.msg}"
 
 
 def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
@@ -155,14 +157,14 @@ def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
 
 
 def _collection(obj: Json, pending: Sequence[Json]) -> Collection:
-    """One watch per kind and namespace; by name when only one object of them is waited for."""
+    """One watch per kind and namespace; by name when it is for one object only."""
     ref = ref_of(obj)
     same = [one for one in map(ref_of, pending) if one.place == ref.place]
     return Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name if len(same) == 1 else None)
 
 
 def settled(cluster: Cluster, obj: Json) -> bool:
-    """True when no condition changed lately, by the API server's clock."""
+    """Whether no condition has changed recently, by the API server's clock."""
     if cluster.server_time is None:
         return False
     status = obj.get("status") or {}

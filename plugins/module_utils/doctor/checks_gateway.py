@@ -23,7 +23,8 @@ from ..istiod.objects import discovery_container
 from ..k8s.fields import Json, mappings, meta, spec_of, title, title_of
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
-from ..k8s.readiness import Verdict, judge
+from ..k8s.readiness import judge
+from ..k8s.verdict import Verdict
 from ..mesh import virtual_destination
 from . import logs
 from .checks_mesh import NO_ADDRESS, gateways
@@ -188,7 +189,7 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "controller": (
         "gateway-controller",
         "gateway controller is running",
-        "unless it is down on purpose, scale it up and read its events and log",
+        "read its events and log",
     ),
     "class-served": ("gateway-class-served", "GatewayClass is accepted", _CONTROLLER),
     "parameters": ("gateway-parameters", "parameters of the Gateway exist", "create them with site.yml --tags gateway"),

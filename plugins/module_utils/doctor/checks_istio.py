@@ -197,12 +197,13 @@ def _east_west_gateway(target: CheckTarget) -> Finding:
 
 
 def _east_west_port(target: CheckTarget) -> Finding:
-    for service in east_west(target.site, target.facts):
+    services = east_west(target.site, target.facts)
+    for service in services:
         if _tls_port(service) is None:
             ports = [str(port.get("name") or port.get("port")) for port in mappings(spec_of(service).get("ports"))]
             text = f"{title_of(service)} has no port named tls (ports: {', '.join(ports) or 'none'})"
             return failed(text, object=title_of(service))
-    return ok("the Service has a port named tls")
+    return ok(f"{title_of(services[0])} has a port named tls", title_of(services[0]))
 
 
 def _east_west_address(target: CheckTarget) -> Finding:
@@ -220,7 +221,7 @@ def _east_west_address(target: CheckTarget) -> Finding:
                 f"{named} has the host name {address}: gateways ignore endpoints without an IP address",
                 "give it an IP address, or set hostInfoOverrides in the WorkspaceSettings", named,
             )  # fmt: skip
-    return ok(f"at {', '.join(map(load_balancer_address, services))}")
+    return ok(", ".join(map(load_balancer_address, services)), title_of(services[0]))
 
 
 def _east_west_selected(target: CheckTarget) -> Finding:

@@ -140,7 +140,9 @@ def _mesh_namespace(target: CheckTarget) -> Finding:
     injected = labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels
     if injected and labels.get("istio-injection") != "disabled":
         shown = ", ".join(f"{k}={v}" for k, v in labels.items() if k in ("istio-injection", "istio.io/rev"))
-        return failed(f"{named} has label {shown}: a sidecar breaks the connection of agent and relay", object=named)
+        return failed(
+            f"{named} has label {shown}: a sidecar breaks the connection between agent and relay", object=named
+        )
     return ok(f"{named} has no injection label", named)
 
 
@@ -202,7 +204,9 @@ def _copied(secret: str, key: str) -> Callable[[CheckTarget], Finding]:
         if original is None or not original["keys"].get(key):
             return warning(f"{named} cannot be compared: {mesh.name} has no {key} in its Secret", object=named)
         if original["keys"][key] != copy["keys"][key]:
-            return failed(f"{named}: {key} differs from {mesh.name}: it is of another installation", object=named)
+            return failed(
+                f"{named}: its {key} differs from the one in {mesh.name}: it is from another installation", object=named
+            )
         return ok(f"{named} has the same {key} as {mesh.name}", named)
 
     return evaluate
@@ -215,7 +219,7 @@ def _relay_client(target: CheckTarget) -> Finding:
         return ok(f"{named} does not exist yet: the agent requests it when it connects", named)
     issuer = client["keys"].get("ca.crt")
     if issuer and root and issuer != root["keys"].get("ca.crt") and _is_disconnected(target):
-        return failed(f"{named} was issued by another root than the relay's current one", object=named)
+        return failed(f"{named} was not issued by the relay's current root CA", object=named)
     return ok(f"{named} exists", named)
 
 
@@ -405,7 +409,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "workspace-settings", "workspace settings are accepted", management, _workspace_settings,
-        "correct the WorkspaceSettings as the message says, in a namespace of the workspace", ("workspace",),
+        "correct the WorkspaceSettings as the message says; they have to be in a namespace of the workspace",
+        ("workspace",),
     ),
     Check(
         "trust-policy", "root trust policy is accepted", management, _trust_policy,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..gateway.proxy_objects import template_of
 from ..istiod import discovery
@@ -41,11 +41,7 @@ class Destination:
 
     def host_ports(self) -> list[virtual_destination.Target]:
         """Every combination of host and port."""
-        return [
-            virtual_destination.Target(str(host), int(port.get("number") or 0), self.name, self.namespace)
-            for host in self.spec.get("hosts") or ()
-            for port in self.spec.get("ports") or ()
-        ]
+        return virtual_destination.targets_of({"name": self.name, "namespace": self.namespace, "spec": self.spec})
 
 
 def destinations(site: SiteFacts) -> list[Destination]:
@@ -157,19 +153,24 @@ def _backends(target: CheckTarget) -> Finding:
         return ok(NO_SERVICE_HERE)
     named, pods = title_of(service), backing_pods(target.subject, target.facts)
     not_ready = [pod for pod in pods if not is_ready(pod)]
+    scaled_down = [
+        found
+        for found in target.facts.of("Deployment")
+        if spec_of(found).get("replicas") == 0
+        and meta(found).get("namespace") == meta(service).get("namespace")
+        and selects(spec_of(service).get("selector") or {}, labels_of(template_of(found)))
+    ]
     if len(not_ready) == len(pods):
-        reason = "; ".join(f"{name_of(pod)}: {pod_trouble(pod)}" for pod in pods) or "it selects no Pod"
-        return failed(f"{named} has no ready Pod: {reason}", object=named)
+        reasons = [f"{title_of(found)} is scaled to 0 replicas" for found in scaled_down]
+        reasons += [f"{name_of(pod)}: {pod_trouble(pod)}" for pod in pods]
+        return failed(f"{named} has no ready Pod: {'; '.join(reasons) or 'it selects no Pod'}", object=named)
     if not_ready:
-        return warning(
-            f"{title_of(not_ready[0])} is not ready: {pod_trouble(not_ready[0])}", object=title_of(not_ready[0])
-        )
-    selector = spec_of(service).get("selector") or {}
-    for found in target.facts.of("Deployment"):
-        same_namespace = meta(found).get("namespace") == meta(service).get("namespace")
-        if spec_of(found).get("replicas") == 0 and same_namespace and selects(selector, labels_of(template_of(found))):
-            hint = "unless it is scaled down on purpose, scale it up"
-            return warning(f"{title_of(found)} is scaled to 0 replicas", hint, title_of(found))
+        pod = not_ready[0]
+        return warning(f"{title_of(pod)} is not ready: {pod_trouble(pod)}", object=title_of(pod))
+    if scaled_down:
+        found = scaled_down[0]
+        hint = "unless it is scaled down on purpose, scale it up"
+        return warning(f"{title_of(found)} is scaled to 0 replicas", hint, title_of(found))
     return ok(f"ready Pods of {named}: {len(pods)}")
 
 
@@ -226,7 +227,7 @@ def _virtual_destination(target: CheckTarget) -> Finding:
     if "workspace" in reason:
         return failed(f"{wanted.title} {reason}", _SELECT_NAMESPACE)
     if state.verdict != "ok":
-        return state
+        return replace(state, hint=_SELECT_NAMESPACE if "in no workspace" in state.message else "")
     if reason:
         return failed(f"{wanted.title} {reason}", _COMPARE_SELECTORS)
     return _all_counted(target, found) or state
@@ -311,7 +312,7 @@ def _workload_selection(target: CheckTarget) -> Finding:
     record = target.facts.istiod or {}
     deployment = target.facts.find("Deployment", str(record.get("name")), str(record.get("namespace")))
     if env(discovery_container(deployment or {}) or {}, SELECT_WORKLOAD_ENTRIES)[1] == "false":
-        return ok(f"istiod has {SELECT_WORKLOAD_ENTRIES}=false")
+        return ok(f"{SELECT_WORKLOAD_ENTRIES} is false in istiod")
     for entry in target.facts.of("WorkloadEntry"):
         for service in target.facts.of("Service"):
             selector = spec_of(service).get("selector") or {}

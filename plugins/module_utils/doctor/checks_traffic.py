@@ -2,31 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The last checks: a route matches the request, and all expected backends respond to it.
+"""The last checks: backends are ready, a route matches the request, and all expected backends respond.
 
-Matching is pure; the requests are sent through SiteFacts.probes when their check is evaluated.
+All but the requests is pure; SiteFacts.probes sends them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..gateway import proxy_record
-from ..k8s.fields import Json, parse_selector, spec_of
-from ..k8s.pods import instances, is_ready, living
+from ..k8s.fields import Json, labels_of, meta, parse_selector, spec_of, title_of
+from ..k8s.pods import Backends, backends, has_sidecar, is_ready, living, pods_of
 from .checks_gateway import gateways_of, proxy_model, routes_of
-from .facts import SiteFacts
-from .runner import Check, CheckTarget, Finding, failed, ok
+from .checks_mesh import workloads
+from .facts import Facts, SiteFacts, workload_ready
+from .runner import Check, CheckTarget, Finding, failed, ok, warning
 
 
 def expected(site: SiteFacts, proof: Json) -> list[Json]:
-    """The backends that have to respond to a proof: ready Pods of its Deployments, in all workload clusters."""
-    return [
-        row
-        for facts in site.workloads
-        for row in instances(facts.name, facts.of("Deployment"), facts.of("Pod"), proof["answered_by"])
-    ]
+    """Instances that have to respond to a proof, in all workload clusters."""
+    return [row for facts in site.workloads for row in _backends(facts, proof["answered_by"]).instances]
+
+
+def _backends(facts: Facts, selection: Json) -> Backends:
+    return backends(facts.name, facts.of("Deployment"), facts.of("Pod"), selection)
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
@@ -53,6 +54,55 @@ def _through_gateways(site: SiteFacts) -> Iterator[CheckTarget]:
             for proof in site.wanted("proofs") or ():
                 if not proof.get("from_pod"):
                     yield CheckTarget(site, facts, (proof, gateway), str(proof["name"]))
+
+
+def _selections(site: SiteFacts) -> Iterator[CheckTarget]:
+    """The Deployments that proofs are sent to or from, once in every workload cluster."""
+    proofs = site.wanted("proofs") or ()
+    found = [proof[key] for proof in proofs for key in ("answered_by", "from_pod") if proof.get(key)]
+    unique = {(each["namespace"], each["label_selector"]): each for each in found}
+    for facts in site.workloads:
+        for (namespace, labels), selection in unique.items():
+            yield CheckTarget(site, facts, selection, f"Deployments with labels {labels} in namespace {namespace}")
+
+
+# -- backends --------------------------------------------------------------------------------------------------------
+
+_SCALE_UP = "unless it is scaled down on purpose, scale it up and read the events and logs of its Pods"
+
+
+def _proof_backends(target: CheckTarget) -> Finding:
+    found = _backends(target.facts, target.subject)
+    if found.problems:
+        return failed("; ".join(text.removeprefix(f"{target.cluster}: ") for text in found.problems))
+    count = len(found.instances)
+    return ok(f"ready instances: {count}" if count else "no such Deployment in this cluster")
+
+
+def _managed_workloads(target: CheckTarget) -> Finding:
+    """Deployments and Services that the role bookinfo applied; others in the same namespaces are not checked."""
+    pods = target.facts.of("Pod")
+    for deployment in filter(_is_managed, target.facts.of("Deployment")):
+        state = workload_ready(deployment, title_of(deployment))
+        if state.verdict != "ok":
+            return state
+        bare = [pod for pod in pods_of(deployment, pods) if not has_sidecar(pod)]
+        if bare:
+            hint = "label its namespace for injection, then restart its Deployment"
+            return failed(f"{title_of(bare[0])} has no container istio-proxy", hint, title_of(bare[0]))
+    empty = [s for s in target.facts.of("Service") if _is_managed(s) and not _selected_pods(s, pods)]
+    if empty:
+        hint = "deploy it with site.yml --tags bookinfo"
+        return warning(f"{title_of(empty[0])} selects no Pod", hint, title_of(empty[0]))
+    return ok("all are ready and have a sidecar")
+
+
+def _is_managed(obj: Json) -> bool:
+    return labels_of(obj).get("app.kubernetes.io/managed-by") == "multicluster.gloo"
+
+
+def _selected_pods(service: Json, pods: Sequence[Json]) -> list[Json]:
+    return living(pods, meta(service)["namespace"], spec_of(service).get("selector") or {"": ""})
 
 
 # -- a route matches the request ---------------------------------------------------------------------------------------
@@ -167,9 +217,20 @@ def _answers(target: CheckTarget) -> Finding:
     return failed(result["text"], hint)
 
 
-_MESH = ("backends", "injection", "workload-entries", "root-shared", "certificates-fresh", "east-west-gateway")
+_MESH = (
+    "proof-backends", "backends", "injection", "workload-entries", "root-shared", "certificates-fresh",
+    "east-west-gateway",
+)  # fmt: skip
 
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "proof-backends", "every Deployment of a proof can respond", _selections, _proof_backends, _SCALE_UP,
+        ("backends",),
+    ),
+    Check(
+        "own-workloads", "Deployments of this collection are ready and in the mesh", workloads, _managed_workloads,
+        _SCALE_UP, ("backends", "injection", "proof-backends"),
+    ),
     Check(
         "mesh-answers", "all expected backends respond inside the mesh", _from_pods, _answers, "",
         ("istiod", "route-table", "virtual-destination"), _MESH,

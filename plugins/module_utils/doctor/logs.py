@@ -21,16 +21,16 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(
         r"x509: certificate is (not )?valid for",
-        "the certificate is of another name: correct glooAgent.relay.authority, or let the load balancer pass TCP "
+        "the certificate is for another name: correct glooAgent.relay.authority, or let the load balancer pass TCP "
         "through instead of terminating TLS",
     ),
     Pattern(
         r"x509: certificate signed by unknown authority",
-        "relay-root-tls-secret is of another management server: copy it again with site.yml --tags mesh",
+        "relay-root-tls-secret is from another management server: copy it again with site.yml --tags mesh",
     ),
     Pattern(
         r"unknown certificate authority",
-        "the agent's certificate is of a previous management server: delete relay-client-tls-secret and restart it",
+        "the agent's certificate is from a previous management server: delete relay-client-tls-secret and restart it",
     ),
     Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
     Pattern(

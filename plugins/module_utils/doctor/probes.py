@@ -112,9 +112,10 @@ class LiveProbes:
             "kubeconfig": connection.kubeconfig,
             "context": connection.context,
             "cluster": cluster,
+            "name": str(proof["name"]),
             "url": url,
             "from_pod": proof.get("from_pod"),
-            "path": proof["path"],
+            "path": str(proof["path"]),
             "host": proof.get("host"),
             "headers": proof.get("headers") or {},
             "validate_certs": bool(proof.get("validate_certs", True)),
@@ -128,14 +129,12 @@ class LiveProbes:
             result, complete = traffic_check.run(params, False, self._progress), True
         except ClusterError as exc:
             result, complete = {"msg": exc.msg, **exc.facts}, False
+        unsent = {"proof": params["name"], "cluster": cluster, "path": params["path"], "url": url or "", "sent": 0}
         return {
-            "proof": str(proof["name"]),
-            "cluster": cluster,
-            "path": str(proof["path"]),
-            "url": url or "",
-            "sent": result.get("requests_sent", 0),
-            "answers": [{k: row[k] for k in ("instance", "cluster", "count")} for row in result.get("answers") or ()],
-            "failures": [{k: row[k] for k in ("status", "count")} for row in result.get("failures") or ()],
+            **unsent,
+            "answers": [],
+            "failures": [],
+            **result.get("proof", {}),
             "missing": result.get("missing") or [],
             "complete": complete,
             "text": result["msg"],

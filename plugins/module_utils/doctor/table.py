@@ -75,8 +75,8 @@ def _located(row: Json) -> str:
 def summary(health: Json) -> list[str]:
     """The last lines: the verdict, and the first problem with what to do."""
     counts, first = health["counts"], health["first"]
-    numbers = ", ".join(f"{counts[name]} {name}" for name in ("ok", "warning", "failed", "skipped") if counts[name])
-    result = [f"{health['verdict']}{_not_evaluated(health)}: {numbers}"]
+    numbers = ", ".join(f"{counts[name]} {name}" for name in ("failed", "warning", "ok", "skipped") if counts[name])
+    result = [f"{health['verdict']}{_not_evaluated(health)}: {sum(counts.values())} checks, {numbers}"]
     if first:
         label = "first failure" if health["verdict"] == "failed" else "first warning"
         result.append(f"{label}: {first['cluster']}: {_located(first) or first['check']}")

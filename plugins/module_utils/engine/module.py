@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Glue between an engine function and AnsibleModule; the only module_utils file that imports Ansible."""
+"""Runs an engine function as an AnsibleModule; the only module_utils file that imports Ansible."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an engine function is, and how its outcome becomes a result: the same for modules and action plugins (pure)."""
+"""The type of engine functions, and how they return results: the same for modules and action plugins (pure)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 
 from ..k8s.errors import ClusterError
 
-# run(params, check, progress) -> result. Raises ClusterError; progress takes one line for a person.
+# run(params, check, progress) -> result. Raises ClusterError; progress receives one line for users.
 Engine = Callable[[dict[str, Any], bool, Callable[[str], None]], dict[str, Any]]
 # secrets(params): texts of parameters that Ansible must not show, where only a part of a parameter is secret.
 Secrets = Callable[[dict[str, Any]], set[str]]
 
 
 def plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as plain dicts, lists and strings: Ansible hands over tagged subclasses that YAML cannot dump."""
+    """Parameters as plain dicts, lists and strings: Ansible passes tagged subclasses, which YAML cannot dump."""
     return json.loads(json.dumps(params, default=str))
 
 
 def finished(result: dict[str, Any], want_diff: bool) -> dict[str, Any]:
-    """The engine's result as Ansible gets it; ``changed`` is always there, ``diff`` only when asked for."""
+    """The engine's result for Ansible: always with ``changed``, with ``diff`` only when requested."""
     return {"changed": False, **{key: value for key, value in result.items() if key != "diff" or want_diff}}
 
 
 def failed(exc: ClusterError, want_diff: bool) -> dict[str, Any]:
-    """The failed result: the sentence, and the error's facts beside it (results of other objects among them)."""
+    """The failed result: the message and the error's facts, such as the results of other objects."""
     return {**finished(exc.facts, want_diff), "msg": exc.msg}

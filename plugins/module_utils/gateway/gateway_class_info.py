@@ -13,7 +13,7 @@ from ..k8s.client import CLUSTER_SPEC, connect
 from ..k8s.errors import ClusterError, Timeout
 from ..k8s.fields import Json, name_of, spec_of
 from ..k8s.progress import blocked, lines
-from ..k8s.readiness import Verdict, waiting
+from ..k8s.verdict import Verdict, waiting
 from ..k8s.watch import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -22,7 +22,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title
 from ..k8s.progress import Progress
-from ..k8s.readiness import waiting
+from ..k8s.verdict import waiting
 from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
 from .parameters_options import argument_spec, desired_spec, field
 from .parameters_rules import combinations, problems

@@ -17,7 +17,7 @@ from ..k8s import log_causes
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError
 from ..k8s.fields import Json, mappings, meta, seconds, spec_of
-from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import proxy_logs, proxy_restart
 from .controller import controller_container

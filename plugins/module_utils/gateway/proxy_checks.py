@@ -19,7 +19,7 @@ from ..k8s import readiness
 from ..k8s.fields import condition, labels_of, mappings, meta, name_of, number, spec_of, title_of
 from ..k8s.names import yaml_keeps
 from ..k8s.pods import is_ready
-from ..k8s.readiness import Verdict, failed, waiting
+from ..k8s.verdict import Verdict, failed, waiting
 from .controller import AUTO_MTLS
 from .parameter_kinds import CONTROLLERS
 from .proxy_model import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CERT, ProxyModel

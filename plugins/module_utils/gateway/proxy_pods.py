@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..k8s import readiness
 from ..k8s.fields import Json, condition, mapping, meta, name_of, status_of, title_of
 from ..k8s.pods import is_ready
-from ..k8s.readiness import Verdict, failed, waiting
+from ..k8s.verdict import Verdict, failed, waiting
 from .proxy_model import ProxyModel
 from .proxy_objects import by_name, container_status, init_containers, running_containers, template_of
 

@@ -18,7 +18,7 @@ from ..apply.wait import verdicts_when_ready, wait_until_gone
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Invalid, NotFound, NotServed, Timeout
 from ..k8s.progress import blocked, lines
-from ..k8s.readiness import together, waiting
+from ..k8s.verdict import together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import program
 from .charts import Chart, chart_source, is_complete, packed_chart

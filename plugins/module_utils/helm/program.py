@@ -30,8 +30,8 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
 from ..k8s.kubeconfig import context_alone
 from ..k8s.progress import Progress
-from ..k8s.readiness import waiting
 from ..k8s.signals import Interrupts
+from ..k8s.verdict import waiting
 
 Json = dict[str, Any]
 

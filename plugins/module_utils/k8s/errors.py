@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors of the engine: every one carries a sentence for a person and facts for a program."""
+"""Errors of the engines: each has a sentence for users and facts for programs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 class ClusterError(Exception):
-    """Something a person has to know: C(str(error)) names cluster, object, what the API said and what to do.
+    """An error for users: the message names cluster, object, the API server's reason and what to do.
 
-    ``facts`` are flat JSON values (cluster, kind, namespace, name, reason, ...) that end up in the failed result.
+    ``facts`` are flat JSON values (cluster, kind, namespace, name, reason, ...), returned with the failed result.
     """
 
     def __init__(self, msg: str, **facts: Any) -> None:
@@ -30,11 +30,11 @@ class BadKubeconfig(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """The API server did not answer: refused, timed out, unknown name, TLS."""
+    """The API server did not respond: connection refused, timeout, unknown host name, TLS."""
 
 
 class Forbidden(ClusterError):
-    """The API server answered 401 or 403."""
+    """The API server responded with 401 or 403."""
 
 
 class NotServed(ClusterError):
@@ -46,7 +46,7 @@ class NotFound(ClusterError):
 
 
 class Invalid(ClusterError):
-    """The API server refused the content: schema, unknown field, admission."""
+    """The API server rejected the content: schema, unknown field, admission."""
 
 
 class Conflict(ClusterError):

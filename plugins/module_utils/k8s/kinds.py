@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where kinds live in the API: known ones from a table, so that a task needs no discovery request for them."""
+"""API paths of kinds: a table of known ones, which need no discovery request."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def group_of(api_version: str) -> str:
     return api_version.split("/", 1)[0] if "/" in api_version else ""
 
 
-# group -> (kind, plural, namespaced). Only kinds whose scope is fixed by their published API; vendors' CRDs whose scope
-# is theirs to choose are asked for once per connection.
+# group -> (kind, plural, namespaced). Only kinds whose published API fixes their scope; other CRDs are discovered once
+# per connection.
 _TABLE: dict[str, tuple[tuple[str, str, bool], ...]] = {
     "": (
         ("Namespace", "namespaces", False),
@@ -104,6 +104,6 @@ _KNOWN: dict[tuple[str, str], tuple[str, bool]] = {
 
 
 def known(api_version: str, kind: str) -> Kind | None:
-    """The kind when the table has it (any version of its group), else None: then discovery has to tell."""
+    """The kind when the table has it, in any version of its group, else None."""
     row = _KNOWN.get((group_of(api_version), kind))
     return Kind(api_version, kind, row[0], row[1]) if row else None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a line of a log means (pure). Logs are read where nothing else holds the cause; what is quoted is redacted."""
+"""Causes in log lines (pure). Logs are read only where no object has the cause; quoted lines are redacted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXCERPT, HEAD = 300, 120
 
 @dataclass(frozen=True)
 class Pattern:
-    """A regular expression and what to do where it is found; ``good``: all is well again after such a line."""
+    """A regular expression and what to do about a line that matches; ``good``: the line reports a recovery."""
 
     text: str
     hint: str = ""
@@ -30,13 +30,13 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Cause:
-    """The line that says it, redacted, and what to do."""
+    """The log line, redacted, and what to do."""
 
     line: str
     hint: str
 
 
-#: a licence that is not in order; that there is one is written, too
+#: A licence that is missing or not valid; logs mention valid ones too.
 NO_LICENCE = (
     r"\b(no|missing|invalid|expired|empty|without)\b[^.;]{0,40}\blicen[cs]e|"
     r"\blicen[cs]e\b.{0,60}\b(expired|invalid|missing|required|empty|failed|not (found|set|valid))"
@@ -47,9 +47,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | None:
-    """What the log says last that matters; None when that is good, or nothing.
+    """The last line that matches a pattern; None when it reports a recovery, or none matches.
 
-    since: RFC 3339, whole seconds, of UTC; what a line with an earlier time at its start says is about something past.
+    since: RFC 3339 in UTC, whole seconds; lines that start with an earlier time are ignored.
     """
     for line in reversed(text.splitlines()[-LINES:]):
         if since and _TIME.match(line) and line < since.rstrip("Z"):
@@ -61,7 +61,7 @@ def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | No
 
 
 def quote(line: str) -> str:
-    """A line as it may be shown: one line, without secrets, not too long."""
+    """A log line as it may be shown: without secrets and control characters, shortened."""
     text = redaction.text(one_line(line))
-    # An error of Go ends with its root.
+    # The root cause is at the end of a Go error.
     return text if len(text) <= EXCERPT else f"{text[:HEAD]} ... {text[HEAD + 5 - EXCERPT :]}"

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Syntax of names and IDs: what DNS and Kubernetes accept, and what survives unquoted in YAML (pure)."""
+"""Syntax of names, ports and IDs: what DNS and Kubernetes accept, and what survives unquoted in YAML (pure)."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -27,6 +28,34 @@ def dns_label(value: object) -> bool:
 def dns_name(value: object) -> bool:
     """A DNS name of at most 253 characters, lower case, as Kubernetes accepts it for hosts."""
     return isinstance(value, str) and len(value) <= 253 and all(map(dns_label, value.split(".")))
+
+
+def port(value: object) -> bool:
+    """A port number, given as number or as digits."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return False
+    return re.fullmatch(r"[0-9]{1,5}", str(value)) is not None and 1 <= int(value) <= 65535
+
+
+def host_port(value: object) -> bool:
+    """``host:port`` with a DNS name, an IPv4 address or an IPv6 address in brackets."""
+    if not isinstance(value, str):
+        return False
+    host, colon, number = value.rpartition(":")
+    if not colon or not port(number):
+        return False
+    if host.startswith("[") and host.endswith("]"):
+        return _address(host[1:-1], 6)
+    if re.fullmatch(r"[0-9.]+", host):
+        return _address(host, 4)
+    return dns_name(host)
+
+
+def _address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
 
 
 def yaml_changes(text: str) -> bool:

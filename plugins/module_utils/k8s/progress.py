@@ -2,48 +2,47 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What people are told of a wait: while it lasts and, with the same facts, when it ends without success."""
+"""Progress lines of a wait, and the same facts as the error when it ends without success."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
 
-from .readiness import Verdict
+from .verdict import Verdict
 
 
 def blocked(verdict: Verdict) -> list[str]:
-    """What is still awaited and what blocks it, an entry per object."""
+    """What is not ready and what blocks it, an entry per object."""
     return [f"{title}: {reason}" for title, reason in verdict.awaited] or [verdict.reason]
 
 
 def one_line(text: str) -> str:
-    """The text on one line, without anything a terminal would obey."""
+    """The text on one line, without control characters."""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def lines(cluster: str, entries: Iterable[str], seconds: float) -> list[str]:
-    """Entries as people read them: "cluster1: Deployment bookinfo/ratings-v1: 0 of 1 replicas (waited 12 s)"."""
+    """Entries with cluster and time: "cluster1: Deployment bookinfo/ratings-v1: 0 of 1 replicas (waited 12 s)"."""
     return [f"{cluster}: {one_line(entry)} (waited {seconds:.0f} s)" for entry in entries]
 
 
 class Progress:
-    """Tells of one wait, at most every ``every`` seconds: each object when it is first awaited, and again when
-    something else blocks it. What stays as it was told last is not told again."""
+    """Reports one wait, at most every ``every`` seconds: each object once, and again when what blocks it changes."""
 
     def __init__(
         self,
         cluster: str,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         *,
         every: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._tell, self._every, self._clock = cluster, tell, every, clock
+        self._cluster, self._report, self._every, self._clock = cluster, report, every, clock
         self._start = clock()
-        # The first lines wait, too: most waits end before anybody wants to read of them.
+        # Most waits end before the first report is due.
         self._next = self._start + every
-        self._told: list[str] = []
+        self._reported: list[str] = []
 
     @property
     def seconds(self) -> float:
@@ -55,9 +54,9 @@ class Progress:
         if now < self._next:
             return
         entries = blocked(verdict)
-        news = [entry for entry in entries if entry not in self._told]
-        self._told = entries
+        news = [entry for entry in entries if entry not in self._reported]
+        self._reported = entries
         if news:
             self._next = now + self._every
         for line in lines(self._cluster, news, self.seconds):
-            self._tell(line)
+            self._report(line)

@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Is an object done? One row per kind; every row looks at generations, none at time or other objects (pure)."""
+"""Whether an object is ready: a generation-aware rule for each kind, independent of time and other objects (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from .fields import (
     Json,
@@ -24,46 +23,12 @@ from .fields import (
     status_of,
 )
 from .kinds import group_of
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What can be said of one object. ``reason`` is for a person; a ready one may carry a remark ("0 replicas")."""
-
-    state: Literal["ready", "waiting", "failed"]
-    reason: str = ""
-    # Of a verdict on several objects: (object, what blocks it) for each that is not ready.
-    awaited: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def ready(self) -> bool:
-        return self.state == "ready"
-
-
-def ready(reason: str = "") -> Verdict:
-    return Verdict("ready", reason)
-
-
-def waiting(reason: str) -> Verdict:
-    return Verdict("waiting", reason)
-
-
-def failed(reason: str) -> Verdict:
-    return Verdict("failed", reason)
-
-
-def together(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """One verdict on several objects by title: failed only when nothing still open may pass by itself."""
-    still = {title: verdict for title, verdict in verdicts.items() if not verdict.ready}
-    if not still:
-        return ready()
-    state: Literal["waiting", "failed"] = "failed" if {one.state for one in still.values()} == {"failed"} else "waiting"
-    awaited = tuple((title, verdict.reason) for title, verdict in still.items())
-    return Verdict(state, "; ".join(f"{title}: {reason}" for title, reason in awaited), awaited)
+from .pods import pod_trouble
+from .verdict import Verdict, failed, ready, waiting
 
 
 def judge(obj: Json) -> Verdict:
-    """The verdict on a live object as the API server returns it."""
+    """The verdict for a live object as the API server returns it."""
     if meta(obj).get("deletionTimestamp"):
         return waiting(describe_deletion(obj))
     rule = _rule(obj)
@@ -71,10 +36,10 @@ def judge(obj: Json) -> Verdict:
 
 
 def settle_seconds(obj: Json) -> float:
-    """How long a ready verdict must hold before it counts.
+    """Seconds that a ready verdict must hold before it counts.
 
-    Two writers race on the status of Gateway API objects: with unchanged generation it was seen True, False, True
-    within 50 ms, and True for 0.4 s on a Gateway whose parameters did not exist.
+    Two writers compete for the status of Gateway API objects: with unchanged generation it was observed True, False,
+    True within 50 ms, and True for 0.4 s on a Gateway whose parameters did not exist.
     """
     group = group_of(str(obj.get("apiVersion", "")))
     return (
@@ -85,14 +50,14 @@ def settle_seconds(obj: Json) -> float:
 
 
 def describe_deletion(obj: Json) -> str:
-    """Why an object being deleted is still there."""
+    """Why an object that is being deleted still exists."""
     finalizers = meta(obj).get("finalizers") or []
     parts = ["it is being deleted"]
     if "foregroundDeletion" in finalizers:
-        parts.append("what it owns goes first")
+        parts.append("its dependents are deleted first")
     held = [finalizer for finalizer in finalizers if finalizer != "foregroundDeletion"]
     if held:
-        parts.append(f"held by finalizers {', '.join(held)}: their controller has to run to let it go")
+        parts.append(f"held by finalizers {', '.join(held)}: their controller must be running to remove them")
     left = [
         str(each.get("message"))
         for each in conditions_of(obj)
@@ -100,51 +65,6 @@ def describe_deletion(obj: Json) -> str:
         and each.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
     ]
     return "; ".join(parts + left)
-
-
-def pod_trouble(pod: Json) -> str:
-    """What keeps a Pod from being ready, container by container; "" when nothing does."""
-    status = status_of(pod)
-    found: list[str] = []
-    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
-        for container in mappings(status.get(field)):
-            if (
-                container.get("ready")
-                or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
-            ):
-                continue
-            if found and mapping(mapping(container.get("state")).get("waiting")).get("reason") == "PodInitializing":
-                continue  # waits for the init containers, which are told
-            found.append(f"{kind} {container.get('name')}: {_container_state(container)}")
-    if found:
-        return "; ".join(found)
-    for each in conditions_of(pod):
-        if each.get("status") != "True" and each.get("type") in ("PodScheduled", "Initialized", "Ready"):
-            text = each.get("message") or each.get("reason")
-            if text:
-                return f"{each['type']}: {text}"
-    return "" if is_true(pod, "Ready") else f"phase {status.get('phase', 'unknown')}"
-
-
-def _container_state(container: Json) -> str:
-    state = mapping(container.get("state"))
-    last = mapping(mapping(container.get("lastState")).get("terminated"))
-    parts = []
-    if "waiting" in state:
-        told = mapping(state["waiting"])
-        parts.append(" ".join(filter(None, [told.get("reason"), told.get("message")])) or "waiting")
-    elif "terminated" in state:
-        ended = mapping(state["terminated"])
-        parts.append(
-            f"ended with code {ended.get('exitCode')} {ended.get('reason', '')} {ended.get('message', '')}".strip()
-        )
-    else:
-        parts.append("running, not ready")
-    if last:
-        parts.append(f"last exit code {last.get('exitCode')}")
-    if container.get("restartCount"):
-        parts.append(f"{container['restartCount']} restarts")
-    return ", ".join(parts)
 
 
 # -- core ---------------------------------------------------------------------------------------------------------
@@ -156,9 +76,9 @@ def _namespace(obj: Json) -> Verdict:
 
 
 def _crd(obj: Json) -> Verdict:
-    for each in conditions_of(obj):
-        if each.get("type") == "NamesAccepted" and each.get("status") == "False":
-            return failed(f"names not accepted: {each.get('message')}")
+    names = condition(obj, "NamesAccepted")
+    if names.get("status") == "False":
+        return failed(f"names not accepted: {names.get('message')}")
     return ready() if is_true(obj, "Established") else waiting("not established yet")
 
 
@@ -168,7 +88,7 @@ def _service(obj: Json) -> Verdict:
     address = load_balancer_address(obj)
     if address:
         return ready(f"address {address}")
-    return waiting("no LoadBalancer address yet; without a load balancer provider there will be none")
+    return waiting("no LoadBalancer address yet (is a load balancer provider installed?)")
 
 
 def load_balancer_address(service: Json) -> str:
@@ -197,11 +117,11 @@ def _deployment(obj: Json) -> Verdict:
     stale = _stale_status(obj)
     if stale:
         return stale
-    for each in conditions_of(obj):
-        if each.get("type") == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded":
-            return failed(f"ProgressDeadlineExceeded: {each.get('message')}")
-        if each.get("type") == "ReplicaFailure" and each.get("status") == "True":
-            return failed(f"Pods cannot be made: {each.get('message')}")
+    progressing, failure = condition(obj, "Progressing"), condition(obj, "ReplicaFailure")
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return failed(f"ProgressDeadlineExceeded: {progressing.get('message')}")
+    if failure.get("status") == "True":
+        return failed(f"Pods cannot be created: {failure.get('message')}")
     wanted = replicas_wanted(obj)
     status = status_of(obj)
     return _replicas(
@@ -246,16 +166,16 @@ def _replicas(wanted: int, *, updated: int, total: int, available: int) -> Verdi
     if updated < wanted:
         return waiting(f"{updated} of {wanted} replicas updated")
     if total > wanted:
-        return waiting(f"{total - wanted} old replicas still there")
+        return waiting(f"{total - wanted} old replicas still running")
     if available < wanted:
         return waiting(f"{available} of {wanted} replicas available")
     return ready(f"{wanted} of {wanted} replicas" if wanted else "0 replicas wanted")
 
 
 def _job(obj: Json) -> Verdict:
-    for each in conditions_of(obj):
-        if each.get("status") == "True" and each.get("type") == "Failed":
-            return failed(f"{each.get('reason')}: {each.get('message')}")
+    if is_true(obj, "Failed"):
+        failure = condition(obj, "Failed")
+        return failed(f"{failure.get('reason')}: {failure.get('message')}")
     return ready("complete") if is_true(obj, "Complete") else waiting("not complete")
 
 
@@ -268,7 +188,7 @@ def _gateway_class(obj: Json) -> Verdict:
 
 def _gateway(obj: Json) -> Verdict:
     status = status_of(obj)
-    untouched = f"no controller has looked at it (is class {spec_of(obj).get('gatewayClassName')} served?)"
+    untouched = f"not reconciled by any controller (is class {spec_of(obj).get('gatewayClassName')} served?)"
     verdict = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched)
     if verdict:
         return verdict
@@ -301,7 +221,7 @@ def _listeners(obj: Json) -> Verdict | None:
 def _route(obj: Json) -> Verdict:
     refs = mappings(spec_of(obj).get("parentRefs"))
     if not refs:
-        return failed("it has no parentRefs, so no Gateway takes it")
+        return failed("it has no parentRefs, so no Gateway accepts it")
     for ref in refs:
         verdict = _parent(obj, ref)
         if not verdict.ready:
@@ -310,7 +230,7 @@ def _route(obj: Json) -> Verdict:
 
 
 def _parent(obj: Json, ref: Json) -> Verdict:
-    """Verdict of the controllers on one parentRef. Another controller's refusal does not count while one accepts."""
+    """Verdict of the controllers for one parentRef; one that accepts it outweighs the others."""
     title = _parent_title(obj, ref)
     entries = [
         entry
@@ -318,7 +238,7 @@ def _parent(obj: Json, ref: Json) -> Verdict:
         if _parent_key(obj, mapping(entry.get("parentRef"))) == _parent_key(obj, ref)
     ]
     if not entries:
-        return waiting(f"no controller has taken it for {title}: the Gateway does not exist or its class is not served")
+        return waiting(f"not reconciled by any controller for {title}: no such Gateway, or its class is not served")
     verdicts = [
         _named(obj, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
         or ready()
@@ -362,7 +282,7 @@ def _gloo(obj: Json) -> Verdict:
     approval = state.get("approval")
     if not approval:
         return waiting(
-            "no status yet: the management server has not looked at it (does it run, is the namespace in a workspace?)"
+            "no status yet: not reconciled by the management server (is it running, is the namespace in a Workspace?)"
         )
     observed = state.get("observedGeneration") or status.get("observedGeneration")
     stale = _stale(obj, observed)
@@ -379,7 +299,7 @@ def _service_mesh_controller(obj: Json) -> Verdict:
     status = status_of(obj)
     phase = status.get("phase")
     if not phase:
-        return waiting("no status yet: the Gloo Operator has not looked at it (does it run?)")
+        return waiting("no status yet: the Gloo Operator has not reconciled it (is it running?)")
     stale = _stale(obj, status.get("observedGeneration"))
     if stale:
         return waiting(f"{stale}; phase was {phase}")
@@ -397,7 +317,7 @@ def _service_mesh_controller(obj: Json) -> Verdict:
 
 
 def _generic(obj: Json) -> Verdict:
-    """A kind nobody wrote a row for: it exists; where it has a generation or a condition Ready, those count."""
+    """A kind without a rule: ready when it exists and, where it has them, by its generation and its condition Ready."""
     stale = _stale(obj, status_of(obj).get("observedGeneration"))
     if stale:
         return waiting(stale)
@@ -428,10 +348,10 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
 
 
 def _stale(obj: Json, observed: Any) -> str:
-    """Why a status is not about the newest version of its object; "" when it is or does not tell."""
+    """Why a status is not for the newest generation of its object; "" when it is, or when that is unknown."""
     generation = meta(obj).get("generation")
-    numbers = [str(told) for told in (observed, generation)]  # Gloo writes them as text
-    if not all(told.isdecimal() for told in numbers) or int(numbers[0]) >= int(numbers[1]):
+    numbers = [str(each) for each in (observed, generation)]  # Gloo writes them as text
+    if not all(each.isdecimal() for each in numbers) or int(numbers[0]) >= int(numbers[1]):
         return ""
     return f"its controller has seen generation {observed}, the object is at {generation}"
 
@@ -439,13 +359,13 @@ def _stale(obj: Json, observed: Any) -> str:
 def _stale_status(obj: Json) -> Verdict | None:
     observed = status_of(obj).get("observedGeneration")
     if observed is None:
-        return waiting("its controller has not looked at it yet")
+        return waiting("its controller has not reconciled it yet")
     stale = _stale(obj, observed)
     return waiting(stale) if stale else None
 
 
 def replicas_wanted(obj: Json) -> int:
-    """How many replicas a workload is to have; the API server sets 1 where nobody says."""
+    """Desired replicas of a workload; the API server's default is 1."""
     replicas = spec_of(obj).get("replicas")
     return replicas if isinstance(replicas, int) else 1
 

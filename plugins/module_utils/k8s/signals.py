@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signals that ask a process to end, kept until what must not be left half done is done."""
+"""Termination signals, deferred until the cleanup is done."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """Somebody asked the run to end. Not an Exception: nobody shall take it for a failure and go on."""
+    """A termination signal arrived. Not an Exception: a handler of failures must not swallow it."""
 
 
 class Interrupts:
-    """Keeps SIGINT, SIGTERM and SIGHUP while it is entered; at its end they do what they would have done.
+    """Defers SIGINT, SIGTERM and SIGHUP while it is entered; at exit they are delivered again.
 
-    A signal only leaves a note, which ``check`` turns into Interrupted: an exception out of nowhere could hit the very
-    lines that undo things. Outside the main thread Python takes no handlers; nothing is kept there.
+    A signal is only recorded, and ``check`` raises Interrupted: an asynchronous exception could hit the cleanup itself.
+    Outside the main thread Python accepts no handlers; nothing is deferred there.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         for number in _ENDING:
             try:
-                self._before[number] = signal.signal(number, self._note)
+                self._before[number] = signal.signal(number, self._record)
             except ValueError:
                 break
         return self
@@ -44,9 +44,9 @@ class Interrupts:
             os.kill(os.getpid(), self._number)
 
     def check(self) -> None:
-        """Raise Interrupted when a signal has come."""
+        """Raise Interrupted when a signal has arrived."""
         if self._number is not None:
             raise Interrupted(signal.Signals(self._number).name)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self._number = self._number or number

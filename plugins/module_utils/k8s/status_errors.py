@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an API server's refusal means: worth another try, or which error with which hint (pure)."""
+"""Error responses of an API server: whether to retry, and the error with a hint (pure)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
 def transient_pause(status: dict[str, Any], code: int, retry_after: str | None, attempt: int) -> float | None:
-    """Seconds to wait before the same request again, None when it would be refused again.
+    """Seconds to wait before a retry, None when a retry is useless.
 
-    429 and 503 (Retry-After honoured), a webhook or an aggregated API that does not answer yet, etcd timeouts, and a
-    namespace of that name still terminating.
+    Retried are 429 and 503 (with Retry-After), a webhook or aggregated API that does not respond yet, etcd timeouts,
+    and a terminating namespace of that name.
     """
     backoff = min(0.2 * 2 ** (attempt - 1), 3.0)
     message = str(status.get("message", ""))
@@ -40,7 +40,7 @@ def transient_pause(status: dict[str, Any], code: int, retry_after: str | None, 
 
 
 def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: int) -> ClusterError:
-    """The error for a refusal. ``status`` is the API's Status object, ``what`` names the object ("Kind ns/name")."""
+    """The error for a response. ``status`` is the API's Status object, ``what`` the title of the object."""
     reason = str(status.get("reason") or f"HTTP {code}")
     message = str(status.get("message") or reason)
     facts: dict[str, Any] = {"cluster": cluster, "reason": reason, "code": code}
@@ -52,7 +52,7 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
             **facts,
         )
     if code == 403 and reason == "Forbidden" and "is forbidden: User" in message:
-        return Forbidden(f"{head}{message}. Give this user the right or use another context", **facts)
+        return Forbidden(f"{head}{message}. Grant this user the permission or use another context", **facts)
     if code == 404:
         return NotFound(f"{head}{message}", **facts)
     if code == 409:
@@ -63,11 +63,9 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
     if code == 403:
         return Forbidden(f"{head}{message} ({reason})", **facts)
     if code in (429, 503, 504):
-        return Unreachable(f"{head}{server} is not able to answer: {message} ({reason})", **facts)
+        return Unreachable(f"{head}{server} cannot respond: {message} ({reason})", **facts)
     if "failed calling webhook" in message:
-        return ClusterError(
-            f"{head}{message}. The admission webhook's server has to run before this can be written", **facts
-        )
+        return ClusterError(f"{head}{message}. The admission webhook's server must be running first", **facts)
     return ClusterError(f"{head}{message} ({reason})", **facts)
 
 
@@ -104,5 +102,5 @@ def _invalid(status: dict[str, Any], message: str) -> str:
         for cause in _causes(status)
         if cause.get("field") and cause.get("message")
     ]
-    # The message repeats the causes; where there are many they read better as a list of fields.
+    # The message repeats the causes; several are easier to read as a list of fields.
     return message if len(causes) < 2 else "; ".join(causes)

@@ -26,8 +26,8 @@ from .kinds import Kind, group_of
 from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
 from .kubeconfig import Access
 from .progress import Progress
-from .readiness import waiting
 from .status_errors import explain, transient_pause
+from .verdict import waiting
 
 try:
     import urllib3

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting on a cluster: watches of a few collections, one judge that looks at all of them after every change."""
+"""Waiting for a state of a cluster: watches of a few collections, evaluated together after every change."""
 
 from __future__ import annotations
 
@@ -16,31 +16,30 @@ from .client import Cluster
 from .errors import ClusterError, NotServed
 from .fields import Json, Key, dig, key_of
 from .progress import Progress
-from .readiness import Verdict
+from .verdict import Verdict
 
-# The same failure for so long is not going to heal by itself; shorter ones come and go while controllers race.
+# Seconds after which an unchanged failure ends a wait; shorter ones are transient while controllers reconcile.
 FAILED_AFTER = 15.0
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What to watch: a kind in one namespace or (None) all, narrowed by label selector, one name, values of fields."""
+    """What to watch: a kind in one namespace or (None) all, filtered by labels, one name, values of fields."""
 
     api_version: str
     kind: str
     namespace: str | None = None
     labels: str | None = None
     name: str | None = None
-    # (path such as "spec.controllerName", texts one of which stands there); the API server selects custom resources
-    # by labels alone.
+    # (path such as "spec.controllerName", accepted values); the API server filters custom resources by labels only.
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def fields(self) -> str | None:
         return f"metadata.name={self.name}" if self.name else None
 
-    def takes(self, obj: Json) -> bool:
-        """Whether the object's fields are as `where` wants them."""
+    def includes(self, obj: Json) -> bool:
+        """Whether the object's fields have the values in `where`."""
         return all(_text(dig(obj, *path.split("."))) in texts for path, texts in self.where)
 
 
@@ -53,7 +52,7 @@ class View:
 
     def items(self, collection: Collection) -> list[Json]:
         """Every object of the collection, by namespace and name. Read-only."""
-        return [obj for _key, obj in sorted(self._objects.get(collection, {}).items()) if collection.takes(obj)]
+        return [obj for _key, obj in sorted(self._objects.get(collection, {}).items()) if collection.includes(obj)]
 
     def get(self, collection: Collection, name: str, namespace: str | None = None) -> Json | None:
         """One object of the collection."""
@@ -67,8 +66,8 @@ class View:
 class Watcher:
     """Follows collections in threads. Use in a ``with`` statement; ``until`` does the waiting.
 
-    Entering lists every collection once (errors are raised there and then); watches start only when there is something
-    to wait for, so an ``until`` that holds at once costs one LIST per collection.
+    Entering lists every collection once and raises its errors; watches start only when there is something to wait for,
+    so an ``until`` that is ready at once costs one LIST per collection.
     """
 
     def __init__(self, cluster: Cluster, collections: Sequence[Collection]) -> None:
@@ -89,8 +88,8 @@ class Watcher:
             self._list(collection)
         return self
 
-    def also(self, collections: Sequence[Collection]) -> None:
-        """Look at these, too; before the waiting begins."""
+    def add(self, collections: Sequence[Collection]) -> None:
+        """Add collections, before the first ``until``."""
         for collection in dict.fromkeys(collections):
             if collection not in self._collections:
                 self._list(collection)
@@ -99,7 +98,7 @@ class Watcher:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         for response in list(self._open.values()):
-            _hang_up(response)
+            _end_stream(response)
         for thread in self._threads:
             thread.join(timeout=2.0)
 
@@ -112,15 +111,15 @@ class Watcher:
         failed_after: float = FAILED_AFTER,
     ) -> Verdict:
         """The verdict once it is ready (and has been for ``settle`` seconds), the same failure for ``failed_after``
-        seconds, or whatever it is after ``timeout``. The judge is asked after every change and once a second; what is
-        still awaited is told through ``progress``."""
+        seconds, or whatever it is after ``timeout``. It is evaluated after every change and once a second; what is not
+        ready is reported to ``progress``."""
         report = Progress(self.cluster.name, progress)
         deadline = time.monotonic() + timeout
         verdict: Verdict | None = None
         since = time.monotonic()
         while True:
             with self._changed:
-                seen = self._tick
+                tick = self._tick
                 latest = judge(self.view)
             now = time.monotonic()
             if verdict is None or latest.state != verdict.state or (latest.state == "failed" and latest != verdict):
@@ -140,7 +139,7 @@ class Watcher:
             hold = {"ready": settle, "failed": failed_after}.get(verdict.state)
             pause = min(1.0, deadline - now, 1.0 if hold is None else max(0.01, hold - held))
             with self._changed:
-                if self._tick == seen:
+                if self._tick == tick:
                     self._changed.wait(pause)
 
     def _late(self, verdict: Verdict, settle: float) -> Verdict:
@@ -200,7 +199,7 @@ class Watcher:
         def opened(response: Any) -> None:
             self._open[collection] = response
             if self._stop.is_set():
-                _hang_up(response)
+                _end_stream(response)
 
         events = self.cluster.watch(
             collection.api_version,
@@ -212,9 +211,9 @@ class Watcher:
             collection.fields,
             opened,
         )
-        got_one = False
+        received = False
         for kind, obj in events:
-            got_one = True
+            received = True
             with self._changed:
                 self._versions[collection] = obj["metadata"]["resourceVersion"]
                 if kind == "BOOKMARK":
@@ -225,14 +224,14 @@ class Watcher:
                     self.view._objects[collection][key_of(obj)] = obj
                 self._tick += 1
                 self._changed.notify_all()
-        if not got_one:
-            # Not even a bookmark: start from a fresh list, and do not spin on a server that hangs up at once.
+        if not received:
+            # Not even a bookmark: list again, but not at once, as the server may close every watch.
             self._versions[collection] = ""
             self._stop.wait(0.2)
 
 
-def _hang_up(response: Any) -> None:
-    """End a stream that another thread reads: only shutting the socket down wakes it."""
+def _end_stream(response: Any) -> None:
+    """End a stream that another thread reads: only a shutdown of the socket wakes that thread."""
     try:
         response.shutdown()
     except (AttributeError, OSError, ValueError):

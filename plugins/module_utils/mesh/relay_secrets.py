@@ -18,7 +18,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import Invalid, Timeout
 from ..k8s.fields import Json
 from ..k8s.progress import lines
-from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of, status_of
 from ..k8s.pods import is_ready
-from ..k8s.readiness import Verdict, failed, ready, waiting
+from ..k8s.verdict import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
 TLS_MODE = "security.istio.io/tlsMode"
@@ -36,10 +36,20 @@ class Target:
 
     @property
     def title(self) -> str:
-        parts = [f"host {self.host}"] if self.host else []
+        parts = [f"host {self.host}{f':{self.port}' if self.port else ''}"] if self.host else []
         if self.name:
             parts.append(f"VirtualDestination {self.namespace + '/' if self.namespace else ''}{self.name}")
         return " of ".join(parts)
+
+
+def targets_of(definition: Json) -> list[Target]:
+    """Every host with every port of a VirtualDestination ({name, namespace, spec})."""
+    spec = definition.get("spec") or {}
+    return [
+        Target(str(host), int(port.get("number") or 0), definition["name"], definition["namespace"])
+        for host in spec.get("hosts") or ()
+        for port in spec.get("ports") or ()
+    ]
 
 
 @dataclass(frozen=True)
@@ -374,7 +384,7 @@ def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json
         return record, ready(f"{len(local)} local and {len(remote)} remote endpoints")
     # Problems that do not pass by themselves come first.
     problems.sort(key=lambda p: p.passing)
-    text = f"{target.title}: {'; '.join(p.text for p in problems)}"
+    text = "; ".join(p.text for p in problems)
     return record, waiting(text) if problems[0].passing else failed(text)
 
 
@@ -400,4 +410,4 @@ def judge_absent(objects: RoutingObjects, target: Target) -> Verdict:
     left = leftovers(objects, target)
     if not left:
         return ready("no translated object is left")
-    return waiting(f"{target.title}: still there: {', '.join(left)}; only a connected agent deletes translated objects")
+    return waiting(f"still there: {', '.join(left)}; only a connected agent deletes translated objects")

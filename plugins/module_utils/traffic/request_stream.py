@@ -2,41 +2,39 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A stream of requests that goes on while things are switched, and what can be said of it afterwards."""
+"""A stream of requests that continues during a switch, and its evaluation."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..k8s.fields import Json
-from .sampling import Answer, Expected, missing
+from .sampling import Expected, Response, Tally, missing
 
-# Seconds between two requests: steady, and no burden to anybody.
+# Seconds between two requests: a steady rate and a low load.
 _PACE = 0.02
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: when it was answered (seconds of a monotonic clock) and how."""
+    """One response and its time in seconds of a monotonic clock."""
 
     at: float
-    answer: Answer
+    response: Response
 
 
 class Stream:
-    """Sends one request after the other in a thread, from entering to leaving."""
+    """Sends one request after the other in a thread, from enter to exit."""
 
-    def __init__(self, ask: Callable[[], Answer], clock: Callable[[], float] = time.monotonic) -> None:
-        self._ask, self._clock = ask, clock
+    def __init__(self, send: Callable[[], Response], clock: Callable[[], float] = time.monotonic) -> None:
+        self._send, self._clock = send, clock
         self._samples: list[Sample] = []
         self._news = threading.Condition()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send, daemon=True, name="requests")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="requests")
 
     def __enter__(self) -> Stream:
         self._thread.start()
@@ -47,67 +45,57 @@ class Stream:
         self._thread.join(timeout=15.0)
 
     def samples(self) -> list[Sample]:
-        """Everything so far."""
+        """All samples so far."""
         with self._news:
             return list(self._samples)
 
     def wait(self, seconds: float) -> None:
-        """Until the next answer, at most so long."""
+        """Wait for the next sample, at most so long."""
         with self._news:
             self._news.wait(seconds)
 
-    def _send(self) -> None:
+    def _run(self) -> None:
         while not self._stop.wait(_PACE):
             try:
-                answer = self._ask()
+                response = self._send()
             except Exception as exc:
-                # No request may end the stream: that it stopped would look like a switch without failures.
-                answer = Answer(None, type(exc).__name__)
+                # A stream that stops would look like a switch without failures.
+                response = Response(None, type(exc).__name__)
             with self._news:
-                self._samples.append(Sample(self._clock(), answer))
+                self._samples.append(Sample(self._clock(), response))
                 self._news.notify_all()
 
 
+def tally_of(samples: Iterable[Sample], expected: Sequence[Expected] = ()) -> Tally:
+    """The tally of the samples' responses."""
+    return Tally.of((sample.response for sample in samples), expected)
+
+
 def longest_gap(samples: Iterable[Sample], start: float, end: float) -> float:
-    """The longest time between two good answers, from ``start`` to ``end``."""
-    good = [start, *(sample.at for sample in samples if sample.answer.instance is not None), end]
+    """The longest time without a successful response, in seconds, from ``start`` to ``end``."""
+    good = [start, *(sample.at for sample in samples if sample.response.instance is not None), end]
     return max(later - earlier for earlier, later in pairwise(good))
 
 
-def failures(samples: Iterable[Sample]) -> list[Json]:
-    """Failed requests: [{status, count}]."""
-    counted = Counter(sample.answer.status for sample in samples if sample.answer.instance is None)
-    return [{"status": status, "count": count} for status, count in sorted(counted.items())]
-
-
-def answers(samples: Iterable[Sample], expected: Sequence[Expected]) -> list[Json]:
-    """Who answered how often: [{instance, cluster, workload, count}]."""
-    counted = Counter(sample.answer.instance for sample in samples if sample.answer.instance is not None)
-    rows = []
-    for name, count in counted.items():
-        known = next((each for each in expected if each.fits(name)), Expected(name))
-        rows.append({"instance": name, "cluster": known.cluster, "workload": known.workload, "count": count})
-    return sorted(rows, key=lambda row: (row["cluster"], row["workload"], row["instance"]))
-
-
-def settled(samples: Sequence[Sample], others: Sequence[Expected]) -> Sequence[Sample]:
-    """What came after the last answer of anybody else: a Pod may still answer when it is listed no more."""
-    for place, sample in reversed(list(enumerate(samples))):
-        name = sample.answer.instance
-        if name is not None and not any(each.fits(name) for each in others):
-            return samples[place + 1 :]
+def settled(samples: Sequence[Sample], remaining: Sequence[Expected]) -> Sequence[Sample]:
+    """Samples after the last response of another instance: a terminating Pod may still respond."""
+    for index, sample in reversed(list(enumerate(samples))):
+        name = sample.response.instance
+        if name is not None and not any(each.matches(name) for each in remaining):
+            return samples[index + 1 :]
     return samples
 
 
-def still_wrong(samples: Sequence[Sample], others: Sequence[Expected], enough: int) -> str:
-    """What the answers since the switch still lack; "" when the last ``enough`` are good and all others answered."""
-    last, alone = samples[-enough:], settled(samples, others)
-    bad = failures(last)
-    if bad:
-        return f"requests fail: {', '.join(row['status'] for row in bad)}"
+def unproven(samples: Sequence[Sample], remaining: Sequence[Expected], enough: int) -> str:
+    """What the samples since the switch do not show yet; "" when the last ``enough`` are successes of the remaining
+    instances and all of these have responded."""
+    last, alone = samples[-enough:], settled(samples, remaining)
+    failures = tally_of(last).failure_records()
+    if failures:
+        return f"requests fail: {', '.join(sorted({row['status'] for row in failures}))}"
     if len(alone) < len(last):
-        return f"{samples[-len(alone) - 1].answer.instance} still answers"
-    silent = missing(others, [sample.answer.instance or "" for sample in alone])
+        return f"{samples[-len(alone) - 1].response.instance} still responds"
+    silent = missing(remaining, [sample.response.instance or "" for sample in alone])
     if silent:
-        return f"no answer yet from {', '.join(each.title for each in silent)}"
-    return "" if len(last) >= enough else f"{len(last)} of {enough} answers"
+        return f"no response yet from {', '.join(each.title for each in silent)}"
+    return "" if len(last) >= enough else f"{len(last)} of {enough} responses"

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When has enough been asked to say who answers and who does not (pure).
+"""How many requests it takes to decide which instances respond and which do not (pure).
 
-Sampling can miss a live instance. With n instances (those seen and those still missing), each gets at least the share
-s = 1 / (n * k) of the requests, where k is the number of expected instances in its own cluster: an instance behind an
-east-west gateway shares the one place its cluster has among n. The chance that N answers missed it is at most
-(1 - s)^N, that any of the missing ones was missed at most the sum of these. Below 1e-6 the missing are taken for
-silent. With three instances in two clusters this takes 35 answers when the remote one is missing.
+Sampling can miss a live instance. With n instances (those that responded and those still missing), each gets at least
+the share s = 1 / (n * k) of the requests, where k is the number of expected instances in the same cluster: an instance
+behind an east-west gateway shares the one endpoint its cluster has among n. The probability that N responses missed it
+is at most (1 - s)^N, that any of the missing ones was missed at most the sum of these. Below 1e-6 the missing instances
+are reported. With three instances in two clusters this takes 35 responses when the remote one is missing.
 """
 
 from __future__ import annotations
@@ -17,26 +17,31 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..k8s.fields import Json
 from ..k8s.progress import one_line
-from ..k8s.readiness import Verdict, together, waiting
+from ..k8s.verdict import Verdict, together, waiting
 
-MISS_CHANCE = 1e-6
+MISS_PROBABILITY = 1e-6
 #: Bookinfo: the reviews service's JSON, or the product page, which names one reviews Pod (markup differs by version)
 DEFAULT_PATTERN = r'(?:"podname"\s*:\s*"|Reviews served by:(?:\s|<[^>]*>)*)(?P<instance>[a-z0-9][a-z0-9.-]*)'
 EXCERPT = 200
 
+#: complete: every expected instance responded; missing: some did not; failing: requests keep failing;
+#: unreachable: no request succeeded
+Outcome = Literal["complete", "missing", "failing", "unreachable"]
+
 
 @dataclass(frozen=True)
 class Expected:
-    """One instance that has to answer: its name or a regular expression for it, and where it is."""
+    """One instance that has to respond: its name or a regular expression for it, and where it runs."""
 
     instance: str
     cluster: str = ""
     workload: str = ""
 
-    def fits(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         return self.instance == name or re.fullmatch(self.instance, name) is not None
 
     @property
@@ -46,8 +51,8 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one request brought: an instance, or a failure with its status and the beginning of the body."""
+class Response:
+    """The result of one request: an instance, or a failure with its status and the beginning of the body."""
 
     instance: str | None
     status: str
@@ -57,31 +62,39 @@ class Answer:
 
 @dataclass
 class Tally:
-    """Everything that came back. A window is what was seen since the last failure or restart."""
+    """All responses so far. A window holds those since the last failure or restart."""
 
     expected: Sequence[Expected]
-    seen: Counter[str] = field(default_factory=Counter)
+    instances: Counter[str] = field(default_factory=Counter)
     clusters: dict[str, str] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     excerpts: dict[str, str] = field(default_factory=dict)
     early: Counter[str] = field(default_factory=Counter)
     window: Counter[str] = field(default_factory=Counter)
     sent: int = 0
-    last_failure: str = ""  # status of the last request; "" when it was answered well
+    last_failure: str = ""  # status of the last request; "" when it succeeded
 
-    def add(self, answer: Answer) -> None:
-        """Count an answer. Failures before the first success are kept apart: the way was still being built."""
+    @classmethod
+    def of(cls, responses: Iterable[Response], expected: Sequence[Expected] = ()) -> Tally:
+        """The tally of these responses."""
+        tally = cls(expected)
+        for response in responses:
+            tally.add(response)
+        return tally
+
+    def add(self, response: Response) -> None:
+        """Count a response. Failures before the first success are counted apart: configuration was still spreading."""
         self.sent += 1
-        self.last_failure = answer.status if answer.instance is None else ""
-        if answer.instance is None:
-            (self.failures if self.seen else self.early)[answer.status] += 1
-            self.excerpts.setdefault(answer.status, answer.excerpt)
+        self.last_failure = response.status if response.instance is None else ""
+        if response.instance is None:
+            (self.failures if self.instances else self.early)[response.status] += 1
+            self.excerpts.setdefault(response.status, response.excerpt)
             self.window.clear()
             return
-        self.seen[answer.instance] += 1
-        self.window[answer.instance] += 1
-        if answer.cluster:
-            self.clusters[answer.instance] = answer.cluster
+        self.instances[response.instance] += 1
+        self.window[response.instance] += 1
+        if response.cluster:
+            self.clusters[response.instance] = response.cluster
 
     def restart(self) -> None:
         """Begin a new window."""
@@ -89,7 +102,7 @@ class Tally:
 
     @property
     def missing(self) -> list[Expected]:
-        """Who has not answered in this window."""
+        """Expected instances that have not responded in this window."""
         return missing(self.expected, self.window)
 
     @property
@@ -97,19 +110,19 @@ class Tally:
         return not self.missing
 
     @property
-    def answers(self) -> int:
+    def responses(self) -> int:
         return sum(self.window.values())
 
     @property
     def exhausted(self) -> bool:
-        """True when more answers are not worth asking for: a live missing one would have shown up."""
-        return miss_chance(self.expected, self.window, self.answers) < MISS_CHANCE
+        """Whether further requests are pointless: a live missing instance would have responded."""
+        return miss_probability(self.expected, self.window, self.responses) < MISS_PROBABILITY
 
     def records(self) -> list[Json]:
-        """Who answered how often, flat, by cluster, workload and name."""
+        """Responses by instance, flat, sorted by cluster, workload and name."""
         rows = []
-        for name, count in self.seen.items():
-            known = next((e for e in self.expected if e.fits(name)), None)
+        for name, count in self.instances.items():
+            known = next((e for e in self.expected if e.matches(name)), None)
             rows.append(
                 {
                     "instance": name,
@@ -130,23 +143,23 @@ class Tally:
         ]
 
 
-def missing(expected: Iterable[Expected], seen: Iterable[str]) -> list[Expected]:
-    """Those of the expected that none of the seen names fits."""
-    names = list(seen)
-    return [e for e in expected if not any(e.fits(name) for name in names)]
+def missing(expected: Iterable[Expected], responded: Iterable[str]) -> list[Expected]:
+    """Expected instances that match none of the names."""
+    names = list(responded)
+    return [e for e in expected if not any(e.matches(name) for name in names)]
 
 
-def miss_chance(expected: Sequence[Expected], seen: Iterable[str], answers: int) -> float:
-    """Upper bound of the chance that any missing instance is alive and was not met in so many answers."""
-    names = set(seen)
+def miss_probability(expected: Sequence[Expected], responded: Iterable[str], responses: int) -> float:
+    """Upper bound of the probability that a missing instance is alive and none of so many responses came from it."""
+    names = set(responded)
     absent = missing(expected, names)
     total = len(names) + len(absent)
     per_cluster = Counter(e.cluster for e in expected if e.cluster)
-    chance = 0.0
+    probability = 0.0
     for entry in absent:
         share = 1.0 / (total * max(1, per_cluster.get(entry.cluster, 1)))
-        chance += (1.0 - share) ** answers
-    return chance
+        probability += (1.0 - share) ** responses
+    return probability
 
 
 def excerpt(body: str) -> str:
@@ -155,67 +168,66 @@ def excerpt(body: str) -> str:
     return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
 
 
-def read_answer(status: int, body: str, pattern: re.Pattern[str], location: str = "") -> Answer:
-    """What an HTTP answer says. Only 200 with an instance in it counts: an error page may come as 200 too."""
+def read_response(status: int, body: str, pattern: re.Pattern[str], location: str = "") -> Response:
+    """What an HTTP response means. Only 200 with an instance in the body is a success: an error page may be 200 too."""
     if 300 <= status < 400:
-        return Answer(None, str(status), f"redirect to {excerpt(location)}")
+        return Response(None, str(status), f"redirect to {excerpt(location)}")
     if status != 200:
-        return Answer(None, str(status), excerpt(body))
+        return Response(None, str(status), excerpt(body))
     match = pattern.search(body)
     if not match:
-        return Answer(None, "200 without an instance", excerpt(body))
+        return Response(None, "200 without an instance", excerpt(body))
     groups = match.groupdict()
     name = groups.get("instance") or (match.group(1) if match.re.groups else match.group(0))
     cluster = groups.get("cluster") or ""
-    return Answer(str(name), "200", cluster="" if cluster == "null" else cluster)
+    return Response(str(name), "200", cluster="" if cluster == "null" else cluster)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how much: seconds to wait for a first answer and in all, seconds to believe a silent instance in,
-    answers at least."""
+    """Seconds to wait for a first success and in all, seconds after which a missing instance is final, and the minimum
+    number of successful responses."""
 
     timeout: float = 60.0
     patience: float = 10.0
     min_requests: int = 0
 
 
-def sample(
+def send_requests(
     tally: Tally,
-    ask: Callable[[], Answer],
+    send: Callable[[], Response],
     limits: Limits,
     clock: Callable[[], float],
     pause: Callable[[float], None],
     progress: Callable[[Verdict], None] = lambda awaited: None,
-) -> str:
-    """Ask until it is clear: "complete", "missing" (silent ones remain), "failing" (failures do not stop) or
-    "unreachable" (never a good answer).
+) -> Outcome:
+    """Send requests until the outcome is certain.
 
-    After the first good answer, what was just built may still spread: a silent instance is believed only `patience`
-    seconds later, and failures start a new window, in which everybody has to answer again.
+    New configuration may still spread after the first success: a missing instance is reported only `patience` seconds
+    later, and a failure starts a new window, in which every instance has to respond again.
     """
     start = clock()
     first: float | None = None
     wait = 0.1
     while True:
         failed_before = sum(tally.failures.values()) + sum(tally.early.values())
-        tally.add(ask())
+        tally.add(send())
         now = clock()
-        if tally.seen and first is None:
+        if tally.instances and first is None:
             first = now
-        enough = tally.answers >= limits.min_requests
-        if tally.answers and tally.complete and enough:
+        enough = tally.responses >= limits.min_requests
+        if tally.responses and tally.complete and enough:
             return "complete"
-        if tally.answers and not tally.complete and enough and tally.exhausted:
+        if tally.responses and not tally.complete and enough and tally.exhausted:
             if first is not None and now - first >= limits.patience:
                 return "missing"
             progress(awaited(tally))
             tally.restart()
             pause(0.5)
         if now - start >= limits.timeout:
-            if not tally.seen:
+            if not tally.instances:
                 return "unreachable"
-            return "missing" if missing(tally.expected, tally.seen) else "failing"
+            return "missing" if missing(tally.expected, tally.instances) else "failing"
         if sum(tally.failures.values()) + sum(tally.early.values()) > failed_before:
             progress(awaited(tally))
             pause(wait)
@@ -225,29 +237,32 @@ def sample(
 
 
 def awaited(tally: Tally) -> Verdict:
-    """Who has to answer still, and what came last instead."""
-    why = "no answer yet" + (f", the last request failed: {tally.last_failure}" if tally.last_failure else "")
+    """Which instances have not responded yet, and how the last request failed."""
+    why = "no response yet" + (f", the last request failed: {tally.last_failure}" if tally.last_failure else "")
     names = {f"{e.title}{' in ' + e.cluster if e.cluster else ''}": waiting(why) for e in tally.missing}
     return together(names) if names else waiting(f"requests fail: {tally.last_failure}")
 
 
-def verdict_text(outcome: str, tally: Tally, target: str, origin: str) -> str:
-    """The sentence that says how it went; of a failure, with the cluster at fault first."""
-    seen = ", ".join(
+def describe(outcome: Outcome, tally: Tally, target: str, origin: str) -> str:
+    """One sentence on the outcome; a failure starts with the cluster at fault."""
+    responded = ", ".join(
         f"{r['instance']}{' (' + r['cluster'] + ')' if r['cluster'] else ''} {r['count']}x" for r in tally.records()
     )
     failures = ", ".join(
         f"{r['count']}x {r['status']}" + (f" ({r['body_excerpt']})" if r["body_excerpt"] else "")
         for r in tally.failure_records()
-        if not r["early"] or not tally.seen
+        if not r["early"] or not tally.instances
     )
     also = f"; failed: {failures}" if failures else ""
     if outcome == "complete":
-        return f"{origin}: {sum(tally.seen.values())} answers of {target} from {seen}{also}"
+        return f"{origin}: {sum(tally.instances.values())} responses of {target} from {responded}{also}"
     if outcome == "unreachable":
-        return f"{origin}: no good answer of {target} in {tally.sent} requests{also}"
+        return f"{origin}: no successful response from {target} in {tally.sent} requests{also}"
     if outcome == "failing":
-        return f"{origin}: requests to {target} keep failing in {tally.sent} requests{also}; seen: {seen}"
-    absent = tally.missing or missing(tally.expected, tally.seen)
-    parts = [f"{e.cluster + ': ' if e.cluster else ''}no answer from {e.title}" for e in absent]
-    return f"{'; '.join(parts)} in {tally.sent} requests from {origin} to {target}; seen: {seen or 'nobody'}{also}"
+        return f"{origin}: requests to {target} keep failing ({tally.sent} sent){also}; responses from {responded}"
+    absent = tally.missing or missing(tally.expected, tally.instances)
+    parts = [f"{e.cluster + ': ' if e.cluster else ''}no response from {e.title}" for e in absent]
+    return (
+        f"{'; '.join(parts)} in {tally.sent} requests from {origin} to {target}; "
+        f"responses from {responded or 'no instance'}{also}"
+    )

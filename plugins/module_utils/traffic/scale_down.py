@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Take Deployments away and bring them back as they were, even after a run that was killed in between.
+"""Scale Deployments to 0 and restore them, even after a run that was killed in between.
 
-One write scales to 0 and notes in an annotation how many replicas there were and whose field that was; so there is no
-moment in which the number is known to a process alone. An autoscaler pauses while a Deployment wants 0 replicas.
+One write scales to 0 and records the former replicas and their field managers in an annotation, so the number is never
+kept in the process alone. An autoscaler pauses while a Deployment has 0 replicas.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TRIES = 20
 
 
 def former(deployment: Json) -> Json | None:
-    """{replicas, owners} as noted when it was taken away; None when it was not."""
+    """{replicas, owners} recorded when it was scaled to 0; None when it was not."""
     text = (deployment["metadata"].get("annotations") or {}).get(ANNOTATION)
     if text is None:
         return None
@@ -36,12 +36,12 @@ def former(deployment: Json) -> Json | None:
         noted = json.loads(text)
         return {"replicas": int(noted["replicas"]), "owners": list(noted["owners"])}
     except (ValueError, KeyError, TypeError):
-        # Written by somebody else: one replica is the API's own default, and better than none.
+        # Not written by this module: 1 is the API's default.
         return {"replicas": 1, "owners": []}
 
 
 def note(deployment: Json) -> str:
-    """The annotation for a Deployment about to be taken away."""
+    """The annotation for a Deployment that is about to be scaled to 0."""
     replicas = deployment["spec"].get("replicas", 1)
     owners = [
         {key: entry[key] for key in ("manager", "operation", "apiVersion", "subresource") if key in entry}
@@ -52,7 +52,7 @@ def note(deployment: Json) -> str:
 
 
 def handed_back(entries: Iterable[Json], owners: Iterable[Json]) -> list[Json]:
-    """managedFields without us: the field goes back to those who owned it, unless somebody has taken it since."""
+    """managedFields without this manager: replicas returns to its former managers unless another one has set it."""
     ours = [entry for entry in entries if entry.get("manager") == MANAGER]
     others = [copy.deepcopy(entry) for entry in entries if entry.get("manager") != MANAGER]
     if not any(_REPLICAS in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in ours):
@@ -67,10 +67,10 @@ def handed_back(entries: Iterable[Json], owners: Iterable[Json]) -> list[Json]:
     return others
 
 
-def take_away(cluster: Cluster, deployment: Json) -> None:
-    """Scale to 0, and note how it was: just now, not when the check began.
+def scale_down(cluster: Cluster, deployment: Json) -> None:
+    """Scale to 0 and record the replicas it has at this moment.
 
-    What another run has taken away meanwhile keeps its note.
+    A Deployment that another run has scaled down in the meantime keeps its record.
     """
     ref = ref_of(deployment)
     for attempt in range(_TRIES):
@@ -86,10 +86,10 @@ def take_away(cluster: Cluster, deployment: Json) -> None:
                 raise
 
 
-def bring_back(cluster: Cluster, deployment: Json) -> Json | None:
-    """The Deployment as it was before it was taken away; None when somebody deleted it. Safe to repeat.
+def restore(cluster: Cluster, deployment: Json) -> Json | None:
+    """The restored Deployment; None when it was deleted. Safe to repeat.
 
-    What somebody scaled up in the meantime stays as it is.
+    A Deployment that was scaled up in the meantime keeps its replicas.
     """
     ref = ref_of(deployment)
     live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
@@ -107,7 +107,7 @@ def bring_back(cluster: Cluster, deployment: Json) -> Json | None:
         try:
             return cluster.replace(after, manager=MANAGER)
         except Conflict:
-            # Its controller writes the status all the while.
+            # Its controller writes the status concurrently.
             if attempt == _TRIES - 1:
                 raise
             live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
@@ -131,11 +131,6 @@ def _patch(cluster: Cluster, deployment: Json, change: Json) -> Json | None:
         return None
 
 
-def left_away(deployments: Iterable[Json]) -> list[Json]:
-    """Those that a run took away and did not bring back."""
+def left_scaled_down(deployments: Iterable[Json]) -> list[Json]:
+    """Deployments that a run scaled down and did not restore."""
     return [deployment for deployment in deployments if former(deployment) is not None]
-
-
-def titles(cluster: str, deployments: Iterable[Json]) -> str:
-    """For messages."""
-    return ", ".join(f"{cluster}: {ref_of(each).title}" for each in deployments)

@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module traffic_check: HTTP requests to a URL or through a port-forward to a Pod, one after the "
-"other."""
+"""Engine of the module traffic_check: sequential HTTP requests to a URL, or through a port-forward to a Pod."""
 
 from __future__ import annotations
 
@@ -12,17 +11,19 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from ..k8s.client import CLUSTER_SPEC, Cluster, connect
+from ..k8s.client import CLUSTER_SPEC, CLUSTERS_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError
 from ..k8s.fields import Json
 from ..k8s.progress import Progress
 from ..k8s.readiness import judge
+from . import backends
 from . import sampling as traffic
 
-# Options that say what is asked and how an answer is read; documented in the doc fragment "requests".
+# Options of the request and of reading its response; documented in the doc fragment "requests".
 REQUEST_SPEC: dict[str, Any] = {
     "path": {"type": "str", "default": "/"},
     "host": {"type": "str"},
@@ -34,6 +35,7 @@ REQUEST_SPEC: dict[str, Any] = {
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
     **REQUEST_SPEC,
+    "name": {"type": "str"},
     "url": {"type": "str"},
     "from_pod": {
         "type": "dict",
@@ -46,13 +48,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "expect": {
         "type": "list",
         "elements": "dict",
-        "required": True,
+        "default": [],
         "options": {
             "instance": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": ""},
             "workload": {"type": "str", "default": ""},
         },
     },
+    "answered_by": backends.SELECTION_SPEC,
+    "clusters": {**CLUSTERS_SPEC["clusters"], "required": False, "default": []},
     "min_requests": {"type": "int", "default": 0},
     "timeout": {"type": "int", "default": 60},
     "patience": {"type": "int", "default": 10},
@@ -63,54 +67,89 @@ REQUEST_TIMEOUT = 10.0
 
 
 class Client(Protocol):
-    """Sends one GET and reads what comes back."""
+    """Sends one GET and reads the response."""
 
     target: str
 
-    def ask(self) -> traffic.Answer: ...
+    def send(self) -> traffic.Response: ...
 
     def close(self) -> None: ...
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: answers, missing, failures, requests_sent, msg, requests. Raises ClusterError naming who is missing."""
+    """Result: answers, missing, failures, requests_sent, proof, msg, requests.
+
+    Raises ClusterError with the missing instances. Without a Pod to send from in this cluster, but with one in another
+    of ``clusters``, nothing is sent and the result has ``skipped``.
+    """
     origin = params.get("cluster") or params["context"]
-    expected = [
-        traffic.Expected(e["instance"], e.get("cluster") or "", e.get("workload") or "") for e in params["expect"]
-    ]
-    pattern = _validate(origin, params, expected)
+    pattern = _validate(origin, params)
     if check:
-        text = f"{origin}: not asked in check mode: {len(expected)} instances of {params['path']}"
-        return {
-            "changed": False,
-            "msg": text,
-            "answers": [],
-            "missing": [],
-            "failures": [],
-            "requests_sent": 0,
-            "requests": 0,
-        }
+        text = f"{origin}: check mode: no request is sent to {params['path']}"
+        return {"changed": False, "msg": text, "requests": 0, **_facts(origin, params, traffic.Tally([]))}
     if bool(params.get("url")) == bool(params.get("from_pod")):
         raise ClusterError(
             f"{origin}: traffic_check needs either 'url' or 'from_pod'; the Gateway may have no address yet"
         )
+    with ExitStack() as stack:
+        clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or ()))
+        here = stack.enter_context(connect(params, progress)) if params.get("from_pod") else None
+        if here and clusters and not _ready_pods(here, params["from_pod"]):
+            problems = backends.read({origin: here}, params["from_pod"])[0].problems
+            others = [name for name, each in clusters.items() if _ready_pods(each, params["from_pod"])]
+            if problems:
+                raise ClusterError("; ".join(problems), cluster=origin)
+            if others:
+                text = f"{origin}: no ready Pod to send from; requests are sent from {', '.join(others)}"
+                return {"changed": False, "skipped": True, "msg": text, "requests": here.requests}
+        if params.get("answered_by"):
+            expected = backends.required(clusters, params["answered_by"])
+        else:
+            expected = [traffic.Expected(e["instance"], e["cluster"], e["workload"]) for e in params["expect"]]
+        client = _PodClient(here, params, pattern) if here else UrlClient(origin, params, pattern)
+        limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
+        outcome, tally = send_requests(origin, client, expected, limits, progress)
+        facts = _facts(origin, params, tally, outcome)
+        facts["requests"] = sum(each.requests for each in (*clusters.values(), *([here] if here else ())))
+    text = traffic.describe(outcome, tally, client.target, origin)
+    if outcome != "complete":
+        raise ClusterError(text, cluster=origin, **facts)
+    return {"changed": False, "msg": text, **facts}
+
+
+def send_requests(
+    origin: str,
+    client: Client,
+    expected: list[traffic.Expected],
+    limits: traffic.Limits,
+    progress: Callable[[str], None],
+) -> tuple[traffic.Outcome, traffic.Tally]:
+    """Send requests until every expected instance has responded, or it is certain that one does not."""
     tally = traffic.Tally(expected)
-    limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
-    if params.get("url"):
-        return _judge(origin, tally, UrlClient(origin, params, pattern), limits, progress, lambda: 0)
-    with connect(params, progress) as cluster:
-        client = _PodClient(cluster, params, pattern)
-        return _judge(origin, tally, client, limits, progress, lambda: cluster.requests)
+    try:
+        report = Progress(origin, progress)
+        return traffic.send_requests(tally, client.send, limits, time.monotonic, time.sleep, report), tally
+    finally:
+        client.close()
 
 
-def _validate(origin: str, params: dict[str, Any], expected: list[traffic.Expected]) -> re.Pattern[str]:
-    if not expected:
+def _validate(origin: str, params: dict[str, Any]) -> re.Pattern[str]:
+    expect = params.get("expect") or []
+    if params.get("answered_by"):
+        if expect:
+            raise ClusterError(f"{origin}: give either 'answered_by' or 'expect'", option="answered_by")
+        if not params.get("clusters"):
+            raise ClusterError(
+                f"{origin}: 'clusters' is empty: name the clusters in which 'answered_by' runs", option="clusters"
+            )
+    elif not expect:
         raise ClusterError(
-            f"{origin}: 'expect' is empty: name at least one instance that has to answer", option="expect"
+            f"{origin}: 'expect' is empty: name at least one instance that has to respond, or give 'answered_by'",
+            option="expect",
         )
     if not str(params["path"]).startswith("/"):
         raise ClusterError(f"{origin}: 'path' has to start with /, it is {params['path']!r}", option="path")
-    for name, text in [("pattern", params["pattern"]), *(("expect", e.instance) for e in expected)]:
+    for name, text in [("pattern", params["pattern"]), *(("expect", e["instance"]) for e in expect)]:
         try:
             re.compile(text)
         except re.error as exc:
@@ -118,31 +157,26 @@ def _validate(origin: str, params: dict[str, Any], expected: list[traffic.Expect
     return re.compile(params["pattern"], re.DOTALL)
 
 
-def _judge(
-    origin: str,
-    tally: traffic.Tally,
-    client: Client,
-    limits: traffic.Limits,
-    progress: Callable[[str], None],
-    requests: Callable[[], int],
+def _facts(
+    origin: str, params: dict[str, Any], tally: traffic.Tally, outcome: traffic.Outcome = "complete"
 ) -> dict[str, Any]:
-    report = Progress(origin, progress)
-    try:
-        outcome = traffic.sample(tally, client.ask, limits, time.monotonic, time.sleep, report)
-    finally:
-        client.close()
-    silent = traffic.missing(tally.expected, tally.seen) if outcome != "missing" else tally.missing
-    facts = {
-        "answers": tally.records(),
+    silent = tally.missing if outcome == "missing" else traffic.missing(tally.expected, tally.instances)
+    answers, failures = tally.records(), tally.failure_records()
+    return {
+        "answers": answers,
         "missing": [{"instance": e.instance, "cluster": e.cluster, "workload": e.workload} for e in silent],
-        "failures": tally.failure_records(),
+        "failures": failures,
         "requests_sent": tally.sent,
-        "requests": requests(),
+        "proof": {
+            "proof": params.get("name") or params["path"],
+            "cluster": origin,
+            "path": params["path"],
+            "url": params.get("url") or "",
+            "sent": tally.sent,
+            "answers": [{key: row[key] for key in ("instance", "cluster", "count")} for row in answers],
+            "failures": [{key: row[key] for key in ("status", "count")} for row in failures],
+        },
     }
-    text = traffic.verdict_text(outcome, tally, client.target, origin)
-    if outcome != "complete":
-        raise ClusterError(text, cluster=origin, **facts)
-    return {"changed": False, "msg": text, **facts}
 
 
 def _headers(params: dict[str, Any]) -> dict[str, str]:
@@ -158,28 +192,28 @@ def _headers(params: dict[str, Any]) -> dict[str, str]:
 
 def _exchange(
     connection: http.client.HTTPConnection, params: dict[str, Any], path: str, pattern: re.Pattern[str]
-) -> traffic.Answer:
+) -> traffic.Response:
     connection.request("GET", path, headers=_headers(params))
     response = connection.getresponse()
     body = response.read(MAX_BODY)
     if not response.isclosed():
-        connection.close()  # more of it than anybody reads: the rest must not be taken for the next answer
+        connection.close()  # the body is longer than what is read: its rest must not start the next response
     text = body.decode("utf-8", "replace")
-    return traffic.read_answer(response.status, text, pattern, response.getheader("Location") or "")
+    return traffic.read_response(response.status, text, pattern, response.getheader("Location") or "")
 
 
-def _failure(exc: Exception) -> traffic.Answer:
+def _failure(exc: Exception) -> traffic.Response:
     if isinstance(exc, ConnectionRefusedError):
-        return traffic.Answer(None, "connection refused")
+        return traffic.Response(None, "connection refused")
     if isinstance(exc, TimeoutError):
-        return traffic.Answer(None, "timed out", f"no answer within {REQUEST_TIMEOUT:g} s")
+        return traffic.Response(None, "timed out", f"no response within {REQUEST_TIMEOUT:g} s")
     if isinstance(exc, ConnectionResetError | http.client.RemoteDisconnected):
-        return traffic.Answer(None, "connection closed without an answer")
-    return traffic.Answer(None, type(exc).__name__, traffic.excerpt(str(exc)))
+        return traffic.Response(None, "connection closed without a response")
+    return traffic.Response(None, type(exc).__name__, traffic.excerpt(str(exc)))
 
 
 class UrlClient:
-    """A new connection for every request, so that what balances connections balances requests."""
+    """A new connection for every request, so that a balancer of connections balances requests."""
 
     def __init__(self, origin: str, params: dict[str, Any], pattern: re.Pattern[str]) -> None:
         parts = urlsplit(params["url"])
@@ -196,7 +230,7 @@ class UrlClient:
         self._params, self._pattern = params, pattern
         self.target = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._path}"
 
-    def ask(self) -> traffic.Answer:
+    def send(self) -> traffic.Response:
         connection: http.client.HTTPConnection
         if self._tls:
             context = ssl.create_default_context()
@@ -213,11 +247,17 @@ class UrlClient:
             connection.close()
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """No connection stays open."""
+
+
+def _ready_pods(cluster: Cluster, source: Json) -> list[str]:
+    """Names of the ready Pods of ``from_pod``, sorted."""
+    pods = cluster.list("v1", "Pod", source["namespace"], source["label_selector"])
+    return sorted(str(pod["metadata"]["name"]) for pod in pods if judge(pod).ready)
 
 
 class _PodClient:
-    """Requests through a port-forward to one ready Pod; its connection is kept while the Pod keeps it."""
+    """Requests through a port-forward to one ready Pod; the connection is reused while the Pod keeps it open."""
 
     def __init__(self, cluster: Cluster, params: dict[str, Any], pattern: re.Pattern[str]) -> None:
         self._cluster, self._params, self._pattern = cluster, params, pattern
@@ -227,19 +267,19 @@ class _PodClient:
         self.target = f"Pod {self._source['namespace']}/{self._pod}:{self._source['port']}{params['path']}"
 
     def _find(self) -> str:
+        ready = _ready_pods(self._cluster, self._source)
+        if ready:
+            return ready[0]
         namespace, selector = self._source["namespace"], self._source["label_selector"]
         pods = self._cluster.list("v1", "Pod", namespace, selector)
-        ready = sorted(str(p["metadata"]["name"]) for p in pods if judge(p).ready)
-        if not ready:
-            states = "; ".join(f"{p['metadata']['name']}: {judge(p).reason}" for p in pods) or "there is no such Pod"
-            raise ClusterError(
-                f"{self._cluster.name}: no ready Pod in namespace {namespace} with labels {selector}: {states}",
-                cluster=self._cluster.name,
-                namespace=namespace,
-            )
-        return ready[0]
+        states = "; ".join(f"{p['metadata']['name']}: {judge(p).reason}" for p in pods) or "there is no such Pod"
+        raise ClusterError(
+            f"{self._cluster.name}: no ready Pod in namespace {namespace} with labels {selector}: {states}",
+            cluster=self._cluster.name,
+            namespace=namespace,
+        )
 
-    def ask(self) -> traffic.Answer:
+    def send(self) -> traffic.Response:
         try:
             if self._connection is None or self._connection.sock is None:
                 self._connection = http.client.HTTPConnection(
@@ -254,7 +294,7 @@ class _PodClient:
             return _failure(exc)
         except ClusterError as exc:
             self.close()
-            return traffic.Answer(None, "port-forward failed", traffic.excerpt(exc.msg))
+            return traffic.Response(None, "port-forward failed", traffic.excerpt(exc.msg))
 
     def close(self) -> None:
         if self._connection is not None:

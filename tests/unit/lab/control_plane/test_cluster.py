@@ -1,4 +1,4 @@
-"""Watch caches and writes of a cluster, against a small API server that forgets, deletes and hangs up."""
+"""Watch caches and writes of a cluster, with a small API server that expires versions and closes watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cluster DNS and kube-proxy: which name leads where, what is refused and how, and the proxy itself over a socket."""
+"""Cluster DNS and kube-proxy: resolved names, errors, and the proxy over a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container gets: environment, arguments, and where its paths lie on this machine."""
+"""A container's environment, arguments and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway proxy Pod's life on this machine, with small scripts in the place of Envoy and pilot-agent."""
+"""The kubelet of gateway proxy Pods, with small scripts in the place of Envoy and pilot-agent."""
 
 from __future__ import annotations
 

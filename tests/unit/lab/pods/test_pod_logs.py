@@ -1,4 +1,4 @@
-"""Containers' logs: where they are, the format kwok reads, played programs that do not repeat themselves."""
+"""Logs of containers: files, format, and messages that are not repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Pod's status: from what its containers do to what a kubelet says."""
+"""A Pod's status from the runs of its containers."""
 
 from __future__ import annotations
 

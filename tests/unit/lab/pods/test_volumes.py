@@ -1,4 +1,4 @@
-"""A Pod's volumes as folders: what is in them, what keeps a Pod from starting, how they follow their objects."""
+"""A Pod's volumes as folders: their content, missing sources, updates."""
 
 from __future__ import annotations
 

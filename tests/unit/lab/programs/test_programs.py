@@ -23,9 +23,9 @@ from lab.programs import download, go_build, programs
 BY_NAME = {program.name: program for program in programs.PROGRAMS}
 
 
-def script(path: Path, says: str = "") -> Path:
+def script(path: Path, output: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.write_text(f"#!/bin/sh\necho '{output}'\n")
     path.chmod(0o755)
     return path
 

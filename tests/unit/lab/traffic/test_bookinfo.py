@@ -1,4 +1,4 @@
-"""Bookinfo's answers, program by program."""
+"""Responses of Bookinfo's programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who serves a name, from API objects alone."""
+"""Endpoints of a host and port, from API objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lab.traffic import endpoints
 HOST = "reviews.mesh.internal.com"
 
 
-# Plain names without types for what may be None: the tests say which.
+# Untyped, because the tests know what is not None.
 for_pods: Any = endpoints.for_pods
 outbound: Any = endpoints.outbound
 

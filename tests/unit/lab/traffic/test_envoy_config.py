@@ -1,4 +1,4 @@
-"""Envoy's configuration from traffic rules; where the binary is at hand, Envoy itself checks it."""
+"""Envoy's configuration from traffic rules; validated by Envoy where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an istiod process takes from its Pod."""
+"""Arguments, environment and listeners of an istiod process."""
 
 from __future__ import annotations
 

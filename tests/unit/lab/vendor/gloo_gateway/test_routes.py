@@ -1,4 +1,4 @@
-"""HTTPRoutes as kgateway 2.1 judged them in recordings."""
+"""HTTPRoutes as kgateway 2.1 evaluates them, after recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents' Pods, admin statuses and shared roots of the played Gloo Mesh; charts and load balancers."""
+"""Statuses of Workspaces and WorkspaceSettings."""
 
 from __future__ import annotations
 

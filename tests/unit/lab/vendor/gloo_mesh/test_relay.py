@@ -1,4 +1,4 @@
-"""Who connects to the played management server, and certificates that verify."""
+"""Which agents connect to the played management server."""
 
 from __future__ import annotations
 

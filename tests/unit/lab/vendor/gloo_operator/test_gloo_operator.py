@@ -1,4 +1,4 @@
-"""What the played Gloo Operator installs and reports."""
+"""The played Gloo Operator: licence and Pod."""
 
 from __future__ import annotations
 

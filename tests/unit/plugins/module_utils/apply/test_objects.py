@@ -265,7 +265,7 @@ def test_a_wait_that_ends_in_vain_quotes_what_blocks(fake: Any) -> None:
     with pytest.raises(Timeout) as error:
         go(fake, workload, wait_timeout=1)
     assert error.value.msg.startswith(
-        "cluster1: Deployment default/d: its controller has not looked at it yet; Pod d-1: container sds: CrashLoop"
+        "cluster1: Deployment default/d: its controller has not reconciled it yet; Pod d-1: container sds: CrashLoop"
     )
     assert "Pod d-1: container sds: CrashLoopBackOff back-off, last exit code 1" in error.value.msg
     assert "event BackOff: restarting" in error.value.msg
@@ -292,7 +292,7 @@ def test_a_missing_namespace_says_what_to_add(fake: Any) -> None:
         ([], "definitions is empty"),
         ([{"apiVersion": "v1"}], "kind is missing"),
         ([config("under_score")], "no '_'"),
-        ([config(), config()], "leave one out"),
+        ([config(), config()], "remove one"),
         ([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}], "metadata.namespace is missing"),
     ],
 )

@@ -72,6 +72,13 @@ def test_a_sidecar_is_a_container_or_a_native_sidecar(part: str) -> None:
     assert outdated(workload("a"), [with_sidecar], None, True) == ("", "")
 
 
+def test_pods_are_selected_by_expressions_too() -> None:
+    canary = workload("a")
+    canary["spec"]["selector"] = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["a"]}]}
+    assert outdated(canary, [pod("b", EARLY)], ROOT, True) == ("", "")
+    assert outdated(canary, [pod("a", EARLY)], ROOT, True)[0] == "cacerts.u1"
+
+
 @pytest.fixture
 def site(fake: Any) -> Any:
     """(FakeApi, kubeconfig path) with the root CA and namespaces; all three kinds of workloads are served."""

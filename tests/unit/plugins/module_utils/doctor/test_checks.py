@@ -39,6 +39,7 @@ def test_without_data_everything_found_is_checked_and_nothing_is_sent() -> None:
     found = checked(site)
     assert found["verdict"] == "ok"
     assert {check.id for check in health_info.CHECKS} - {row["id"] for row in found["checks"]} == {
+        "proof-backends",
         "mesh-answers",
         "gateway-answers",
         "route-match",

@@ -247,7 +247,7 @@ BROKEN = [
         "c1",
         "failed",
         set_field("c1", "HTTPRoute", "r", "status", {}),
-        ("no controller has taken it",),
+        ("not reconciled by any controller",),
     ),
 ]
 

@@ -137,7 +137,7 @@ BROKEN = [
         "c2",
         "failed",
         both(set_secret("c2", "relay-client-tls-secret", _STALE), disconnect()),
-        ("another root", "delete the Secret"),
+        ("current root CA", "delete the Secret"),
     ),
     Broken(
         "agent", "c2", "failed", set_field("c2", "Deployment", "gloo-mesh-agent", "spec.replicas", 0), ("scaled to 0",)

@@ -121,7 +121,7 @@ BROKEN = [
         "c1",
         "failed",
         set_field("c1", "WorkloadEntry", "we", "spec.address", "ew.example"),
-        ("no IP",),
+        ("not an IP",),
     ),
     Broken(
         "workload-entries",

@@ -257,7 +257,7 @@ def moved(stage: Any) -> None:
 
 
 def foreign(stage: Any) -> None:
-    """Its class is another controller's, which has not looked at it; kgateway's Deployment stays."""
+    """Its class is another controller's, which has not reconciled it; kgateway's Deployment stays."""
     stale(stage)
     stage.gateway_class["spec"]["controllerName"] = "example.com/other"
     stage.proxy["metadata"]["labels"] = {"gateway.networking.k8s.io/gateway-class-name": "former"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress, blocked, lines
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.readiness import Verdict, ready, together, waiting
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.verdict import Verdict, ready, together, waiting
 
 A, B = "Deployment bookinfo/a", "Deployment bookinfo/b"
 NONE, HALF = waiting("0 of 2 replicas"), waiting("1 of 2 replicas")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.pods import pod_trouble
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.readiness import (
     judge,
     load_balancer_address,
-    pod_trouble,
     settle_seconds,
 )
 
@@ -104,7 +104,7 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "plural taken",
     ),
     ("config map", obj("v1", "ConfigMap"), "ready", ""),
-    ("deployment untouched", obj("apps/v1", "Deployment", {"replicas": 1}), "waiting", "has not looked"),
+    ("deployment untouched", obj("apps/v1", "Deployment", {"replicas": 1}), "waiting", "has not reconciled"),
     (
         "deployment stale",
         deployment(**{**DONE, "observedGeneration": 1}),
@@ -234,10 +234,10 @@ TABLE: list[tuple[str, Json, str, str]] = [
     # Programmed=True although the load balancer gave no address.
     ("gateway no address", gateway(ACCEPTED, PROGRAMMED, addresses=()), "waiting", "no address"),
     ("route", route((HTTP, [ACCEPTED, RESOLVED])), "ready", "Gateway gw/http"),
-    ("route untaken", route(), "waiting", "no controller has taken it for Gateway gw/http"),
+    ("route untaken", route(), "waiting", "not reconciled by any controller for Gateway gw/http"),
     ("route without parents", route(refs=[]), "failed", "no parentRefs"),
     # The parent moved: the old parent's entry stays and must not count.
-    ("route old parent", route((OTHER, [ACCEPTED, RESOLVED])), "waiting", "no controller has taken it"),
+    ("route old parent", route((OTHER, [ACCEPTED, RESOLVED])), "waiting", "not reconciled by any controller"),
     ("route stale", route((HTTP, [condition("Accepted", seen=1), RESOLVED])), "waiting", "generation 1"),
     (
         "route refused",
@@ -267,8 +267,8 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "ready",
         "",
     ),
-    ("route other section", route(({**HTTP, "sectionName": "a"}, [ACCEPTED, RESOLVED])), "waiting", "no controller"),
-    ("gloo untouched", gloo("VirtualDestination"), "waiting", "management server has not looked"),
+    ("route other section", route(({**HTTP, "sectionName": "a"}, [ACCEPTED, RESOLVED])), "waiting", "any controller"),
+    ("gloo untouched", gloo("VirtualDestination"), "waiting", "not reconciled by the management server"),
     ("gloo accepted", gloo("VirtualDestination", approval="ACCEPTED", observedGeneration=2), "ready", ""),
     ("gloo text generation", gloo("RouteTable", approval="ACCEPTED", observedGeneration="2"), "ready", ""),
     ("gloo stale", gloo("RouteTable", approval="ACCEPTED", observedGeneration=1), "waiting", "state was ACCEPTED"),
@@ -290,7 +290,7 @@ TABLE: list[tuple[str, Json, str, str]] = [
     ("root policy stale", root_policy(state="ACCEPTED", observedGeneration=1), "waiting", "generation 1"),
     ("root policy untouched", root_policy(), "waiting", "management server"),
     ("smc", smc("SUCCEEDED", condition("Ready")), "ready", ""),
-    ("smc untouched", smc(None), "waiting", "Gloo Operator has not looked"),
+    ("smc untouched", smc(None), "waiting", "Gloo Operator has not reconciled"),
     ("smc at work", smc("INSTALLED", condition("Ready", "False", "Waiting", "istiod")), "waiting", "istiod"),
     ("smc failed", smc("FAILED", condition("CRDInstalled", "False", "Error", "no chart")), "failed", "no chart"),
     ("smc stale", smc("SUCCEEDED", condition("Ready", seen=1)), "waiting", "generation 1"),

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import watch as watching
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.readiness import Verdict, together
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.verdict import Verdict, together
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.watch import Collection, View, Watcher
 
 MAPS = Collection("v1", "ConfigMap", "default")
@@ -161,7 +161,7 @@ def test_collections_can_join_before_the_waiting(fake: Any, cluster: Cluster) ->
     fake[0].write("v1", "pods", "default", {"metadata": {"name": "p"}})
     pods = Collection("v1", "Pod", "default")
     with Watcher(cluster, [MAPS]) as watcher:
-        watcher.also([pods, pods, MAPS])
+        watcher.add([pods, pods, MAPS])
         assert [pod["metadata"]["name"] for pod in watcher.view.items(pods)] == ["p"]
     assert cluster.requests == 2
 

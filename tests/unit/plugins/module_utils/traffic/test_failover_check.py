@@ -1,4 +1,4 @@
-"""Failover: what was taken away comes back, whatever happens; and what is said of the traffic meanwhile."""
+"""Failover: the backends are restored whatever happens, and the traffic in the meantime is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.signals impo
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import failover_check
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import request_stream as failover_traffic
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.request_stream import Sample, Stream
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Answer, Expected
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Expected, Response
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import ANNOTATION
 
 Json = dict[str, Any]
@@ -84,11 +84,11 @@ class World:
         meta = {"name": name, "labels": labels, "annotations": {"kept": "yes", **annotations}}
         self.apis[cluster].write("apps/v1", "deployments", "bookinfo", {"metadata": meta, "spec": spec})
 
-    def ask(self) -> Answer:
+    def ask(self) -> Response:
         if self.failing():
-            return Answer(None, "503")
+            return Response(None, "503")
         pods = [key[3] for api in self.apis.values() for key in sorted(api.objects) if key[1] == "pods"]
-        return Answer(pods[next(self._turn) % len(pods)], "200") if pods else Answer(None, "503")
+        return Response(pods[next(self._turn) % len(pods)], "200") if pods else Response(None, "503")
 
     def state(self, cluster: str) -> dict[str, Json]:
         """What must be as before: spec, annotations and who owns what."""
@@ -145,7 +145,10 @@ def world(serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: N
             target = "the gateway"
 
             def __init__(self, *args: Any) -> None:
-                self.ask = made.ask
+                self.send = made.ask
+
+            def close(self) -> None:
+                pass
 
         monkeypatch.setattr(failover_check, "UrlClient", Client)
         clock = failover_check.time.monotonic  # the fast one, for all who measure
@@ -163,7 +166,7 @@ def test_the_others_answer_and_all_come_back(world: World) -> None:
     assert {row["workload"] for row in result["answers_during"]} == {"reviews-v3"}
     assert {row["cluster"] for row in result["answers_after"]} == {"c1", "c2"}
     assert result["sent"] >= 20
-    assert "all are back and answer" in result["msg"]
+    assert "all backends are restored and respond" in result["msg"]
 
 
 def test_a_gap_longer_than_allowed_is_an_error_with_all_facts(world: World) -> None:
@@ -177,17 +180,17 @@ def test_a_gap_longer_than_allowed_is_an_error_with_all_facts(world: World) -> N
 def test_a_pod_on_its_way_out_is_not_among_those_who_answered_without_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, judge, judged = world.ask, failover_check.still_wrong, [0]
+    ask, judge, judged = world.ask, failover_check.unproven, [0]
 
-    def still_wrong(samples: Any, *rest: Any) -> str:
+    def unproven(samples: Any, *rest: Any) -> str:
         judged.append(len(samples))
         return judge(samples, *rest)
 
-    def answer() -> Answer:
+    def answer() -> Response:
         gone = not any(key[1] == "pods" for key in list(world.apis["c1"].objects))
-        return Answer("reviews-v2-3", "200") if gone and not max(judged) else ask()
+        return Response("reviews-v2-3", "200") if gone and not max(judged) else ask()
 
-    monkeypatch.setattr(failover_check, "still_wrong", still_wrong)
+    monkeypatch.setattr(failover_check, "unproven", unproven)
     monkeypatch.setattr(world, "ask", answer)
     result = world.check()
     assert [row["cluster"] for row in result["answers_during"]] == ["c2"]
@@ -206,7 +209,7 @@ def test_whatever_happens_at_any_step_all_come_back(
 ) -> None:
     before = world.state("c1")
     calls = itertools.count(1)
-    site, taking = failover_check._Site, failover_check.take_away
+    site, taking = failover_check._Site, failover_check.scale_down
 
     def fail(*args: Any) -> Any:
         raise error
@@ -221,18 +224,18 @@ def test_whatever_happens_at_any_step_all_come_back(
     def later(times: int, real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args: fail() if next(calls) > times else real(*args)
 
-    monkeypatch.setattr(failover_check, "take_away", take)
+    monkeypatch.setattr(failover_check, "scale_down", take)
     match step:
         case "gone":
             monkeypatch.setattr(site, "_await_gone", fail)
         case "others":
-            monkeypatch.setattr(failover_check, "still_wrong", fail)
+            monkeypatch.setattr(failover_check, "unproven", fail)
         case "statistics":
-            monkeypatch.setattr(failover_check, "answers", fail)
+            monkeypatch.setattr(failover_check, "tally_of", fail)
         case "ready":
             monkeypatch.setattr(site, "_await_ready", later(1, site._await_ready))
         case "after":
-            monkeypatch.setattr(site, "_everybody", later(1, site._everybody))
+            monkeypatch.setattr(site, "_responses", later(1, site._responses))
     with pytest.raises(type(error)):
         world.check()
     assert world.state("c1") == before
@@ -286,8 +289,8 @@ def test_what_keeps_them_away_is_told_while_it_lasts(world: World, monkeypatch: 
     world.apis["c1"].refuse("PUT", "/deployments/reviews-v1", 403, refusal, times=2)
     told: list[str] = []
     world.check(told.append)
-    [line] = [each for each in told if "not brought back yet" in each]
-    assert line.startswith("c1: Deployment bookinfo/reviews-v1: not brought back yet: ")
+    [line] = [each for each in told if "not restored yet" in each]
+    assert line.startswith("c1: Deployment bookinfo/reviews-v1: not restored yet: ")
     assert "somebody took the right away" in line
 
 
@@ -314,10 +317,13 @@ def test_check_mode_writes_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"cluster": "c9"}, "'c9' is no workload cluster; there are: c1, c2"),
+        ({"cluster": "c9"}, "'c9' is not a workload cluster; workload clusters: c1, c2"),
         ({"clusters": []}, "'clusters' is empty"),
-        ({"backends": {"namespace": "bookinfo", "label_selector": "app=nobody"}}, "no Deployment to take away"),
-        ({"backends": {"namespace": "bookinfo", "label_selector": "deployment=reviews-v1"}}, "nobody could take over"),
+        ({"backends": {"namespace": "bookinfo", "label_selector": "app=nobody"}}, "no Deployment to scale down"),
+        (
+            {"backends": {"namespace": "bookinfo", "label_selector": "deployment=reviews-v1"}},
+            "no cluster could take over",
+        ),
     ],
 )
 def test_what_would_prove_nothing_is_refused_before_anything_goes(world: World, change: Json, says: str) -> None:
@@ -328,7 +334,7 @@ def test_what_would_prove_nothing_is_refused_before_anything_goes(world: World, 
 
 def test_nothing_goes_unless_everybody_answers_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.failing = lambda: True
-    with pytest.raises(ClusterError, match=r"no good answer of the gateway.*before the switch"):
+    with pytest.raises(ClusterError, match=r"no successful response from the gateway.*before the switch"):
         world.check(timeout=1)
     assert world.apis["c1"].writes() == []
 
@@ -340,15 +346,16 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, {collections!r})
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import failover_check
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Answer
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.sampling import Response
 
 class Client:
     target = "the gateway"
     def __init__(self, *args): pass
     turn = 0
-    def ask(self):
+    def close(self): pass
+    def send(self):
         Client.turn += 1
-        return Answer({names!r}[Client.turn % {count}], "200")
+        return Response({names!r}[Client.turn % {count}], "200")
 
 failover_check.UrlClient = Client
 # As many answers as are wanted never come, so the run never gets beyond its middle.
@@ -451,7 +458,7 @@ def test_signals_wait_for_the_end_and_then_do_what_they_would_have_done() -> Non
 
 # -- what is said of the traffic
 
-GOOD, BAD = Answer("reviews-v3-1", "200"), Answer(None, "503")
+GOOD, BAD = Response("reviews-v3-1", "200"), Response(None, "503")
 OTHERS = [Expected("reviews-v3-1", "c2", "reviews-v3"), Expected("reviews-v4-1", "c3", "reviews-v4")]
 
 
@@ -464,42 +471,43 @@ OTHERS = [Expected("reviews-v3-1", "c2", "reviews-v3"), Expected("reviews-v4-1",
         ([(0, BAD), (8, GOOD), (9, GOOD)], 8.0),
     ],
 )
-def test_the_longest_gap_is_between_good_answers(samples: list[tuple[float, Answer]], gap: float) -> None:
+def test_the_longest_gap_is_between_good_answers(samples: list[tuple[float, Response]], gap: float) -> None:
     assert failover_traffic.longest_gap([Sample(at, answer) for at, answer in samples], 0.0, 10.0) == gap
 
 
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        ([], "no answer yet from reviews-v3 (instance reviews-v3-1), reviews-v4 (instance reviews-v4-1)"),
-        (["reviews-v3-1"] * 5, "no answer yet from reviews-v4 (instance reviews-v4-1)"),
-        (["reviews-v3-1", "reviews-v4-1"], "2 of 4 answers"),
+        ([], "no response yet from reviews-v3 (instance reviews-v3-1), reviews-v4 (instance reviews-v4-1)"),
+        (["reviews-v3-1"] * 5, "no response yet from reviews-v4 (instance reviews-v4-1)"),
+        (["reviews-v3-1", "reviews-v4-1"], "2 of 4 responses"),
         (["reviews-v3-1", "reviews-v4-1", None, "reviews-v3-1"], "requests fail: 503"),
-        (["reviews-v3-1", "reviews-v4-1", "reviews-v1-1", "reviews-v3-1"], "reviews-v1-1 still answers"),
+        (["reviews-v3-1", "reviews-v4-1", "reviews-v1-1", "reviews-v3-1"], "reviews-v1-1 still responds"),
         ([None, "reviews-v1-1", *["reviews-v3-1", "reviews-v4-1"] * 2], ""),
         (
             ["reviews-v4-1", "reviews-v1-1", *["reviews-v3-1"] * 4],
-            "no answer yet from reviews-v4 (instance reviews-v4-1)",
+            "no response yet from reviews-v4 (instance reviews-v4-1)",
         ),
     ],
 )
 def test_when_traffic_goes_on_without_the_lost(names: list[str | None], says: str) -> None:
-    samples = [Sample(0.0, BAD if name is None else Answer(name, "200")) for name in names]
-    assert failover_traffic.still_wrong(samples, OTHERS, 4) == says
+    samples = [Sample(0.0, BAD if name is None else Response(name, "200")) for name in names]
+    assert failover_traffic.unproven(samples, OTHERS, 4) == says
 
 
 def test_who_answered_and_what_failed_is_counted() -> None:
-    samples = [Sample(0.0, answer) for answer in (GOOD, BAD, GOOD, Answer(None, "timed out"), BAD)]
-    assert failover_traffic.failures(samples) == [{"status": "503", "count": 2}, {"status": "timed out", "count": 1}]
-    [row] = failover_traffic.answers(samples, OTHERS)
-    assert row == {"instance": "reviews-v3-1", "cluster": "c2", "workload": "reviews-v3", "count": 2}
+    samples = [Sample(0.0, answer) for answer in (GOOD, BAD, GOOD, Response(None, "timed out"), BAD)]
+    tally = failover_traffic.tally_of(samples, OTHERS)
+    assert [(row["status"], row["count"]) for row in tally.failure_records()] == [("503", 2), ("timed out", 1)]
+    [row] = tally.records()
+    assert (row["instance"], row["cluster"], row["workload"], row["count"]) == ("reviews-v3-1", "c2", "reviews-v3", 2)
 
 
 def test_no_request_ends_the_stream() -> None:
-    def ask() -> Answer:
+    def ask() -> Response:
         raise Boom
 
     with Stream(ask) as stream:
         while len(stream.samples()) < 3:
             stream.wait(1.0)
-    assert {sample.answer.status for sample in stream.samples()} == {"Boom"}
+    assert {sample.response.status for sample in stream.samples()} == {"Boom"}

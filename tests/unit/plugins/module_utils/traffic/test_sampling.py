@@ -41,18 +41,18 @@ class Clock:
 
 
 def ask_all(
-    answers: Callable[[int], traffic.Answer], limits: traffic.Limits = LIMITS, expected: Any = THREE
+    answers: Callable[[int], traffic.Response], limits: traffic.Limits = LIMITS, expected: Any = THREE
 ) -> tuple[str, traffic.Tally]:
     tally, clock = traffic.Tally(expected), Clock()
-    outcome = traffic.sample(tally, lambda: answers(tally.sent), limits, clock, clock.pause)
+    outcome = traffic.send_requests(tally, lambda: answers(tally.sent), limits, clock, clock.pause)
     return outcome, tally
 
 
-def good(name: str) -> traffic.Answer:
-    return traffic.Answer(name, "200")
+def good(name: str) -> traffic.Response:
+    return traffic.Response(name, "200")
 
 
-BAD = traffic.Answer(None, "503", "no healthy upstream")
+BAD = traffic.Response(None, "503", "no healthy upstream")
 
 
 def test_round_robin_ends_at_once() -> None:
@@ -69,9 +69,11 @@ def test_round_robin_ends_at_once() -> None:
 def test_missing_remote_takes_35_answers_and_is_named() -> None:
     outcome, tally = ask_all(lambda i: good(["reviews-v1-a", "reviews-v2-b"][i % 2]))
     assert (outcome, tally.sent) == ("missing", 35)
-    text = traffic.verdict_text(outcome, tally, "http://x/reviews/0", "cluster1")
-    assert text.startswith("cluster2: no answer from reviews-v3 (instance reviews-v3-.*) in 35 requests from cluster1")
-    assert "seen: reviews-v1-a (cluster1) 18x, reviews-v2-b (cluster1) 17x" in text
+    text = traffic.describe(outcome, tally, "http://x/reviews/0", "cluster1")
+    assert text.startswith(
+        "cluster2: no response from reviews-v3 (instance reviews-v3-.*) in 35 requests from cluster1"
+    )
+    assert "responses from reviews-v1-a (cluster1) 18x, reviews-v2-b (cluster1) 17x" in text
 
 
 def test_silence_is_not_believed_at_once() -> None:
@@ -101,20 +103,20 @@ def test_lasting_failures_end_with_the_timeout() -> None:
     names = ["reviews-v1-a", "reviews-v2-b", "reviews-v3-c"]
     outcome, tally = ask_all(lambda i: BAD if i % 3 == 2 else good(names[i // 3 % 3]), traffic.Limits(3, 0))
     assert outcome == "failing"
-    assert "keep failing" in traffic.verdict_text(outcome, tally, "http://x/", "cluster1")
+    assert "keep failing" in traffic.describe(outcome, tally, "http://x/", "cluster1")
 
 
 def test_never_a_good_answer() -> None:
     outcome, tally = ask_all(lambda i: BAD, traffic.Limits(2, 0))
     assert outcome == "unreachable"
-    assert "x 503 (no healthy upstream)" in traffic.verdict_text(outcome, tally, "http://x/", "cluster1")
+    assert "x 503 (no healthy upstream)" in traffic.describe(outcome, tally, "http://x/", "cluster1")
 
 
 def test_minimum_is_collected() -> None:
     outcome, tally = ask_all(
         lambda i: good(["reviews-v1-a", "reviews-v2-b", "reviews-v3-c"][i % 3]), traffic.Limits(60, 0, 12)
     )
-    assert (outcome, tally.answers) == ("complete", 12)
+    assert (outcome, tally.responses) == ("complete", 12)
 
 
 def test_one_expected_instance_and_strangers() -> None:
@@ -126,7 +128,7 @@ def test_one_expected_instance_and_strangers() -> None:
 def test_more_answers_never_raise_the_chance(seen: int, absent: int, answers: int) -> None:
     expected = [traffic.Expected(f"i{n}") for n in range(seen + absent)]
     names = [f"i{n}" for n in range(seen)]
-    now, later = (traffic.miss_chance(expected, names, n) for n in (answers, answers + 1))
+    now, later = (traffic.miss_probability(expected, names, n) for n in (answers, answers + 1))
     assert later <= now <= absent
 
 
@@ -160,7 +162,7 @@ def test_a_live_instance_is_not_declared_missing(clusters: list[int], seed: int,
 )
 def test_what_counts_as_an_answer(status: int, body: str, instance: str | None) -> None:
     pattern = re.compile(traffic.DEFAULT_PATTERN, re.DOTALL)
-    answer = traffic.read_answer(status, body, pattern, "http://elsewhere/")
+    answer = traffic.read_response(status, body, pattern, "http://elsewhere/")
     assert answer.instance == instance
     if status == 302:
         assert answer.excerpt == "redirect to http://elsewhere/"
@@ -168,7 +170,7 @@ def test_what_counts_as_an_answer(status: int, body: str, instance: str | None) 
 
 def test_cluster_by_the_answer() -> None:
     pattern = re.compile(r'"podname": "(?P<instance>[^"]+)", "clustername": "(?P<cluster>[^"]+)"')
-    answer = traffic.read_answer(200, '"podname": "r-1", "clustername": "cluster2"', pattern)
+    answer = traffic.read_response(200, '"podname": "r-1", "clustername": "cluster2"', pattern)
     assert (answer.instance, answer.cluster) == ("r-1", "cluster2")
 
 
@@ -256,7 +258,7 @@ def test_missing_is_named() -> None:
     ):
         traffic_check.run(params(url=url, expect=expect), False, print)
     assert failure.value.msg.startswith(
-        "cluster2: no answer from Deployment bookinfo/reviews-v3 (instance reviews-v3-.*)"
+        "cluster2: no response from Deployment bookinfo/reviews-v3 (instance reviews-v3-.*)"
     )
     assert [m["cluster"] for m in failure.value.facts["missing"]] == ["cluster2"]
 
@@ -283,10 +285,10 @@ def test_bad_input_is_refused_before_any_request(given_params: dict[str, Any], w
 
 
 def test_while_it_lasts_everybody_who_is_silent_is_told_and_why() -> None:
-    answers = iter([traffic.Answer(None, "503"), *[traffic.Answer("reviews-v1-x", "200")] * 200])
+    answers = iter([traffic.Response(None, "503"), *[traffic.Response("reviews-v1-x", "200")] * 200])
     told: list[tuple[tuple[str, str], ...]] = []
     clock = Clock()
-    traffic.sample(
+    traffic.send_requests(
         traffic.Tally(THREE),
         lambda: next(answers),
         traffic.Limits(timeout=60, patience=2),
@@ -295,5 +297,5 @@ def test_while_it_lasts_everybody_who_is_silent_is_told_and_why() -> None:
         lambda v: told.append(v.awaited),
     )
     titles = [f"reviews-v{n} (instance reviews-v{n}-.*) in cluster{c}" for n, c in ((1, 1), (2, 1), (3, 2))]
-    assert told[0] == tuple((title, "no answer yet, the last request failed: 503") for title in titles)
-    assert told[1] == tuple((title, "no answer yet") for title in titles[1:])
+    assert told[0] == tuple((title, "no response yet, the last request failed: 503") for title in titles)
+    assert told[1] == tuple((title, "no response yet") for title in titles[1:])

@@ -12,12 +12,12 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client impor
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import (
     ANNOTATION,
     MANAGER,
-    bring_back,
     former,
     handed_back,
-    left_away,
+    left_scaled_down,
     note,
-    take_away,
+    restore,
+    scale_down,
 )
 
 Json = dict[str, Any]
@@ -49,18 +49,18 @@ def test_a_deployment_comes_back_as_it_was(fake: Any, replicas: int) -> None:
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        take_away(cluster, live)
+        scale_down(cluster, live)
         away = api.get("apps/v1", "deployments", "default", "d")
         noted = former(away)
         assert noted is not None
         assert (away["spec"]["replicas"], noted["replicas"]) == (0, replicas)
-        assert [each["metadata"]["name"] for each in left_away([live, away])] == ["d"]
+        assert [each["metadata"]["name"] for each in left_scaled_down([live, away])] == ["d"]
         # one write, so that there is no moment in which only a process knows the number
         assert [method for method, _path in api.writes()] == ["PATCH"]
-        bring_back(cluster, live)
+        restore(cluster, live)
         assert content(api.get("apps/v1", "deployments", "default", "d")) == before
         written = len(api.writes())
-        bring_back(cluster, live)
+        restore(cluster, live)
         assert len(api.writes()) == written
 
 
@@ -70,9 +70,9 @@ def test_it_comes_back_although_its_controller_writes_all_the_while(fake: Any) -
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        take_away(cluster, live)
+        scale_down(cluster, live)
         api.refuse("PUT", "/deployments/d", 409, {"reason": "Conflict", "message": "has been modified"}, times=5)
-        bring_back(cluster, live)
+        restore(cluster, live)
     back = api.get("apps/v1", "deployments", "default", "d")
     assert (back["spec"]["replicas"], former(back)) == (3, None)
 
@@ -83,11 +83,11 @@ def test_what_somebody_scaled_up_in_the_meantime_stays(fake: Any) -> None:
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        take_away(cluster, live)
+        scale_down(cluster, live)
         away = copy.deepcopy(api.get("apps/v1", "deployments", "default", "d"))
         away["spec"]["replicas"] = 9
         api.store(("apps/v1", "deployments", "default", "d"), away)
-        bring_back(cluster, live)
+        restore(cluster, live)
     back = api.get("apps/v1", "deployments", "default", "d")
     assert (back["spec"]["replicas"], former(back)) == (9, None)
 
@@ -102,11 +102,11 @@ def test_it_comes_back_as_it_was_when_it_went_not_when_it_was_first_read(fake: A
         scaled["spec"]["replicas"] = 9
         api.store(("apps/v1", "deployments", "default", "d"), scaled)
         api.refuse("PATCH", "/deployments/d", 409, {"reason": "Conflict", "message": "has been modified"}, times=2)
-        take_away(cluster, live)
+        scale_down(cluster, live)
         away = api.get("apps/v1", "deployments", "default", "d")
-        take_away(cluster, live)  # as a second run does
+        scale_down(cluster, live)  # as a second run does
         assert api.get("apps/v1", "deployments", "default", "d") == away
-        bring_back(cluster, live)
+        restore(cluster, live)
     assert api.get("apps/v1", "deployments", "default", "d")["spec"]["replicas"] == 9
 
 
@@ -117,8 +117,8 @@ def test_a_deleted_one_does_not_come_back(fake: Any) -> None:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
         api.remove(("apps/v1", "deployments", "default", "d"))
-        take_away(cluster, live)
-        assert bring_back(cluster, live) is None
+        scale_down(cluster, live)
+        assert restore(cluster, live) is None
 
 
 @pytest.mark.parametrize(

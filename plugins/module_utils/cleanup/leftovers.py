@@ -1,0 +1,167 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What programs that we installed leave behind, without our label (pure).
+
+One rule decides whose it is: our note about a release is written before Helm first runs, so what is older than the note
+was there before us and stays (``since``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+from ..apply.manifests import Ref, is_adopted, is_ours
+from ..k8s.fields import Json, labels_of, mappings, meta, name_of, spec_of
+from .releases import NotedRelease
+
+# What istiod writes beside itself, apart from the root certificate in every namespace.
+_ISTIO_CONFIG_MAPS = re.compile(
+    r"istio-(leader|namespace-controller-election|gateway-status-leader|gateway-deployment-.*|ip-autoallocate|gateway-class-.*)"
+)
+ROOT_CERTIFICATE = "istio-ca-root-cert"
+
+# controllerNames of the products, the vendor's before those of which its products are made.
+_CONTROLLERS = ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway", "kgateway.dev/kgateway")
+CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
+_PROXY_KINDS = ("Deployment", "Service", "ServiceAccount", "ConfigMap")
+
+# Secrets of the relay that the management server and agents make.
+_RELAY_SECRETS = (
+    "relay-client-tls-secret",
+    "relay-root-tls-secret",
+    "relay-server-tls-secret",
+    "relay-tls-signing-secret",
+    "relay-identity-token-secret",
+)
+
+
+def since(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
+    """Objects that are not older than the earliest note about releases of ours; none when there is no such note.
+
+    Both times are the API server's, in seconds and UTC, so that order of text is order of time.
+    """
+    start = min((each.created for each in releases if each.created and each.ours), default="")
+    return [obj for obj in objects if start and str(meta(obj).get("creationTimestamp") or "") >= start]
+
+
+def istio_leftovers(
+    objects: Iterable[Json], releases: Iterable[NotedRelease], namespace: str, leaving: Mapping[str, str] | None = None
+) -> list[Json]:
+    """What istiod left since our releases: root certificates everywhere, notes and keys in its namespace, classes.
+
+    Another istiod in the namespace keeps everything, one elsewhere keeps what all share. ``leaving``: namespace ->
+    revision of istiods that are gone by then. Secret ``cacerts`` goes only when Gloo Mesh issued it: people put their
+    own CA there by hand.
+    """
+    known = list(objects)
+    going = {(place, revision) for place, revision in (leaving or {}).items()}
+    staying = {
+        str(meta(obj).get("namespace"))
+        for obj in known
+        if is_istiod(obj) and (meta(obj).get("namespace"), labels_of(obj).get("istio.io/rev")) not in going
+    }
+    if namespace in staying:
+        return []
+    left = [obj for obj in since(known, releases) if _left_by_istio(obj, namespace)]
+    return [obj for obj in left if not staying or meta(obj).get("namespace") == namespace]
+
+
+def is_istiod(obj: Json) -> bool:
+    """Whether the object is a Pod of any istiod."""
+    return obj["kind"] == "Pod" and labels_of(obj).get("app") == "istiod"
+
+
+def _left_by_istio(obj: Json, namespace: str) -> bool:
+    kind, name, beside = obj["kind"], name_of(obj), meta(obj).get("namespace") == namespace
+    if kind == "ConfigMap":
+        return name == ROOT_CERTIFICATE or (beside and _ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
+    if kind == "Secret":
+        return beside and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(obj)))
+    return kind == "GatewayClass" and _controller(obj).startswith("istio.io/")
+
+
+def _issued_by_gloo(secret: Json) -> bool:
+    found = meta(secret)
+    notes = [str(secret.get("type", "")), *(found.get("annotations") or {}), *(found.get("labels") or {})]
+    return any("gloo.solo.io" in note for note in notes)
+
+
+def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], policies: Collection[str]) -> list[Json]:
+    """Secrets that the management server and agents of our releases made in their namespaces.
+
+    ``policies``: names of RootTrustPolicies; the server keeps the root that it generates for one in a Secret.
+    """
+    ours = list(releases)
+    places = {each.namespace for each in ours if each.ours}
+    roots = {f"{name}-root-ca" for name in policies}
+    return [
+        obj
+        for obj in since(objects, ours)
+        if obj["kind"] == "Secret"
+        and meta(obj).get("namespace") in places
+        and (name_of(obj) in (*_RELAY_SECRETS, *roots) or (name_of(obj).endswith("-root-ca") and _issued_by_gloo(obj)))
+    ]
+
+
+def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedRelease], going: Iterable[Ref]) -> list[Json]:
+    """What gateway controllers of our releases left: their GatewayClasses, and proxies of Gateways that stay.
+
+    ``going``: objects that are deleted; a proxy goes with its Gateway. Ours are the controllers of the classes of
+    Gateways that we wrote or, without such a Gateway, the best known one of a class that came with us. A controller may
+    serve classes under several names, such as kgateway.dev/kgateway and kgateway.dev/agentgateway.
+    """
+    known = list(objects)
+    young = since(known, releases)
+    classes = [obj for obj in young if obj["kind"] == "GatewayClass" and _controller(obj)]
+    ours = _our_controllers(known, classes)
+    makers = {maker for obj in classes if _controller(obj) in ours for maker in _makers(obj)}
+    mine = [
+        obj
+        for obj in classes
+        if _controller(obj) in ours
+        or (_domain(obj) in {name.split("/")[0] for name in ours} and makers.intersection(_makers(obj)))
+    ]
+    names = {name_of(obj) for obj in mine}
+    gateways = {(ref.namespace, ref.name) for ref in going if ref.kind == "Gateway"}
+    proxies = [
+        obj
+        for obj in young
+        if obj["kind"] in _PROXY_KINDS
+        and labels_of(obj).get(CLASS_LABEL) in names
+        and (owner := _gateway_of(obj))
+        and owner not in gateways
+    ]
+    return [*proxies, *mine]
+
+
+def _our_controllers(objects: Iterable[Json], classes: Iterable[Json]) -> set[str]:
+    """controllerNames of ours, by the classes of the Gateways that we wrote."""
+    gateways = [obj for obj in objects if obj["kind"] == "Gateway" and (is_ours(obj) or is_adopted(obj))]
+    names = {spec_of(obj).get("gatewayClassName") for obj in gateways} - {None}
+    found = {_controller(obj) for obj in classes if not names or name_of(obj) in names}
+    return found if names else {next((name for name in _CONTROLLERS if name in found), "")} - {""}
+
+
+def _controller(gateway_class: Json) -> str:
+    return str(spec_of(gateway_class).get("controllerName") or "")
+
+
+def _domain(gateway_class: Json) -> str:
+    return _controller(gateway_class).split("/")[0]
+
+
+def _makers(obj: Json) -> set[str]:
+    """Field managers of what is not status."""
+    entries = mappings(meta(obj).get("managedFields"))
+    return {str(entry.get("manager")) for entry in entries if entry.get("manager") and not entry.get("subresource")}
+
+
+def _gateway_of(obj: Json) -> tuple[str, str] | None:
+    """(namespace, name) of the Gateway that owns the object."""
+    for owner in mappings(meta(obj).get("ownerReferences")):
+        if owner.get("kind") == "Gateway":
+            return str(meta(obj).get("namespace") or ""), str(owner.get("name") or "")
+    return None

@@ -1,0 +1,398 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What cleanup does in one cluster: ordered steps, each with its reason (pure).
+
+An object is ours by its label, adopted when we own fields of it, and foreign otherwise. Foreign objects are never part
+of a step that deletes, except what programs that we installed left behind (``leftovers``) and CRDs that came with us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..apply.manifests import Ref, is_adopted, is_ours, ref_of
+from ..helm.releases import NOTE_LABEL
+from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
+from ..k8s.kinds import group_of
+from .leftovers import controller_leftovers, istio_leftovers, relay_secrets, since
+from .releases import HELM, NotedRelease, Purpose, note_ref
+
+DELETE, GIVE_BACK, UNINSTALL, SWITCH_OFF, WAIT, KEEP = "delete", "give back", "uninstall", "switch off", "wait", "keep"
+
+#: phase -> why it comes at this place. All clusters end a phase before any of them starts the next one.
+PHASES: dict[str, str] = {
+    "routes": "nothing may route to what goes in later phases",
+    "gateway": "a Gateway that stays gets its spec back before its parameters go: without them it is invalid",
+    "destinations": "agents and routes to them are still there, so what was translated goes as well",
+    "translation": "agents remove what they translated while they are connected",
+    "application": "nothing routes to the application and its gateways any more",
+    "istio": "the operator removes Istio while it runs",
+    "agents": "Istio is gone, so nothing needs operator and agent",
+    "platform": "no agent is connected any more",
+    "leftovers": "what programs left; a running agent would issue a deleted Secret cacerts again",
+    "crds": "with a CRD go all objects of its kind, so all of ours went before",
+    "namespaces": "everything of ours in them is gone, so what is left belongs to others",
+}
+
+#: kind (with its API group) -> phase in which objects of ours and fields of adopted objects go
+WRITTEN: dict[tuple[str, str], str] = {
+    ("gateway.networking.k8s.io", "HTTPRoute"): "routes",
+    ("gateway.networking.k8s.io", "Gateway"): "gateway",
+    ("networking.gloo.solo.io", "RouteTable"): "destinations",
+    ("networking.gloo.solo.io", "VirtualDestination"): "destinations",
+    ("apps", "Deployment"): "application",
+    ("", "Service"): "application",
+    ("", "ServiceAccount"): "application",
+    ("operator.gloo.solo.io", "ServiceMeshController"): "istio",
+    ("admin.gloo.solo.io", "WorkspaceSettings"): "platform",
+    ("admin.gloo.solo.io", "Workspace"): "platform",
+    ("admin.gloo.solo.io", "RootTrustPolicy"): "platform",
+    ("admin.gloo.solo.io", "KubernetesCluster"): "platform",
+    ("", "Secret"): "platform",
+    ("", "Namespace"): "namespaces",
+}
+
+_HELM_NAME, _HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+_OURS = "made by this collection"
+_ADOPTED = "existed before: only our fields are given back"
+_CONSENT = "removed only with cleanup_vendor_crds=true"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, or to leave alone. ``kind`` is that of an object, or ``Helm release`` (then without apiVersion).
+
+    What is waited for may be named by a label selector.
+
+    ``ours``: the object carries our label; it is looked at again before it is deleted.
+    """
+
+    phase: str
+    action: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    reason: str
+    ours: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.api_version, self.kind, self.namespace, self.name)
+
+    def record(self, cluster: str) -> Json:
+        """The flat record of the result."""
+        return {"cluster": cluster, **vars(self)}
+
+
+def step_of(record: Json) -> Step:
+    """The step of a record."""
+    return Step(**{name: record[name] for name in Step.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user allowed and said. ``istio_revision``: label istio.io/rev of the istiod that goes."""
+
+    vendor_crds: bool = False
+    istio_namespace: str = "istio-system"
+    istio_revision: str = "gloo"
+
+
+def plan(objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> list[Step]:
+    """The steps for one cluster, in their order.
+
+    ``objects``: every object of the kinds in WRITTEN and of the parameters' kinds; GatewayClasses; CRDs and, to know
+    whether others use them, objects of their kinds; istiod's Pods; what programs may have left. An object may be there
+    twice. ``releases``: those with our note.
+    """
+    site = _Site.of(objects, releases, options)
+    steps: list[Step] = []
+    for phase in PHASES:
+        for make in _MAKERS.get(phase, (_objects,)):
+            done = {step.ref for step in steps}
+            steps += [step for step in make(phase, site, steps) if step.action == WAIT or step.ref not in done]
+    return steps
+
+
+@dataclass(frozen=True)
+class _Site:
+    """One cluster as it is."""
+
+    objects: tuple[Json, ...]
+    releases: tuple[NotedRelease, ...]
+    options: Options
+
+    @classmethod
+    def of(cls, objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> _Site:
+        # An object may be there in two versions of its group.
+        unique = {replace(ref_of(obj), api_version=group_of(obj["apiVersion"])): obj for obj in reversed([*objects])}
+        return cls(tuple(reversed(unique.values())), tuple(releases), options)
+
+    def kind(self, kind: str, group: str | None = None) -> list[Json]:
+        return [o for o in self.objects if o["kind"] == kind and group in (None, group_of(o["apiVersion"]))]
+
+    def due(self, *purposes: Purpose) -> list[NotedRelease]:
+        """Releases that have to be uninstalled or given back."""
+        return [each for each in self.releases if each.due and each.purpose in purposes]
+
+    def made(self, purpose: Purpose) -> list[NotedRelease]:
+        """Releases that we installed anew, whether or not they are still there: what is older was there before us."""
+        return [each for each in self.releases if each.ours and each.purpose == purpose]
+
+    def leaves_with_release(self, obj: Json) -> bool:
+        """Whether the object goes when a release of ours is uninstalled."""
+        notes = meta(obj).get("annotations") or {}
+        key = (notes.get(_HELM_NAMESPACE), notes.get(_HELM_NAME))
+        return any(each.ours and each.due and key == (each.namespace, each.name) for each in self.releases)
+
+
+# Makes the steps of a phase, from those of the phases before it.
+_Maker = Callable[[str, _Site, Sequence[Step]], Iterator[Step]]
+
+
+# -- objects of ours and adopted ones
+
+
+def _objects(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    for obj in sorted(filter(lambda obj: phase_of(obj) == phase, site.objects), key=_place):
+        step = _step(phase, obj, site)
+        if step:
+            yield step
+
+
+def phase_of(obj: Json) -> str:
+    """The phase in which an object of its kind goes; "" for kinds that we do not write."""
+    if NOTE_LABEL in labels_of(obj):
+        return ""
+    # Parameters have one kind per product; the group may be any.
+    if obj["kind"].endswith("Parameters"):
+        return "gateway"
+    return WRITTEN.get((group_of(obj["apiVersion"]), obj["kind"]), "")
+
+
+def _step(phase: str, obj: Json, site: _Site) -> Step | None:
+    if is_ours(obj):
+        return of_object(phase, DELETE, obj, _OURS)
+    # What belongs to another object or to a release of ours goes with it.
+    if is_adopted(obj) and not meta(obj).get("ownerReferences") and not site.leaves_with_release(obj):
+        return of_object(phase, GIVE_BACK, obj, _ADOPTED)
+    return None
+
+
+def of_object(phase: str, action: str, obj: Json, reason: str) -> Step:
+    """The step about an object."""
+    ref = ref_of(obj)
+    return Step(phase, action, ref.api_version, ref.kind, ref.namespace, ref.name, reason, is_ours(obj))
+
+
+def _place(obj: Json) -> tuple[int, str, str, str]:
+    kinds = [kind for _group, kind in WRITTEN]
+    kind = obj["kind"]
+    return kinds.index(kind) if kind in kinds else len(kinds), kind, str(meta(obj).get("namespace") or ""), name_of(obj)
+
+
+# -- Helm releases
+
+
+def _release(phase: str, release: NotedRelease) -> Step:
+    if release.ours:
+        return Step(phase, UNINSTALL, "", HELM, release.namespace, release.name, "installed by this collection")
+    reason = "existed before: it gets back what it had"
+    return Step(phase, GIVE_BACK, "", HELM, release.namespace, release.name, reason)
+
+
+def _releases(*purposes: Purpose) -> _Maker:
+    """Makes the steps about releases of these purposes."""
+
+    def make(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+        for release in site.due(*purposes):
+            yield _release(phase, release)
+
+    return make
+
+
+# -- gateway
+
+
+def _controllers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """Before a Gateway that stays gets its former spec.
+
+    Without parameters a proxy keeps sds and istio-proxy with wrong defaults; only the controller's switch removes them.
+    """
+    staying = [obj for obj in site.kind("Gateway", "gateway.networking.k8s.io") if is_adopted(obj)]
+    for release in site.due("controller"):
+        if not release.ours:
+            yield _release(phase, release)
+        elif staying and release.deployment:
+            reason = f"{ref_of(staying[0]).title} stays: its proxy has to lose sds and istio-proxy"
+            yield Step(phase, SWITCH_OFF, "apps/v1", "Deployment", *release.deployment, reason)
+
+
+def _proxies(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """A Gateway that stays while our controller still runs gets a proxy of one container."""
+    if any(step.action == SWITCH_OFF for step in steps):
+        for obj in site.kind("Gateway", "gateway.networking.k8s.io"):
+            if is_adopted(obj):
+                yield of_object(phase, WAIT, obj, "until its proxy runs without sds and istio-proxy")
+
+
+def _controller_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    going = [step.ref for step in steps if step.action == DELETE]
+    for obj in controller_leftovers(site.objects, site.made("controller"), going):
+        yield of_object(phase, DELETE, obj, "left by the gateway controller that this collection installed")
+
+
+# -- Istio and Gloo Mesh
+
+
+def _translation(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    for release in site.releases:
+        if release.purpose == "agent" and release.present:
+            reason = "until it has removed what it translated from destinations that went"
+            yield Step(phase, WAIT, "apps/v1", "Deployment", release.namespace, "gloo-mesh-agent", reason)
+
+
+def _istiod(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """Only our revision: another istiod may run beside it."""
+    for namespace in _leaving_istio(site, steps):
+        name = f"app=istiod,istio.io/rev={site.options.istio_revision}"
+        yield Step(phase, WAIT, "v1", "Pod", namespace, name, "until the operator has removed Istio")
+
+
+def _leaving_istio(site: _Site, steps: Sequence[Step]) -> list[str]:
+    """Namespaces of the Istios that go with their ServiceMeshControllers."""
+    going = {step.ref for step in steps if step.action == DELETE and step.kind == "ServiceMeshController"}
+    leaving = [obj for obj in site.kind("ServiceMeshController") if ref_of(obj) in going]
+    return list(dict.fromkeys(str(spec_of(obj).get("installNamespace") or "istio-system") for obj in leaving))
+
+
+def _relay_secrets(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    made = [*site.made("agent"), *site.made("server")]
+    policies = [name_of(obj) for obj in site.kind("RootTrustPolicy")]
+    for obj in relay_secrets(site.objects, made, policies):
+        yield of_object(phase, DELETE, obj, "left by the management server or agent that this collection installed")
+
+
+def _istio_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    leaving = dict.fromkeys(_leaving_istio(site, steps), site.options.istio_revision)
+    for namespace in leaving or [site.options.istio_namespace]:
+        for obj in istio_leftovers(site.objects, site.made("operator"), namespace, leaving):
+            yield of_object(phase, DELETE, obj, "left by the istiod that this collection installed")
+
+
+# -- CRDs and namespaces
+
+
+def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """CRDs that came with us, with the releases that consist of them.
+
+    They stay without the user's consent, and when others have objects of their kinds. A release stays with each of its
+    CRDs: Helm removes all of them or none.
+    """
+    crds = vendor_crds(site.kind("CustomResourceDefinition"), site.releases)
+    users = _users(site, crds, {step.ref for step in steps if step.action == DELETE})
+    releases = site.due("crds")
+    kept: dict[str, str] = {}
+    for release in releases:
+        used = [name for name in release.crds if users.get(name)]
+        step = _release(phase, release)
+        reason = "" if site.options.vendor_crds else _CONSENT
+        if used and not reason:
+            reason = f"its CRD {used[0]} is used by {_listed(users[used[0]])}"
+        if reason:
+            kept |= dict.fromkeys(release.crds, f"belongs to Helm release {release.namespace}/{release.name}")
+            step = replace(step, action=KEEP, reason=reason)
+        yield step
+    for crd in sorted(crds, key=name_of):
+        name = name_of(crd)
+        if not site.options.vendor_crds:
+            yield of_object(phase, KEEP, crd, _CONSENT)
+        elif users.get(name):
+            yield of_object(phase, KEEP, crd, f"used by {_listed(users[name])}")
+        elif name in kept:
+            yield of_object(phase, KEEP, crd, kept[name])
+        else:
+            yield of_object(phase, DELETE, crd, "came with a release of this collection")
+
+
+def vendor_crds(crds: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
+    """CRDs that came with us: those with our label, and those that a release of ours brought, since its note."""
+    known = list(releases)
+    return [crd for crd in crds if is_ours(crd) or since([crd], [each for each in known if each.brought(crd)])]
+
+
+def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list[Ref]]:
+    """Objects of others by the name of the CRD of their kind, without those that go anyway."""
+    names = {(spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind")): name_of(crd) for crd in crds}
+    gone = {(group_of(ref.api_version), ref.kind, ref.namespace, ref.name) for ref in going}
+    users: dict[str, list[Ref]] = {}
+    for obj in site.objects:
+        ref = ref_of(obj)
+        group = group_of(ref.api_version)
+        crd = names.get((group, ref.kind))
+        if crd is None or (group, ref.kind, ref.namespace, ref.name) in gone or _made_by_program(obj):
+            continue
+        if not is_ours(obj) and not site.leaves_with_release(obj):
+            users.setdefault(crd, []).append(ref)
+    return users
+
+
+def _made_by_program(obj: Json) -> bool:
+    """Whether a controller made the object for another one; Gloo Mesh labels what it translates."""
+    found = meta(obj)
+    if found.get("ownerReferences") or found.get("deletionTimestamp"):
+        return True
+    marks = ("gloo.solo.io/parent_", "owner.gloo.solo.io/", "reconciler.mesh.gloo.solo.io/", "agent.gloo.solo.io")
+    internal = group_of(obj["apiVersion"]) == "internal.gloo.solo.io"
+    return internal or any(str(label).startswith(marks) for label in found.get("labels") or {})
+
+
+def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """Our notes about releases, then namespaces. Notes about CRDs that stay stay, so that a later run knows whose."""
+    kept_crds = {step.name for step in steps if step.phase == "crds" and step.action == KEEP and step.kind != HELM}
+    kept_releases = {
+        (step.namespace, step.name)
+        for step in steps
+        if step.phase == "crds" and step.action == KEEP and step.kind == HELM
+    }
+    crds = [crd for crd in site.kind("CustomResourceDefinition") if name_of(crd) in kept_crds]
+    noted = [
+        each
+        for each in site.releases
+        if (each.namespace, each.name) in kept_releases or any(each.ours and each.brought(crd) for crd in crds)
+    ]
+    notes = {note_ref(each): each for each in site.releases}
+    for obj in site.objects:
+        release = notes.get(replace(ref_of(obj), kind="ConfigMap")) if obj["kind"] in ("ConfigMap", "Secret") else None
+        if release in noted:
+            yield of_object(phase, KEEP, obj, "records which CRDs came with this collection")
+        elif release:
+            yield of_object(phase, DELETE, obj, f"records whose Helm release {release.namespace}/{release.name} is")
+    places = {each.namespace for each in noted}
+    for step in _objects(phase, site, steps):
+        if step.action == DELETE and step.name in places:
+            yield replace(step, action=KEEP, reason="holds records about CRDs that stay")
+        else:
+            yield step
+
+
+_MAKERS: dict[str, tuple[_Maker, ...]] = {
+    "gateway": (_controllers, _objects, _proxies),
+    "translation": (_translation,),
+    "application": (_objects, _releases("controller", "other"), _controller_leftovers),
+    "istio": (_objects, _istiod),
+    "agents": (_releases("operator", "agent"),),
+    "platform": (_objects, _releases("server")),
+    "leftovers": (_relay_secrets, _istio_leftovers),
+    "crds": (_crds,),
+    "namespaces": (_namespaces,),
+}
+
+
+def _listed(refs: Sequence[Ref], most: int = 3) -> str:
+    titles = [ref.title for ref in refs[:most]]
+    return ", ".join(titles) + (f" and {len(refs) - most} more" if len(refs) > most else "")

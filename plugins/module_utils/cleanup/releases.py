@@ -1,0 +1,106 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Helm releases with our note, as far as cleanup has to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..apply.manifests import Ref
+from ..gateway.controller import controller_of
+from ..helm.plan import plan_absent, present_record
+from ..helm.releases import ReleaseHistory, note_name, read_all_revisions, read_former_values, read_releases
+from ..k8s.client import Cluster
+from ..k8s.fields import Json, meta, name_of, spec_of
+
+#: stands for the kind in records of releases
+HELM = "Helm release"
+
+Purpose = Literal["crds", "server", "agent", "operator", "controller", "other"]
+
+# Names under which the controllers' charts are usually installed: for a release that is gone, only its note is left.
+_CONTROLLERS = ("gloo-gateway", "enterprise-kgateway", "kgateway")
+
+
+@dataclass(frozen=True)
+class NotedRelease:
+    """A release with our note.
+
+    ``created``: when the note was written, before the release was first touched (RFC 3339). ``ours``: it did not exist
+    before. ``present``: it is installed.
+    ``due``: it has to be uninstalled or given back. ``groups``: API groups whose CRDs it brings, ``crds``: CRDs
+    in its chart. ``deployment``: (namespace, name) of a gateway controller's Deployment.
+    """
+
+    name: str
+    namespace: str
+    created: str = ""
+    ours: bool = True
+    present: bool = True
+    due: bool = True
+    purpose: Purpose = "other"
+    groups: tuple[str, ...] = ()
+    crds: tuple[str, ...] = ()
+    deployment: tuple[str, str] | None = None
+
+    def brought(self, crd: Json) -> bool:
+        """Whether the release brings the CRD."""
+        return name_of(crd) in self.crds or spec_of(crd).get("group") in self.groups
+
+
+def note_ref(release: NotedRelease) -> Ref:
+    """The ConfigMap that holds our note."""
+    return Ref("v1", "ConfigMap", release.namespace, note_name(release.name))
+
+
+def noted_releases(cluster: Cluster) -> list[NotedRelease]:
+    """Every release of the cluster with our note. Three requests, and two for each release that existed before us."""
+    return list(_noted(cluster))
+
+
+def _noted(cluster: Cluster) -> Iterator[NotedRelease]:
+    for history in read_releases(cluster):
+        note = history.note
+        if note is None:
+            continue
+        present = due = present_record(history) is not None
+        if not note.ours:
+            due = bool(plan_absent(read_all_revisions(cluster, history), read_former_values(cluster, note)).steps)
+        controller = _controller(history)
+        yield NotedRelease(
+            name=note.name,
+            namespace=note.namespace,
+            created=note.created,
+            ours=note.ours,
+            present=present,
+            due=due,
+            purpose="crds" if note.only_crds else "controller" if controller else _purpose(history),
+            groups=note.brings_groups,
+            crds=history.newest.crds if history.newest else (),
+            deployment=controller,
+        )
+
+
+def _purpose(history: ReleaseHistory) -> Purpose:
+    release = history.newest
+    chart = release.chart if release else history.name
+    if chart == "gloo-operator":
+        return "operator"
+    if chart == "gloo-platform":
+        server = (release.values if release else {}).get("glooMgmtServer")
+        return "server" if isinstance(server, dict) and server.get("enabled") is True else "agent"
+    return "controller" if release is None and chart in _CONTROLLERS else "other"
+
+
+def _controller(history: ReleaseHistory) -> tuple[str, str] | None:
+    """(namespace, name) of the gateway controller's Deployment in a release, recognised by its settings."""
+    release = history.newest
+    if release is None or "KGW_" not in release.manifest:
+        return None
+    deployments = [obj for obj in release.objects if obj["kind"] == "Deployment"]
+    found = controller_of(deployments, "", release.namespace)
+    return (str(meta(found).get("namespace") or release.namespace), name_of(found)) if found else None

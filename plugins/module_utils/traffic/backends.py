@@ -1,0 +1,78 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which instances have to respond to a request, read from all workload clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from ..k8s.client import Cluster, connect
+from ..k8s.errors import ClusterError
+from ..k8s.fields import Json
+from ..k8s.pods import Backends, backends, selected
+from .sampling import Expected
+
+DEPLOYMENT, POD = ("apps/v1", "Deployment"), ("v1", "Pod")
+
+#: Option that selects the Deployments whose instances have to respond
+SELECTION_SPEC: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "namespace": {"type": "str", "required": True},
+        "label_selector": {"type": "str", "required": True},
+    },
+}
+
+
+@contextmanager
+def workload_clusters(
+    rows: Sequence[Json], report: Callable[[str], None] = lambda line: None
+) -> Iterator[dict[str, Cluster]]:
+    """Connections to the workload clusters of the option ``clusters``, by name."""
+    with ExitStack() as stack:
+        yield {
+            row["name"]: stack.enter_context(connect({**row, "cluster": row["name"]}, report))
+            for row in rows
+            if row.get("role", "workload") == "workload"
+        }
+
+
+def deployments(cluster: Cluster, selection: Mapping[str, str]) -> list[Json]:
+    """Deployments of *selection* ({namespace, label_selector}) in one cluster."""
+    return selected(cluster.list(*DEPLOYMENT, selection["namespace"]), selection)
+
+
+def read(clusters: Mapping[str, Cluster], selection: Mapping[str, str]) -> list[Backends]:
+    """The backends of every cluster."""
+
+    def one(cluster: Cluster) -> Backends:
+        pods = cluster.list(*POD, selection["namespace"])
+        return backends(cluster.name, deployments(cluster, selection), pods, selection)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(clusters))) as pool:
+        return list(pool.map(one, clusters.values()))
+
+
+def expected(found: Sequence[Backends]) -> list[Expected]:
+    """Their ready instances."""
+    return [Expected(**row) for each in found for row in each.instances]
+
+
+def required(clusters: Mapping[str, Cluster], selection: Mapping[str, str]) -> list[Expected]:
+    """Instances that have to respond; ClusterError when a Deployment has none that can, or there is no Deployment."""
+    found = read(clusters, selection)
+    problems = [text for each in found for text in each.problems]
+    instances = expected(found)
+    if not instances and not problems:
+        problems = [
+            f"{', '.join(clusters) or 'no cluster'}: no Deployment in namespace {selection['namespace']} has labels "
+            f"{selection['label_selector']}, so nothing can respond. Deploy it, or correct answered_by"
+        ]
+    if problems:
+        raise ClusterError("; ".join(problems), namespace=selection["namespace"])
+    return instances

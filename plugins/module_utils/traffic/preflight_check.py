@@ -1,0 +1,375 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module preflight_check: errors in inventory groups and routing data, before anything is written (pure).
+
+It reports only what is known to fail. What is missing in a cluster is left to the API server and the proofs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from ..k8s.errors import Invalid
+from ..k8s.names import dns_label, dns_name, host_port
+from ..k8s.names import port as port_number
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "cluster": {"type": "str"},
+    "groups": {"type": "dict"},
+    "variables": {"type": "dict", "default": {}},
+    "variable_names": {"type": "list", "elements": "str", "default": []},
+    "required": {"type": "bool", "default": False},
+    "destination_steps": {"type": "list", "elements": "str", "default": []},
+    "route_steps": {"type": "list", "elements": "str", "default": []},
+    "tags": {"type": "list", "elements": "str", "default": []},
+}
+
+Record = Mapping[str, Any]
+Offers = Mapping[str, Mapping[int, str]]
+
+DESTINATIONS, TABLES = "routing_virtual_destinations", "routing_route_tables"
+ROUTES, PROOFS = "routing_http_routes", "routing_proofs"
+
+HOSTNAME_GROUP = "networking.istio.io"
+# One part of an equality selector; fields.parse_selector() reads no other.
+LABEL_IS = re.compile(r"\s*[A-Za-z0-9][A-Za-z0-9._/-]*\s*==?\s*[A-Za-z0-9._-]+\s*")
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: msg. Raises Invalid with every problem, each with the path of its field."""
+    steps = Steps(tuple(params["destination_steps"]), tuple(params["route_steps"]))
+    found = [
+        *group_problems(params["groups"]),
+        *former_names(params["variable_names"]),
+        *problems(params["variables"], required=params["required"], steps=steps, tags=params["tags"]),
+    ]
+    if found:
+        prefix = f"{params['cluster']}: " if params.get("cluster") else ""
+        raise Invalid("; ".join(f"{prefix}{each}" for each in found), problems=found)
+    return {"changed": False, "msg": "no problem found"}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps of a playbook: those that handle destinations and requests inside the mesh, and those that handle routes.
+
+    An entry without a step belongs to the last of ``routes``. Both empty: an entry may carry any step.
+    """
+
+    destinations: Sequence[str] = ()
+    routes: Sequence[str] = ()
+
+    def of(self, entry: Any) -> str:
+        """The step that handles an entry."""
+        return _step(entry) or next(reversed(self.routes), "")
+
+
+def group_problems(groups: Mapping[str, Iterable[str]] | None) -> list[str]:
+    """A sentence for every rule that the inventory's groups break; none when there are no groups to check."""
+    if groups is None:
+        return []
+    management, workload, gateway = (list(groups.get(name) or ()) for name in ("management", "workload", "gateway"))
+    result = []
+    if len(management) != 1:
+        listed = f"{len(management)} ({', '.join(management)})" if management else "none"
+        result.append(f"inventory group management needs exactly one host, it has {listed}")
+    if not workload:
+        result.append("inventory group workload is empty: add at least one workload cluster")
+    if not gateway:
+        result.append("inventory group gateway is empty: add at least one host of group workload")
+    result += [
+        f"{host}: is in inventory group gateway but not in workload. A gateway needs a cluster with Istio"
+        for host in gateway
+        if host not in workload
+    ]
+    return result + [
+        f"{host}: is in inventory groups management and workload. A cluster has one of these roles"
+        for host in workload
+        if host in management
+    ]
+
+
+def former_names(names: Iterable[str]) -> list[str]:
+    """A sentence for every variable of an earlier version of this collection."""
+    result = []
+    for name in names:
+        step = re.fullmatch(r"(step[0-9]+)_(http_routes|proofs)", name)
+        if step:
+            result.append(f"{name} is not used any more: move its entries to routing_{step[2]}, with step: {step[1]}")
+        elif name in ("routing_mesh_proofs", "routing_gateway_proofs"):
+            result.append(f"{name} is not used any more: move its entries to {PROOFS}")
+        elif name == "verify_timeout":
+            result.append(f"{name} is not used any more: doctor_timeout limits the seconds for each proof")
+    return result
+
+
+def problems(
+    variables: Mapping[str, Any], *, required: bool = False, steps: Steps = Steps(), tags: Iterable[str] = ()
+) -> list[str]:
+    """A sentence for every value that cannot work, with its path in the variables.
+
+    ``required``: every step has to have routes and a proof. ``tags``: those of the run, which must select something.
+    """
+    result = [
+        f"{name} is no variable of routing data: give {', '.join(_CHECKS)}" for name in variables if name not in _CHECKS
+    ]
+    offers = _offers(variables.get(DESTINATIONS))
+    for name, check in _CHECKS.items():
+        entries = variables.get(name, [])
+        if not isinstance(entries, list):
+            result.append(f"{name} is {_shown(entries)}: give a list")
+            continue
+        for index, entry in enumerate(entries):
+            result += check(f"{name}[{index}]", entry, offers)
+            result += _step_problems(f"{name}[{index}]", name, entry, steps)
+    if required:
+        result += _unproven(variables, steps)
+    return result + _unselected(variables, steps, set(tags))
+
+
+def _unproven(variables: Mapping[str, Any], steps: Steps) -> list[str]:
+    """Lists that are empty, and routes without a proof of their step."""
+    result = [
+        f"{name} is empty: give at least one entry"
+        for name in (DESTINATIONS, ROUTES, PROOFS)
+        if isinstance(variables.get(name, []), list) and not variables.get(name)
+    ]
+    routes, proofs = _mappings(variables.get(ROUTES)), _mappings(variables.get(PROOFS))
+    if proofs and not any(map(_from_pod, proofs)):
+        result.append(f"{PROOFS} has no entry with from_pod: routing inside the mesh is not proven")
+    proven = {steps.of(each) for each in proofs if not _from_pod(each)}
+    last = any(not _step(each) and not _from_pod(each) for each in proofs)  # sent when all routes are there
+    for step in dict.fromkeys(map(steps.of, routes)):
+        if proofs and not last and step not in proven:
+            named = f"with step: {step}" if step else "without a step"
+            result.append(
+                f"{PROOFS} has no entry {named} that is sent through the gateway: the HTTPRoutes {named} are not proven"
+            )
+    return result
+
+
+def _step_problems(path: str, name: str, entry: Any, steps: Steps) -> list[str]:
+    step = entry.get("step") if isinstance(entry, Mapping) else None
+    if step is None:
+        return []
+    if not isinstance(step, str) or not step:
+        return [f"{path}.step is {_shown(step)}: give the name of a step, or leave it out"]
+    allowed = [*(steps.destinations if name not in (ROUTES, PROOFS) or _from_pod(entry) else ()), *steps.routes]
+    if allowed and step not in allowed:
+        return [f"{path}.step is '{step}': no play handles it, give {' or '.join(allowed)}"]
+    return []
+
+
+def _unselected(variables: Mapping[str, Any], steps: Steps, tags: set[str]) -> list[str]:
+    """What is wrong with tags that select a step of routes and no entry."""
+    selected = [step for step in steps.routes if step in tags]
+    entries = [*_mappings(variables.get(ROUTES)), *_mappings(variables.get(PROOFS))]
+    if not selected or not entries or any(steps.of(entry) in selected for entry in entries):
+        return []
+    given = ",".join(selected)
+    return [
+        f"--tags {given} selects no entry of {ROUTES} or {PROOFS}: none has step: {' or '.join(selected)}. Give them a "
+        "step, or use --tags routing"
+    ]
+
+
+def _step(entry: Any) -> str:
+    return str(entry.get("step") or "") if isinstance(entry, Mapping) else ""
+
+
+def _from_pod(entry: Record) -> bool:
+    return "from_pod" in entry
+
+
+def _offers(destinations: Any) -> dict[str, dict[int, str]]:
+    """Ports by host of all VirtualDestinations, each with the one that offers it; as far as they can be read."""
+    result: dict[str, dict[int, str]] = {}
+    for each in _mappings(destinations):
+        spec = each.get("spec")
+        if isinstance(spec, Mapping):
+            owner = f"{each.get('namespace')}/{each.get('name')}"
+            numbers = [port.get("number") for port in _mappings(spec.get("ports"))]
+            for host in _list(spec.get("hosts")):
+                offered = result.setdefault(str(host), {})
+                offered.update({number: owner for number in numbers if _is_port(number)})
+    return result
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+def _object(path: str, entry: Any) -> Iterator[str]:
+    """An entry of name, namespace and spec."""
+    if not isinstance(entry, Mapping):
+        yield f"{path} is {_shown(entry)}: give name, namespace and spec"
+        return
+    if not dns_name(entry.get("name")):
+        yield f"{path}.name is {_shown(entry.get('name'))}: give a name of lower case letters, digits, dashes and dots"
+    if not dns_label(entry.get("namespace")):
+        yield f"{path}.namespace is {_shown(entry.get('namespace'))}: give a namespace of lower case letters and digits"
+    if not isinstance(entry.get("spec"), Mapping):
+        yield f"{path}.spec is {_shown(entry.get('spec'))}: give the object's spec"
+
+
+def _route_table(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+    yield from _object(path, entry)
+
+
+def _virtual_destination(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+    yield from _object(path, entry)
+    spec, path = _spec(entry), f"{_title(path, 'VirtualDestination', entry)}.spec"
+    if spec is None:
+        return
+    for field in ("hosts", "ports"):
+        if not _list(spec.get(field)):
+            yield f"{path}.{field} is {_shown(spec.get(field))}: give a list of at least one entry"
+    for place, host in enumerate(_list(spec.get("hosts"))):
+        if not dns_name(host):
+            yield f"{path}.hosts[{place}] is {_shown(host)}: give a DNS name in lower case, without wildcard"
+    for place, port in enumerate(_list(spec.get("ports"))):
+        number = port.get("number") if isinstance(port, Mapping) else port
+        if not isinstance(port, Mapping) or not _is_port(number):
+            yield f"{path}.ports[{place}].number is {_shown(number)}: {_port_hint(number)}"
+
+
+def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
+    yield from _object(path, entry)
+    spec, path = _spec(entry), f"{_title(path, 'HTTPRoute', entry)}.spec"
+    if spec is None:
+        return
+    if not _list(spec.get("parentRefs")):
+        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}: name the Gateway that serves the route"
+    for place, ref in enumerate(_list(spec.get("parentRefs"))):
+        yield from _parent(f"{path}.parentRefs[{place}]", ref)
+    for place, host in enumerate(_list(spec.get("hostnames"))):
+        if not isinstance(host, str) or not dns_name(host.removeprefix("*.")):
+            yield f"{path}.hostnames[{place}] is {_shown(host)}: give a DNS name in lower case, or *.name"
+    if not spec.get("rules", True):
+        yield f"{path}.rules is {_shown(spec['rules'])}: give at least one rule"
+    for place, rule in enumerate(_mappings(spec.get("rules"))):
+        if not rule.get("backendRefs") and not rule.get("filters"):
+            shown = _shown(rule.get("backendRefs"))
+            yield f"{path}.rules[{place}].backendRefs is {shown}: give at least one, or a filter that responds"
+        for number, ref in enumerate(_list(rule.get("backendRefs"))):
+            yield from _backend(f"{path}.rules[{place}].backendRefs[{number}]", ref, offers)
+
+
+def _parent(path: str, ref: Any) -> Iterator[str]:
+    if not isinstance(ref, Mapping) or not dns_name(ref.get("name")):
+        yield f"{path}.name is {_shown(ref.get('name') if isinstance(ref, Mapping) else ref)}: give a Gateway's name"
+        return
+    if "namespace" in ref and not dns_label(ref["namespace"]):
+        yield f"{path}.namespace is {_shown(ref['namespace'])}: give the Gateway's namespace"
+    if "port" in ref and not _is_port(ref["port"]):
+        yield f"{path}.port is {_shown(ref['port'])}: {_port_hint(ref['port'])}"
+
+
+def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
+    if not isinstance(ref, Mapping):
+        yield f"{path} is {_shown(ref)}: give name and port of a backend"
+        return
+    kind, group, name, port = ref.get("kind", "Service"), ref.get("group", ""), ref.get("name"), ref.get("port")
+    if kind == "Hostname":
+        if group != HOSTNAME_GROUP:
+            yield f"{path}.group is {_shown(group)}: kind Hostname is of group {HOSTNAME_GROUP}"
+        if "namespace" in ref:
+            yield f"{path}.namespace is {_shown(ref['namespace'])}: a Hostname has no namespace, remove it"
+    elif "namespace" in ref and not dns_label(ref["namespace"]):
+        yield f"{path}.namespace is {_shown(ref['namespace'])}: give the backend's namespace"
+    if not dns_name(name):
+        what = "a DNS name in lower case, as spec.hosts of the VirtualDestination has it"
+        yield f"{path}.name is {_shown(name)}: give {what if kind == 'Hostname' else f'the name of a {kind}'}"
+    # Backends of other kinds define their port themselves.
+    if (port is not None or kind in ("Service", "Hostname")) and not _is_port(port):
+        yield f"{path}.port is {_shown(port)}: {_port_hint(port)}"
+    elif kind == "Hostname" and (ports := offers.get(str(name))) and port not in ports:
+        owners = ", ".join(dict.fromkeys(ports.values()))
+        right = " or ".join(str(number) for number in sorted(ports))
+        yield f"{path}.port is {port}: VirtualDestination {owners} offers {name} on port {right}, set that"
+
+
+# -- proofs -----------------------------------------------------------------------------------------------------------
+
+
+def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+    if not isinstance(entry, Mapping):
+        yield f"{path} is {_shown(entry)}: give name, path and answered_by"
+        return
+    if not isinstance(entry.get("name"), str) or not entry["name"]:
+        yield f"{path}.name is {_shown(entry.get('name'))}: name what is proven"
+    if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
+        yield f"{path}.path is {_shown(entry.get('path'))}: give the path of a request, beginning with /"
+    yield from _selection(f"{path}.answered_by", entry.get("answered_by"))
+    host = entry.get("host")
+    if host and not (dns_name(host) or host_port(host)):
+        yield f"{path}.host is {_shown(host)}: give a host name in lower case, with or without port"
+    if _from_pod(entry):
+        source = entry["from_pod"]
+        yield from _selection(f"{path}.from_pod", source)
+        # An option of a role, not an API field: digits as text are accepted.
+        if isinstance(source, Mapping) and source and not port_number(source.get("port")):
+            yield f"{path}.from_pod.port is {_shown(source.get('port'))}: {_port_hint(source.get('port'))}"
+
+
+def _selection(path: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, Mapping) or not value:
+        yield f"{path} is {_shown(value)}: give namespace and label_selector"
+        return
+    if not dns_label(value.get("namespace")):
+        yield f"{path}.namespace is {_shown(value.get('namespace'))}: give the namespace of Deployments and Pods"
+    selector = value.get("label_selector")
+    if not isinstance(selector, str) or not all(LABEL_IS.fullmatch(part) for part in selector.split(",")):
+        yield f"{path}.label_selector is {_shown(selector)}: give labels such as app=reviews,version=v1"
+
+
+_CHECKS: dict[str, Callable[[str, Any, Offers], Iterator[str]]] = {
+    DESTINATIONS: _virtual_destination,
+    TABLES: _route_table,
+    ROUTES: _http_route,
+    PROOFS: _proof,
+}
+
+
+# -- small readers ----------------------------------------------------------------------------------------------------
+
+
+def _title(path: str, kind: str, entry: Any) -> str:
+    """The path with the object it belongs to, for what is wrong inside its spec."""
+    if isinstance(entry, Mapping) and entry.get("name") and entry.get("namespace"):
+        return f"{kind} {entry['namespace']}/{entry['name']}: {path}"
+    return path
+
+
+def _spec(entry: Any) -> Record | None:
+    spec = entry.get("spec") if isinstance(entry, Mapping) else None
+    return spec if isinstance(spec, Mapping) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mappings(value: Any) -> list[Record]:
+    return [each for each in _list(value) if isinstance(each, Mapping)]
+
+
+def _is_port(value: Any) -> TypeGuard[int]:
+    """A port as the API takes it: text is refused there."""
+    return isinstance(value, int) and port_number(value)
+
+
+def _port_hint(value: Any) -> str:
+    return "give it as a number, not as text" if isinstance(value, str) and port_number(value) else "give 1 to 65535"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, str | bool | int | float):
+        return f"'{value}'" if isinstance(value, str) else str(value)
+    return "empty" if not value else f"a {'mapping' if isinstance(value, Mapping) else 'list'}"

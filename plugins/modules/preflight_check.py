@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Module preflight_check."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_check
+short_description: Check inventory groups and routing data before anything is written
+version_added: 0.1.0
+description:
+  - Checks the groups of an inventory, and the variables of the role P(multicluster.gloo.routing#role) for values that
+    cannot work, such as names, hosts and ports, HTTPRoutes without a Gateway, and a port that the VirtualDestination of
+    a host does not offer.
+  - Sends no request. Fails with every problem, each with the path of its field.
+author:
+  - The multicluster.gloo authors (!UNKNOWN)
+extends_documentation_fragment:
+  - multicluster.gloo.attributes
+  - multicluster.gloo.attributes.info
+options:
+  groups:
+    description:
+      - Host names by group. There have to be exactly one host in C(management), at least one in C(workload), and in
+        C(gateway) at least one of these.
+    type: dict
+  cluster:
+    description: Name of the cluster at the beginning of each message.
+    type: str
+  variables:
+    description:
+      - The data, by the names of the role's variables V(routing_virtual_destinations), V(routing_route_tables),
+        V(routing_http_routes) and V(routing_proofs).
+    type: dict
+    default: {}
+  variable_names:
+    description:
+      - Names of defined variables. Those of earlier versions of this collection are refused with the name that replaces
+        them.
+    type: list
+    elements: str
+    default: []
+  required:
+    description: Whether destinations, routes and proofs must not be empty, and the routes of every step need a proof.
+    type: bool
+    default: false
+  destination_steps:
+    description: Steps of a playbook that write destinations and send requests inside the mesh.
+    type: list
+    elements: str
+    default: []
+  route_steps:
+    description:
+      - Steps of a playbook that write HTTPRoutes and send requests. An entry without C(step) belongs to the last one.
+      - Without any steps an entry may carry any C(step).
+    type: list
+    elements: str
+    default: []
+  tags:
+    description: Tags of the run, which must not select steps that have no entry.
+    type: list
+    elements: str
+    default: []
+seealso:
+  - module: multicluster.gloo.traffic_check
+"""
+
+EXAMPLES = r"""
+- name: Check the inventory
+  multicluster.gloo.preflight_check:
+    groups:
+      management: [mgmt]
+      workload: [cluster1, cluster2]
+      gateway: [cluster1]
+
+- name: Check routing data
+  multicluster.gloo.preflight_check:
+    variables:
+      routing_virtual_destinations:
+        - name: reviews-vd
+          namespace: bookinfo
+          spec:
+            hosts: [reviews.mesh.internal.com]
+            ports:
+              - number: 9080
+            services:
+              - labels:
+                  app: reviews
+      routing_http_routes:
+        - name: reviews
+          namespace: gloo-system
+          spec:
+            parentRefs:
+              - name: http
+            rules:
+              - backendRefs:
+                  - group: networking.istio.io
+                    kind: Hostname
+                    name: reviews.mesh.internal.com
+                    port: 9080
+"""
+
+RETURN = r"""
+msg:
+  description: One sentence; the problems when there are any.
+  returned: always
+  type: str
+  sample: "cluster1: routing_proofs[0].path is 'reviews/0': give the path of a request, beginning with /"
+problems:
+  description: The problems, without the name of the cluster.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ..module_utils.engine.module import run_module
+from ..module_utils.traffic.preflight_check import ARGUMENT_SPEC, run
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(run, ARGUMENT_SPEC)
+
+
+if __name__ == "__main__":
+    main()

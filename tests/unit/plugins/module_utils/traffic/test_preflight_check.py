@@ -1,0 +1,267 @@
+"""What is refused of routing's variables before anything is written: one thing wrong at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import preflight_check
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.preflight_check import Steps
+
+Data = dict[str, Any]
+Change = Callable[[Any], Any]
+
+GUIDE = Path(__file__).resolve().parents[5] / "playbooks" / "vars" / "guide.yml"
+NAMES = ("routing_virtual_destinations", "routing_route_tables", "routing_http_routes", "routing_proofs")
+STEPS = Steps(("step1",), ("step4", "step5"))
+
+
+def guide() -> Data:
+    """The playbooks' own data, as preflight hands it over."""
+    content = yaml.safe_load(GUIDE.read_text(encoding="utf-8"))
+    # Through JSON, because entries share values by YAML anchors.
+    return {name: json.loads(json.dumps(content[name])) for name in NAMES}
+
+
+def found(data: Data, **options: Any) -> list[str]:
+    return preflight_check.problems(data, **{"required": True, "steps": STEPS, **options})
+
+
+def entry(variable: str, index: int) -> Callable[[Data], Any]:
+    return lambda data: data[variable][index]
+
+
+DESTINATION = entry("routing_virtual_destinations", 0)
+TABLE = entry("routing_route_tables", 0)
+PAGE, REVIEWS = entry("routing_http_routes", 0), entry("routing_http_routes", 1)
+INSIDE, OUTSIDE = entry("routing_proofs", 0), entry("routing_proofs", 2)
+
+
+def parents(data: Data) -> Any:
+    return PAGE(data)["spec"]["parentRefs"]
+
+
+def service(data: Data) -> Any:
+    return PAGE(data)["spec"]["rules"][0]["backendRefs"][0]
+
+
+def hostname(data: Data) -> Any:
+    return REVIEWS(data)["spec"]["rules"][0]["backendRefs"][0]
+
+
+def test_the_guide_is_sound() -> None:
+    assert found(guide()) == []
+
+
+REVIEWS_BACKEND = "HTTPRoute gloo-system/reviews: routing_http_routes[1].spec.rules[0].backendRefs[0]"
+PAGE_SPEC = "HTTPRoute bookinfo/productpage: routing_http_routes[0].spec"
+VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[0].spec"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda d: PAGE(d).pop("name"), "routing_http_routes[0].name is missing: give a name"),
+        (lambda d: PAGE(d).pop("namespace"), "routing_http_routes[0].namespace is missing: give a namespace"),
+        (lambda d: PAGE(d).update(namespace="Book_info"), "routing_http_routes[0].namespace is 'Book_info'"),
+        (lambda d: PAGE(d).pop("spec"), "routing_http_routes[0].spec is missing"),
+        (lambda d: PAGE(d)["spec"].pop("parentRefs"), f"{PAGE_SPEC}.parentRefs is missing: name the Gateway"),
+        (lambda d: PAGE(d)["spec"].update(parentRefs=[]), f"{PAGE_SPEC}.parentRefs is empty"),
+        (lambda d: parents(d)[0].pop("name"), f"{PAGE_SPEC}.parentRefs[0].name is missing: give a Gateway's name"),
+        (lambda d: parents(d).append("http"), f"{PAGE_SPEC}.parentRefs[1].name is 'http'"),
+        (lambda d: parents(d)[0].update(namespace="a.b"), f"{PAGE_SPEC}.parentRefs[0].namespace is 'a.b'"),
+        (lambda d: parents(d)[0].update(port=0), f"{PAGE_SPEC}.parentRefs[0].port is 0: give 1 to 65535"),
+        (lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]), f"{PAGE_SPEC}.hostnames[0] is 'a_b': give a DNS name"),
+        (lambda d: PAGE(d)["spec"].update(rules=[]), f"{PAGE_SPEC}.rules is empty: give at least one rule"),
+        (lambda d: PAGE(d)["spec"]["rules"][0].update(backendRefs=[]), f"{PAGE_SPEC}.rules[0].backendRefs is empty"),
+        (
+            lambda d: service(d).update(port=99999),
+            f"{PAGE_SPEC}.rules[0].backendRefs[0].port is 99999: give 1 to 65535",
+        ),
+        (lambda d: service(d).pop("port"), f"{PAGE_SPEC}.rules[0].backendRefs[0].port is missing"),
+        (lambda d: service(d).update(port="9080"), "backendRefs[0].port is '9080': give it as a number, not as text"),
+        (lambda d: service(d).update(port=True), "backendRefs[0].port is True"),
+        (lambda d: service(d).update(name="a b"), f"{PAGE_SPEC}.rules[0].backendRefs[0].name is 'a b'"),
+        (lambda d: service(d).update(namespace=""), "backendRefs[0].namespace is '': give the backend's namespace"),
+        (
+            lambda d: hostname(d).update(name="reviews_mesh"),
+            f"{REVIEWS_BACKEND}.name is 'reviews_mesh': give a DNS name",
+        ),
+        (
+            lambda d: hostname(d).update(namespace="bookinfo"),
+            f"{REVIEWS_BACKEND}.namespace is 'bookinfo': a Hostname has",
+        ),
+        (lambda d: hostname(d).pop("group"), f"{REVIEWS_BACKEND}.group is ''"),
+        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port is 70000: give 1 to 65535"),
+        (
+            lambda d: hostname(d).update(port=9081),
+            f"{REVIEWS_BACKEND}.port is 9081: VirtualDestination bookinfo/reviews-vd offers reviews.mesh.internal.com "
+            "on port 9080, set that",
+        ),
+        (
+            lambda d: d["routing_http_routes"].append("x"),
+            "routing_http_routes[2] is 'x': give name, namespace",
+        ),
+        (lambda d: d.update(routing_route_tables={"a": 1}), "routing_route_tables is a mapping: give a list"),
+        (lambda d: DESTINATION(d)["spec"].update(hosts=[]), f"{VD_SPEC}.hosts is empty"),
+        (lambda d: DESTINATION(d)["spec"].pop("ports"), f"{VD_SPEC}.ports is missing"),
+        (lambda d: DESTINATION(d)["spec"]["hosts"].append("a_b..c"), f"{VD_SPEC}.hosts[1] is 'a_b..c'"),
+        (lambda d: DESTINATION(d)["spec"]["hosts"].append("*.c"), f"{VD_SPEC}.hosts[1] is '*.c'"),
+        (lambda d: DESTINATION(d)["spec"]["ports"].append({"number": 99999}), f"{VD_SPEC}.ports[1].number is 99999"),
+        (lambda d: DESTINATION(d)["spec"]["ports"].append(80), f"{VD_SPEC}.ports[1].number is 80"),
+        (lambda d: TABLE(d).update(name="UPPER"), "routing_route_tables[0].name is 'UPPER'"),
+        (lambda d: OUTSIDE(d).pop("answered_by"), "routing_proofs[2].answered_by is missing: give namespace and label"),
+        (lambda d: OUTSIDE(d).update(answered_by={}), "routing_proofs[2].answered_by is empty"),
+        (lambda d: OUTSIDE(d)["answered_by"].pop("namespace"), "routing_proofs[2].answered_by.namespace is missing"),
+        (
+            lambda d: OUTSIDE(d)["answered_by"].update(label_selector=""),
+            "routing_proofs[2].answered_by.label_selector is ''",
+        ),
+        (lambda d: OUTSIDE(d)["answered_by"].update(label_selector="app!=a"), "answered_by.label_selector is 'app!=a'"),
+        (lambda d: OUTSIDE(d).update(path="reviews/0"), "routing_proofs[2].path is 'reviews/0'"),
+        (lambda d: OUTSIDE(d).update(host="a b"), "routing_proofs[2].host is 'a b'"),
+        (lambda d: OUTSIDE(d).pop("name"), "routing_proofs[2].name is missing"),
+        (lambda d: INSIDE(d).update(from_pod={}), "routing_proofs[0].from_pod is empty: give namespace and label"),
+        (lambda d: INSIDE(d).update(from_pod=None), "routing_proofs[0].from_pod is missing"),
+        (lambda d: d["routing_proofs"].pop(0), "routing_proofs has no entry with from_pod"),
+        (lambda d: d["routing_proofs"].pop(2), "no entry with step: step5 that is sent through the gateway"),
+        (lambda d: d.update(routing_virtual_destinations=[]), "routing_virtual_destinations is empty"),
+        (lambda d: d.update(routing_http_routes=[]), "routing_http_routes is empty"),
+        (lambda d: d.update(routing_proofs=[]), "routing_proofs is empty"),
+        (lambda d: d.update(routing_proof=[]), "routing_proof is no variable of routing data"),
+        (lambda d: INSIDE(d).update(step=5), "routing_proofs[0].step is 5: give the name of a step"),
+        (lambda d: INSIDE(d).update(step="step2"), "routing_proofs[0].step is 'step2': no play handles it, give step1"),
+        (lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "step1"}), "routing_proofs[3].step is 'step1'"),
+        (
+            lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "six"}),
+            "routing_proofs[3].step is 'six': no play handles it, give step4 or step5",
+        ),
+        (lambda d: INSIDE(d)["from_pod"].update(port=0), "routing_proofs[0].from_pod.port is 0"),
+    ],
+)
+def test_one_thing_wrong_is_one_problem(break_it: Change, told: str) -> None:
+    data = guide()
+    break_it(data)
+    [problem] = found(data)
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: PAGE(d)["spec"].update(hostnames=["*.example.com", "a.example.com"]),
+        lambda d: PAGE(d)["spec"]["rules"][0].update(backendRefs=[], filters=[{"type": "RequestRedirect"}]),
+        lambda d: PAGE(d)["spec"].pop("rules"),
+        # Nobody here declares the host: another playbook may.
+        lambda d: hostname(d).update(name="other.mesh.internal.com", port=1234),
+        lambda d: [each.pop("step") for name in NAMES[2:] for each in d[name]],
+        lambda d: OUTSIDE(d).pop("step"),
+        lambda d: REVIEWS(d).pop("step"),
+        lambda d: d["routing_proofs"].pop(1) and d["routing_proofs"][1].pop("step"),
+        lambda d: INSIDE(d).update(step="step5"),
+        lambda d: DESTINATION(d)["spec"]["ports"].append({"number": 9081}) or hostname(d).update(port=9081),
+        lambda d: service(d).update(kind="Backend", group="gateway.kgateway.dev") or service(d).pop("port"),
+        lambda d: OUTSIDE(d)["answered_by"].update(label_selector="app==reviews, version=v1"),
+        lambda d: OUTSIDE(d).update(host="a.example.com:8080"),
+        lambda d: INSIDE(d)["from_pod"].update(port="9080"),
+    ],
+)
+def test_what_may_be(change: Change) -> None:
+    data = guide()
+    change(data)
+    assert found(data) == []
+
+
+def test_empty_lists_are_refused_only_where_entries_are_required() -> None:
+    data: Data = {name: [] for name in NAMES}
+    assert found(data, required=False) == []
+    assert found({}, required=False) == []
+    assert [text.split(" is empty")[0] for text in found(data)] == [NAMES[0], NAMES[2], NAMES[3]]
+
+
+def test_several_problems_are_all_reported() -> None:
+    data = guide()
+    PAGE(data)["spec"].pop("parentRefs")
+    hostname(data).update(port=9081, namespace="bookinfo")
+    assert len(found(data)) == 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "tags", "selects"),
+    [
+        (True, ["all"], True),
+        (True, ["step4"], True),
+        (False, ["step4"], False),
+        (False, ["step5"], True),
+        (False, ["step4", "step5"], True),
+        (False, ["routing"], True),
+        (False, ["mesh"], True),
+    ],
+)
+def test_tags_that_select_no_entry_are_refused(steps: bool, tags: list[str], selects: bool) -> None:
+    data = guide()
+    if not steps:
+        for each in (*data["routing_http_routes"], *data["routing_proofs"]):
+            del each["step"]
+    problems = found(data, tags=tags)
+    assert (problems == []) is selects
+    assert selects or "--tags step4 selects no entry" in problems[0]
+
+
+def test_every_step_of_a_role_alone_is_accepted() -> None:
+    data = guide()
+    OUTSIDE(data)["step"] = "canary"
+    assert found(data, required=False, steps=Steps()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("step4_http_routes", "move its entries to routing_http_routes, with step: step4"),
+        ("step5_proofs", "move its entries to routing_proofs, with step: step5"),
+        ("routing_mesh_proofs", "move its entries to routing_proofs"),
+        ("routing_gateway_proofs", "move its entries to routing_proofs"),
+        ("verify_timeout", "doctor_timeout"),
+    ],
+)
+def test_former_names_are_refused_with_the_new_name(name: str, says: str) -> None:
+    params = {
+        "cluster": "cluster1",
+        "groups": None,
+        "variables": guide(),
+        "variable_names": [name, "routing_on_conflict"],
+        "required": False,
+        "destination_steps": [],
+        "route_steps": [],
+        "tags": [],
+    }
+    with pytest.raises(Invalid) as refusal:
+        preflight_check.run(params, False, print)
+    assert refusal.value.msg.startswith(f"cluster1: {name} is not used any more: ") and says in refusal.value.msg
+    assert preflight_check.run({**params, "variable_names": []}, False, print)["changed"] is False
+
+
+GROUPS = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, []),
+        ({"management": []}, ["management needs exactly one host, it has none"]),
+        ({"management": ["m", "n"]}, ["it has 2 (m, n)"]),
+        ({"workload": [], "gateway": []}, ["group workload is empty", "group gateway is empty"]),
+        ({"gateway": ["z"]}, ["z: is in inventory group gateway but not in workload"]),
+        ({"management": ["a"]}, ["a: is in inventory groups management and workload"]),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(change: dict[str, list[str]], says: list[str]) -> None:
+    problems = preflight_check.group_problems({**GROUPS, **change})
+    assert len(problems) == len(says)
+    assert all(text in problem for text, problem in zip(says, problems, strict=True))
