@@ -25,8 +25,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "ownerReferences": ("uid",),
     "volumeMounts": ("mountPath",),
     "webhooks": ("name",),
-    "subjects": (),
 }
+_PORTS = (("port", "protocol"), ("containerPort", "protocol"))  # of a Service, of a container; of others whole
 _SETS = ("finalizers",)
 _ATOMIC_MAPS = ("selector", "labelSelector", "resourceFieldRef", "secretKeyRef", "configMapKeyRef", "fieldRef")
 _FREE_MAPS = ("data", "stringData", "binaryData", "labels", "annotations", "matchLabels", "nodeSelector")
@@ -82,10 +82,9 @@ class Shape:
         """The keys of a list that is a map; () for others."""
         if self.schema is not None:
             return tuple(self.schema.get("x-kubernetes-list-map-keys", ()))
-        found = _LIST_KEYS.get(self.name, ())
-        if self.name == "ports":  # of a Service, and of a container
-            found = ("port", "protocol") if any("port" in item for item in items) else ("containerPort", "protocol")
-        return found
+        names = _PORTS if self.name == "ports" else (_LIST_KEYS.get(self.name, ()),)
+        dicts = all(isinstance(item, dict) for item in items)
+        return next((keys for keys in names if keys and dicts and all(keys[0] in item for item in items)), ())
 
     @property
     def a_set(self) -> bool:

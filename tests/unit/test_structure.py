@@ -55,7 +55,7 @@ ROOTS = (
             "mesh",
             "gateway",
             "traffic",
-            "doctor bundle report",
+            "doctor bundle report cleanup",
         ),
     ),
 )

@@ -15,7 +15,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.istiod import di
 row = functools.partial(istio_shapes.row, version="1.27.0")
 Making = Callable[[], Objects]
 
-NO_DEFAULT = "no default injector: label istio-injection=enabled does nothing here, use istio.io/rev"
+NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect here, use istio.io/rev"
 UNREADABLE: dict[str, Any] = {"mesh_id": None, "trust_domain": None, "version": None}
 TABLE: dict[str, tuple[Making, list[Json], tuple[str, ...]]] = {}
 CHOICES: dict[str, str] = {}

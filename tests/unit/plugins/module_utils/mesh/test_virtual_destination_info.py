@@ -38,7 +38,7 @@ def test_there_is_a_record_for_every_host_and_port(fake: Any) -> None:
     ]
     for host in HOSTS:
         for port in (80, 81):
-            assert f"host {host}:{port} of VirtualDestination app/vd: no ServiceEntry lists it" in result["msg"]
+            assert f"host {host}:{port} of VirtualDestination app/vd: no ServiceEntry has that host" in result["msg"]
 
 
 def test_an_accepted_destination_that_selects_a_service_is_ready(fake: Any) -> None:
@@ -52,7 +52,7 @@ def test_an_accepted_destination_that_selects_a_service_is_ready(fake: Any) -> N
     ("status", "says"),
     [
         ({"ownedByWorkspace": "w"}, r"^c: VirtualDestination app/vd: selects no Service in any cluster"),
-        ({"numSelectedBackingServices": 1, "ownedByWorkspace": ""}, "belongs to no workspace"),
+        ({"numSelectedBackingServices": 1, "ownedByWorkspace": ""}, "is in no workspace"),
         (None, "it does not exist"),
     ],
 )
