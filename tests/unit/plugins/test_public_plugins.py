@@ -47,14 +47,7 @@ def _documentation(kind: str, name: str, module: Any) -> dict[str, Any]:
     return {part: text if part == "EXAMPLES" else yaml.safe_load(text) for part, text in parts.items()}
 
 
-# Not yet without their role: they leave with it.
-LEAVING = {
-    "cleanup_lines", "controller_leftovers", "definitions", "gateway_class", "helm_error", "helm_failed",
-    "istio_leftovers", "marked_releases", "not_ours", "of_workloads", "release_markers", "release_workloads",
-    "removals", "report_data", "report_markdown", "report_picture", "report_tables", "report_text", "report_verdict",
-    "report_view", "run_summary", "since", "stale_workloads", "translation_queries", "vendor_crds",
-}  # fmt: skip
-PUBLIC = [each for each in _public() if each[1] not in LEAVING]
+PUBLIC = _public()
 
 
 def _tasks(documentation: dict[str, Any]) -> list[dict[str, Any]]:

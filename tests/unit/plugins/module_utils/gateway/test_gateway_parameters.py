@@ -306,7 +306,7 @@ def test_nobody_is_told_to_set_an_id_that_would_be_refused() -> None:
 def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
     """Nothing would be compared then, in silence."""
     params = {"context": "c1", "namespace": "n", "name": "p", "self_managed": True, "istiod": {"istiod": ISTIOD}}
-    with pytest.raises(Invalid, match="give what istiod_info returned in istiod"):
+    with pytest.raises(Invalid, match="pass the value istiod returned by istiod_info"):
         gp.run(params, True, print)
 
 
