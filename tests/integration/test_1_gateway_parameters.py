@@ -157,7 +157,7 @@ def test_random_specs_merge_settle_and_do_what_check_mode_said(
 
         # FUZZ=1 asks for new examples, whatever the series.
         (holds if profile.get_current_profile_name() == "new" else seed(series)(holds))()
-    assert seen["specs"] >= 60 and seen["merged"] >= 30 and seen["conflicts"] >= 10, seen
+    assert seen["specs"] >= 60 and seen["merged"] >= 20 and seen["conflicts"] >= 10, seen
 
 
 def one_spec(site: Site, cluster: Cluster, name: str, options: Json, theirs: Json) -> list[str]:
@@ -294,7 +294,7 @@ def test_a_field_this_crd_lacks_is_named(empty: Site, options: Json, unknown: st
         for check in (True, False):
             error = refused(Invalid, empty, check=check, **options)
             assert error.facts["unknown_fields"] == [unknown]
-            assert words in error.msg and "install the gateway's CRDs in a version that has it" in error.msg
+            assert words in error.msg and "install a version of the gateway's CRDs that has it" in error.msg
 
 
 def test_fields_of_others_are_taken_by_force_and_given_back(empty: Site) -> None:
