@@ -56,8 +56,9 @@ def test_site_builds_and_proves_all_five_steps(built: Run, three_clusters: Site)
 
 
 def _answers(text: str, title: str, path: str) -> tuple[int, list[tuple[str, str, int]]]:
-    """What the summary says of one proof: requests sent, and (workload, cluster, count) of each instance."""
-    shown = re.search(rf"{re.escape(title)} \([^)]+\): (\d+) x GET {path}, responses from ([^']*)'", text)
+    """One proof in the summary: requests sent, and (workload, cluster, count) of each instance."""
+    pattern = rf"{re.escape(title)} \([^)]+\): (\d+) x GET {path}, responses from((?: \S+ in \S+: \d+)+)"
+    shown = re.search(pattern, text)
     assert shown, f"the summary does not show: {title}"
     instances = re.findall(r"(reviews-v\d)-\w+-\w+ in ([\w-]+): (\d+)", shown[2])
     return int(shown[1]), [(workload, cluster, int(count)) for workload, cluster, count in instances]
