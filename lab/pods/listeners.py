@@ -1,4 +1,4 @@
-"""All listeners of the played programs: one thread with one event loop. They bind loopback addresses only."""
+"""All listeners of the simulated programs: one thread with one event loop. They bind loopback addresses only."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 - A Bookinfo Pod gets a real HTTP server, and a proxy that resolves names as its sidecar would (for `kubectl exec`).
 - A LoadBalancer Service with an address gets listeners there while one of its Pods is ready: Envoy's for gateway
-  proxies, the played east-west gateway's, a TCP relay for all others.
+  proxies, the simulated east-west gateway's, a TCP relay for all others.
 - The Envoy of a gateway proxy Pod (started by pods/kubelet.py) gets new files when its configuration changes.
 """
 
