@@ -33,8 +33,8 @@ unexport ANSIBLE_COLLECTIONS_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
 ifeq ($(INVENTORY),)
 # The lab never uses the user's own kubeconfig.
 SITE_ENV := KUBECONFIG=$(LAB_HOME)/kubeconfig \
-  GLOO_MESH_LICENSE_KEY="$${GLOO_MESH_LICENSE_KEY:-lab-plays-the-licence}" \
-  GLOO_GATEWAY_LICENSE_KEY="$${GLOO_GATEWAY_LICENSE_KEY:-lab-plays-the-licence}"
+  GLOO_MESH_LICENSE_KEY="$${GLOO_MESH_LICENSE_KEY:-simulated-licence-key}" \
+  GLOO_GATEWAY_LICENSE_KEY="$${GLOO_GATEWAY_LICENSE_KEY:-simulated-licence-key}"
 PLAY := $(SITE_ENV) $(BIN)/ansible-playbook -i $(LAB_HOME)/inventory.yml
 NEEDS := lab-up
 else

@@ -1,4 +1,4 @@
-"""Puts the checkout where Python finds it as the collection `multicluster.gloo`, and `lab` beside it."""
+"""Makes the checkout importable as the collection `multicluster.gloo`, and the package `lab`."""
 
 from __future__ import annotations
 

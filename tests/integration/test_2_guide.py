@@ -1,4 +1,4 @@
-"""The guide: built, proven, built again without a write."""
+"""The guide: installed, verified, and run again without a write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from acceptance import snapshot
 from acceptance.audit import Mark
 from acceptance.eyes import GATEWAY_PODS, gateway_url, reviews_seen
-from acceptance.site import PLAYED_LICENCE, REPO, Run, Site, missing
+from acceptance.site import LAB_LICENCE, REPO, Run, Site, missing
 
 PROOFS = {
     "product page inside the mesh": "/productpage",
@@ -65,13 +65,13 @@ def _answers(text: str, title: str, path: str) -> tuple[int, list[tuple[str, str
 
 
 def test_no_licence_is_shown(built: Run) -> None:
-    assert PLAYED_LICENCE not in built.output
+    assert LAB_LICENCE not in built.output
 
 
 @pytest.mark.parametrize("played", [("site", "--diff"), ("cleanup", "--check")], ids="-".join)
 def test_no_licence_is_shown_to_the_curious(deployed: Site, played: tuple[str, str]) -> None:
     run = deployed.play(*played, "-vvv").ok()
-    assert PLAYED_LICENCE not in run.output
+    assert LAB_LICENCE not in run.output
 
 
 def test_no_licence_is_in_a_file_that_ansible_wrote(deployed: Site) -> None:
@@ -80,7 +80,7 @@ def test_no_licence_is_in_a_file_that_ansible_wrote(deployed: Site) -> None:
     # Where the API servers keep the Secret that the licence belongs into, and programs.
     read = [file for file in files if not {"etcd", "bin"}.intersection(file.parts[len(deployed.home.parts) :])]
     assert read
-    assert [str(file) for file in read if PLAYED_LICENCE.encode() in file.read_bytes()] == []
+    assert [str(file) for file in read if LAB_LICENCE.encode() in file.read_bytes()] == []
 
 
 def test_reviews_of_both_clusters_answer_through_the_gateway(built: Run, three_clusters: Site) -> None:

@@ -1,4 +1,4 @@
-"""The changing share of long tests: over all shares every cell runs exactly once, and what is asked for runs."""
+"""The changing share of long tests: over all shares every cell runs exactly once, and named cells always run."""
 
 from __future__ import annotations
 

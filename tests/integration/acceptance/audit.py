@@ -1,4 +1,4 @@
-"""Counts writes from the API servers' own audit logs: what anybody but the cluster's own parts asked to be stored."""
+"""Counts writes in the audit logs of the API servers, without those of the control planes and the lab."""
 
 from __future__ import annotations
 
