@@ -1,4 +1,4 @@
-"""Bookinfo's four programs, simulated: the responses of Istio's sample as far as the guide's checks read them.
+"""Bookinfo's four programs, simulated: those parts of the sample's responses that the guide's checks read.
 
 An `App` is made from a Pod: `app` and `version` from its labels, settings from the env of its containers. Paths, JSON
 keys, colours, error texts and the words "Reviews served by:" are those of the sample (images 1.20); the other text

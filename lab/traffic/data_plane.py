@@ -68,7 +68,7 @@ class DataPlane:
     def reconcile(self, lab: Lab) -> None:
         if self._listeners is None:
             self._listeners = Listeners()
-        # Envoy first: it must learn that a Pod is deleted before the Pod's listener closes.
+        # Envoy first: its endpoints must be updated before the listener of a deleted Pod closes.
         for cluster in lab.clusters.values():
             self._configure_gateways(lab, cluster)
         wanted: dict[Hashable, Http | Tcp] = {}

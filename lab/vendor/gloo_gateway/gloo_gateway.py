@@ -52,8 +52,8 @@ ROUTE_CONDITIONS = {
 }
 CLASS_CONDITIONS = {"Accepted": ("True", "Accepted", "GatewayClass accepted by gloo-gateway controller")}
 
-# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: two writers, the slower one
-# is right.
+# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: there are two writers, and the
+# slower one has the correct status.
 ACCEPTED_FIRST = 0.4
 
 
