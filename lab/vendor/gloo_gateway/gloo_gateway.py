@@ -52,7 +52,7 @@ ROUTE_CONDITIONS = {
 }
 CLASS_CONDITIONS = {"Accepted": ("True", "Accepted", "GatewayClass accepted by gloo-gateway controller")}
 
-# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: there are two writers, and the
+# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: of two writers the
 # slower one has the correct status.
 ACCEPTED_FIRST = 0.4
 
