@@ -46,7 +46,7 @@ options:
         type: str
       where:
         description:
-          - Required values of fields by path, such as C(spec.controllerName): a string or a list of accepted strings.
+          - Required values of fields by path, such as C(spec.controllerName). A value is a string or a list of strings.
           - The API server filters custom resources by labels only, so all objects of the kind are read.
         type: dict
   wait_for:

@@ -31,6 +31,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "workloads": {"type": "list", "elements": "dict", "required": True, "options": _SELECTION_SPEC},
     "older_than_secret": {
         "type": "dict",
+        "no_log": False,  # the Secret's name
         "options": {"namespace": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
     },
     "missing_sidecar": {"type": "bool", "default": False},

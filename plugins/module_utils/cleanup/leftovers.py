@@ -57,7 +57,7 @@ def istio_leftovers(
     own CA there by hand.
     """
     known = list(objects)
-    going = {(place, revision) for place, revision in (leaving or {}).items()}
+    going = set((leaving or {}).items())
     staying = {
         str(meta(obj).get("namespace"))
         for obj in known
@@ -150,7 +150,7 @@ def _controller(gateway_class: Json) -> str:
 
 
 def _domain(gateway_class: Json) -> str:
-    return _controller(gateway_class).split("/")[0]
+    return _controller(gateway_class).partition("/")[0]
 
 
 def _makers(obj: Json) -> set[str]:

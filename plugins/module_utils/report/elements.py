@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Union
 from xml.etree import ElementTree as ET
 
-Child = ET.Element | str | Iterable["Child"] | None
+Child = Union[ET.Element, str, Iterable["Child"], None]  # noqa: UP007 -- a forward reference in a string
 
 _INLINE = frozenset({"a", "b", "code", "i", "span", "strong", "time", "title", "use"})
 

@@ -206,8 +206,8 @@ def _proof(proof: Record) -> ET.Element:
 
 
 def _responder(name: Sequence[Child], counted: Record, class_: str | None) -> ET.Element:
-    bar = element("span", element("i", class_=class_, style=f"width: {counted['percent']}%"), class_="bar")
-    return element("tr", element("td", name, bar), element("td", str(counted["count"]), class_="number"))
+    share = element("span", element("i", class_=class_, style=f"width: {counted['percent']}%"), class_="bar")
+    return element("tr", element("td", name, share), element("td", str(counted["count"]), class_="number"))
 
 
 def _routing(view: Record) -> Iterator[ET.Element]:
