@@ -1,6 +1,7 @@
-# make site      run all steps of the guide on the local lab (three clusters) and verify them by traffic
-# make cleanup   remove everything again
-# make test      lint, unit tests, and acceptance tests on separate labs; make unit is the quick part
+# make site      run all steps of the guide on the local lab (three clusters) and verify them
+# make cleanup   remove everything that make site installed
+# make test      run lint, unit tests, and acceptance tests on separate labs
+# make help      list all targets
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -32,8 +33,8 @@ unexport ANSIBLE_COLLECTIONS_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV
 ifeq ($(INVENTORY),)
 # The lab never uses the user's own kubeconfig.
 SITE_ENV := KUBECONFIG=$(LAB_HOME)/kubeconfig \
-  GLOO_MESH_LICENSE_KEY="$${GLOO_MESH_LICENSE_KEY:-lab-plays-the-licence}" \
-  GLOO_GATEWAY_LICENSE_KEY="$${GLOO_GATEWAY_LICENSE_KEY:-lab-plays-the-licence}"
+  GLOO_MESH_LICENSE_KEY="$${GLOO_MESH_LICENSE_KEY:-simulated-licence-key}" \
+  GLOO_GATEWAY_LICENSE_KEY="$${GLOO_GATEWAY_LICENSE_KEY:-simulated-licence-key}"
 PLAY := $(SITE_ENV) $(BIN)/ansible-playbook -i $(LAB_HOME)/inventory.yml
 NEEDS := lab-up
 else
@@ -47,7 +48,7 @@ help: ## show this help
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
-# A pyenv shim may exist and not run, so each candidate is tried, newest first.
+# Tries each candidate, newest first: a pyenv shim may exist without a Python behind it.
 define find_python
 for p in $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
   if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
@@ -80,7 +81,7 @@ requirements: ## update requirements.txt from requirements.in (needs uv)
 # --- the guide -------------------------------------------------------------------------------------------------------
 
 .PHONY: site verify doctor failover bundle cleanup
-site: venv $(NEEDS) ## run and verify all five steps (ARGS="--tags gateway" for one, INVENTORY=path for your clusters)
+site: venv $(NEEDS) ## install and verify everything (ARGS="--tags gateway" for one step, INVENTORY=path for your clusters)
 	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
 verify: venv $(NEEDS) ## verify an installed site (read-only)
@@ -89,32 +90,32 @@ verify: venv $(NEEDS) ## verify an installed site (read-only)
 doctor: venv $(NEEDS) ## diagnose all clusters (read-only)
 	@$(PLAY) playbooks/doctor.yml $(REPORT) $(ARGS)
 
-# Scales backends down for a moment. On your own clusters confirm it: ARGS="-e failover_confirm=true".
+# Scales backends down temporarily. On your own clusters confirm it: ARGS="-e failover_confirm=true".
 failover: venv $(NEEDS) ## verify failover while one cluster's backends are scaled down
 	@$(PLAY) playbooks/failover.yml $(if $(INVENTORY),,-e failover_confirm=true) $(ARGS)
 
-bundle: venv $(NEEDS) ## collect a redacted support bundle from all clusters
+bundle: venv $(NEEDS) ## collect a redacted support bundle from all clusters (read-only)
 	@$(PLAY) playbooks/bundle.yml -e bundle_dest=$(REPORTS) $(ARGS)
 
-# In the lab the vendors' CRDs are removed, too. On your own clusters confirm it: ARGS="-e cleanup_vendor_crds=true".
-cleanup: venv $(NEEDS) ## remove everything that was installed
+# In the lab the vendors' CRDs are removed, too. On your own clusters add ARGS="-e cleanup_vendor_crds=true".
+cleanup: venv $(NEEDS) ## remove everything that site installed
 	@$(PLAY) playbooks/cleanup.yml $(if $(INVENTORY),,-e cleanup_vendor_crds=true) $(ARGS)
 
 .PHONY: lab-up lab-down
 lab-up: venv ## start the lab: real control planes on this machine
 	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS))
 
-lab-down: venv ## stop the lab and remove its data, except the program cache
+lab-down: venv ## stop the lab and delete its data, except the program cache
 	@$(BIN)/python -m lab down
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test test-full lint unit acceptance molecule bench
-# FUZZ=1: hypothesis looks for new examples. SHARE=2/5: the second fifth of the longest tests instead of today's.
-test: venv ## run lint, unit and acceptance tests; of the longest tests a fifth of the cells, another fifth each day
+# FUZZ=1: hypothesis searches for new examples. SHARE=2/5: the second fifth of the longest tests instead of today's.
+test: venv ## run lint, unit and acceptance tests (of the longest tests a fifth, a different one each day)
 	@.ci/test $(ARGS)
 
-test-full: venv ## run the same with every cell of every test
+test-full: venv ## run the same with the longest tests in full
 	@.ci/test --full $(ARGS)
 
 lint: venv ## run ruff, mypy, ansible-lint, ansible-test sanity and a collection build

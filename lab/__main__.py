@@ -29,16 +29,16 @@ from lab.progress import Progress
 
 MANAGEMENT = "mgmt"
 LOCK = "up.lock"  # also marks a folder as a lab
-REAL_AND_PLAYED = (
+REAL_AND_SIMULATED = (
     "real: etcd, kube-apiserver, -controller-manager, -scheduler, kwok (kubelet), Helm, Gateway API, Istio's charts,"
-    " istiod, pilot-agent, Envoy, HTTP · played: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway controller,"
-    " cloud load balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
+    " istiod, pilot-agent, Envoy, HTTP · simulated: Gloo Mesh server and agents, Gloo Operator, Gloo Gateway"
+    " controller, cloud load balancers, Bookinfo's programs, mTLS between clusters (lab/README.md)"
 )
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: nothing incomplete stays
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # handled like Ctrl-C, so that nothing incomplete is left
     home = paths.home()
     try:
         return int(arguments.run(home, arguments))
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except ApiError as error:
-        print(f"lab: {error}\nlab: run `python -m lab up` to start what does not run", file=sys.stderr)
+        print(f"lab: {error}\nlab: run `python -m lab up` to start what is not running", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted; run `python -m lab up` to continue", file=sys.stderr)
@@ -55,18 +55,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m lab", description="Real Kubernetes control planes on this machine."
+        prog="python -m lab", description="Local Kubernetes control planes with simulated Gloo products."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("up", help="start the lab, or restart what has ended")
+    command = commands.add_parser("up", help="start the lab, or restart stopped processes")
     command.add_argument("--workloads", type=_count, default=None, metavar="N", help="workload clusters (default 2)")
     command.set_defaults(run=_up)
-    command = commands.add_parser("down", help="end all processes and delete the lab's folder (the cache stays)")
+    command = commands.add_parser(
+        "down", help="stop all processes and delete the lab's folder (the program cache is kept)"
+    )
     command.set_defaults(run=_down)
-    command = commands.add_parser("status", help="clusters, components, played parts, addresses")
+    command = commands.add_parser("status", help="clusters, components, simulated parts, addresses")
     command.set_defaults(run=_status)
     command = commands.add_parser(
-        "logs", help="show the log of a component or played part; without a name, list the logs"
+        "logs", help="show the log of a component or simulated part; without a name, list the logs"
     )
     command.add_argument("name", nargs="?", help="for example kubelet, supervisor, cluster1/kube-apiserver")
     command.add_argument("-n", "--lines", type=int, default=200, help="number of lines (default 200)")
@@ -98,7 +100,7 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
         programs.link(home / "bin", supplies.programs)
         new = [plane for plane in planes if not plane.exists]
         if new:
-            supervisor.stop(home)  # it reads the list of clusters at its start
+            supervisor.stop(home)  # it reads the list of clusters only when it starts
         verb = f"creating {len(new)} and starting" if new else "starting"
         with progress.step(f"{verb} {len(planes)} control planes: {', '.join(names)}"):
             _all(planes, lambda plane: _start(plane, supplies.programs))
@@ -106,12 +108,12 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
             write_kubeconfig(home / "kubeconfig", planes)
             _all(planes, lambda plane: plane.wait_ready(home / "kubeconfig"))
         _write_state(home, names, supplies)
-        with progress.step("starting the played parts"):
+        with progress.step("starting the simulated parts"):
             failing = supervisor.wait_started(home, supervisor.start(home))
         for part, error in failing.items():
             progress.print(f"  {part} fails: {error} (see: python -m lab logs {part})")
         progress.print(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
-        progress.print(REAL_AND_PLAYED)
+        progress.print(REAL_AND_SIMULATED)
     return 0
 
 
@@ -166,9 +168,9 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
         processes.end(processes.of_lab(home))
         left = processes.of_lab(home)
         if left:
-            raise LabError(f"these processes did not end: {[processes.command(pid)[:100] for pid in left]}")
+            raise LabError(f"could not stop these processes: {[processes.command(pid)[:100] for pid in left]}")
         shutil.rmtree(home)
-    print(f"lab is down: {home} deleted, the cache {paths.cache()} stays")
+    print(f"lab is down: {home} deleted, program cache {paths.cache()} kept")
     return 0
 
 
@@ -191,12 +193,12 @@ def _status(home: Path, arguments: argparse.Namespace) -> int:
     if state is None:
         console.print("supervisor: not running. Start it: python -m lab up")
         return 1
-    parts = Table("played part", "state")
+    parts = Table("simulated part", "state")
     for part, error in state["parts"].items():
         parts.add_row(part, "starting" if error is None else error or "healthy")
         healthy = healthy and error == ""
     console.print(parts)
-    console.print(REAL_AND_PLAYED, soft_wrap=True)
+    console.print(REAL_AND_SIMULATED, soft_wrap=True)
     return 0 if healthy else 1
 
 

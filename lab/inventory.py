@@ -1,4 +1,4 @@
-"""The lab's inventory: shaped as one for real clusters, with the lab's charts instead of the vendors'."""
+"""The lab's inventory: like one for real clusters, with the lab's charts instead of the vendors'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program of the supervisor process, `python -m lab.supervise`: the list of all played parts."""
+"""The program of the supervisor process, `python -m lab.supervise`: the list of all simulated parts."""
 
 from __future__ import annotations
 

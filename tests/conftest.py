@@ -1,4 +1,4 @@
-"""Puts the checkout where Python finds it as the collection `multicluster.gloo`, and `lab` beside it."""
+"""Makes the checkout importable as the collection `multicluster.gloo`, and the package `lab`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def link_collection() -> None:
         link.symlink_to(REPO, target_is_directory=True)
 
 
-# The same examples everywhere, however long one takes on a machine that has other things to do. FUZZ=1 looks for new
+# The same examples everywhere, without a deadline for slow machines. FUZZ=1 searches for new
 # ones; one that fails is printed with what repeats it, and is tried first the next time.
 _SLOW_MACHINE = [HealthCheck.too_slow]
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=_SLOW_MACHINE)

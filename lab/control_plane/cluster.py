@@ -1,4 +1,4 @@
-"""One cluster as the played parts see it: reads from watch caches, writes through the API.
+"""One cluster as the simulated parts see it: reads from watch caches, writes through the API.
 
 A write that would change nothing is not sent.
 """
@@ -41,7 +41,7 @@ class Cluster:
         """The client; made at first use, so that a Lab can be described before its API servers respond."""
         with self._lock:
             if self._api is None:
-                self._api = Api(self.kubeconfig, self.name, user_agent="lab-played-parts")
+                self._api = Api(self.kubeconfig, self.name, user_agent="lab-simulated-parts")
             return self._api
 
     # Reading

@@ -242,7 +242,7 @@ def write_kubeconfig(path: Path, planes: list[ControlPlane]) -> None:
 
 
 def restart_components(planes: list[ControlPlane], wait: Callable[[float], bool]) -> None:
-    """Restart components that ended, until `wait(seconds)` returns True; with a growing pause when they keep ending."""
+    """Restart components that exited, until `wait(seconds)` returns True; with backoff if they keep exiting."""
     due = {plane.name: 0.0 for plane in planes}
     pause = {plane.name: 1.0 for plane in planes}
     while not wait(0.5):

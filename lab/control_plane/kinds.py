@@ -1,4 +1,4 @@
-"""The kinds that the lab's played parts read and write."""
+"""The kinds that the lab's simulated parts read and write."""
 
 from __future__ import annotations
 

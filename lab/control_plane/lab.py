@@ -1,4 +1,4 @@
-"""The whole lab as the played parts see it: clusters, programs, reserved addresses and ports."""
+"""The whole lab as the simulated parts see it: clusters, programs, reserved addresses and ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.control_plane.reservations import Reservations
 
 
 class Part(Protocol):
-    """One played part. Level-triggered: `reconcile` reads the whole lab and corrects what differs."""
+    """One simulated part. Level-triggered: `reconcile` reads the whole lab and corrects what differs."""
 
     name: str
     kinds: tuple[str, ...]  # a change of one of these wakes the part

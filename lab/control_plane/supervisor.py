@@ -1,6 +1,6 @@
-"""The lab's one background process: restarts components that ended and runs the played parts.
+"""The lab's background process: restarts components that exited and runs the simulated parts.
 
-`lab up` starts it detached, `lab down` ends it. It holds a lock on supervisor.pid while it runs.
+`lab up` starts it detached, `lab down` stops it. It holds a lock on supervisor.pid while it runs.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Runner:
                 self._log.info("recovered")
             failures, last_error = 0, ""
             self._report.part(self.part.name, "")
-            # A part with processes of its own sets `resync`: their state changes without an API event.
+            # A part that runs processes sets `resync`: their state changes without an API event.
             if self._wake.wait(getattr(self.part, "resync", RESYNC)):
                 self._stopping.wait(DEBOUNCE)
 

@@ -80,7 +80,7 @@ class WatchCache:
                     self._clear()
                 elif error.status != 410:
                     log.debug("watch of %s: %s", self.kind.kind, error)
-            except Exception:  # a watch that ends silently would blind the parts
+            except Exception:  # the parts would miss changes if the watch ended
                 log.exception("watch of %s", self.kind.kind)
                 self._version = 0
             self._stopping.wait(pause)

@@ -1,4 +1,4 @@
-"""Cluster DNS and kube-proxy for the programs of this machine that stand for containers: an HTTP proxy.
+"""Cluster DNS and kube-proxy for the programs of this machine that simulate containers: an HTTP proxy.
 
 A program that connects to `istiod.istio-system.svc:15012` gets this proxy in HTTPS_PROXY, with cluster and namespace
 as user and password. gRPC sends it CONNECT with the name from its settings; the proxy resolves the name to a Service
@@ -21,7 +21,7 @@ Resolve = Callable[[str, str, str, int], int]  # (cluster, namespace, host, port
 
 
 class Unreachable(Exception):
-    """Why a name and port cannot be reached, in the words of Go's dialer."""
+    """Why a name and port cannot be reached, as Go's dialer reports it."""
 
 
 class Network:

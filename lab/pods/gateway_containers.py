@@ -2,7 +2,7 @@
 
 - kgateway-proxy: Envoy, configured by files (traffic/envoy_config.py) instead of the controller;
 - istio-proxy: Istio's own pilot-agent with the container's arguments and environment;
-- sds: played by pods/sds.py;
+- sds: simulated by pods/sds.py;
 - any other: no process, reported as running.
 """
 

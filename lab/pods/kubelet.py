@@ -1,4 +1,4 @@
-"""The kubelet of gateway proxy Pods, which kwok's stages cannot play.
+"""The kubelet of gateway proxy Pods, which kwok's stages cannot simulate.
 
 A Pod with a container `kgateway-proxy` gets its volumes as folders and its containers as processes of this machine
 (pods/gateway_containers.py); its status follows those processes. Pauses between restarts are shorter than a real

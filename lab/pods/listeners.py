@@ -1,4 +1,4 @@
-"""All listeners of the played programs: one thread with one event loop. They bind loopback addresses only."""
+"""All listeners of the simulated programs: one thread with one event loop. They bind loopback addresses only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Target = Callable[[], "tuple[str, int] | None"]
 Result = TypeVar("Result")
 
-LINGER = 0.5  # seconds before a listener is closed, so that proxies learn of the change first
+LINGER = 0.5  # seconds before a listener is closed, so that proxies are updated first
 KEEP_ALIVE = 3600.0  # longer than Envoy keeps an idle connection: Envoy must be the one to close it
 
 log = logging.getLogger("lab.dataplane")

@@ -42,7 +42,7 @@ def append(file: Path, text: str) -> None:
 
 
 def copy(output: IO[bytes], file: Path) -> None:
-    """Append a process's output, line by line, until it ends. Blocks: needs a thread of its own."""
+    """Append a process's output, line by line, until it ends. Blocks: call it in a separate thread."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as out:
         for line in output:
@@ -55,8 +55,8 @@ def as_cri(line: bytes) -> bytes:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z stdout F ").encode() + line + b"\n"
 
 
-class PlayedLogs:
-    """Logs of played programs. A program repeats a message only after another one on the same topic: once per state."""
+class SimulatedLogs:
+    """Logs of simulated programs. A message is repeated only after another one on the same topic: once per state."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], str] = {}
@@ -64,7 +64,7 @@ class PlayedLogs:
     def write(self, home: Path, cluster: str, pod: Object, level: str, message: str, topic: str = "") -> None:
         """Append one JSON line, as the vendor's programs write them, to the log of the Pod's first container.
 
-        topic: whose state the message is about; one program may report several.
+        topic: the subject of the message; one program may report several.
         """
         uid = pod["metadata"]["uid"]
         if self._last.get((uid, topic)) == message:

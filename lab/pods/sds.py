@@ -1,7 +1,7 @@
-"""Stands for the container `sds` of a gateway proxy; a program of its own: python sds.py FOLDER PORT [FIRST_PAUSE]
+"""Simulates the container `sds` of a gateway proxy. Usage: python sds.py FOLDER PORT [FIRST_PAUSE]
 
 It looks for the certificate files that istio-proxy writes, eight times at doubling intervals. Once they exist it
-accepts connections, otherwise it ends with code 1. The real one starts with a pause of 0.1 seconds, and serves the
+accepts connections, otherwise it exits with code 1. The real one starts with a pause of 0.1 seconds, and serves the
 files to Envoy.
 """
 

@@ -25,7 +25,7 @@ RENEW_AFTER = 0.8  # share of a token's lifetime after which a kubelet requests 
 
 
 class NotMounted(Exception):
-    """A volume cannot be set up, in a kubelet's words; the Pod's containers are not started."""
+    """A volume cannot be set up, as a kubelet reports it; the Pod's containers are not started."""
 
 
 class Tokens:

@@ -81,7 +81,7 @@ def exclusive(cache: Path, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.print(f"waiting for another lab that fills {cache}")
+            progress.print(f"waiting for another lab that is writing to {cache}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         for place in (cache, cache / "programs", *(cache / "programs").glob("*/")):
             for pattern in (".build-*", ".download-*", ".charts-*", ".go-*"):

@@ -200,7 +200,7 @@ def _set_by_user(program: Program) -> tuple[str, Path] | None:
     if file:
         path = Path(file).expanduser()
         if not os.access(path, os.X_OK):
-            raise LabError(f"{program.variable}={file}: no such program")
+            raise LabError(f"{program.variable}={file}: file not found or not executable")
         return f"set by {program.variable}", path.resolve()
     folder = os.environ.get("LAB_PROGRAMS")
     if folder:
@@ -253,7 +253,7 @@ def _download(
             with progress.step(f"downloading {program.name} {program.version}"):
                 download.fetch(release, checksums[program.name], cached_path(program))
         except download.DownloadError as error:
-            progress.print(f"{program.name}: {error}. It is built instead")
+            progress.print(f"{program.name}: {error}; building it instead")
             left.append(program)
         else:
             sources[program.name], found[program.name] = "downloaded", cached_path(program)

@@ -1,4 +1,4 @@
-"""Bookinfo's four programs, played: the responses of Istio's sample as far as the guide's checks read them.
+"""Bookinfo's four programs, simulated: those parts of the sample's responses that the guide's checks read.
 
 An `App` is made from a Pod: `app` and `version` from its labels, settings from the env of its containers. Paths, JSON
 keys, colours, error texts and the words "Reviews served by:" are those of the sample (images 1.20); the other text
@@ -148,7 +148,7 @@ async def _productpage(app: App, path: str, fetch: Fetch) -> web.Response:
     if path.startswith("/static/"):
         return web.Response(text="body { font-family: sans-serif }\n", content_type="text/css")
     if path == "/metrics":
-        return web.Response(text="# Bookinfo, played\n")
+        return web.Response(text="# Bookinfo, simulated\n")
     if path == "/api/v1/products":
         return _json([{"id": 0, "title": "The Comedy of Errors", "descriptionHtml": ""}])
     found = re.fullmatch(r"/api/v1/products/(\d+)(?:/(reviews|ratings))?", path)

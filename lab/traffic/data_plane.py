@@ -2,7 +2,7 @@
 
 - A Bookinfo Pod gets a real HTTP server, and a proxy that resolves names as its sidecar would (for `kubectl exec`).
 - A LoadBalancer Service with an address gets listeners there while one of its Pods is ready: Envoy's for gateway
-  proxies, the played east-west gateway's, a TCP relay for all others.
+  proxies, the simulated east-west gateway's, a TCP relay for all others.
 - The Envoy of a gateway proxy Pod (started by pods/kubelet.py) gets new files when its configuration changes.
 """
 
@@ -68,7 +68,7 @@ class DataPlane:
     def reconcile(self, lab: Lab) -> None:
         if self._listeners is None:
             self._listeners = Listeners()
-        # Envoy first: it must learn that a Pod is deleted before the Pod's listener closes.
+        # Envoy first: its endpoints must be updated before the listener of a deleted Pod closes.
         for cluster in lab.clusters.values():
             self._configure_gateways(lab, cluster)
         wanted: dict[Hashable, Http | Tcp] = {}

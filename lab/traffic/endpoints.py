@@ -31,7 +31,7 @@ TLS_MODE = "security.istio.io/tlsMode"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a request can be sent; tls: with (played) mutual TLS, remote: not a Pod of this cluster."""
+    """Where a request can be sent; tls: with (simulated) mutual TLS, remote: not a Pod of this cluster."""
 
     address: str
     port: int

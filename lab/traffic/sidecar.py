@@ -1,6 +1,6 @@
-"""The traffic of istio-proxy in Bookinfo's Pods and of the east-west gateways, played over real HTTP on loopback.
+"""The traffic of istio-proxy in Bookinfo's Pods and of the east-west gateways, simulated over real HTTP on loopback.
 
-Mutual TLS between clusters is played by two headers: x-lab-sni is the SNI that Istio would send (host and port),
+Mutual TLS between clusters is simulated by two headers: x-lab-sni is the SNI that Istio would send (host and port),
 x-lab-root the digest of the trust root of the caller's certificate.
 """
 

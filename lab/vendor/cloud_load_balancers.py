@@ -1,4 +1,4 @@
-"""Played: the load balancers of a cloud. Each LoadBalancer Service gets a loopback address."""
+"""The load balancers of a cloud, simulated. Each LoadBalancer Service gets a loopback address."""
 
 from __future__ import annotations
 

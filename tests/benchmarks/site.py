@@ -1,7 +1,7 @@
-"""How long the guide takes on the lab, and how much memory: figures with their ratio to the budget, not assertions.
+"""Measures how long the guide takes on the lab, and its memory, as ratios to a budget; no assertions.
 
 make bench                  lab from stopped, site, second run, verify, cleanup
-make bench ARGS=--cold      the lab's programs too, built or downloaded into an empty cache
+make bench ARGS=--cold      also the lab's programs, built or downloaded into an empty cache
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The labs of the acceptance tests.
 
-All files but one share a lab of three clusters; that one has a lab of four. Only one lab runs at a time, and a file
-finds the lab it asks for running, whatever ran before it. Fixtures bring the clusters into the state a test starts
-from, so every file runs alone and in any order. The order of the numbers is the quickest.
+All files but one share a lab of three clusters; the other one uses a lab of four. Only one lab runs at a time, and
+fixtures start the lab that a file needs and bring the clusters into the initial state of each test, so every file can
+run alone and in any order. The numbered order is the fastest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The unit tests' API server (fake_api) and a real one get the same requests and have to answer alike."""
+"""The unit tests' API server (fake_api) and a real one return the same responses to the same requests."""
 
 from __future__ import annotations
 

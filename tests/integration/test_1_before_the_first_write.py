@@ -1,4 +1,4 @@
-"""On empty clusters: check mode tells everything and writes nothing; bad input ends before the first write."""
+"""On empty clusters: check mode shows everything and writes nothing; invalid input fails before the first write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helm releases on a real API server, with the real helm: ours, those of other people, and stuck ones."""
+"""Helm releases on a real API server, with the real helm: ours, those of others, and stuck ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Istio's own charts, really installed: istiod_info finds in each cluster what it found in recordings of the same.
+"""Istio's charts installed in real clusters: istiod_info returns the same as for recordings of such clusters.
 
-On empty clusters, and they are empty again after every test.
+The clusters are empty before and after every test.
 """
 
 from __future__ import annotations

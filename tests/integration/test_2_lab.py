@@ -1,4 +1,4 @@
-"""The lab under the built site: heals what was killed, follows a scale, answers kubectl, spares the user's files."""
+"""The lab with an installed site: restarts killed processes, follows scaling, supports kubectl, keeps user files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates of the gateway proxy: issued by the cluster's own istiod, refused by it, never seen outside loopback."""
+"""Certificates of the gateway proxy: issued or refused by the cluster's istiod, with traffic on loopback only."""
 
 from __future__ import annotations
 

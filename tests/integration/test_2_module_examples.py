@@ -1,6 +1,6 @@
-"""What the modules' documentation shows runs as it stands, and both ways of running it return the same.
+"""The examples in the modules' documentation run unchanged, with the same result as action plugin and as module.
 
-Every task of every EXAMPLES is played on the deployed lab: in the controller (action plugin), then as a module (async).
+Every task of every EXAMPLES runs on the deployed lab: in the controller (action plugin), then as a module (async).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""gateway_proxy_info on a Gateway whose proxy is broken on purpose, one fault at a time: verdict, first cause, healing.
+"""gateway_proxy_info on a Gateway with a broken proxy, one fault at a time: verdict, first cause, recovery.
 
-The Gateway is a second one beside the site's, so that what breaks it alone leaves the site as it is. It runs on the
-lab's real istiod and pilot-agent: a wrong setting gets no certificate, nothing is played about that.
+It is a second Gateway, so that its faults do not affect the site. It uses the lab's real istiod and pilot-agent, so a
+wrong setting results in a missing certificate as in a real cluster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Broken on purpose, one at a time: verify.yml finds each, names cluster, object and cause, and changes nothing.
+"""One fault at a time: verify.yml finds it, names cluster, object and cause, and changes nothing.
 
 The two faults of the inventory (context missing, one cluster twice) end before the first write: see test_1.
 """

@@ -1,4 +1,4 @@
-"""bundle.yml: what is planted in the clusters as a secret is nowhere in the archive; what tells of faults is."""
+"""bundle.yml: the archive contains no planted secret, but the objects, events and logs that show faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from acceptance.audit import Mark
-from acceptance.site import PLAYED_LICENCE, Site
+from acceptance.site import LAB_LICENCE, Site
 
 Json = dict[str, Any]
 
@@ -81,7 +81,7 @@ def test_no_secret_leaves_and_what_tells_of_faults_does(deployed: Site, tmp_path
     files = content(dest)
     everything = b"\n".join(files.values())
 
-    for secret in (CANARY, SILENT, PLAYED_LICENCE):
+    for secret in (CANARY, SILENT, LAB_LICENCE):
         raw = secret.encode()
         forms = [raw, quote(secret).encode(), *(base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3))]
         assert [form for form in forms if form in everything] == [], secret

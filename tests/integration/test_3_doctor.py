@@ -1,4 +1,4 @@
-"""The doctor on a healthy site, and on the same site with one known failure at a time: its check is the first."""
+"""The doctor on a healthy site, and with one known failure at a time: the expected check fails first."""
 
 from __future__ import annotations
 

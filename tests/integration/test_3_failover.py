@@ -1,4 +1,4 @@
-"""failover.yml: the backends of the gateway's cluster go and come back, also when the run is interrupted or killed."""
+"""failover.yml: backends of one cluster are scaled down and restored, also after an interrupted or killed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cleanup with the explicit yes leaves the clusters as they were before anything was played."""
+"""Cleanup with cleanup_vendor_crds restores the state of the clusters before the first run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Among other people's objects: `make site` works, nothing of theirs changes, cleanup gives back what it adopted."""
+"""With objects of others in the clusters: `make site` works and changes none of them; cleanup restores adopted ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) ->
     partly = site.play("cleanup", "-v").ok()
     assert planted.changes() == []
     nothing_left(lambda: _unnamed_leftovers(partly.text, earlier, snapshot.take(site)))
-    summary = partly.output.rpartition("TASK [Show what was removed, given back and kept]")[2]
+    summary = partly.output.rpartition("TASK [Show what was removed, restored and kept]")[2]
     assert "given back: " in summary and "cleanup_vendor_crds=true" in summary
     assert max(part.count("\n    - ") for part in summary.split("ok: [")) <= 10
 

@@ -1,8 +1,8 @@
-"""One list of requests that a real API server and the tests' own (fake_api) have to answer alike.
+"""Requests for which a real API server and the tests' fake_api have to return the same responses.
 
-`answers(server)` sends them all and gives what matters of each answer: status, reason, causes, the object with its
-managedFields, and whether the object was written. UIDs, versions and times differ between any two servers and are left
-out.
+`answers(server)` sends all of them and returns the relevant parts of each response: status, reason, causes, the
+object with its managedFields, and whether the object was written. UIDs, versions and times are left out, because they
+differ between any two servers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A small API server over HTTP, for tests that need answers, refusals and watches but no real cluster.
+"""A small API server over HTTP, for tests that need responses, errors and watches but no real cluster.
 
-Who owns which field is in field_managers. That it answers as a real API server does is tested against one:
+Ownership of fields is in field_managers. Its responses are tested against those of a real API server:
 tests/integration/test_1_api_answers.py. Left out: defaults, admission, garbage collection, subresources.
 """
 

@@ -1,4 +1,4 @@
-"""A clock that runs faster than the real one: modules time and threading as the code under test sees them."""
+"""Replacements of the modules time and threading with a clock that runs faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who owns which field, by the rules of Kubernetes' server-side apply, for the tests' own API server.
+"""Ownership of fields by the rules of Kubernetes' server-side apply, for fake_api.
 
 The rules are those a real API server follows: tests/integration/test_1_api_answers.py sends both the same requests. No
 code is shared with the collection.

@@ -1,4 +1,4 @@
-"""Changes that break one thing of the healthy site, and what the doctor then reports first."""
+"""Changes that break one thing of the healthy site, and the failure that the doctor reports first."""
 
 from __future__ import annotations
 

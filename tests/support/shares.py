@@ -116,4 +116,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     share, left = terminalreporter.config.stash[_SHARE], terminalreporter.config.stash[_LEFT_OUT]
     if left:
-        terminalreporter.write_line(f"share {share}: {left.total()} cells of {len(left)} tests left to other days")
+        terminalreporter.write_line(f"share {share}: {left.total()} cells of {len(left)} tests are left out")

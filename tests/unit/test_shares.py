@@ -1,4 +1,4 @@
-"""The changing share of long tests: over all shares every cell runs exactly once, and what is asked for runs."""
+"""The changing share of long tests: over all shares every cell runs exactly once, and named cells always run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_is_left_out_is_counted_and_the_share_can_be_repeated(ran: Run) -> 
     names, output = ran("--share=2/5")
     left = 21 - len(names)
     assert f"{left} deselected" in output
-    assert f"share 2/5: {left} cells of 2 tests left to other days" in output
+    assert f"share 2/5: {left} cells of 2 tests are left out" in output
     assert "repeat it with SHARE=2/5; all with --full" in output
 
 

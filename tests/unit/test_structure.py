@@ -1,4 +1,4 @@
-"""The import structure: a folder imports only from folders below it, and neither folders nor files form a circle.
+"""The import structure: a folder imports only from lower folders, without import cycles of folders or files.
 
 ROOTS lists each root with its floors, lowest first. A floor is a set of folders (or files directly in the root); its
 members may import from lower floors and from themselves, not from each other.

@@ -1,4 +1,4 @@
-"""Played: the Gloo Gateway controller, as kgateway 2.1 behaved in recordings.
+"""The Gloo Gateway controller, simulated after recordings of kgateway 2.1.
 
 It acts in every cluster where the controller's Deployment has a ready Pod, with that Pod's environment. It serves all
 GatewayClasses with its controllerName, renders proxies (proxy.py), evaluates routes (routes.py) and writes status.
@@ -22,7 +22,7 @@ from lab.control_plane.objects import (
     newest_ready,
     status_of,
 )
-from lab.pods.pod_logs import PlayedLogs
+from lab.pods.pod_logs import SimulatedLogs
 from lab.vendor.gloo_gateway.proxy import deployment, render
 from lab.vendor.gloo_gateway.proxy_containers import RenderError
 from lab.vendor.gloo_gateway.proxy_defaults import merged
@@ -52,8 +52,8 @@ ROUTE_CONDITIONS = {
 }
 CLASS_CONDITIONS = {"Accepted": ("True", "Accepted", "GatewayClass accepted by gloo-gateway controller")}
 
-# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: two writers, the slower one
-# is right.
+# Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: of two writers the
+# slower one has the correct status.
 ACCEPTED_FIRST = 0.4
 
 
@@ -87,7 +87,7 @@ class GlooGateway:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._written: set[str] = set()  # uids of Gateways with a status from this process
-        self._logs = PlayedLogs()
+        self._logs = SimulatedLogs()
 
     def reconcile(self, lab: Lab) -> None:
         """One round over all clusters; an error in one does not stop the others."""

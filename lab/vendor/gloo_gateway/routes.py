@@ -1,4 +1,4 @@
-"""How the played Gloo Gateway evaluates HTTPRoutes: which listener accepts them, where their backends are. Pure.
+"""How the simulated Gloo Gateway evaluates HTTPRoutes: which listener accepts them, where their backends are. Pure.
 
 The data plane writes Envoy's configuration from `routes`; the controller writes HTTPRoute status from the same
 functions, so that status and traffic agree. Behaviour: kgateway 2.1, as recorded.

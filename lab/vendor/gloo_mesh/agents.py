@@ -1,4 +1,4 @@
-"""The played management server and agents, from Pods, Deployments, Services and Secrets."""
+"""The simulated management server and agents, from Pods, Deployments, Services and Secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates of the played Gloo Mesh; they are real. Functions return Secret data (bytes by key)."""
+"""Real certificates of the simulated Gloo Mesh. Functions return Secret data (bytes by key)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Played: Gloo Mesh's management server and its agents.
+"""The Gloo Mesh management server and its agents, simulated.
 
 The server acts while Deployment gloo-mesh-mgmt-server has a ready Pod, an agent while a Pod of gloo-mesh-agent runs.
 A cluster whose agent is not connected keeps its Istio objects. Relay Secrets, the mesh root and `cacerts` stay when the
@@ -12,7 +12,7 @@ import logging
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, age, deleting, labels_of
-from lab.pods.pod_logs import PlayedLogs
+from lab.pods.pod_logs import SimulatedLogs
 from lab.vendor.gloo_mesh.agents import FoundAgent, find_agents, licensed, registered_name, server_namespace, server_pod
 from lab.vendor.gloo_mesh.certificates import client_secret, relay_secrets
 from lab.vendor.gloo_mesh.metrics import Metrics
@@ -61,7 +61,7 @@ class GlooMesh:
     )
 
     def __init__(self) -> None:
-        self._logs = PlayedLogs()
+        self._logs = SimulatedLogs()
         self._metrics = Metrics()
 
     def reconcile(self, lab: Lab) -> None:

@@ -19,7 +19,7 @@ GAUGES = {
 
 
 class Metrics:
-    """Served while the server has a ready Pod. A cluster appears when it first connects, and with 0 afterwards."""
+    """Served while the server has a ready Pod. A cluster appears once it has connected, with 0 after it disconnects."""
 
     def __init__(self, pod_ports: PodPorts = POD_PORTS) -> None:
         self._pod_ports = pod_ports

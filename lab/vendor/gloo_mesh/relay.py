@@ -1,4 +1,4 @@
-"""Whether an agent of the played Gloo Mesh connects to the relay, and why not. Pure."""
+"""Whether an agent of the simulated Gloo Mesh connects to the relay, and why not. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Agent(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Why an agent is not connected, in its own words; fatal: the process ends."""
+    """Why an agent is not connected, as it logs it; fatal: the process exits."""
 
     message: str
     fatal: bool = False

@@ -1,4 +1,4 @@
-"""Secrets of the played Gloo Mesh: their names, reading and writing them as bytes by key."""
+"""Secrets of the simulated Gloo Mesh: their names, reading and writing them as bytes by key."""
 
 from __future__ import annotations
 

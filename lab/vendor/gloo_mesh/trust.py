@@ -1,4 +1,4 @@
-"""Shared trust of the played Gloo Mesh: RootTrustPolicies, the mesh's root, `cacerts` of every cluster."""
+"""Shared trust of the simulated Gloo Mesh: RootTrustPolicies, the mesh's root, `cacerts` of every cluster."""
 
 from __future__ import annotations
 

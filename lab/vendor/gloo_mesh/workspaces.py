@@ -1,4 +1,4 @@
-"""Workspaces of the played Gloo Mesh: which namespaces, clusters, Services and gateways they select. Pure."""
+"""Workspaces of the simulated Gloo Mesh: which namespaces, clusters, Services and gateways they select. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Played: the Gloo Operator. It installs Istio's real charts from a ServiceMeshController.
+"""The Gloo Operator, simulated. It installs Istio's real charts from a ServiceMeshController.
 
 It acts in a workload cluster while the operator has a ready Pod there. `values` and `verdict` decide, the class runs
 Helm and writes status. A finalizer holds a ServiceMeshController until its Istio is uninstalled. Istio's CRDs (with
@@ -20,7 +20,7 @@ from lab.control_plane.cluster import Cluster
 from lab.control_plane.kinds import kind_of
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, condition_is_true, deleting, labels_of, status_of
-from lab.pods.pod_logs import PlayedLogs
+from lab.pods.pod_logs import SimulatedLogs
 from lab.vendor.gloo_operator.istio_release import (
     BASE,
     ISTIOD,
@@ -60,7 +60,7 @@ class GlooOperator:
         self._installed: dict[str, str] = {}  # cluster -> fingerprint of the installed values
         self._pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="gloo-operator")
         self._running: dict[str, Future[None]] = {}
-        self._logs = PlayedLogs()
+        self._logs = SimulatedLogs()
 
     def reconcile(self, lab: Lab) -> None:
         """One round over the workload clusters, in parallel: Helm takes seconds.

@@ -36,7 +36,7 @@ def refusal(observed: Observed) -> str:
     if not re.fullmatch(r"1\.(2[0-9]|3[0-9])\.\d+(-[a-z0-9.-]+)?", version):
         return f'chart "istiod" version "{version}" not found in the Istio chart repository'
     if observed.spec.get("dataplaneMode", "Ambient") != "Sidecar":
-        return "dataplaneMode Ambient cannot be played in the lab, only Sidecar"
+        return "dataplaneMode Ambient cannot be simulated in the lab, only Sidecar"
     return ""
 
 

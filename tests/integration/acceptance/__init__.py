@@ -1,1 +1,1 @@
-"""What the acceptance tests use: lab and playbooks as a user starts them, and eyes of their own on the clusters."""
+"""Support for the acceptance tests: starts lab and playbooks like a user, and inspects the clusters independently."""

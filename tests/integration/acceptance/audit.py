@@ -1,4 +1,4 @@
-"""Counts writes from the API servers' own audit logs: what anybody but the cluster's own parts asked to be stored."""
+"""Counts writes in the audit logs of the API servers, without those of the control planes and the lab."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from acceptance.site import AGENT, Site
 
 WRITING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
-# Names at the start of the user agent: programs of the control planes, the lab's played parts, the tests themselves.
+# Names at the start of the user agent: programs of the control planes, the lab's simulated parts, the tests themselves.
 # All others count.
 OWN_PARTS = frozenset(
     {
@@ -25,7 +25,7 @@ OWN_PARTS = frozenset(
         "pilot-discovery",
         "pilot-agent",
         "lab",
-        "lab-played-parts",
+        "lab-simulated-parts",
         AGENT,
     }
 )

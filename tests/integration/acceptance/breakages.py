@@ -1,4 +1,4 @@
-"""Ways to break a site that works, each with its repair and with what the error has to say."""
+"""Ways to break a working site, each with its repair and the expected error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to change one thing of a site and to take the change back.
+"""Ways to change one thing of a site and to revert the change.
 
 Clusters are named by role: management, gateway (the gateway's cluster), remote (the other workload cluster).
 """

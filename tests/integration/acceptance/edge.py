@@ -1,4 +1,4 @@
-"""A second Gateway on the shared lab, in a namespace of its own, for tests that break its proxy."""
+"""A second Gateway on the shared lab, in a separate namespace, for tests that break its proxy."""
 
 from __future__ import annotations
 

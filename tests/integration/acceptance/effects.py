@@ -1,4 +1,4 @@
-"""What tells that a change of the site has had its effect: conditions to wait for."""
+"""Conditions to wait for until a change of the site has taken effect."""
 
 from __future__ import annotations
 

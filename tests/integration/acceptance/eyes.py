@@ -1,4 +1,4 @@
-"""What a person would look at: who answers through the gateway, and whether everything has come to rest."""
+"""Observes the site independently: which instances respond through the gateway, and whether the clusters are stable."""
 
 from __future__ import annotations
 

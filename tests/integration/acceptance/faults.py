@@ -1,4 +1,4 @@
-"""Known failures made on a site that works, each with the check of the doctor that has to fail first.
+"""Known failures, created on a working site, each with the check of the doctor that has to fail first.
 
 A fault changes one thing and knows how to take it back; `shows` tells when its effect is there to be seen. Those that
 no lab can play are made of plain objects in tests/unit/plugins/module_utils/doctor/test_faults.py.

@@ -1,6 +1,6 @@
-"""Objects of other people, planted in the way of the playbooks before anything is played: none may go or change.
+"""Objects of others, created before the playbooks run, in their way: none may be deleted or changed.
 
-The CRDs that they need are other people's too: Gateway API, and those of the vendors' charts without their releases.
+The CRDs that they need belong to others, too: Gateway API, and those of the vendors' charts without their releases.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Changes of what the guide builds that one patch does not make, and where its objects are in the API.
+"""Changes of the guide's objects that need more than one patch, and the API paths of these objects.
 
 See acceptance.changes for what a change is.
 """

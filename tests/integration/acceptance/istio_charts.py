@@ -1,4 +1,4 @@
-"""Istio's real charts in a lab cluster for the time of one test, with nothing left of them afterwards."""
+"""Installs Istio's real charts in a lab cluster for the duration of one test, and removes everything afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects as Istio's charts 1.20 to 1.32 leave them in a cluster, cut to what tells about the control plane.
+"""Objects of Istio's charts 1.20 to 1.32, reduced to the fields that describe the control plane.
 
 One `Istiod` is one Helm release; its parts are plain dicts that a test changes or drops. `joined` puts several into
 one cluster.

@@ -1,4 +1,4 @@
-"""What can be wrong with a Gateway's proxy: how it is made on the lab, the way back, and the first cause to be told."""
+"""Faults of a Gateway's proxy: how to create each on the lab, how to repair it, and the first cause to report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random options of the module gateway_parameters, all of them good, and parts of a spec that somebody else may own."""
+"""Random valid options of the module gateway_parameters, and parts of a spec that another manager may own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helm releases of people on one cluster of the lab: their charts, their own helm, and the module beside them."""
+"""Helm releases of users in one cluster of the lab: their charts, their helm commands, and the module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One lab and the playbooks played on it, started as a user starts them: as programs, from the repository's root."""
+"""One lab and the playbooks that run on it, started like a user starts them: as programs, in the repository's root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lab.control_plane.api import Api, ApiError
 REPO = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 AGENT = "acceptance"  # the tests' own user agent in the audit logs
-PLAYED_LICENCE = "lab-plays-the-licence"
+LAB_LICENCE = "simulated-licence-key"
 
 Inventory = dict[str, Any]
 
@@ -176,8 +176,8 @@ class Site:
             "LAB_HOME": str(self.home),
             "TMPDIR": self.temporary.name,
             "KUBECONFIG": str(self.kubeconfig),
-            "GLOO_MESH_LICENSE_KEY": PLAYED_LICENCE,
-            "GLOO_GATEWAY_LICENSE_KEY": PLAYED_LICENCE,
+            "GLOO_MESH_LICENSE_KEY": LAB_LICENCE,
+            "GLOO_GATEWAY_LICENSE_KEY": LAB_LICENCE,
             **(changes or {}),
         }
 

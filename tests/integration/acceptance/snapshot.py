@@ -1,4 +1,4 @@
-"""Everything a cluster stores, made comparable: all objects of all served kinds."""
+"""Comparable snapshots of a cluster: all objects of all served kinds."""
 
 from __future__ import annotations
 

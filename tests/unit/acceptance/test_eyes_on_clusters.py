@@ -1,4 +1,4 @@
-"""The acceptance tests' own eyes see what they should: a blind one would let everything pass."""
+"""The observers of the acceptance tests detect what they should; a defective one would let every test pass."""
 
 from __future__ import annotations
 

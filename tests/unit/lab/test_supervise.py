@@ -1,4 +1,4 @@
-"""The list of played parts."""
+"""The list of simulated parts."""
 
 from __future__ import annotations
 

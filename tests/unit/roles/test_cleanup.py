@@ -1,4 +1,4 @@
-"""The role cleanup executes every phase of the plan, in the plan's order, and knows no names of other roles."""
+"""The role cleanup executes every phase of the plan, in the plan's order, and does not use variables of other roles."""
 
 from __future__ import annotations
 

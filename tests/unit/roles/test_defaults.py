@@ -1,4 +1,4 @@
-"""Roles' variables: every default is described, every description is a variable, and both say the same."""
+"""Variables of roles: defaults and argument specs have the same variables with the same values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts of the roles: each role reads its own, publishes them in a documented place, and guesses in check mode only."""
+"""Facts of roles: each role reads only its own, documents what it publishes, uses placeholders only in check mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helm in the roles: one module, whose values hold licences."""
+"""Helm in the roles: only through helm_release, whose values contain licence keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of a run: one line per cluster and proof, from the results that roles publish."""
+"""The summary of a run: clusters and proofs with their details, from the results that roles publish."""
 
 from __future__ import annotations
 
@@ -46,15 +46,20 @@ def hosts() -> Hosts:
     }
 
 
-def test_one_line_per_cluster_and_proof(hosts: Hosts) -> None:
+def test_clusters_and_proofs_with_their_details(hosts: Hosts) -> None:
     assert summary(hosts) == [
-        "mgmt: Kubernetes v1.34.0 at https://k, relay 192.0.2.1:9900, telemetry 192.0.2.3:4317",
-        "east: Kubernetes v1.34.0 at https://k, istiod 1.27.0 at istiod.istio-system.svc:15012, cluster ID east, "
-        "east-west gateway 192.0.2.4, Gateway gloo-system/http at http://192.0.2.2:8080 (a, b)",
-        "west: Kubernetes v1.34.0 at https://k, istiod of unknown version at istiod.istio-system.svc:15012, "
-        "cluster ID west",
-        "reviews (east): 9 x GET /reviews/0, responses from reviews-v1-y in an unknown cluster: 5, "
-        "reviews-v3-x in west: 4",
+        "mgmt: Kubernetes v1.34.0 at https://k",
+        "  relay 192.0.2.1:9900",
+        "  telemetry 192.0.2.3:4317",
+        "east: Kubernetes v1.34.0 at https://k",
+        "  istiod 1.27.0 at istiod.istio-system.svc:15012, cluster ID east",
+        "  east-west gateway 192.0.2.4",
+        "  Gateway gloo-system/http at http://192.0.2.2:8080 (a, b)",
+        "west: Kubernetes v1.34.0 at https://k",
+        "  istiod of unknown version at istiod.istio-system.svc:15012, cluster ID west",
+        "reviews (east): 9 x GET /reviews/0, responses from",
+        "  reviews-v1-y in an unknown cluster: 5",
+        "  reviews-v3-x in west: 4",
     ]
 
 

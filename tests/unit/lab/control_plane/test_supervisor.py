@@ -1,4 +1,4 @@
-"""How played parts are run, and that a lab has one supervisor."""
+"""How simulated parts are run, and that a lab has one supervisor."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def cluster(made: Any) -> Any:
         *made.service("mapped", 443, [istiod], target=15017),
         *made.service("half", 15012, [unready, istiod]),
         *made.service("not-ready", 15012, [unready], clusterIP="10.96.1.3"),
-        *made.service("not-played", 15012, [unserved], clusterIP="10.96.1.4"),
+        *made.service("not-simulated", 15012, [unserved], clusterIP="10.96.1.4"),
         *made.service("near", 15012, [istiod]),
         made.obj("Service", "alias", "istio-system", spec={"externalName": f"{ISTIOD}.cluster.local."}),
         made.obj("Service", "outside", "istio-system", spec={"externalName": "istiod.example.test"}),
@@ -71,7 +71,7 @@ def test_a_short_name_is_one_of_the_pods_own_namespace(made: Any) -> None:
         ("outside.istio-system.svc", 15012, "no such host"),
         (ISTIOD, 15999, "dial tcp 10.96.1.2:15999: connect: connection refused"),
         ("not-ready.istio-system.svc", 15012, "dial tcp 10.96.1.3:15012: connect: connection refused"),
-        ("not-played.istio-system.svc", 15012, "connection refused"),
+        ("not-simulated.istio-system.svc", 15012, "connection refused"),
         ("192.0.2.7", 15012, "dial tcp 192.0.2.7:15012: i/o timeout"),
     ],
 )

@@ -44,10 +44,10 @@ def test_logs_go_with_their_pods(tmp_path: Path) -> None:
 
 
 def test_a_state_is_logged_once_until_it_changes(tmp_path: Path, made: Any) -> None:
-    pod, played = made.pod("agent-1", containers=[{"name": "agent"}, {"name": "other"}]), pod_logs.PlayedLogs()
+    pod, simulated = made.pod("agent-1", containers=[{"name": "agent"}, {"name": "other"}]), pod_logs.SimulatedLogs()
     for message in ("refused", "refused", "connected", "refused"):
-        played.write(tmp_path, "c1", pod, "error", message)
-        played.write(tmp_path, "c1", pod, "info", "started", topic="start")
+        simulated.write(tmp_path, "c1", pod, "error", message)
+        simulated.write(tmp_path, "c1", pod, "info", "started", topic="start")
     lines = [json.loads(line) for line in messages(pod_logs.logs_of(tmp_path, "c1", "uid-agent-1")["agent"])]
     assert [line["msg"] for line in lines] == ["refused", "started", "connected", "refused"]
     assert {"level", "ts", "msg"} == set(lines[0])

@@ -1,4 +1,4 @@
-"""Statuses and proxies of the played Gloo Gateway controller."""
+"""Statuses and proxies of the simulated Gloo Gateway controller."""
 
 from __future__ import annotations
 

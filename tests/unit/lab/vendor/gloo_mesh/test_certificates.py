@@ -1,4 +1,4 @@
-"""Certificates of the played Gloo Mesh."""
+"""Certificates of the simulated Gloo Mesh."""
 
 from __future__ import annotations
 

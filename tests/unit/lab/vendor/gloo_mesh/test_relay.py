@@ -1,4 +1,4 @@
-"""Which agents connect to the played management server."""
+"""Which agents connect to the simulated management server."""
 
 from __future__ import annotations
 

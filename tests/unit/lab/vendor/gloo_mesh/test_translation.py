@@ -1,4 +1,4 @@
-"""VirtualDestinations and RouteTables translated by the played Gloo Mesh."""
+"""VirtualDestinations and RouteTables translated by the simulated Gloo Mesh."""
 
 from __future__ import annotations
 

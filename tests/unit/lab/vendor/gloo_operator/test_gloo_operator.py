@@ -1,4 +1,4 @@
-"""The played Gloo Operator: licence and Pod."""
+"""The simulated Gloo Operator: licence and Pod."""
 
 from __future__ import annotations
 

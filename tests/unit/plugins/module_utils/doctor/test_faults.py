@@ -1,4 +1,4 @@
-"""Known failures that the lab cannot play, made on plain objects; and that every known failure is proven somewhere.
+"""Known failures that the lab cannot simulate, as plain objects; and a test for every known failure.
 
 The others are made on the lab: tests/integration/acceptance/faults.py. The numbers are those of docs/doctor.md.
 """

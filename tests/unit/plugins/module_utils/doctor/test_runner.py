@@ -1,4 +1,4 @@
-"""The rule of the walk on chains made up: what stands on something failed is skipped, all of it and nothing else."""
+"""Dependencies between checks: exactly the checks that depend on a failed one are skipped."""
 
 from __future__ import annotations
 

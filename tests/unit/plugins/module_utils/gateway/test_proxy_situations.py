@@ -1,4 +1,4 @@
-"""Verdict and first cause in the situations a kgateway controller brings about, each a change of a healthy Stage."""
+"""Verdict and first cause in situations that a kgateway controller creates, each a change of a healthy Stage."""
 
 from __future__ import annotations
 

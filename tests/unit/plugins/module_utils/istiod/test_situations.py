@@ -1,4 +1,4 @@
-"""Whole clusters: which istiods are found there, each key of each record, and what is said to be wrong.
+"""Whole clusters: the istiods that are found, every key of their records, and the reported problems.
 
 Objects are made here in the shapes of Istio's charts, so that every situation is proved without any recording.
 """

@@ -1,4 +1,4 @@
-"""What a wait tells, by a clock of the test's own."""
+"""Progress of waits, with a fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of readiness: what the API shows, what is said of it. Statuses are as real controllers write them."""
+"""Readiness of objects by their status, as real controllers write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking away and bringing back, against an API server that keeps owners of fields."""
+"""Scaling down and restoring, against an API server that tracks field ownership."""
 
 from __future__ import annotations
 
