@@ -22,7 +22,7 @@ from .managed_fields import applied_fields, project, union
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
 MANAGER = "multicluster.gloo"

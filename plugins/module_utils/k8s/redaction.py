@@ -29,7 +29,7 @@ from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
 # Environment variables and other name-value pairs whose values this chain is diagnosed by.
