@@ -122,7 +122,7 @@ steps:
       kind: Gateway
       namespace: gloo-system
       name: http
-      reason: "it existed before: only our fields are given back"
+      reason: "existed before: its former values are restored"
       ours: false
 summary:
   description: At most nine lines, grouped by action and kind.
