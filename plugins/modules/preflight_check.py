@@ -108,7 +108,7 @@ msg:
   description: One sentence; the problems when there are any.
   returned: always
   type: str
-  sample: "cluster1: routing_proofs[0].path is 'reviews/0': give the path of a request, beginning with /"
+  sample: "cluster1: routing_proofs[0].path is 'reviews/0'. Set the path of a request, beginning with /"
 problems:
   description: The problems, without the name of the cluster.
   returned: failure

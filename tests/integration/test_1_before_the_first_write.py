@@ -153,7 +153,7 @@ BAD_INPUT = (
     BadInput("no proof inside the mesh", (r"routing_proofs", r"from_pod"), variables=_proofs(without="step1")),
     BadInput(
         "former name of a variable",
-        (r"step4_proofs is not used any more", r"routing_proofs, with step: step4"),
+        (r"step4_proofs is no longer used", r"routing_proofs, with step: step4"),
         variables={"step4_proofs": []},
     ),
     BadInput(
