@@ -17,9 +17,9 @@ from acceptance.random_parameters import settings
 from acceptance.site import REPO, Site, wait_until
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
     applied_fields,
+    dotted,
     find,
     leaves,
-    readable,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.manifests import difference
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
@@ -191,8 +191,8 @@ def one_spec(site: Site, cluster: Cluster, name: str, options: Json, theirs: Jso
         assert done["diff"][0]["after"] == difference("", None, after)["after"]
     for path in leaves(applied_fields(before or {}, "somebody") or {}):
         had = find(before, path)
-        if readable(path) not in taken:
-            assert find(after, path) == had or (had == {} and isinstance(find(after, path), dict)), readable(path)
+        if dotted(path) not in taken:
+            assert find(after, path) == had or (had == {} and isinstance(find(after, path), dict)), dotted(path)
 
     again = run(site, name=name, **options)
     assert not again["changed"] and again["diff"] == []
