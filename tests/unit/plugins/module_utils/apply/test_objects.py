@@ -310,7 +310,7 @@ def test_a_namespace_on_a_cluster_scoped_kind_is_dropped(fake: Any) -> None:
 
 
 def test_an_unknown_context_is_told_before_any_request(fake: Any) -> None:
-    with pytest.raises(BadKubeconfig, match="it has: fake, other"):
+    with pytest.raises(BadKubeconfig, match="contexts: fake, other"):
         go(fake, config(), context="nope")
     assert fake[0].log == []
 
