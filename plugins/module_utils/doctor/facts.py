@@ -21,7 +21,7 @@ from ..gateway.parameter_kinds import PARAMETER_KINDS
 from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery, istiod_info
-from ..istiod.objects import words_of
+from ..istiod.objects import command_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
@@ -230,7 +230,7 @@ class SiteFacts:
 
 def argument(workload: Json | None, name: str) -> str:
     """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
-    for word in words_of(next(iter(containers(workload)), {})):
+    for word in command_of(next(iter(containers(workload)), {})):
         if word.startswith(f"--{name}="):
             return word.partition("=")[2]
     return ""

@@ -182,7 +182,12 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "no controller serves",
     ),
     ("gateway", gateway(ACCEPTED, PROGRAMMED, LISTENER_SETS), "ready", "192.0.2.1"),
-    ("gateway untouched", gateway(condition("Accepted", "Unknown", "Pending", seen=None)), "waiting", "Check that class c is served"),
+    (
+        "gateway untouched",
+        gateway(condition("Accepted", "Unknown", "Pending", seen=None)),
+        "waiting",
+        "class c is served",
+    ),
     # A class nobody serves: everything True, for an older generation.
     (
         "gateway stale",
