@@ -343,7 +343,7 @@ def _route_backends(target: CheckTarget) -> Finding:
 
 def _route_accepted(target: CheckTarget) -> Finding:
     live = _live(target)
-    verdict = judge(live) if live else Verdict("failed", "it does not exist")
+    verdict = judge(live) if live else Verdict("failed", "does not exist")
     return ok("Accepted, ResolvedRefs") if verdict.ready else failed(f"{target.object}: {verdict.reason}")
 
 

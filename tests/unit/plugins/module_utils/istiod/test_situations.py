@@ -99,7 +99,8 @@ def injector_with_a_value_of_its_own() -> Objects:
 @situation(
     [row("1-28", name="istiod-revision-tag-prod", tags=["prod"])],
     "discoveryAddress istiod-1-28.istio-system.svc:15012 refers to a Service that does not exist",
-    "istiod-revision-tag-prod routes to istiod, but its certificate is not valid for istiod-revision-tag-prod.istio-system",
+    "istiod-revision-tag-prod routes to istiod, but its certificate is not valid for "
+    "istiod-revision-tag-prod.istio-system",
     NO_DEFAULT,
     "calls Service istio-system/istiod-1-28, which belongs to no istiod",
 )
@@ -180,7 +181,8 @@ def remote_by_name_of_a_service_that_is_gone() -> Objects:
 
 @situation(
     [row("1-22", **REMOTE)],
-    "discoveryAddress istiod.istio-system.svc:15012 refers to a Service that does not exist. Use istiod-1-22.istio-system",
+    "discoveryAddress istiod.istio-system.svc:15012 refers to a Service that does not exist. Use "
+    "istiod-1-22.istio-system",
     NO_DEFAULT,
 )
 def remote_revision_of_old_charts_without_labels() -> Objects:
@@ -395,7 +397,8 @@ def no_injector() -> Objects:
 @situation(
     [row("a", name="all"), row("b")],
     "Service istio-system/all selects several istiods (istio-system/istiod-a, istio-system/istiod-b)",
-    "Service istio-system/all routes to istiod, but its certificate is not valid for all.istio-system.svc, so TLS fails. Create",
+    "Service istio-system/all routes to istiod, but its certificate is not valid for "
+    "all.istio-system.svc, so TLS fails. Create",
     "istiod-a.istio-system.svc:15012 refers to a Service that does not exist. Use all.istio-system.svc:15012",
     "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which belongs to no istiod",
     NO_DEFAULT,
