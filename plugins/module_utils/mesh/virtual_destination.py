@@ -144,7 +144,7 @@ def find_entry(objects: RoutingObjects, target: Target) -> tuple[Json | None, li
             Problem(
                 f"ServiceEntry {full_name(chosen)} has host {target.host} but was not translated from "
                 f"{target.title.split(' of ')[-1]}: "
-                "delete it or use another host",
+                "if nothing else uses it, delete it; otherwise use another host",
                 passing=bool(ours),
             )
         )

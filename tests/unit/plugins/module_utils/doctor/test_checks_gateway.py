@@ -151,7 +151,7 @@ BROKEN = [
         "c1",
         "failed",
         set_field("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioMetaClusterId", "Kubernetes"),
-        ("set istioMetaClusterId to c1",),
+        ("Set istioMetaClusterId to c1",),
     ),
     Broken(
         "gateway-istiod-address",
