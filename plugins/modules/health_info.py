@@ -200,7 +200,7 @@ health:
           description: What to do about a warning or failure, else empty.
           type: str
           returned: always
-          sample: "the agent cannot authenticate: copy the Secret with site.yml --tags mesh"
+          sample: "the agent cannot authenticate. Copy the Secret with site.yml --tags mesh"
         doc:
           description: Reference to the explanation of the check.
           type: str
