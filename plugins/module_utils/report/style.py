@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Style sheet of the HTML report: light and dark, on paper and on a phone. Python, so that it is found everywhere."""
+"""Style sheet of the HTML report: light and dark, for print and small screens. In Python, so it is always found."""
 
 from __future__ import annotations
 
