@@ -126,8 +126,8 @@ def _found(view: View, queries: list[Collection]) -> list[Json]:
 def _late(cluster: Cluster, wanted: str, verdict: Verdict, found: list[Json], seconds: float) -> str:
     blocking = [obj for obj in found if not judge(obj).ready] if wanted == "ready" else []
     warnings = [f"{ref_of(obj).title}: {text}" for obj in blocking[:3] if (text := blockers(cluster, ref_of(obj)))]
-    told = lines(cluster.name, blocked(verdict), seconds)
-    return "\n".join([*told, *(f"{cluster.name}: {text}" for text in warnings)])
+    entries = lines(cluster.name, blocked(verdict), seconds)
+    return "\n".join([*entries, *(f"{cluster.name}: {text}" for text in warnings)])
 
 
 def _record(cluster: Cluster, obj: Json) -> Json:

@@ -136,7 +136,7 @@ def _gateway_api(target: CheckTarget) -> Finding:
     if match and tuple(map(int, match.groups())) < OLDEST_BUNDLE:
         return warning(
             f"the CRDs of Gateway API {bundle} are older than v{'.'.join(map(str, OLDEST_BUNDLE))}",
-            "install newer CRDs; if a ValidatingAdmissionPolicy rejects them, its message says which it allows",
+            "install newer CRDs; if a ValidatingAdmissionPolicy rejects them, its message lists the allowed ones",
             f"CustomResourceDefinition {GATEWAY_CRD}",
         )
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")

@@ -47,7 +47,7 @@ PREREQUISITES = ("reach", "distinct")
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: health, msg, table, requests. Raises ClusterError with the first problem when `fail_on` says so.
+    """Result: health, msg, table, requests. Raises ClusterError with the first problem according to `fail_on`.
 
     Requests are GETs, so they are also sent in check mode.
     """

@@ -80,10 +80,10 @@ def choose(served: Sequence[ParameterKind], controllers: Iterable[str]) -> list[
     kinds = {(kind.group, kind.kind): kind for kind in reversed(served)}  # the first version of each
     if len(kinds) == 1:
         return list(kinds.values())
-    reading = [CONTROLLERS[name] for name in sorted(set(controllers)) if name in CONTROLLERS] or CONTROLLERS.values()
+    candidates = [CONTROLLERS[name] for name in sorted(set(controllers)) if name in CONTROLLERS] or CONTROLLERS.values()
     chosen = []
-    for takes in reading:
-        best = next((kinds[key] for kind in takes if (key := (kind.group, kind.kind)) in kinds), None)
+    for accepted in candidates:
+        best = next((kinds[key] for kind in accepted if (key := (kind.group, kind.kind)) in kinds), None)
         if best and best not in chosen:
             chosen.append(best)
     return chosen

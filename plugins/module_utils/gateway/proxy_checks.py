@@ -129,11 +129,11 @@ def _class_served(model: ProxyModel) -> Verdict | None:
 
 
 def _parameters(model: ProxyModel) -> Verdict | None:
-    asked = model.want.parameters
-    if asked and asked not in [ref.name for ref in model.refs]:
+    expected = model.want.parameters
+    if expected and expected not in [ref.name for ref in model.refs]:
         named = ", ".join(ref.name for ref in model.refs) or "none"
         return failed(
-            f"{model.title} references parameters {named}, not {asked}. Set spec.infrastructure.parametersRef"
+            f"{model.title} references parameters {named}, not {expected}. Set spec.infrastructure.parametersRef"
         )
     allowed = CONTROLLERS.get(model.controller_name)
     for ref in model.refs:
@@ -186,15 +186,15 @@ def _never_together(model: ProxyModel) -> Verdict | None:
     """Expected containers that no setting can provide, so waiting for them is pointless."""
     if model.want.expect is None or model.deployment is None:
         return None
-    asked = set(model.want.expect)
-    if len(asked & set(MESH_CONTAINERS)) == 1:
+    expected = set(model.want.expect)
+    if len(expected & set(MESH_CONTAINERS)) == 1:
         return failed(f"expect: {' and '.join(MESH_CONTAINERS)} are deployed only together. Set both or none")
-    if PROXY_CONTAINER in set(container_names(model.deployment)) - asked:
+    if PROXY_CONTAINER in set(container_names(model.deployment)) - expected:
         return failed(f"expect: {PROXY_CONTAINER} is part of every proxy. Add it")
-    strange = asked - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(model.deployment)}
-    if strange:
+    unknown = expected - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(model.deployment)}
+    if unknown:
         return failed(
-            f"expect: the controller does not deploy container {', '.join(sorted(strange))}; "
+            f"expect: the controller does not deploy container {', '.join(sorted(unknown))}; "
             f"{title_of(model.deployment)} "
             "has "
             f"{', '.join(container_names(model.deployment))}"
@@ -211,14 +211,16 @@ def _generation(model: ProxyModel) -> Verdict | None:
     """Whether the current generation is accepted; addresses and listeners are checked later."""
     accepted = condition(model.gateway, "Accepted")
     # Without a visible controller there is no reason to expect progress.
-    verdict, gone = waiting, ""
+    verdict, no_controller = waiting, ""
     if model.controller is None and model.controller_name in CONTROLLERS:
-        verdict, gone = failed, f"; controller {model.controller_name} has no Deployment in this cluster"
+        verdict, no_controller = failed, f"; controller {model.controller_name} has no Deployment in this cluster"
     if not accepted or accepted.get("status") == "Unknown":
-        return verdict(f"{model.title}: no controller has reconciled it yet{gone}")
+        return verdict(f"{model.title}: no controller has reconciled it yet{no_controller}")
     if _outdated(model):
         observed, generation = accepted.get("observedGeneration"), meta(model.gateway).get("generation")
-        return verdict(f"{model.title}: the controller has observed generation {observed}, not yet {generation}{gone}")
+        return verdict(
+            f"{model.title}: the controller has observed generation {observed}, not yet {generation}{no_controller}"
+        )
     if accepted.get("status") != "True":
         return failed(f"{model.title} is not accepted: {accepted.get('reason')}: {accepted.get('message')}")
     return None
@@ -270,8 +272,8 @@ def _address(model: ProxyModel) -> Verdict | None:
             if model.certified
             else failed(f"{where}: Service {'/'.join(target)} does not select an istiod; {hint}")
         )
-    asked = istio.service_of_address((model.want.istiod or {}).get("address"))
-    if model.plane_at(asked) not in (None, model.plane):
+    expected = istio.service_of_address((model.want.istiod or {}).get("address"))
+    if model.plane_at(expected) not in (None, model.plane):
         return failed(f"{where} points to a different istiod; {hint}")
     hosts, named = model.certificate_hosts, f"{target[1]}.{target[0]}.svc"
     if istio.compared(address)[0] in hosts or model.certified:

@@ -340,8 +340,8 @@ class ProxyModel:
     def istiod_hint(self) -> str:
         """The address of the expected istiod, for messages."""
         known = [r["address"] for r in self.objects.istiods["istiods"] if r["address"]]
-        asked = (self.want.istiod or {}).get("address")
-        return f"istiod is at {asked or ' or '.join(known) or 'no Service in this cluster'}"
+        expected = (self.want.istiod or {}).get("address")
+        return f"istiod is at {expected or ' or '.join(known) or 'no Service in this cluster'}"
 
     def accepted_ids(self) -> list[str]:
         """Cluster IDs that this istiod issues certificates for, its configured one first; empty when unknown."""

@@ -401,12 +401,12 @@ class _Work:
         before = before or self.history
         actions = [str(step) for step in plan.steps]
         release = present_record(self.history)
-        said = "; ".join([*(actions or ["unchanged"]), *plan.remarks])
+        summary = "; ".join([*(actions or ["unchanged"]), *plan.remarks])
         if changed and not actions:
-            said = "; ".join(["note updated", *plan.remarks])
+            summary = "; ".join(["note updated", *plan.remarks])
         return {
             "changed": changed,
-            "msg": f"{self.cluster.name}: {self.title}: {said}",
+            "msg": f"{self.cluster.name}: {self.title}: {summary}",
             "actions": actions,
             "release": self._record(release, plan.whose),
             "diff": self._diff(before, plan.steps),
@@ -441,8 +441,8 @@ class _Work:
         if not steps:
             sides[1] = sides[0]
         elif steps[-1].action != "uninstall":
-            anew = any(step.action == "uninstall" for step in steps)
-            revision = 1 if anew else len(steps) + (history.records[-1].revision if history.records else 0)
+            reinstalled = any(step.action == "uninstall" for step in steps)
+            revision = 1 if reinstalled else len(steps) + (history.records[-1].revision if history.records else 0)
             facts = {
                 "chart": base.chart if base else self.chart.name or self.chart.ref,
                 "version": steps[-1].version or "newest",

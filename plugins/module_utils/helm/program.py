@@ -64,13 +64,13 @@ class Helm:
         driver: str,
         timeout: float,
         scrub: Callable[[str], str],
-        tell: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._binary = binary
         self._timeout = timeout
         self._scrub = scrub
-        self._tell = tell
+        self._progress = progress
         self._environment = environment(dict(os.environ), driver)
         self._checked = False
 
@@ -138,7 +138,7 @@ class Helm:
         self, what: str, command: list[str], stdin: bytes, kept: list[int], interrupts: Interrupts
     ) -> tuple[int, str, str]:
         """(exit code, standard output, standard error) of helm."""
-        report = Progress(self._cluster.name, self._tell)
+        report = Progress(self._cluster.name, self._progress)
         deadline = time.monotonic() + self._timeout + _GRACE
         process = subprocess.Popen(
             command,

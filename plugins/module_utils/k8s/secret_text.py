@@ -129,12 +129,12 @@ def _assigns(match: re.Match[str]) -> bool:
     name, between, value = match.groups()
     before = match.string[max(0, match.start() - 80) : match.start()]
     if not between.strip():
-        told = not _IS_FLAG.search(before)
+        harmless = not _IS_FLAG.search(before)
     else:
-        told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
+        harmless = between.strip() == ":" and _OF_OBJECT.search(before) is not None
         # YAML: the next line starts with another key.
-        told = told or ("\n" in between and value.endswith(":"))
-    return not told and not _REFERENCE.search(name)
+        harmless = harmless or ("\n" in between and value.endswith(":"))
+    return not harmless and not _REFERENCE.search(name)
 
 
 def names_secret(name: str) -> bool:

@@ -42,7 +42,7 @@ FONTS = {
     "fact": (12, 6.9),
     "code": (10.5, 6.4),
     "count": (11, 7.6),
-    "silent": (11, 7.6),
+    "no-response": (11, 7.6),
 }
 
 
@@ -201,24 +201,24 @@ def _inner(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None
         stack.text("code", stack.lane + 32, stack.height + 39, gateway["url"] or "no address", width - 42)
         containers = f"{len(gateway['containers'])} containers"
         stack.text("fact", stack.lane + 32, stack.height + 57, f"{gateway['state']}, {containers}", width - 42)
-        _port(stack, stack.height + 33, "sent" if sent else "unasked", f"{sent}{TIMES}" if sent else "", arrow=False)
+        _port(stack, stack.height + 33, "sent" if sent else "idle", f"{sent}{TIMES}" if sent else "", arrow=False)
         stack.height += 66 + 6
     for destination in view["destinations"]:
         instances = [each for each in destination["instances"] if each["cluster"] == cluster["cluster"]]
         if not instances:
             continue
-        asked = any(_count(counts, each) for each in destination["instances"])
+        requested = any(_count(counts, each) for each in destination["instances"])
         stack.height += 6
         stack.box("instances", stack.lane, stack.height, width, 28 + ROW * len(instances), "")
         stack.text("code", stack.lane + 10, stack.height + 18, destination["title"], width - 20)
         stack.height += 26
         for instance in instances:
             count = _count(counts, instance)
-            verdict = "failed" if not instance["ready"] else "warning" if asked and not count else "ok"
+            verdict = "failed" if not instance["ready"] else "warning" if requested and not count else "ok"
             stack.mark(verdict, stack.lane + 10, stack.height + 5)
             stack.text("code", stack.lane + 32, stack.height + 16, instance["pod"], width - 40)
-            state = "answered" if count else "silent" if asked else "unasked"
-            _port(stack, stack.height + 12, state, f"{count}{TIMES}" if asked else "", arrow=True)
+            state = "responded" if count else "no-response" if requested else "idle"
+            _port(stack, stack.height + 12, state, f"{count}{TIMES}" if requested else "", arrow=True)
             stack.height += ROW
         stack.height += 2 + 6
 
@@ -230,7 +230,9 @@ def _port(stack: _Stack, y: int, verdict: str, count: str, arrow: bool) -> None:
     points = [(-_LANE_OUTSIDE, y), (stack.lane - 2, y)]
     stack.shapes["lines"].append({"kind": "traffic", "points": points, "verdict": verdict, "arrow": arrow})
     if count:
-        stack.text("silent" if verdict == "silent" else "count", stack.lane // 2, y - 5, count, stack.lane, "middle")
+        stack.text(
+            "no-response" if verdict == "no-response" else "count", stack.lane // 2, y - 5, count, stack.lane, "middle"
+        )
     stack.ports.append(y)
 
 
