@@ -204,7 +204,7 @@ def test_check_mode_before_the_crd_exists_predicts_what_then_happens(empty: Site
     predicted = run(empty, check=True, **REPLICAS)
     assert record(predicted)["action"] == "created" and "not served yet" in record(predicted)["reason"]
     assert record(run(empty, state="absent"))["action"] == "absent"
-    assert "install the gateway's CRDs" in refused(NotServed, empty, **REPLICAS).msg
+    assert "Install the gateway's CRDs" in refused(NotServed, empty, **REPLICAS).msg
 
     with served(empty, yaml.safe_load(CRD.read_text())):
         done = run(empty, **REPLICAS)
@@ -243,7 +243,7 @@ def test_of_several_kinds_the_gateway_class_decides(empty: Site) -> None:
 
         with served(empty, crd(V1_PARAMETERS), crd(GATEWAY_CLASS)):
             unclear = refused(Invalid, empty, **REPLICAS)
-            assert "no GatewayClass" in unclear.msg and "set api_version and kind" in unclear.msg
+            assert "no GatewayClass" in unclear.msg and "Set api_version and kind" in unclear.msg
             assert unclear.facts["candidates"] == [
                 f"{k.api_version} {k.kind}" for k in (GATEWAY_PARAMETERS, V1_PARAMETERS)
             ]
@@ -294,7 +294,7 @@ def test_a_field_this_crd_lacks_is_named(empty: Site, options: Json, unknown: st
         for check in (True, False):
             error = refused(Invalid, empty, check=check, **options)
             assert error.facts["unknown_fields"] == [unknown]
-            assert words in error.msg and "install the gateway's CRDs in a version that has it" in error.msg
+            assert words in error.msg and "install a version of the gateway's CRDs that has it" in error.msg
 
 
 def test_fields_of_others_are_taken_by_force_and_given_back(empty: Site) -> None:
