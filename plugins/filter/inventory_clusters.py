@@ -10,10 +10,10 @@ DOCUMENTATION = r"""
 name: inventory_clusters
 author: The multicluster.gloo authors (!UNKNOWN)
 version_added: 0.1.0
-short_description: Clusters of an inventory, as the option clusters of modules takes them
+short_description: Clusters of an inventory in the format of the option clusters
 description:
   - Returns one entry for every host of the groups C(management) and C(workload), with its host variables
-    C(kubeconfig) and C(kube_context). A variable that a host lacks is left empty.
+    C(kubeconfig) and C(kube_context). Missing variables are left empty.
   - The entry's name is C(mesh_cluster_name) if the host has it, else the host's name.
 positional: groups
 options:

@@ -1,6 +1,6 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lookup of Kubernetes objects in manifests, wherever these are."""
+"""Lookup of Kubernetes objects in manifest files, directories and URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ options:
     elements: str
     required: true
   kinds:
-    description: Only objects of these kinds; all when empty. An installation bundle may hold more than one wants.
+    description: Only objects of these kinds; all when empty. An installation bundle may contain other kinds.
     type: list
     elements: str
     default: []
@@ -73,17 +73,17 @@ class LookupModule(LookupBase):
 
 
 def texts(term: str) -> Iterator[tuple[str, str]]:
-    """Name and text of every manifest of a file, directory or URL. Raises AnsibleError naming what cannot be read."""
+    """Name and text of every manifest of a file, directory or URL. Raises AnsibleError for unreadable sources."""
     if term.startswith(("http://", "https://")):
         try:
             yield term, open_url(term, http_agent="multicluster.gloo").read().decode()
-        except Exception as exc:  # whatever urllib, ssl or http.client raise
+        except Exception as exc:  # urllib, ssl and http.client raise many types
             raise AnsibleError(f"{term}: cannot be downloaded: {exc}. Give a local file or directory instead") from exc
         return
     path = Path(term).expanduser()
     files = sorted(each for each in path.iterdir() if each.suffix in (".yaml", ".yml")) if path.is_dir() else [path]
     if not files:
-        raise AnsibleError(f"{path}: the directory has no .yaml or .yml file")
+        raise AnsibleError(f"{path}: the directory has no .yaml or .yml file. Give another directory")
     for file in files:
         try:
             yield str(file), file.read_text(encoding="utf-8")
@@ -92,12 +92,14 @@ def texts(term: str) -> Iterator[tuple[str, str]]:
 
 
 def objects(source: str, text: str) -> list[dict[str, Any]]:
-    """Kubernetes objects of a text. Raises AnsibleError when it is no YAML or holds something else."""
+    """Kubernetes objects of a text. Raises AnsibleError for invalid YAML and for other content."""
     try:
         documents = [each for each in yaml.load_all(text, Loader=Loader) if each is not None]
     except yaml.YAMLError as exc:
-        raise AnsibleError(f"{source}: is no YAML: {exc}") from exc
+        raise AnsibleError(f"{source}: invalid YAML: {exc}") from exc
     for document in documents:
         if not isinstance(document, dict) or not document.get("kind") or not document.get("apiVersion"):
-            raise AnsibleError(f"{source}: holds something that is no Kubernetes object (no apiVersion or kind)")
+            raise AnsibleError(
+                f"{source}: a document has no apiVersion or kind. Remove it, or give a file of Kubernetes objects"
+            )
     return documents

@@ -12,15 +12,15 @@ module: cleanup
 short_description: Execute one phase of a cleanup plan in one cluster
 version_added: 0.1.0
 description:
-  - Deletes objects, gives back adopted ones, and uninstalls or gives back Helm releases, as
-    M(multicluster.gloo.cleanup_info) planned it, and waits until what was deleted is gone.
+  - Deletes objects, restores adopted ones, and uninstalls or restores Helm releases according to the plan of
+    M(multicluster.gloo.cleanup_info), and waits until deleted objects are gone.
   - One task per phase keeps several clusters in step.
-  - An object that no longer carries the label of this collection is kept, and so is a namespace that contains objects
-    of others.
+  - Objects without the label of this collection are kept, and so are namespaces that contain objects not managed by
+    this collection.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 requirements:
-  - Helm 3.12 or newer, where a release is uninstalled or given back.
+  - Helm 3.12 or newer, if a release is uninstalled or restored.
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes
@@ -33,23 +33,23 @@ options:
     choices:
       [routes, gateway, destinations, translation, application, istio, agents, platform, leftovers, crds, namespaces]
   steps:
-    description: Steps of the plan, all phases included. They are needed for the summary.
+    description: Steps of the plan, including all phases, which are needed for the summary.
     type: list
     elements: dict
     required: true
   destinations:
     description:
       - Steps of the management cluster's plan. In phase V(translation) a workload cluster with a ready agent waits
-        until what was translated from the deleted destinations is gone.
+        until the objects translated from the deleted destinations are gone.
     type: list
     elements: dict
     default: []
   wait_timeout:
-    description: Seconds to wait for each thing that has to go.
+    description: Seconds to wait for each object or group of objects to be gone.
     type: int
     default: 600
   binary_path:
-    description: The program C(helm), as a path or a name in C(PATH).
+    description: Path of the program C(helm), or its name in C(PATH).
     type: str
     default: helm
 seealso:
@@ -106,7 +106,7 @@ requests:
   type: int
   sample: 12
 writes:
-  description: Number of HTTP requests that wrote something.
+  description: Number of write requests.
   returned: success
   type: int
   sample: 2

@@ -12,12 +12,11 @@ module: cleanup_info
 short_description: Plan the cleanup of one cluster
 version_added: 0.1.0
 description:
-  - Reads what this collection made or adopted in a cluster and returns ordered steps, each with its reason.
+  - Reads the objects that this collection created or adopted in a cluster and returns ordered steps with reasons.
   - Objects are found by the label C(app.kubernetes.io/managed-by=multicluster.gloo), adopted ones by the field manager
     C(multicluster.gloo), Helm releases by the notes (ConfigMaps) that were written before Helm first ran.
-  - What programs left without a label is judged by its age. What is older than the note about their release was there
-    before and stays.
-  - Objects of others are never part of a step that deletes. CRDs of which others have objects are kept.
+  - Unlabelled objects left behind by programs are deleted only if they are not older than the note about the release.
+  - Objects of others are never deleted. CRDs of which others have objects are kept.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -27,7 +26,7 @@ extends_documentation_fragment:
 options:
   vendor_crds:
     description:
-      - Whether the vendors' CRDs that came with this collection may be removed, with the Helm releases that consist of
+      - Whether the vendors' CRDs that this collection installed may be removed, with the Helm releases that consist of
         them. Otherwise they are kept, with the notes about them and the namespaces of the notes.
     type: bool
     default: false
@@ -36,13 +35,13 @@ options:
     type: str
     default: istio-system
   istio_revision:
-    description: Revision (label C(istio.io/rev)) of the istiod that goes with the ServiceMeshController.
+    description: Revision (label C(istio.io/rev)) of the istiod that is removed with the ServiceMeshController.
     type: str
     default: gloo
   steps:
     description:
-      - Steps of an earlier plan, RV(steps). Those of O(phases) are planned again, from what is left in the cluster.
-      - In check mode they are returned as they are, because nothing has changed since.
+      - Steps of an earlier plan, RV(steps). Those of O(phases) are planned again from the current state of the cluster.
+      - In check mode they are returned unchanged.
     type: list
     elements: dict
   phases:
@@ -71,7 +70,7 @@ msg:
   type: str
   sample: "cluster1: would remove 14 objects: 2 HTTPRoutes, Gateway gloo-system/http, 6 Deployments, 5 Services"
 steps:
-  description: What is to be done and what is kept, in order.
+  description: The steps in order, including objects that are kept.
   returned: success
   type: list
   elements: dict
@@ -107,11 +106,11 @@ steps:
       type: str
       returned: success
     reason:
-      description: Why.
+      description: Reason for the step.
       type: str
       returned: success
     ours:
-      description: Whether the object carries the label of this collection.
+      description: Whether the object has the label of this collection.
       type: bool
       returned: success
   sample:
@@ -122,7 +121,7 @@ steps:
       kind: Gateway
       namespace: gloo-system
       name: http
-      reason: "it existed before: only our fields are given back"
+      reason: "existed before: its former values are restored"
       ours: false
 summary:
   description: At most nine lines, grouped by action and kind.

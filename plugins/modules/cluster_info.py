@@ -12,7 +12,7 @@ module: cluster_info
 short_description: Identity, version and reachability of a cluster
 version_added: 0.1.0
 description:
-  - Connects to a cluster and returns what identifies it.
+  - Connects to a cluster and returns its identity and version.
   - Fails with the reason and what to do when the context is unknown, the API server does not respond, the credentials
     have expired, or the cluster is not the one expected.
 author:
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 options:
   expected_uid:
     description:
-      - UID that the cluster's namespace V(kube-system) must have; a protection against writing to the wrong cluster.
+      - UID that the cluster's namespace V(kube-system) must have. Protects against writing to the wrong cluster.
     type: str
   kinds:
     description:

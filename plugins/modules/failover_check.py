@@ -16,9 +16,9 @@ description:
     gateway, checks that the other clusters respond, restores the Deployments, and checks that all instances respond
     again.
   - The Deployments are restored in every case, also when the check fails or the run is interrupted. The write that
-    scales a Deployment to 0 records its replicas in an annotation, so that a later run restores what a killed one left
-    scaled down, before anything else, or with O(state=restored) alone.
-  - A restored Deployment is as before, including the field managers. A HorizontalPodAutoscaler pauses while its
+    scales a Deployment to 0 records its replicas in an annotation, so that a later run first
+    restores Deployments left scaled down by a killed run; with O(state=restored) it does only that.
+  - A restored Deployment has its former replicas and field managers. A HorizontalPodAutoscaler pauses while its
     Deployment has 0 replicas and continues afterwards.
   - Nothing is scaled down unless every expected instance responds first and another cluster can take over.
 author:
@@ -29,21 +29,21 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and report the changes without making them.
     support: full
     details: Returns what would be scaled, sends no request through the gateway.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns the changes in C(diff) mode.
     support: none
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: partial
-    details: With O(state=restored) it is. A check changes Deployments each time, and restores them.
+    details: Idempotent with O(state=restored). A check scales Deployments down and up each time.
 options:
   state:
     description:
       - V(checked) runs the whole check.
-      - V(restored) only restores what an earlier run left scaled down, in all workload clusters.
+      - V(restored) only restores Deployments left scaled down by an earlier run, in all workload clusters.
     type: str
     choices: [checked, restored]
     default: checked
@@ -59,7 +59,7 @@ options:
         type: str
         required: true
       label_selector:
-        description: Labels they have, such as V(app=reviews).
+        description: Their labels, such as V(app=reviews).
         type: str
         required: true
   url:
@@ -82,7 +82,7 @@ options:
     type: int
     default: 120
 notes:
-  - Requests of users fail meanwhile when the other clusters cannot take over.
+  - Requests of users fail during the check if the other clusters cannot take over.
   - The east-west gateway of a cluster stays an endpoint until outlier detection removes it. Without an
     OutlierDetectionPolicy the loss of a cluster other than the gateway's fails this check, with the share of requests
     that fails.
@@ -107,7 +107,7 @@ EXAMPLES = r"""
     url: http://192.0.2.10:8080
     path: /reviews/0
 
-- name: Restore what a killed run left scaled down
+- name: Restore Deployments left scaled down by a killed run
   multicluster.gloo.failover_check:
     state: restored
     clusters:
@@ -162,7 +162,7 @@ sent:
   type: int
   sample: 312
 failed_requests:
-  description: Number of them that failed.
+  description: Number of failed requests.
   returned: success
   type: int
   sample: 2

@@ -13,8 +13,8 @@ short_description: Find the GatewayClass of a gateway controller
 version_added: 0.1.0
 description:
   - Finds the GatewayClass by its C(spec.controllerName), and waits until the controller has created it.
-  - Where a controller has several classes, for waypoints for example, the one named like the controller is meant. Where
-    none has that name, the module fails and names them.
+  - If a controller has several classes, for example for waypoints, the one named like the controller is chosen. If none
+    has that name, the module fails and lists them.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -28,7 +28,7 @@ options:
     elements: str
     required: true
   strict:
-    description: Wait for a class and fail when there is none. With V(false), RV(gateway_class) is null then.
+    description: Wait for a class and fail when there is none. With V(false), RV(gateway_class) is null instead.
     type: bool
     default: true
   wait_timeout:
@@ -51,7 +51,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: GatewayClass gloo-gateway-v2 of controller solo.io/gloo-gateway-v2"
@@ -77,7 +77,7 @@ gateway_class:
     name: gloo-gateway-v2
     controller_name: solo.io/gloo-gateway-v2
 candidates:
-  description: The classes that fit.
+  description: The matching classes.
   returned: on failure because there are several
   type: list
   elements: str

@@ -37,7 +37,7 @@ options:
   state:
     description:
       - With V(absent), an object created by this collection is deleted, and the fields of one that existed before are
-        given back.
+        restored.
       - Rejected while a Gateway or GatewayClass references an object that would be deleted.
     type: str
     choices: [present, absent]
@@ -279,7 +279,7 @@ options:
     description:
       - What to do when another field manager owns a field with a different value.
       - V(fail) fails and lists every such field with its manager. V(force) takes ownership; with O(state=absent)
-        ownership is given back.
+        ownership is returned.
     type: str
     choices: [fail, force]
     default: fail

@@ -13,9 +13,9 @@ short_description: Check a Gateway's proxy and report the first cause when it is
 version_added: 0.1.0
 description:
   - Reads everything that determines the proxy of a Gateway of Gloo Gateway or kgateway - class, controller and its
-    switches, parameters, Deployment, Pods, Service, istiod - and returns one verdict with the first cause, not the last
-    symptom.
-  - The Gateway's conditions are not sufficient, because the controller reports True unless it knows of an error.
+    switches, parameters, Deployment, Pods, Service, istiod - and returns one verdict with the first cause instead of
+    the last symptom.
+  - The Gateway's conditions are not sufficient, because the controller reports True unless it detects an error.
   - Parameters of every product are read - C(GatewayParameters), C(GlooGatewayParameters),
     C(EnterpriseKgatewayParameters) - and merged as the controller does, with the Gateway's over those of its class.
   - Without O(wait) the state is read once. With O(wait) the module watches for changes and reports progress.
@@ -27,11 +27,11 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and report the changes without making them.
     support: full
     details: Reports what O(restart) would restart.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns the changes in C(diff) mode.
     support: none
     details: The only change is a restart annotation, reported in RV(restarted).
   idempotent:

@@ -14,11 +14,10 @@ version_added: 0.1.0
 description:
   - Checks API servers, licence, relay, istiod, east-west gateways, destinations, the gateway's proxy and the responses
     to HTTP requests, in all clusters at once.
-  - A check that depends on a failed one is skipped and names it, so that one cause stands out.
+  - A check that depends on a failed one is skipped with a reference to it, so that only the cause is reported.
   - Reads only. Each kind of object is listed once; of Secrets only digests are compared. Logs are read if no object has
-    the cause, at most 200 lines of a container, and quotes of them are redacted.
-  - A check whose objects may not be read is skipped and says so; a cluster that cannot be reached is a result, not an
-    error.
+    the cause, at most 200 lines of a container, and are redacted.
+  - A check whose objects may not be read is skipped with the reason; an unreachable cluster is a result, not an error.
   - The collection's docs/doctor.md explains every check under its ID.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -39,7 +38,7 @@ options:
       - Without it every destination and route in the clusters is checked and no request is sent.
     type: dict
   fail_on:
-    description: Verdict from which the module fails, with the first problem as its message.
+    description: Minimum verdict for which the module fails, with the first problem as its message.
     type: str
     choices: [never, failed, warning]
     default: never
@@ -54,7 +53,7 @@ options:
     type: bool
     default: true
   timeout:
-    description: Seconds to send requests for each proof at most.
+    description: Maximum number of seconds to send requests for each proof.
     type: int
     default: 15
 notes:
@@ -182,7 +181,7 @@ health:
           returned: always
           sample: cluster2
         check:
-          description: Statement that holds when the check is ok.
+          description: The statement that is true when the check is ok.
           type: str
           returned: always
           sample: relay token matches the management cluster
@@ -200,7 +199,7 @@ health:
           description: What to do about a warning or failure, else empty.
           type: str
           returned: always
-          sample: "the agent cannot authenticate: copy the Secret with site.yml --tags mesh"
+          sample: "the agent cannot authenticate. Copy the Secret with site.yml --tags mesh"
         doc:
           description: Reference to the explanation of the check.
           type: str
@@ -258,7 +257,7 @@ health:
           returned: always
           sample: 192.0.2.21:4317
         istiod:
-          description: The istiod as RV(multicluster.gloo.istiod_info#module:istiod) has it, or null.
+          description: The istiod as in RV(multicluster.gloo.istiod_info#module:istiod), or null.
           type: dict
           returned: always
         east_west:
@@ -273,7 +272,7 @@ health:
           returned: always
           sample: connected
         gateways:
-          description: Its Gateways as RV(multicluster.gloo.gateway_proxy_info#module:proxies) has them.
+          description: Its Gateways as in RV(multicluster.gloo.gateway_proxy_info#module:proxies).
           type: list
           elements: dict
           returned: always

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: helm_release
-short_description: Manage a Helm release without losing the values of others
+short_description: Manage a Helm release and keep values that others set
 version_added: 0.1.0
 description:
-  - Reads the release from Helm's own records through the API, and starts the program C(helm) only when something has to
-    be written. A release that is as wanted costs two requests.
-  - Values that others set in the release stay; those of O(values) are merged over them. Which ones are ours is noted in
-    the ConfigMap C(multicluster.gloo.<name>), so that they go away again when they are no longer set.
-  - A release that existed before is adopted. Its chart version stays unless O(upgrade_adopted) is set, and with
-    O(state=absent) it gets back its last deployed revision before us, never one that had failed.
+  - Reads the release from Helm's records through the API, and runs the program C(helm) only for writes. A release that
+    is up to date costs two requests.
+  - Values that others set in the release are kept; O(values) are merged over them and recorded in the ConfigMap
+    C(multicluster.gloo.<name>), so that they are removed when they are no longer set.
+  - A release that existed before is adopted. Its chart version is kept unless O(upgrade_adopted) is set, and
+    with O(state=absent) it is rolled back to its last deployed revision before the adoption, never to a failed one.
   - A release that is stuck (pending, failed, uninstalling) is rolled back to its last deployed revision, or uninstalled
-    when there was none, as soon as no other Helm can be working on it. A pending record that a process of this machine
-    wrote counts as abandoned when that process has ended; any other when it is older than Helm's own default timeout (5
-    minutes) and than O(timeout).
-  - Before a first install, and before another chart version, objects of the chart that exist already are checked for
-    their owner. Argo CD, Flux, another release, or nobody's objects are never taken over.
+    when there was none, as soon as no other Helm operation can be in progress. A pending record written by a process of
+    this machine counts as abandoned when that process has ended; others when they are older than both Helm's default
+    timeout (5 minutes) and O(timeout).
+  - Before the first install and before a change of chart version, the owners of existing objects of the chart are
+    checked. Objects of Argo CD, Flux, another release, or without an owner are never taken over.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 requirements:
-  - Helm 3.12 or newer, where something has to be written. Tested with Helm 3; Helm plugins are not used.
+  - Helm 3.12 or newer, for writes. Tested with Helm 3; Helm plugins are not used.
 extends_documentation_fragment:
   - multicluster.gloo.cluster
   - multicluster.gloo.attributes
@@ -46,9 +46,9 @@ options:
   state:
     description:
       - V(present) installs or upgrades the release.
-      - V(absent) uninstalls a release of ours and waits until its workloads are gone, gives an adopted one back, and
-        leaves one without our note alone.
-      - V(checked) changes nothing and fails where V(present) would be refused. Differing values are no reason to fail.
+      - V(absent) uninstalls a release that this module installed and waits until its workloads are gone, restores an
+        adopted one, and ignores one without a note.
+      - V(checked) changes nothing and fails if V(present) would be refused. Different values are accepted.
     type: str
     choices: [present, absent, checked]
     default: present
@@ -66,30 +66,30 @@ options:
     aliases: [chart_repo_url]
   version:
     description:
-      - Exact version of the chart, such as V(1.2.3). By default the present version stays, and a new release gets the
-        newest one. The chart at a path tells its version itself.
-      - An older version than the present one is refused, see O(allow_downgrade).
+      - Exact version of the chart, such as V(1.2.3). By default the installed version is kept, and a new release gets
+        the newest one. Not needed for a chart at a path.
+      - A version older than the installed one is refused, see O(allow_downgrade).
     type: str
     default: ''
     aliases: [chart_version]
   values:
     description:
-      - Values to set. Other values of the release stay.
+      - Values to set. Other values of the release are kept.
       - Values under names of secrets and below C(licensing) are shown redacted in results and diffs.
     type: dict
     default: {}
     aliases: [release_values]
   allow_downgrade:
-    description: Whether O(version) may be older than the present one.
+    description: Whether O(version) may be older than the installed one.
     type: bool
     default: false
   upgrade_adopted:
-    description: Whether the chart version of a release that is not ours may change.
+    description: Whether the chart version of an adopted release may change.
     type: bool
     default: false
   on_conflict:
     description:
-      - What to do when objects of the chart exist and belong to somebody else.
+      - What to do when objects of the chart exist with another owner.
       - V(fail) names the object and its owner.
       - V(keep) leaves the release uninstalled when all of the chart's objects exist, and otherwise fails.
     type: str
@@ -97,7 +97,7 @@ options:
     default: fail
   owned_crds:
     description:
-      - Switches of the chart, as dotted paths in its values, each with the list of the CRDs that it installs.
+      - Switches of the chart, as dotted paths in its values, each with the list of CRDs that it installs.
       - A switch is set to V(false) when another release owns one of its CRDs.
     type: dict
     default: {}
@@ -111,7 +111,7 @@ options:
     type: bool
     default: false
   keep_note:
-    description: With O(state=absent), whether the note about the release stays.
+    description: With O(state=absent), whether the note about the release is kept.
     type: bool
     default: false
   wait:
@@ -127,9 +127,9 @@ options:
     type: str
     default: helm
 notes:
-  - Releases in Secrets and in ConfigMaps are found; E(HELM_DRIVER) chooses one of them.
-  - Helm gets only what it needs of the environment, the values through its standard input and the kubeconfig as a
-    private file that is gone afterwards.
+  - Releases in Secrets and ConfigMaps are found; E(HELM_DRIVER) selects one of them.
+  - Helm gets a minimal environment, the values on standard input, and the kubeconfig as a private file that is removed
+    afterwards.
 seealso:
   - module: multicluster.gloo.objects
 """
@@ -149,7 +149,7 @@ EXAMPLES = r"""
           KGW_ENABLE_ISTIO_AUTO_MTLS: "true"
     wait: true
 
-- name: Install CRDs except those that another release has
+- name: Install CRDs except those that another release owns
   multicluster.gloo.helm_release:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -161,7 +161,7 @@ EXAMPLES = r"""
       installExtAuthCRDs: [authconfigs.extauth.solo.io]
       installRateLimitCRDs: [ratelimitconfigs.ratelimit.solo.io]
 
-- name: Uninstall it, or give it back
+- name: Uninstall it, or restore an adopted one
   multicluster.gloo.helm_release:
     kubeconfig: ~/.kube/config
     context: cluster1
@@ -172,7 +172,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: Helm release gloo-system/gloo-gateway: upgrade to chart version 2.0.5"
@@ -183,7 +183,7 @@ actions:
   elements: str
   sample: [roll back to revision 3, upgrade to chart version 2.0.5]
 release:
-  description: The release as it is now.
+  description: The current state of the release.
   returned: success
   type: dict
   contains:
@@ -200,7 +200,7 @@ release:
       type: str
       returned: always
     whose:
-      description: V(ours), V(adopted) or V(foreign).
+      description: V(ours) (installed by this module), V(adopted) (existed before) or V(foreign) (no note).
       type: str
       returned: always
     status:
@@ -228,7 +228,7 @@ release:
       type: str
       returned: when it exists
     values:
-      description: The values its users set, secrets redacted.
+      description: The user-supplied values, secrets redacted.
       type: dict
       returned: when it exists
   sample:
@@ -249,7 +249,7 @@ requests:
   type: int
   sample: 2
 writes:
-  description: Number of HTTP requests that were to change something, without those of Helm.
+  description: Number of write requests, without those of Helm.
   returned: success
   type: int
   sample: 0

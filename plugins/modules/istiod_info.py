@@ -16,7 +16,7 @@ description:
     represent a remote istiod; a remote istiod also by mesh config and injection webhooks. Handles revisions, tags,
     several control planes side by side, local injectors, aliases, broken and partly removed control planes.
   - Returns the source of every value, how certain it is, and the problems that were found.
-  - Chooses the istiod that matches the given criteria, and never one of several by their order.
+  - Chooses the istiod that matches the given criteria, and fails if several match.
   - Makes at most six requests, reads no Secrets, and reports what it could not read. Of ConfigMaps it returns only the
     few values below.
 author:
@@ -134,7 +134,7 @@ istiods:
       type: str
       returned: success
     cluster_id:
-      description: The cluster ID it accepts from proxies. Null when only the cluster that runs the istiod has it.
+      description: The cluster ID it accepts from proxies. Null when known only in the cluster of the istiod.
       type: str
       returned: success
     mesh_id:

@@ -65,12 +65,12 @@ options:
     default: 300
   delete_only_ours:
     description:
-      - With V(false), O(state=absent) deletes the given objects, also those not created by this collection.
+      - With V(false), O(state=absent) also deletes given objects that this collection did not create.
     type: bool
     default: true
 notes:
   - In check mode an object is sent to the API server as a dry run where its kind and namespace exist already; otherwise
-    RV(objects[].reason) names the one that is missing.
+    RV(objects[].reason) has the missing one.
 seealso:
   - module: multicluster.gloo.objects_info
 """

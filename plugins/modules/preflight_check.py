@@ -13,7 +13,7 @@ short_description: Check inventory groups and routing data before anything is wr
 version_added: 0.1.0
 description:
   - Checks the groups of an inventory, and the variables of the role P(multicluster.gloo.routing#role) for values that
-    cannot work, such as names, hosts and ports, HTTPRoutes without a Gateway, and a port that the VirtualDestination of
+    are invalid, such as names, hosts and ports, HTTPRoutes without a Gateway, and a port that the VirtualDestination of
     a host does not offer.
   - Sends no request. Fails with every problem, each with the path of its field.
 author:
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 options:
   groups:
     description:
-      - Host names by group. There have to be exactly one host in C(management), at least one in C(workload), and in
+      - Host names by group. Exactly one host is required in C(management), at least one in C(workload), and in
         C(gateway) at least one of these.
     type: dict
   cluster:
@@ -108,7 +108,7 @@ msg:
   description: One sentence; the problems when there are any.
   returned: always
   type: str
-  sample: "cluster1: routing_proofs[0].path is 'reviews/0': give the path of a request, beginning with /"
+  sample: "cluster1: routing_proofs[0].path is 'reviews/0'. Set the path of a request, beginning with /"
 problems:
   description: The problems, without the name of the cluster.
   returned: failure

@@ -50,7 +50,7 @@ options:
     default: Multicluster routing
   formats:
     description:
-      - V(html) is one page that needs no network and no script, V(markdown) fits the summary of a CI run or a pull
+      - V(html) is one page without scripts or network access, V(markdown) fits the summary of a CI run or a pull
         request, V(json) is the result itself with sorted keys, V(junit) has a test suite for each cluster and a test
         case for each check.
     type: list

@@ -21,7 +21,7 @@ description:
     parameters and annotations unless known to be harmless, Helm values, and anything that looks like a key, token or
     credential. A value that is redacted in one place is redacted everywhere, including in logs.
   - Unreachable clusters, and everything that cannot be read or does not fit, are recorded in the archive's
-    C(index.json) and in the result. They do not prevent the bundle.
+    C(index.json) and in the result. The archive is written nevertheless.
   - Does not write to any cluster.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -30,11 +30,11 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tell the truth without changing anything.
+    description: Can run in C(check_mode) and report the changes without making them.
     support: full
     details: Reads no cluster and writes no file; returns the path of the archive.
   diff_mode:
-    description: Tells what was or would be changed, in C(diff) mode.
+    description: Returns the changes in C(diff) mode.
     support: none
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.

@@ -14,15 +14,15 @@ version_added: 0.1.0
 description:
   - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL, or through a port-forward
     to a Pod.
-  - With O(answered_by) it finds the expected instances itself. Every ready Pod of the selected Deployments in all
+  - With O(answered_by) it finds the expected instances. Every ready Pod of the selected Deployments in all
     workload clusters of O(clusters) has to respond. It fails before the first request when one of the Deployments has
     no ready Pod or is scaled to 0, or when there is none.
-  - Ends as soon as every expected instance has responded. Fails with the missing instances once the probability of
-    having missed a live one is below one in a million.
+  - Ends as soon as every expected instance has responded. Fails with the missing instances once the probability that a
+    live one was missed is below one in a million.
   - With n instances an instance is assumed to get at least the share 1/(n*k) of the requests, where k is the number of
     expected instances in the same cluster. With three instances in two clusters this means 35 responses without the
     remote one.
-  - Failures before the first successful response are waited out, since new configuration takes time to spread. Later
+  - Failures before the first successful response are tolerated, since new configuration takes time to propagate. Later
     ones are counted, and every instance has to respond again after them.
   - Redirects are not followed and count as failures. Only a response with status 200 and an instance in the body
     counts.
@@ -36,7 +36,7 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.info
 options:
   name:
-    description: What is proven, for RV(proof). The path by default.
+    description: Name of the proof in RV(proof). The path by default.
     type: str
   url:
     description:
@@ -45,7 +45,7 @@ options:
     type: str
   from_pod:
     description:
-      - A Pod of this cluster that gets the requests through the API server's port-forward, and calls the mesh.
+      - A Pod of this cluster that receives the requests through a port-forward of the API server and calls the mesh.
       - Where O(clusters) are given and only other clusters have a ready one, the result is skipped.
     type: dict
     suboptions:
@@ -70,7 +70,7 @@ options:
         type: str
         required: true
       label_selector:
-        description: Labels they have, such as V(app=reviews).
+        description: Their labels, such as V(app=reviews).
         type: str
         required: true
   clusters:
@@ -189,11 +189,11 @@ answers:
       type: str
       returned: success
     cluster:
-      description: Its cluster by the response, else by what was expected.
+      description: Its cluster according to the response, else to the expectation.
       type: str
       returned: success
     workload:
-      description: Its workload by what was expected.
+      description: Its workload according to the expectation.
       type: str
       returned: success
     expected:
@@ -227,7 +227,7 @@ requests_sent:
   type: int
   sample: 9
 proof:
-  description: The same in short, as RV(multicluster.gloo.health_info#module:health) has it in C(answers).
+  description: The same in short, as in C(answers) of RV(multicluster.gloo.health_info#module:health).
   returned: always, once requests were sent
   type: dict
   sample:

@@ -56,15 +56,15 @@ options:
         required: true
   wait:
     description:
-      - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a problem persists that does not pass by
-        itself.
+      - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a permanent problem
+        persists.
     type: bool
     default: false
   wait_for:
     description:
       - V(accepted) - in the management cluster, the VirtualDestination is accepted and selects a Service.
-      - V(translated) - the ServiceEntry is there with its port, has a usable endpoint, and no route names it wrongly.
-      - V(absent) - nothing translated from it is left.
+      - V(translated) - the ServiceEntry exists with its port, has a usable endpoint, and routes reference it correctly.
+      - V(absent) - no translated object is left.
     type: str
     choices: [accepted, translated, absent]
     default: translated
@@ -166,12 +166,12 @@ destinations:
       elements: dict
       returned: success
     http_routes:
-      description: HTTPRoutes of this cluster that lead to the host.
+      description: HTTPRoutes of this cluster with the host as backend.
       type: list
       elements: str
       returned: success
     problems:
-      description: What is wrong and what to do.
+      description: Problems with their remedies.
       type: list
       elements: str
       returned: success

@@ -13,9 +13,9 @@ short_description: Restart workloads whose Pods are outdated
 version_added: 0.1.0
 description:
   - Restarts Deployments, StatefulSets and DaemonSets with Pods that were created before a Secret, such as Istio's root
-    CA in C(cacerts), or that have no C(istio-proxy). A workload without such Pods is left alone.
-  - A restart is an annotation of the Pod template (C(multicluster.gloo/restarted-for)) that names the reason, so the
-    same reason never restarts a workload twice.
+    CA in C(cacerts), or that have no C(istio-proxy). Other workloads are not changed.
+  - A restart sets the annotation C(multicluster.gloo/restarted-for) of the Pod template to the reason, so the same
+    reason never restarts a workload twice.
   - Fails when Pods are still outdated after the restart.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.changing
 options:
   workloads:
-    description: Which workloads to look at. A workload that several entries select counts once.
+    description: The workloads to check. A workload selected by several entries counts once.
     type: list
     elements: dict
     required: true
@@ -99,7 +99,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 msg:
-  description: One sentence for a person.
+  description: A one-line summary.
   returned: always
   type: str
   sample: "cluster1: 1 workload restarted"
@@ -146,7 +146,7 @@ requests:
   type: int
   sample: 4
 writes:
-  description: Number of HTTP requests that were to change something; dry runs do not count.
+  description: Number of write requests, without dry runs.
   returned: success
   type: int
   sample: 1

@@ -26,7 +26,7 @@ display = Display()
 class EngineAction(ActionBase):
     """Subclasses set ENGINE (as staticmethod), ARGUMENT_SPEC and optionally RULES.
 
-    In-process when the connection is local, the task neither async nor become: heavy imports are then paid once per
+    In-process when the connection is local, the task neither async nor become: heavy imports then happen once per
     play, and waits can show progress. Both ways return the same result.
     """
 

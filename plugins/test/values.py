@@ -1,6 +1,6 @@
 # Copyright: The multicluster.gloo authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Tests of values before anything is written: names, ports and addresses that would be refused later."""
+"""Tests that validate names, ports and addresses before anything is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..module_utils.k8s.names import dns_label, dns_name, host_port, port, yaml_
 
 
 def cluster_name(value: object) -> bool:
-    """A name that Gloo accepts for a cluster: a DNS name, so no underscore, that unquoted YAML reads as text.
+    """A name that Gloo accepts for a cluster: a DNS name, so no underscore, that remains text in unquoted YAML.
 
     kgateway writes the name unquoted into the proxy's Deployment: ``123`` or ``true`` would not stay text.
     """

@@ -106,12 +106,12 @@ def _proofs(*, without: str) -> dict[str, Any]:
 BAD_INPUT = (
     BadInput(
         "unknown context",
-        (r"{remote}: ", r"kube_context", r"nowhere", r"it has: .*{gateway}"),
+        (r"{remote}: ", r"kube_context", r"nowhere", r"contexts: .*{gateway}"),
         inventory=lambda site, hosts: _host(site, hosts, kube_context="nowhere"),
     ),
     BadInput(
         "context missing in the kubeconfig",
-        (r"{remote}: ", r"no context '{remote}'", r"it has: .*{gateway}"),
+        (r"{remote}: ", r"no context '{remote}'", r"contexts: .*{gateway}"),
         kubeconfig=_without_context,
     ),
     BadInput("API server unreachable", (r"{remote}", r"127\.0\.0\.1:1\b"), kubeconfig=_nobody_listens),
@@ -153,7 +153,7 @@ BAD_INPUT = (
     BadInput("no proof inside the mesh", (r"routing_proofs", r"from_pod"), variables=_proofs(without="step1")),
     BadInput(
         "former name of a variable",
-        (r"step4_proofs is not used any more", r"routing_proofs, with step: step4"),
+        (r"step4_proofs is no longer used", r"routing_proofs, with step: step4"),
         variables={"step4_proofs": []},
     ),
     BadInput(

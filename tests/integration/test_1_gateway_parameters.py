@@ -17,9 +17,9 @@ from acceptance.random_parameters import settings
 from acceptance.site import REPO, Site, wait_until
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
     applied_fields,
+    dotted,
     find,
     leaves,
-    readable,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.manifests import difference
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
@@ -191,8 +191,8 @@ def one_spec(site: Site, cluster: Cluster, name: str, options: Json, theirs: Jso
         assert done["diff"][0]["after"] == difference("", None, after)["after"]
     for path in leaves(applied_fields(before or {}, "somebody") or {}):
         had = find(before, path)
-        if readable(path) not in taken:
-            assert find(after, path) == had or (had == {} and isinstance(find(after, path), dict)), readable(path)
+        if dotted(path) not in taken:
+            assert find(after, path) == had or (had == {} and isinstance(find(after, path), dict)), dotted(path)
 
     again = run(site, name=name, **options)
     assert not again["changed"] and again["diff"] == []
@@ -204,7 +204,7 @@ def test_check_mode_before_the_crd_exists_predicts_what_then_happens(empty: Site
     predicted = run(empty, check=True, **REPLICAS)
     assert record(predicted)["action"] == "created" and "not served yet" in record(predicted)["reason"]
     assert record(run(empty, state="absent"))["action"] == "absent"
-    assert "install the gateway's CRDs" in refused(NotServed, empty, **REPLICAS).msg
+    assert "Install the gateway's CRDs" in refused(NotServed, empty, **REPLICAS).msg
 
     with served(empty, yaml.safe_load(CRD.read_text())):
         done = run(empty, **REPLICAS)
@@ -243,7 +243,7 @@ def test_of_several_kinds_the_gateway_class_decides(empty: Site) -> None:
 
         with served(empty, crd(V1_PARAMETERS), crd(GATEWAY_CLASS)):
             unclear = refused(Invalid, empty, **REPLICAS)
-            assert "no GatewayClass" in unclear.msg and "set api_version and kind" in unclear.msg
+            assert "no GatewayClass" in unclear.msg and "Set api_version and kind" in unclear.msg
             assert unclear.facts["candidates"] == [
                 f"{k.api_version} {k.kind}" for k in (GATEWAY_PARAMETERS, V1_PARAMETERS)
             ]

@@ -119,7 +119,7 @@ SITUATIONS = (
         (remote("172.18.0.9", "1-25", configMap=True),),
         (row("1-25", cluster_id="cluster2", network="network2", version=None),),
         (
-            "discoveryAddress istiod.istio-system.svc:15012 names a Service that does not exist; use istiod-1-25.",
+            "discoveryAddress istiod.istio-system.svc:15012 refers to a Service that does not exist. Use istiod-1-25.",
             NO_DEFAULT,
         ),
         chosen="istiod-1-25",
@@ -134,7 +134,7 @@ SITUATIONS = (
             ),
         ),
         (row(cluster_id="global"),),
-        ("sets CLUSTER_ID 2 times; the last one counts: global",),
+        ("sets CLUSTER_ID 2 times; the last value is effective: global",),
         chosen="istiod",
     ),
     Situation(
@@ -148,7 +148,7 @@ SITUATIONS = (
         "scaled-to-nothing",
         (("istiod", SYSTEM, {}),),
         (row(ready=False),),
-        ("has 0 replicas: no istiod runs, though its condition Available says True",),
+        ("has 0 replicas: no istiod runs (its condition Available is still True)",),
         then=(scaled_to_nothing,),
         chosen="istiod",
     ),
@@ -166,8 +166,8 @@ SITUATIONS = (
         (row(address=None, ready=False),),
         (
             "has no Service with port 15012",
-            "names a Service that does not exist",
-            "calls Service istio-system/istiod, which serves no istiod",
+            "refers to a Service that does not exist",
+            "calls Service istio-system/istiod, which belongs to no istiod",
         ),
         then=(gone(f"/api/v1/namespaces/{SYSTEM}/services/istiod"),),
         chosen="istiod",
@@ -277,7 +277,9 @@ def test_two_that_run(ground: Site) -> None:
         old = row("old", tags=["default"])
         answer = seen(charts, (running, old))
 
-        assert answer["istiod"] is None and answer["msg"].endswith("choose with revision, namespace or for_namespace")
+        assert answer["istiod"] is None and answer["msg"].endswith(
+            "Set revision, namespace or for_namespace to choose one"
+        )
         assert ask(charts, revision="gloo")["istiod"]["cluster_id"] == charts.cluster
         refused = by_ansible(charts)
         assert (refused["msg"], refused["istiods"]) == (answer["msg"], answer["istiods"])

@@ -95,7 +95,8 @@ def test_a_wait_ends_with_the_verdict_and_tells_what_it_waits_for(edge: Edge) ->
     healed = through_ansible(edge, expect=THREE, wait=True, wait_timeout=120)
 
     assert broken.code != 0 and healed.code == 0, healed.output
-    assert "istiod-nope.istio-system.svc:15012 of GatewayParameters edge/edge-settings names a Service" in broken.text
+    cause = "istiod-nope.istio-system.svc:15012 in GatewayParameters edge/edge-settings: the Service does not exist"
+    assert cause in broken.text
     assert re.search(r"\(waited \d+ s\)", broken.text) and "Traceback" not in broken.text
     edge.at_rest()
 

@@ -66,7 +66,7 @@ def test_site_and_cleanup_leave_other_peoples_objects_alone(planted: Planted) ->
     assert planted.changes() == []
     nothing_left(lambda: _unnamed_leftovers(partly.text, earlier, snapshot.take(site)))
     summary = partly.output.rpartition("TASK [Show what was removed, restored and kept]")[2]
-    assert "given back: " in summary and "cleanup_vendor_crds=true" in summary
+    assert "restored: " in summary and "cleanup_vendor_crds=true" in summary
     assert max(part.count("\n    - ") for part in summary.split("ok: [")) <= 10
 
     site.make("cleanup").ok()

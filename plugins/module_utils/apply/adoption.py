@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Adopted objects, which existed before: the former values of the fields we set, noted and restored (pure)."""
+"""Adopted objects, which existed before: records and restores the former values of the fields we set (pure)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import json
 from collections import Counter
 
 from ..k8s.fields import Json
-from .managed_fields import MISSING, Path, applied_fields, drop, fields_of, find, holds, leaves, owners, put
+from .managed_fields import MISSING, Path, applied_fields, covers, drop, fields_of, find, leaves, owners, put
 from .manifests import FORMER_ANNOTATION, MANAGER
 
-# Owner of restored fields that had none: an entry of managedFields needs a name.
+# Manager of restored fields that had none: an entry of managedFields requires a name.
 _NO_OWNER = f"before-{MANAGER}"
 
 _ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}")
@@ -23,8 +23,8 @@ _ANNOTATION_PATH: Path = ("f:metadata", "f:annotations", f"f:{FORMER_ANNOTATION}
 def former_values(live: Json, after: Json) -> list[Json]:
     """[{path, value, manager, operation}] of the fields that our (dry-run) apply takes from others.
 
-    These are values that change, and unchanged ones whose owner would lose the ownership (1000m for 1). ``path`` is a
-    list of fieldsV1 tokens. Values remembered by an earlier run have precedence: they are the original ones.
+    These are changed values, and equal ones in another notation (1000m for 1), whose owner loses ownership. ``path`` is
+    a list of fieldsV1 tokens. Values recorded by an earlier run have precedence: they are the original ones.
     """
     remembered = read(live)
     known = {tuple(row["path"]) for row in remembered}
@@ -36,10 +36,10 @@ def former_values(live: Json, after: Json) -> list[Json]:
         former = find(live, path)
         if former is MISSING:
             continue
-        owner = next((entry for entry in others if holds(fields_of(entry), path)), None)
-        if owner is None and holds(mine_before, path):
-            continue  # ours alone already: its former value is remembered, or there was none
-        lost = owner is not None and not any(holds(fields_of(entry), path) for entry in others_after)
+        owner = next((entry for entry in others if covers(fields_of(entry), path)), None)
+        if owner is None and covers(mine_before, path):
+            continue  # already ours alone: its former value is recorded, or there was none
+        lost = owner is not None and not any(covers(fields_of(entry), path) for entry in others_after)
         if lost or former != find(after, path):
             row: Json = {"path": list(path), "value": former}
             if owner is not None:
@@ -49,7 +49,7 @@ def former_values(live: Json, after: Json) -> list[Json]:
 
 
 def read(live: Json) -> list[Json]:
-    """The remembered values of an adopted object; [] when there are none."""
+    """The recorded values of an adopted object; [] when there are none."""
     text = ((live.get("metadata") or {}).get("annotations") or {}).get(FORMER_ANNOTATION)
     if not text:
         return []
@@ -61,7 +61,7 @@ def read(live: Json) -> list[Json]:
 
 
 def with_former(wanted: Json, rows: list[Json]) -> Json:
-    """The desired object with the remembered values, as it is applied to an adopted object."""
+    """The desired object with the recorded values, as applied to an adopted object."""
     if not rows:
         return wanted
     annotated = copy.deepcopy(wanted)
@@ -71,11 +71,11 @@ def with_former(wanted: Json, rows: list[Json]) -> Json:
 
 
 def restored(live: Json) -> tuple[Json, str] | None:
-    """(object to PUT, manager to PUT it as) that restores the former values, None when there are none.
+    """(object to PUT, field manager of the PUT) to restore the former values; None when there are none.
 
-    Fields that only we own are removed in the same write, so that no state in between lacks a required field. Our entry
-    is removed from managedFields; the API server assigns every value that changes to the manager of the PUT, and values
-    that stay are assigned to their former owner here.
+    Fields that only we own are removed in the same write, so that a required field is never missing in between. Our
+    entry is removed from managedFields; the API server assigns every changed value to the manager of the PUT, and
+    unchanged values are assigned to their former owner here.
     """
     rows = read(live)
     if not rows:
@@ -108,7 +108,7 @@ def _drop_empty_parents(obj: Json, path: Path, others: list[Json], former: set[P
     """Remove containers that are empty without our field: an incomplete reference may not be valid."""
     for length in range(len(path) - 1, 0, -1):
         parent = path[:length]
-        if find(obj, parent) not in ({}, []) or any(holds(fields, parent) for fields in others):
+        if find(obj, parent) not in ({}, []) or any(covers(fields, parent) for fields in others):
             return
         if any(kept[:length] == parent for kept in former):
             return
@@ -129,8 +129,8 @@ def _assign(entries: list[Json], row: Json, api_version: str) -> None:
         here = here.setdefault(token, {})
 
 
-def nothing_of_ours(live: Json) -> Json:
-    """The apply after which we own nothing: fields that only we owned are removed."""
+def without_our_fields(live: Json) -> Json:
+    """The object to apply so that we own no field; fields that only we owned are removed."""
     meta = {key: live["metadata"][key] for key in ("name", "namespace") if live["metadata"].get(key)}
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": meta}
 
@@ -141,7 +141,7 @@ def _only_ours(mine: Json, others: list[Json], prefix: Path = ()) -> list[Path]:
         if token == ".":
             continue
         path = (*prefix, token)
-        shared = any(holds(fields, path) for fields in others)
+        shared = any(covers(fields, path) for fields in others)
         whole_item = token.startswith("k:") and "." in below
         children = [name for name in below if name != "."]
         if not shared and (whole_item or not children):

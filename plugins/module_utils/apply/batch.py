@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The objects of one task in one cluster: where their kinds are served, what is live, and the result."""
+"""The objects of one task in one cluster: their kinds, live states and results."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Item:
 
 
 class Batch:
-    """The objects and what has been learned about them. ``must_be_served``: a kind that is not served ends the run."""
+    """The objects with their kinds and live states. ``must_be_served``: fail when a kind is not served."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Batch:
         self._read_live()
 
     def _find_kinds(self) -> None:
-        """A kind whose CRD is in the batch counts as served: it is once the CRD is written."""
+        """A kind whose CRD is in the batch counts as served: it will be once the CRD is written."""
         unserved: list[NotServed] = []
         found: dict[tuple[str, str], Kind | None] = {}
         for item in self.items:
@@ -152,7 +152,7 @@ class Batch:
             item.ref = ref_of(item.definition)
         elif item.where.namespaced and not item.ref.namespace:
             raise Invalid(
-                f"{self.cluster.name}: {item.ref.title}: metadata.namespace is missing, {item.ref.kind} is namespaced. "
+                f"{self.cluster.name}: {item.ref.title}: metadata.namespace is missing: {item.ref.kind} is namespaced. "
                 "Set it",
                 cluster=self.cluster.name,
                 kind=item.ref.kind,
@@ -188,7 +188,7 @@ class Batch:
             raise NotServed(f"{self.cluster.name}: {text}", cluster=self.cluster.name)
 
     def attempt(self, item: Item, step: Callable[[Item], None]) -> None:
-        """Take a step for an object. Its failure does not end the run, unless the API server is unreachable."""
+        """Execute a step for an object. Its failure does not end the run, unless the API server is unreachable."""
         if item.action:
             return
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module cluster_info: whether the cluster responds and is the expected one."""
+"""Engine of the module cluster_info: reachability, version and identity of a cluster."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: info [{cluster, uid, version, server, served}], msg, requests. Raises when it is another cluster."""
+    """Result: info [{cluster, uid, version, server, served}], msg, requests. Raises when the UID differs."""
     wanted = [_split(text) for text in params.get("kinds") or ()]
     with connect(params) as cluster:
         uid = cluster.uid()
         expected = (params.get("expected_uid") or "").strip()
         if expected and expected != uid:
             raise ClusterError(
-                f"{cluster.name}: context {cluster.context} is another cluster: "
+                f"{cluster.name}: context {cluster.context} refers to another cluster: "
                 f"the UID of its namespace kube-system is {uid}, expected {expected} "
                 f"(server {cluster.server}). Correct kube_context or the expected UID",
                 cluster=cluster.name,
@@ -50,7 +50,8 @@ def _split(text: str) -> tuple[str, str]:
     """("gateway.networking.k8s.io", "Gateway") of "gateway.networking.k8s.io/Gateway"."""
     group, slash, kind = text.partition("/")
     if not slash or not kind or "/" in kind:
-        raise ClusterError(f"kinds: {text!r} is not <API group>/<Kind>, such as gateway.networking.k8s.io/Gateway")
+        example = "gateway.networking.k8s.io/Gateway"
+        raise ClusterError(f"kinds: {text!r} is not valid. Set <API group>/<Kind>, such as {example}")
     return group, kind
 
 

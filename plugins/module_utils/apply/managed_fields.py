@@ -41,7 +41,7 @@ def fields_of(entry: Json) -> Json:
 
 
 def owners(obj: Json, manager: str, *, subresources: bool = False) -> list[Json]:
-    """The entries of managedFields that a manager did not apply; those of subresources only when wanted."""
+    """The entries of managedFields that a manager did not apply; those of subresources only on request."""
     return [
         entry
         for entry in mappings(meta(obj).get("managedFields"))
@@ -59,7 +59,7 @@ def leaves(fields: Json, prefix: Path = ()) -> Iterator[Path]:
         yield from leaves(fields[token], (*prefix, token))
 
 
-def holds(fields: Json, path: Path) -> bool:
+def covers(fields: Json, path: Path) -> bool:
     """True when the path, or something below it, is in the set."""
     here: Any = fields
     for token in path:
@@ -131,7 +131,7 @@ def drop(value: Any, path: Path) -> None:
         parent[:] = [item for item in parent if not _matches(item, token)]
 
 
-def readable(path: Path) -> str:
+def dotted(path: Path) -> str:
     """ ".spec.listeners[name=http].port", as the API server writes paths in conflicts."""
     text = ""
     for token in path:

@@ -22,7 +22,7 @@ from .managed_fields import applied_fields, project, union
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
 MANAGER = "multicluster.gloo"
@@ -82,7 +82,7 @@ def problems(objects: list[Any]) -> list[str]:
     for index, obj in enumerate(objects):
         where = f"definitions[{index}]"
         if not isinstance(obj, dict):
-            found.append(f"{where}: is {type(obj).__name__}, not an object with apiVersion, kind and metadata")
+            found.append(f"{where}: is {type(obj).__name__}. Set an object with apiVersion, kind and metadata")
             continue
         shape = _shape_problem(obj)
         if shape:
@@ -90,7 +90,7 @@ def problems(objects: list[Any]) -> list[str]:
             continue
         ref = ref_of(obj)
         if ref in first:
-            found.append(f"{where}: {ref.title} is also definitions[{first[ref]}]; remove one")
+            found.append(f"{where}: {ref.title} is also definitions[{first[ref]}]. Remove one")
         first.setdefault(ref, index)
     return found
 
@@ -98,33 +98,36 @@ def problems(objects: list[Any]) -> list[str]:
 def _shape_problem(obj: Json) -> str:
     for field in ("apiVersion", "kind"):
         if not isinstance(obj.get(field), str) or not obj[field]:
-            return f"{field} is missing"
+            return f"{field} is missing. Set it"
     meta = obj.get("metadata")
     if not isinstance(meta, dict):
-        return "metadata is missing"
+        return "metadata is missing. Set it"
     name = meta.get("name")
     if not isinstance(name, str) or not name:
-        return "metadata.name is missing (generateName is not idempotent and not supported)"
+        return "metadata.name is missing. Set it (generateName is not idempotent and not supported)"
     rbac = group_of(obj["apiVersion"]) == "rbac.authorization.k8s.io"
     is_label = obj["kind"] in ("Namespace", "Service")
     accepted = dns_label(name) if is_label else len(name) <= 253 and _SUBDOMAIN.fullmatch(name)
     if not rbac and not accepted:
         return (
-            f"metadata.name {name!r} is not a valid Kubernetes name: lower case letters, digits and '-', "
+            f"metadata.name {name!r} is not a valid Kubernetes name. Use lower case letters, digits and '-', "
             f"at most {63 if is_label else 253} characters, no '_'"
         )
     namespace = meta.get("namespace")
     if namespace and not dns_label(namespace):
-        return f"metadata.namespace {namespace!r} is not a namespace name: lower case letters, digits and '-', no '_'"
+        return (
+            f"metadata.namespace {namespace!r} is not a valid namespace name. Use lower case letters, digits and '-', "
+            "no '_'"
+        )
     for field in ("labels", "annotations"):
         values = meta.get(field)
         if values is None:
             continue
         if not isinstance(values, dict):
-            return f"metadata.{field} is not a map"
+            return f"metadata.{field} is not a map. Set a map"
         wrong = [str(key) for key, value in values.items() if not isinstance(value, str)]
         if wrong:
-            return f"metadata.{field}.{wrong[0]} is not a string: put it in quotes"
+            return f"metadata.{field}.{wrong[0]} is not a string. Quote it"
     return ""
 
 
@@ -211,14 +214,14 @@ def is_ours(live: Json) -> bool:
 
 
 def is_adopted(live: Json) -> bool:
-    """True for objects of others in which this collection owns fields."""
+    """True for objects not created by this collection in which it owns fields."""
     return not is_ours(live) and applied_fields(live, MANAGER) is not None
 
 
-def is_right(live: Json, wanted: Json) -> bool:
+def is_up_to_date(live: Json, wanted: Json) -> bool:
     """True when the fields we own in the live object have the wanted values.
 
-    False is not certain: the API server may write the same value in another way (1000m and 1). A dry run decides.
+    False is not final: the API server may normalize the value (1000m and 1). A dry run decides.
     """
     fields = applied_fields(live, MANAGER)
     return fields is not None and _body(project(live, fields)) == _body(wanted)

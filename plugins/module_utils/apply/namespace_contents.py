@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Objects of others in a namespace: deleting the namespace would delete them too."""
+"""Objects of others in a namespace, which deleting the namespace would delete as well."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _DERIVED_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
 def unmanaged_objects(cluster: Cluster, namespace: str, going: Iterable[Ref]) -> list[Ref]:
-    """Objects in the namespace that neither this collection nor Kubernetes created, except those *going* to be deleted.
+    """Objects in the namespace that neither this collection nor Kubernetes created, except those in *going*.
 
-    Kinds that may not be listed are skipped: a user with the right to delete a namespace but not to list its objects
-    has been given it on purpose.
+    Kinds that the user may not list are skipped: permission to delete a namespace without permission to list its
+    objects is taken as intended.
     """
     leaving = set(going)
     found: list[Ref] = []

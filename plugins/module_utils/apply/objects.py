@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module objects: a set of desired objects in one cluster, written only where something differs."""
+"""Engine of the module objects: applies a set of desired objects to one cluster; writes only differences."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..k8s.verdict import waiting
 from . import adoption
 from .batch import CRD, Batch, Item
 from .managed_fields import applied_fields
-from .manifests import MANAGER, desired, flatten, is_adopted, is_ours, is_right, problems, ref_of, same_content
+from .manifests import MANAGER, desired, flatten, is_adopted, is_ours, is_up_to_date, problems, ref_of, same_content
 from .namespace_contents import unmanaged_objects
-from .wait import StillThere, blockers, verdicts_when_ready, wait_until_gone
+from .wait import NotDeleted, blockers, verdicts_when_ready, wait_until_gone
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -56,10 +56,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def checked(definitions: list[Any], cluster: str) -> list[Json]:
-    """The definitions as single objects; Invalid names every fault before the first request."""
+    """The definitions as single objects; raises Invalid with every problem before the first request."""
     flat = flatten(definitions)
     if not flat:
-        raise Invalid(f"{cluster}: definitions is empty: give at least one object", cluster=cluster)
+        raise Invalid(f"{cluster}: definitions is empty. Give at least one object", cluster=cluster)
     wrong = problems(flat)
     if wrong:
         raise Invalid(f"{cluster}: {'; '.join(wrong)}", cluster=cluster, problems=wrong)
@@ -78,7 +78,7 @@ def converge(
     timeout: float = 300.0,
     only_ours: bool = True,
 ) -> dict[str, Any]:
-    """run() for engines that have a connection already."""
+    """Like run(), for engines with a connection."""
     batch = Batch(
         cluster,
         definitions,
@@ -96,7 +96,7 @@ def converge(
 
 
 class _Application:
-    """Creates, changes or leaves alone; then waits until all objects are ready."""
+    """Creates or changes the objects that differ; then waits until all objects are ready."""
 
     def __init__(self, batch: Batch, *, force: bool) -> None:
         self.batch = batch
@@ -140,13 +140,13 @@ class _Application:
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.read(live))
         item.action, item.result = "unchanged", live
-        if is_right(live, wanted):
+        if is_up_to_date(live, wanted):
             return
         force = self.force
         try:
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         except Conflict as exc:
-            # A conflict with our own manager: an earlier write under its name that was not an apply.
+            # A conflict with our field manager: an earlier write of it was not an apply.
             if not exc.fields or any(managers != [MANAGER] for managers in exc.fields.values()):
                 raise
             force = True
@@ -156,16 +156,16 @@ class _Application:
         item.action, tried = "changed", wanted
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.former_values(live, after))
-            item.reason = "adopted: the object existed before, only the given fields are managed"
+            item.reason = "adopted: the object existed before; only the given fields are managed"
         if not self.check:
             item.result = after = self.cluster.apply(wanted, force=force)
             self.batch.changed = True
-        elif wanted != tried:  # now with the former values
+        elif wanted != tried:  # includes the former values now
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         item.diff = self.batch.diff(item, live, after)
 
     def _apply_when_served(self, item: Item, wanted: Json) -> Json:
-        """A CRD that was just written may not be served by every API server yet."""
+        """A new CRD may not be served by every API server replica yet."""
         planned = {api_version for api_version, _kind in self.batch.planned_kinds}
         patience = _CRD_PATIENCE if item.ref.api_version in planned else 0.0
         report = Progress(self.cluster.name, self.progress)
@@ -201,7 +201,7 @@ class _Application:
         return self._namespaces[namespace]
 
     def _establish(self, written: list[Item]) -> None:
-        """Objects of a CRD can be written once it is served, so this wait does not depend on the option wait."""
+        """Objects of a CRD can be written only once it is served, so this wait is independent of the option wait."""
         crds = [item.result for item in written if item.ref.kind == CRD and item.result]
         if not crds:
             return
@@ -256,11 +256,11 @@ class _Removal:
             if wait and deleted and not self.check:
                 try:
                     wait_until_gone(self.cluster, deleted, self.batch.timeout, self.batch.progress)
-                except StillThere as exc:
+                except NotDeleted as exc:
                     for item in items:
                         if item.ref in exc.left:
                             item.fail(exc)
-                    # The objects left need those to finish their own deletion.
+                    # The remaining objects need them to finish their deletion.
                     self.batch.skip_rest("not attempted: an object that is deleted earlier still exists")
                     return
 
@@ -279,7 +279,7 @@ class _Removal:
             item.reason = "the object existed before: its former values are restored"
             if self.check:
                 restored = adoption.restored(live)
-                after = restored[0] if restored else adoption.nothing_of_ours(live)
+                after = restored[0] if restored else adoption.without_our_fields(live)
             else:
                 after = self._release(live)
             item.diff = self.batch.diff(item, live, after)
@@ -288,11 +288,11 @@ class _Removal:
             item.reason = "not created by this collection"
 
     def _keep_namespace(self, item: Item) -> bool:
-        """A namespace of ours that contains objects of others stays, with the reason in its record."""
+        """A namespace of ours that contains objects of others is kept, with the reason in its record."""
         if item.ref.kind != "Namespace":
             return False
         if self.check:
-            # Objects that are still in it now may be gone by the time the namespace would be deleted.
+            # Objects in it now may be deleted before the namespace would be.
             item.reason = "kept if it then contains objects not managed by this collection"
             return False
         going = [each.ref for each in self.batch.items if each.action == "deleted"]
@@ -312,7 +312,7 @@ class _Removal:
             return
         ref, uid = item.ref, live["metadata"]["uid"]
         # Foreground, so that "gone" includes the Pods. Not for custom resources: the garbage collector discovers a new
-        # kind only every 30 s, and holds its objects until then.
+        # kind only every 30 s, and blocks their deletion until then.
         propagation = "Foreground" if ref.kind in _WITH_PODS else "Background"
         self.cluster.delete(
             ref.api_version, ref.kind, ref.name, ref.namespace or None, uid=uid, propagation=propagation
@@ -320,7 +320,7 @@ class _Removal:
         self.batch.changed = True
 
     def _release(self, live: Json) -> Json:
-        """Write the former values as the manager that owned them, then own nothing; again after a conflicting write."""
+        """Write the former values as their former manager, then give up all fields; retried after a conflict."""
         ref = ref_of(live)
         for attempt in range(5):
             restored = adoption.restored(live)
@@ -337,5 +337,5 @@ class _Removal:
                     return live
                 live = newest
         if applied_fields(live, MANAGER) is not None:
-            live = self.cluster.apply(adoption.nothing_of_ours(live))
+            live = self.cluster.apply(adoption.without_our_fields(live))
         return live

@@ -18,7 +18,7 @@ from ..k8s.redaction import redact
 from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import ref_of
-from .wait import blockers, judge_with_pods, pods_of, settled, still_there
+from .wait import awaiting_deletion, blockers, judge_with_pods, pods_of, settled
 
 _QUERY_SPEC: dict[str, Any] = {
     "api_version": {"type": "str", "required": True},
@@ -38,10 +38,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: objects [record], msg, requests. With wait_for, Timeout names what is missing and what blocks it."""
+    """Result: objects [record], msg, requests. With wait_for, raises Timeout with what blocks."""
     name = params.get("cluster") or params["context"]
     if not params["objects"]:
-        raise Invalid(f"{name}: objects is empty: give at least one kind to read", cluster=name)
+        raise Invalid(f"{name}: objects is empty. Give at least one kind to read", cluster=name)
     queries = [_collection(row) for row in params["objects"]]
     wanted = params.get("wait_for") or "none"
     timeout = float(params.get("wait_timeout") or 0)
@@ -108,10 +108,10 @@ def _judge(wanted: str, view: View, queries: list[Collection]) -> Verdict:
         items = view.items(query)
         if wanted == "absent":
             for obj in items:
-                verdicts[ref_of(obj).title] = still_there(obj)
+                verdicts[ref_of(obj).title] = awaiting_deletion(obj)
         elif not items:
             served = "" if view.served(query) else f"; the API server does not serve {query.api_version} {query.kind}"
-            verdicts[_title(query)] = waiting(f"it does not exist{served}")
+            verdicts[_title(query)] = waiting(f"does not exist{served}")
         elif wanted == "ready":
             verdicts |= {ref_of(obj).title: judge_with_pods(obj, view) for obj in items}
     return together(verdicts)
@@ -126,8 +126,8 @@ def _found(view: View, queries: list[Collection]) -> list[Json]:
 def _late(cluster: Cluster, wanted: str, verdict: Verdict, found: list[Json], seconds: float) -> str:
     blocking = [obj for obj in found if not judge(obj).ready] if wanted == "ready" else []
     warnings = [f"{ref_of(obj).title}: {text}" for obj in blocking[:3] if (text := blockers(cluster, ref_of(obj)))]
-    told = lines(cluster.name, blocked(verdict), seconds)
-    return "\n".join([*told, *(f"{cluster.name}: {text}" for text in warnings)])
+    entries = lines(cluster.name, blocked(verdict), seconds)
+    return "\n".join([*entries, *(f"{cluster.name}: {text}" for text in warnings)])
 
 
 def _record(cluster: Cluster, obj: Json) -> Json:

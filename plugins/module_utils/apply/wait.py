@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for given objects of one cluster: until they are ready or gone, and what blocks them."""
+"""Waits until given objects of one cluster are ready or gone, and reports what blocks them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..k8s.watch import Collection, View, Watcher
 from .manifests import Ref, ref_of
 
 
-class StillThere(Timeout):
+class NotDeleted(Timeout):
     """Deleted objects still exist at the end of the wait; ``left`` identifies them."""
 
     def __init__(self, msg: str, left: Sequence[Ref], **facts: Any) -> None:
@@ -46,8 +46,8 @@ def verdicts_when_ready(
 ) -> dict[Ref, Verdict]:
     """Verdicts when everything is ready, or at the end of the wait. ``objects`` as last read or written.
 
-    Costs no request when all of them are ready already. ``just_written``: something in this cluster has just changed,
-    so the status of Gateway API objects may still flip.
+    Sends no request when all of them are ready. ``just_written``: the cluster has just been changed, so the status of
+    Gateway API objects may still flip.
     """
     verdicts = {ref_of(obj): judge(obj) for obj in objects}
     pending = [
@@ -63,7 +63,7 @@ def verdicts_when_ready(
     def look(view: View) -> Verdict:
         for ref, place in places.items():
             live = view.get(place, ref.name, ref.namespace)
-            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "it no longer exists")
+            verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "no longer exists")
         return together({ref.title: verdict for ref, verdict in verdicts.items()})
 
     with Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
@@ -77,7 +77,7 @@ def pods_of(objects: Iterable[Json]) -> list[Collection]:
 
 
 def judge_with_pods(obj: Json, view: View) -> Verdict:
-    """The verdict for an object; for a workload with the problems of its Pods, where they are watched."""
+    """The verdict for an object; for a workload including problems of its Pods, if they are watched."""
     verdict = judge(obj)
     if verdict.ready:
         return verdict
@@ -91,7 +91,7 @@ def judge_with_pods(obj: Json, view: View) -> Verdict:
 
 
 def _selector(obj: Json) -> str:
-    """The labels a workload's Pods have; "" for other objects."""
+    """The label selector of a workload; "" for other objects."""
     if obj.get("kind") not in _WORKLOADS:
         return ""
     labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
@@ -101,7 +101,7 @@ def _selector(obj: Json) -> str:
 def wait_until_gone(
     cluster: Cluster, refs: Sequence[tuple[Ref, str]], timeout: float, progress: Callable[[str], None]
 ) -> None:
-    """Return when none of the objects, given with their UIDs, exists any more. Raises StillThere."""
+    """Return when none of the objects, identified by their UIDs, exists. Raises NotDeleted."""
     places = {ref: Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name) for ref, _uid in refs}
     left: dict[Ref, Json] = {}
 
@@ -111,14 +111,14 @@ def wait_until_gone(
             live = view.get(places[ref], ref.name, ref.namespace)
             if live and live["metadata"].get("uid") == uid:
                 left[ref] = live
-        return together({ref.title: still_there(live) for ref, live in left.items()})
+        return together({ref.title: awaiting_deletion(live) for ref, live in left.items()})
 
     with Watcher(cluster, list(places.values())) as watcher:
         verdict = watcher.until(look, timeout, progress)
     if verdict.ready:
         return
     ref, live = next(iter(left.items()))
-    raise StillThere(
+    raise NotDeleted(
         "\n".join(lines(cluster.name, blocked(verdict), watcher.waited)),
         list(left),
         cluster=cluster.name,
@@ -129,10 +129,10 @@ def wait_until_gone(
     )
 
 
-def still_there(obj: Json) -> Verdict:
-    """The verdict for an object that is to be gone."""
+def awaiting_deletion(obj: Json) -> Verdict:
+    """The verdict for an object whose deletion is awaited."""
     deleting = obj["metadata"].get("deletionTimestamp")
-    return waiting(f"still there: {describe_deletion(obj)}" if deleting else "still there")
+    return waiting(f"not deleted yet: {describe_deletion(obj)}" if deleting else "not deleted yet")
 
 
 def blockers(cluster: Cluster, ref: Ref) -> str:
@@ -157,7 +157,7 @@ def _warnings(cluster: Cluster, ref: Ref, names: list[str]) -> list[str]:
 
 
 def _collection(obj: Json, pending: Sequence[Json]) -> Collection:
-    """One watch per kind and namespace; by name when it is for one object only."""
+    """One watch per kind and namespace; by name when for a single object."""
     ref = ref_of(obj)
     same = [one for one in map(ref_of, pending) if one.place == ref.place]
     return Collection(ref.api_version, ref.kind, ref.namespace or None, name=ref.name if len(same) == 1 else None)

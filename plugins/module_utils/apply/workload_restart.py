@@ -16,7 +16,7 @@ from ..k8s.pods import has_sidecar, pods_of
 from .objects import converge
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-#: Annotation of the Pod template. It names the reason, so that applying it again restarts nothing.
+#: Annotation of the Pod template. Its value is the reason, so that applying it again restarts nothing.
 RESTARTED_FOR = "multicluster.gloo/restarted-for"
 
 _SELECTION_SPEC: dict[str, Any] = {
@@ -57,11 +57,11 @@ def outdated(workload: Json, pods: Iterable[Json], secret: Json | None, sidecar:
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: workloads [record], changed, msg, diff, requests, writes. ClusterError names what is still outdated."""
+    """Result: workloads [record], changed, msg, diff, requests, writes. ClusterError when any is still outdated."""
     name = params.get("cluster") or params["context"]
     if not params.get("older_than_secret") and not params.get("missing_sidecar"):
         raise Invalid(
-            f"{name}: nothing would ever be restarted. Set older_than_secret, missing_sidecar or both", cluster=name
+            f"{name}: neither older_than_secret nor missing_sidecar is set. Set one of them or both", cluster=name
         )
     wait = params.get("wait", True)
     with connect(params, progress) as cluster:
@@ -149,7 +149,7 @@ def _summary(cluster: str, done: dict[str, Any], check: bool) -> str:
 
 
 def _refuse_outdated(cluster: Cluster, params: dict[str, Any], records: list[Json]) -> None:
-    """A restart that leaves outdated Pods behind is an error: the same annotation does not restart a second time."""
+    """Outdated Pods after a restart are an error: the same annotation does not restart a second time."""
     left = [
         f"{cluster.name}: {title_of(workload)}: {text}" for workload, _reason, text in _read(cluster, params) if text
     ]

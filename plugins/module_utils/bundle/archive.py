@@ -86,9 +86,9 @@ def destination(dest: str | None, stamp: str) -> Path:
         path = path / name
     path = path.absolute()
     if not path.parent.is_dir():
-        raise Invalid(f"dest {path}: folder {path.parent} does not exist: create it, or set another dest")
+        raise Invalid(f"dest {path}: folder {path.parent} does not exist. Create it, or set another dest")
     if not os.access(path.parent, os.W_OK):
-        raise Invalid(f"dest {path}: folder {path.parent} is not writable: set another dest")
+        raise Invalid(f"dest {path}: folder {path.parent} is not writable. Set another dest")
     return path
 
 
@@ -114,6 +114,6 @@ def write(path: Path, content: bytes) -> None:
             file.write(content)
         draft.replace(path)
     except OSError as exc:
-        raise Invalid(f"dest {path}: cannot be written: {exc.strerror}") from None
+        raise Invalid(f"dest {path}: cannot be written: {exc.strerror}. Set another dest") from None
     finally:
         draft.unlink(missing_ok=True)

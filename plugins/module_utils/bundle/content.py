@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a support bundle contains of one cluster: objects, events, Helm releases and logs of multicluster routing."""
+"""The contents of a support bundle for one cluster: objects, events, Helm releases and logs of multicluster routing."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ..k8s.kinds import group_of
 from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text
 
-# API groups all of whose objects belong to the chain; subgroups (admin.gloo.solo.io) too.
+# API groups of which all objects are collected, including subgroups (admin.gloo.solo.io).
 GROUPS = ("gloo.solo.io", "kgateway.dev", "enterprisekgateway.solo.io", "istio.io", "gateway.networking.k8s.io")
 
-# Of the namespaces of the chain.
+# Kinds collected from related namespaces.
 NAMESPACED = (
     ("apps/v1", "Deployment"),
     ("apps/v1", "DaemonSet"),
@@ -40,7 +40,7 @@ NAMESPACED = (
     ("v1", "Secret"),
 )
 
-# Where the chain's products are installed unless told otherwise.
+# Default namespaces of the products.
 USUAL_NAMESPACES = (
     "gloo-mesh",
     "gloo-mesh-addons",
@@ -50,12 +50,12 @@ USUAL_NAMESPACES = (
     "istio-system",
     "kgateway-system",
 )
-# Kinds whose namespaces belong to the chain.
+# Kinds whose namespaces are related.
 _ROUTING_KINDS = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
 _TRANSLATED = "gloo.solo.io/parent_kind"
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
-# The programs of the chain, by their labels app, istio or app.kubernetes.io/name.
+# The components, by their labels app, istio or app.kubernetes.io/name.
 COMPONENTS = (
     "enterprise-kgateway",
     "eastwestgateway",
@@ -73,7 +73,7 @@ _SIDECAR = "istio-proxy"
 
 @dataclass(frozen=True)
 class File:
-    """A file of the bundle. If too large, its last documents or lines are cut; with ``newest_last`` the first ones."""
+    """A file of the bundle. If too large, its last documents or lines are omitted; with ``newest_last`` the first."""
 
     path: str
     content: str
@@ -82,7 +82,7 @@ class File:
 
 @dataclass
 class Content:
-    """What was read of one cluster. ``left_out``: [{path, reason}]; ``not_ready``: [{object, reason}]."""
+    """The data read from one cluster. ``left_out``: [{path, reason}]; ``not_ready``: [{object, reason}]."""
 
     facts: Json = field(default_factory=dict)
     files: list[File] = field(default_factory=list)

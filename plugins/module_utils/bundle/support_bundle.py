@@ -51,7 +51,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         found = list(pool.map(lambda each: _collect(each, redaction, params, progress), clusters))
 
     files = [_scrubbed(file, redaction) for content in found for file in content.files]
-    # Objects first, so that logs are cut when not everything fits.
+    # Objects first, so that logs are truncated when the size limit is reached.
     files.sort(key=lambda file: file.newest_last)
     kept, cut = bounded(files, params["max_file_size"] * _MIB, params["max_size"] * _MIB)
     result = {
@@ -80,16 +80,16 @@ _EMPTY: Json = {"not_ready": [], "left_out": []}
 def _validate(params: dict[str, Any]) -> None:
     names = [each["name"] for each in params["clusters"]]
     if not names:
-        raise Invalid("support_bundle: 'clusters' is empty: list at least one cluster", option="clusters")
+        raise Invalid("support_bundle: 'clusters' is empty. Give at least one cluster", option="clusters")
     for name in names:
         if names.count(name) > 1 or not name or "/" in name or name.startswith("."):
             raise Invalid(
-                f"support_bundle: cluster name {name!r}: use a unique name that is valid as a folder name",
+                f"support_bundle: cluster name {name!r} is not unique or not valid as a folder name. Set another one",
                 option="clusters",
             )
     for option in ("log_lines", "max_size", "max_file_size"):
         if params[option] < 1:
-            raise Invalid(f"support_bundle: {option!r} is {params[option]}: use 1 or more", option=option)
+            raise Invalid(f"support_bundle: {option!r} is {params[option]}. Set 1 or more", option=option)
 
 
 def _collect(each: Json, redaction: Redaction, params: dict[str, Any], progress: Callable[[str], None]) -> Content:

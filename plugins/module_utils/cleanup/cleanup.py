@@ -58,7 +58,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def _how(step: Step) -> tuple[str, bool]:
-    """Steps of one kind of work that follow each other are done together; releases and waits one by one."""
+    """Consecutive steps of the same kind are executed together; releases and waits one at a time."""
     if step.action in (DELETE, GIVE_BACK) and step.kind != HELM:
         return "objects", step.ours or step.action == GIVE_BACK
     return f"{step.action} {step.ref.title}", False
@@ -66,7 +66,7 @@ def _how(step: Step) -> tuple[str, bool]:
 
 @dataclass
 class _Work:
-    """The work of one phase, and what it came to."""
+    """The work of one phase and its results."""
 
     params: dict[str, Any]
     check: bool
@@ -78,7 +78,7 @@ class _Work:
         self.requests = self.writes = 0
 
     def execute(self, batch: list[Step]) -> list[Step]:
-        """The steps as they came out: an object that turns out to hold something of others is kept."""
+        """The steps as executed: a namespace that contains objects of others is kept, for example."""
         first = batch[0]
         if first.action in (DELETE, GIVE_BACK) and first.kind != HELM:
             return self._objects(batch)
@@ -113,7 +113,7 @@ class _Work:
         )
 
     def _release(self, step: Step) -> None:
-        # The note stays until the last phase: the age of leftovers is judged by it, by a later run as well.
+        # The note is kept until the last phase: later runs also compare the age of leftovers with it.
         options: dict[str, Any] = {
             "state": "absent",
             "keep_note": True,
@@ -124,7 +124,7 @@ class _Work:
         self._note(self._run(helm_release, name=step.name, namespace=step.namespace, **options))
 
     def _switch_off(self, step: Step) -> None:
-        """The controller then runs proxies without sds and istio-proxy, whatever their parameters."""
+        """The controller then runs proxies without sds and istio-proxy, regardless of their parameters."""
 
         def work(cluster: Cluster) -> dict[str, Any]:
             live = cluster.get(step.api_version, step.kind, step.name, step.namespace)
@@ -150,7 +150,7 @@ class _Work:
             self._note(self._run(objects_info, objects=[query], wait_for="absent"))
         else:
             queries = _translated(map(step_of, self.params.get("destinations") or ()))
-            # Without an agent nobody would remove it.
+            # Only a running agent removes it.
             if queries and self._with_cluster(lambda cluster: _is_ready(cluster, step))["ready"]:
                 self._note(self._run(objects_info, objects=queries, wait_for="absent"))
 
@@ -165,7 +165,7 @@ class _Work:
         return result
 
     def _run(self, engine: Any, **options: Any) -> dict[str, Any]:
-        """Another engine on the same cluster."""
+        """Run another engine on the same cluster."""
         defaults = {name: row.get("default") for name, row in engine.ARGUMENT_SPEC.items()}
         connection = {name: self.params.get(name) for name in CLUSTER_SPEC}
         params = {**defaults, **connection, "wait_timeout": self.params.get("wait_timeout"), **options}
@@ -186,7 +186,7 @@ def _is_ready(cluster: Cluster, step: Step) -> dict[str, Any]:
 
 
 def _translated(steps: Iterable[Step]) -> list[Json]:
-    """Questions that find what agents made from destinations that went."""
+    """Queries for the objects that agents translated from deleted destinations."""
     return [
         {
             "api_version": "networking.istio.io/v1",

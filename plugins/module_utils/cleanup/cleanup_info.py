@@ -36,7 +36,7 @@ Groups = dict[str, list[str]]
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: steps [record], summary, msg, requests.
 
-    With ``steps`` of an earlier plan those of ``phases`` are planned again; in check mode nothing has changed since.
+    With ``steps`` of an earlier plan those of ``phases`` are planned again, except in check mode.
     """
     earlier = [step_of(record) for record in params.get("steps") or ()]
     if earlier and check:
@@ -72,14 +72,14 @@ def _result(params: dict[str, Any], steps: Sequence[Step], requests: int) -> dic
 def read(
     cluster: Cluster, releases: Sequence[NotedRelease], istio_namespace: str, users: bool = False
 ) -> Iterator[Json]:
-    """What the planner has to see, by about one LIST per kind.
+    """The objects for the planner, with about one LIST per kind.
 
-    ``users``: also objects of the kinds of CRDs that came with us, one LIST per CRD.
+    ``users``: also objects of the kinds of CRDs that we installed, one LIST per CRD.
     """
     groups = _groups(cluster)
     istio = {istio_namespace}
     for group, kind in WRITTEN:
-        # Secrets of others are not read here: they are never adopted.
+        # Secrets without our label are not read: they are never adopted.
         labels = f"{OWNER_LABEL}={MANAGER}" if kind == "Secret" else None
         for obj in _listed(cluster, groups, group, kind, labels):
             if kind == "ServiceMeshController":
@@ -100,7 +100,7 @@ def read(
 
 
 def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -> Iterator[Json]:
-    """What programs may have left, where a release of ours ran them."""
+    """Candidates for leftovers of programs that a release of ours installed."""
     made = {each.purpose: each.namespace for each in releases if each.ours}
     places = {made[purpose] for purpose in ("agent", "server") if purpose in made}
     if "operator" in made:
@@ -116,7 +116,7 @@ def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -
 
 
 def _parameters(cluster: Cluster, groups: Groups) -> Iterator[Json]:
-    """Parameters of Gateways, of every kind: each product has one in a group of its own."""
+    """Parameters of Gateways, of every kind: each product has its kind in a separate group."""
     for group in groups:
         if group == _GATEWAY_API or not ("gateway" in group or group == "gloo.solo.io"):
             continue

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What programs that we installed leave behind, without our label (pure).
+"""Objects without our label that programs we installed leave behind (pure).
 
-One rule decides whose it is: our note about a release is written before Helm first runs, so what is older than the note
-was there before us and stays (``since``).
+One rule decides: our note about a release is written before Helm first runs, so objects older than the note existed
+before and are kept (``since``).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..apply.manifests import Ref, is_adopted, is_ours
 from ..k8s.fields import Json, labels_of, mappings, meta, name_of, spec_of
 from .releases import NotedRelease
 
-# What istiod writes beside itself, apart from the root certificate in every namespace.
+# Objects that istiod writes in its namespace; the root certificate is in every namespace.
 _ISTIO_CONFIG_MAPS = re.compile(
     r"istio-(leader|namespace-controller-election|gateway-status-leader|gateway-deployment-.*|ip-autoallocate|gateway-class-.*)"
 )
 ROOT_CERTIFICATE = "istio-ca-root-cert"
 
-# controllerNames of the products, the vendor's before those of which its products are made.
+# controllerNames of the products, the vendor's before the upstream ones.
 _CONTROLLERS = ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway", "kgateway.dev/kgateway")
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
 _PROXY_KINDS = ("Deployment", "Service", "ServiceAccount", "ConfigMap")
 
-# Secrets of the relay that the management server and agents make.
+# Secrets of the relay that the management server and agents create.
 _RELAY_SECRETS = (
     "relay-client-tls-secret",
     "relay-root-tls-secret",
@@ -39,9 +39,9 @@ _RELAY_SECRETS = (
 
 
 def since(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
-    """Objects that are not older than the earliest note about releases of ours; none when there is no such note.
+    """Objects not older than the earliest note about our releases; none without such a note.
 
-    Both times are the API server's, in seconds and UTC, so that order of text is order of time.
+    Both times are the API server's, in UTC with seconds, so they compare as text.
     """
     start = min((each.created for each in releases if each.created and each.ours), default="")
     return [obj for obj in objects if start and str(meta(obj).get("creationTimestamp") or "") >= start]
@@ -50,11 +50,11 @@ def since(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Jso
 def istio_leftovers(
     objects: Iterable[Json], releases: Iterable[NotedRelease], namespace: str, leaving: Mapping[str, str] | None = None
 ) -> list[Json]:
-    """What istiod left since our releases: root certificates everywhere, notes and keys in its namespace, classes.
+    """Objects that istiod created since our releases: root certificates, leases and keys in its namespace, classes.
 
-    Another istiod in the namespace keeps everything, one elsewhere keeps what all share. ``leaving``: namespace ->
-    revision of istiods that are gone by then. Secret ``cacerts`` goes only when Gloo Mesh issued it: people put their
-    own CA there by hand.
+    With another istiod in the namespace everything is kept, with one elsewhere the shared objects. ``leaving``:
+    namespace -> revision of istiods that are removed. Secret ``cacerts`` is deleted only when Gloo Mesh issued it,
+    because users store their own CA there.
     """
     known = list(objects)
     going = set((leaving or {}).items())
@@ -70,7 +70,7 @@ def istio_leftovers(
 
 
 def is_istiod(obj: Json) -> bool:
-    """Whether the object is a Pod of any istiod."""
+    """Whether the object is a Pod of an istiod."""
     return obj["kind"] == "Pod" and labels_of(obj).get("app") == "istiod"
 
 
@@ -90,9 +90,9 @@ def _issued_by_gloo(secret: Json) -> bool:
 
 
 def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], policies: Collection[str]) -> list[Json]:
-    """Secrets that the management server and agents of our releases made in their namespaces.
+    """Secrets that the management server and agents of our releases created in their namespaces.
 
-    ``policies``: names of RootTrustPolicies; the server keeps the root that it generates for one in a Secret.
+    ``policies``: names of RootTrustPolicies; the server stores a generated root in a Secret.
     """
     ours = list(releases)
     places = {each.namespace for each in ours if each.ours}
@@ -107,11 +107,11 @@ def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], pol
 
 
 def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedRelease], going: Iterable[Ref]) -> list[Json]:
-    """What gateway controllers of our releases left: their GatewayClasses, and proxies of Gateways that stay.
+    """Objects of gateway controllers of our releases: GatewayClasses, and proxies of Gateways that are kept.
 
-    ``going``: objects that are deleted; a proxy goes with its Gateway. Ours are the controllers of the classes of
-    Gateways that we wrote or, without such a Gateway, the best known one of a class that came with us. A controller may
-    serve classes under several names, such as kgateway.dev/kgateway and kgateway.dev/agentgateway.
+    ``going``: objects that are deleted; a proxy goes with its Gateway. Our controllers are those of the classes of
+    Gateways that we wrote or, without such a Gateway, the preferred one among classes created since our note. A
+    controller may serve classes under several names, such as kgateway.dev/kgateway and kgateway.dev/agentgateway.
     """
     known = list(objects)
     young = since(known, releases)
@@ -138,7 +138,7 @@ def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedReleas
 
 
 def _our_controllers(objects: Iterable[Json], classes: Iterable[Json]) -> set[str]:
-    """controllerNames of ours, by the classes of the Gateways that we wrote."""
+    """controllerNames of the classes of the Gateways that we wrote."""
     gateways = [obj for obj in objects if obj["kind"] == "Gateway" and (is_ours(obj) or is_adopted(obj))]
     names = {spec_of(obj).get("gatewayClassName") for obj in gateways} - {None}
     found = {_controller(obj) for obj in classes if not names or name_of(obj) in names}
@@ -154,7 +154,7 @@ def _domain(gateway_class: Json) -> str:
 
 
 def _makers(obj: Json) -> set[str]:
-    """Field managers of what is not status."""
+    """Field managers of the object without those of its status."""
     entries = mappings(meta(obj).get("managedFields"))
     return {str(entry.get("manager")) for entry in entries if entry.get("manager") and not entry.get("subresource")}
 

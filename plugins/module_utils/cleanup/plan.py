@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What cleanup does in one cluster: ordered steps, each with its reason (pure).
+"""Plans the cleanup of one cluster: ordered steps, each with its reason (pure).
 
-An object is ours by its label, adopted when we own fields of it, and foreign otherwise. Foreign objects are never part
-of a step that deletes, except what programs that we installed left behind (``leftovers``) and CRDs that came with us.
+An object is ours by its label, adopted when we own fields of it, and foreign otherwise. Foreign objects are never
+deleted, except leftovers of programs that we installed (``leftovers``) and CRDs that we installed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from .releases import HELM, NotedRelease, Purpose, note_ref
 
 DELETE, GIVE_BACK, UNINSTALL, SWITCH_OFF, WAIT, KEEP = "delete", "give back", "uninstall", "switch off", "wait", "keep"
 
-#: phase -> why it comes at this place. All clusters end a phase before any of them starts the next one.
+#: phase -> reason for its position. All clusters finish a phase before the next one starts.
 PHASES: dict[str, str] = {
-    "routes": "nothing may route to what goes in later phases",
-    "gateway": "a Gateway that stays gets its spec back before its parameters go: without them it is invalid",
-    "destinations": "agents and routes to them are still there, so what was translated goes as well",
-    "translation": "agents remove what they translated while they are connected",
-    "application": "nothing routes to the application and its gateways any more",
-    "istio": "the operator removes Istio while it runs",
-    "agents": "Istio is gone, so nothing needs operator and agent",
-    "platform": "no agent is connected any more",
-    "leftovers": "what programs left; a running agent would issue a deleted Secret cacerts again",
-    "crds": "with a CRD go all objects of its kind, so all of ours went before",
-    "namespaces": "everything of ours in them is gone, so what is left belongs to others",
+    "routes": "removed first, so that nothing routes to resources removed later",
+    "gateway": "Gateways that are kept are restored before their parameters are deleted, or they would become invalid",
+    "destinations": "while agents run, which then delete the translated objects",
+    "translation": "connected agents delete the translated objects",
+    "application": "no route to the application and its gateways is left",
+    "istio": "the running operator removes Istio",
+    "agents": "Istio is removed, so operator and agent are no longer needed",
+    "platform": "no agent is connected",
+    "leftovers": "left behind by programs; a running agent would recreate Secret cacerts",
+    "crds": "deleting a CRD deletes all objects of its kind, so ours are removed first",
+    "namespaces": "all objects of this collection are removed, so any others belong to other owners",
 }
 
-#: kind (with its API group) -> phase in which objects of ours and fields of adopted objects go
+#: kind (with its API group) -> phase in which our objects are deleted and adopted ones restored
 WRITTEN: dict[tuple[str, str], str] = {
     ("gateway.networking.k8s.io", "HTTPRoute"): "routes",
     ("gateway.networking.k8s.io", "Gateway"): "gateway",
@@ -56,18 +56,18 @@ WRITTEN: dict[tuple[str, str], str] = {
 }
 
 _HELM_NAME, _HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
-_OURS = "made by this collection"
-_ADOPTED = "existed before: only our fields are given back"
+_OURS = "created by this collection"
+_ADOPTED = "existed before: its former values are restored"
 _CONSENT = "removed only with cleanup_vendor_crds=true"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, or to leave alone. ``kind`` is that of an object, or ``Helm release`` (then without apiVersion).
+    """One step. ``kind`` is that of an object, or ``Helm release`` (without apiVersion).
 
-    What is waited for may be named by a label selector.
+    ``name`` is a label selector for Pods that are waited for.
 
-    ``ours``: the object carries our label; it is looked at again before it is deleted.
+    ``ours``: the object has our label; this is verified again before it is deleted.
     """
 
     phase: str
@@ -95,7 +95,7 @@ def step_of(record: Json) -> Step:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user allowed and said. ``istio_revision``: label istio.io/rev of the istiod that goes."""
+    """Options of the user. ``istio_revision``: label istio.io/rev of the istiod that is removed."""
 
     vendor_crds: bool = False
     istio_namespace: str = "istio-system"
@@ -106,7 +106,7 @@ def plan(objects: Iterable[Json], releases: Iterable[NotedRelease], options: Opt
     """The steps for one cluster, in their order.
 
     ``objects``: every object of the kinds in WRITTEN and of the parameters' kinds; GatewayClasses; CRDs and, to know
-    whether others use them, objects of their kinds; istiod's Pods; what programs may have left. An object may be there
+    whether others use them, objects of their kinds; istiod's Pods; candidates for leftovers. An object may occur
     twice. ``releases``: those with our note.
     """
     site = _Site.of(objects, releases, options)
@@ -120,7 +120,7 @@ def plan(objects: Iterable[Json], releases: Iterable[NotedRelease], options: Opt
 
 @dataclass(frozen=True)
 class _Site:
-    """One cluster as it is."""
+    """The current state of one cluster."""
 
     objects: tuple[Json, ...]
     releases: tuple[NotedRelease, ...]
@@ -128,7 +128,7 @@ class _Site:
 
     @classmethod
     def of(cls, objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> _Site:
-        # An object may be there in two versions of its group.
+        # An object may occur in two versions of its group.
         unique = {replace(ref_of(obj), api_version=group_of(obj["apiVersion"])): obj for obj in reversed([*objects])}
         return cls(tuple(reversed(unique.values())), tuple(releases), options)
 
@@ -136,21 +136,21 @@ class _Site:
         return [o for o in self.objects if o["kind"] == kind and group in (None, group_of(o["apiVersion"]))]
 
     def due(self, *purposes: Purpose) -> list[NotedRelease]:
-        """Releases that have to be uninstalled or given back."""
+        """Releases that have to be uninstalled or restored."""
         return [each for each in self.releases if each.due and each.purpose in purposes]
 
     def made(self, purpose: Purpose) -> list[NotedRelease]:
-        """Releases that we installed anew, whether or not they are still there: what is older was there before us."""
+        """Releases that we installed, whether or not they still exist: older objects existed before."""
         return [each for each in self.releases if each.ours and each.purpose == purpose]
 
     def leaves_with_release(self, obj: Json) -> bool:
-        """Whether the object goes when a release of ours is uninstalled."""
+        """Whether the object is deleted when a release of ours is uninstalled."""
         notes = meta(obj).get("annotations") or {}
         key = (notes.get(_HELM_NAMESPACE), notes.get(_HELM_NAME))
         return any(each.ours and each.due and key == (each.namespace, each.name) for each in self.releases)
 
 
-# Makes the steps of a phase, from those of the phases before it.
+# Returns the steps of a phase; gets those of earlier phases.
 _Maker = Callable[[str, _Site, Sequence[Step]], Iterator[Step]]
 
 
@@ -165,7 +165,7 @@ def _objects(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def phase_of(obj: Json) -> str:
-    """The phase in which an object of its kind goes; "" for kinds that we do not write."""
+    """The phase in which an object of its kind is removed; "" for kinds that we do not write."""
     if NOTE_LABEL in labels_of(obj):
         return ""
     # Parameters have one kind per product; the group may be any.
@@ -177,7 +177,7 @@ def phase_of(obj: Json) -> str:
 def _step(phase: str, obj: Json, site: _Site) -> Step | None:
     if is_ours(obj):
         return of_object(phase, DELETE, obj, _OURS)
-    # What belongs to another object or to a release of ours goes with it.
+    # Owned objects and those of our releases are deleted with their owner.
     if is_adopted(obj) and not meta(obj).get("ownerReferences") and not site.leaves_with_release(obj):
         return of_object(phase, GIVE_BACK, obj, _ADOPTED)
     return None
@@ -201,12 +201,12 @@ def _place(obj: Json) -> tuple[int, str, str, str]:
 def _release(phase: str, release: NotedRelease) -> Step:
     if release.ours:
         return Step(phase, UNINSTALL, "", HELM, release.namespace, release.name, "installed by this collection")
-    reason = "existed before: it gets back what it had"
+    reason = "existed before: its former revision and values are restored"
     return Step(phase, GIVE_BACK, "", HELM, release.namespace, release.name, reason)
 
 
 def _releases(*purposes: Purpose) -> _Maker:
-    """Makes the steps about releases of these purposes."""
+    """Returns a maker of the steps for releases with these purposes."""
 
     def make(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
         for release in site.due(*purposes):
@@ -219,7 +219,7 @@ def _releases(*purposes: Purpose) -> _Maker:
 
 
 def _controllers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """Before a Gateway that stays gets its former spec.
+    """Switches off the integration before a Gateway that is kept gets its former spec.
 
     Without parameters a proxy keeps sds and istio-proxy with wrong defaults; only the controller's switch removes them.
     """
@@ -228,12 +228,12 @@ def _controllers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Ste
         if not release.ours:
             yield _release(phase, release)
         elif staying and release.deployment:
-            reason = f"{ref_of(staying[0]).title} stays: its proxy has to lose sds and istio-proxy"
+            reason = f"{ref_of(staying[0]).title} is kept: sds and istio-proxy are removed from its proxy"
             yield Step(phase, SWITCH_OFF, "apps/v1", "Deployment", *release.deployment, reason)
 
 
 def _proxies(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """A Gateway that stays while our controller still runs gets a proxy of one container."""
+    """The proxy of a Gateway that is kept has one container before our controller is uninstalled."""
     if any(step.action == SWITCH_OFF for step in steps):
         for obj in site.kind("Gateway", "gateway.networking.k8s.io"):
             if is_adopted(obj):
@@ -243,7 +243,7 @@ def _proxies(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
 def _controller_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
     going = [step.ref for step in steps if step.action == DELETE]
     for obj in controller_leftovers(site.objects, site.made("controller"), going):
-        yield of_object(phase, DELETE, obj, "left by the gateway controller that this collection installed")
+        yield of_object(phase, DELETE, obj, "left behind by the gateway controller that this collection installed")
 
 
 # -- Istio and Gloo Mesh
@@ -252,19 +252,19 @@ def _controller_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Ite
 def _translation(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
     for release in site.releases:
         if release.purpose == "agent" and release.present:
-            reason = "until it has removed what it translated from destinations that went"
+            reason = "until it has deleted the objects translated from deleted destinations"
             yield Step(phase, WAIT, "apps/v1", "Deployment", release.namespace, "gloo-mesh-agent", reason)
 
 
 def _istiod(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """Only our revision: another istiod may run beside it."""
+    """Only our revision: another istiod may run in the namespace."""
     for namespace in _leaving_istio(site, steps):
         name = f"app=istiod,istio.io/rev={site.options.istio_revision}"
         yield Step(phase, WAIT, "v1", "Pod", namespace, name, "until the operator has removed Istio")
 
 
 def _leaving_istio(site: _Site, steps: Sequence[Step]) -> list[str]:
-    """Namespaces of the Istios that go with their ServiceMeshControllers."""
+    """Namespaces of the istiods that are removed with their ServiceMeshControllers."""
     going = {step.ref for step in steps if step.action == DELETE and step.kind == "ServiceMeshController"}
     leaving = [obj for obj in site.kind("ServiceMeshController") if ref_of(obj) in going]
     return list(dict.fromkeys(str(spec_of(obj).get("installNamespace") or "istio-system") for obj in leaving))
@@ -274,24 +274,26 @@ def _relay_secrets(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[S
     made = [*site.made("agent"), *site.made("server")]
     policies = [name_of(obj) for obj in site.kind("RootTrustPolicy")]
     for obj in relay_secrets(site.objects, made, policies):
-        yield of_object(phase, DELETE, obj, "left by the management server or agent that this collection installed")
+        yield of_object(
+            phase, DELETE, obj, "left behind by the management server or agent that this collection installed"
+        )
 
 
 def _istio_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
     leaving = dict.fromkeys(_leaving_istio(site, steps), site.options.istio_revision)
     for namespace in leaving or [site.options.istio_namespace]:
         for obj in istio_leftovers(site.objects, site.made("operator"), namespace, leaving):
-            yield of_object(phase, DELETE, obj, "left by the istiod that this collection installed")
+            yield of_object(phase, DELETE, obj, "left behind by the istiod that this collection installed")
 
 
 # -- CRDs and namespaces
 
 
 def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """CRDs that came with us, with the releases that consist of them.
+    """CRDs that we installed, with the releases that consist of them.
 
-    They stay without the user's consent, and when others have objects of their kinds. A release stays with each of its
-    CRDs: Helm removes all of them or none.
+    They are kept without the user's consent, and when others have objects of their kinds. A release is kept when one of
+    its CRDs is: Helm removes all of them or none.
     """
     crds = vendor_crds(site.kind("CustomResourceDefinition"), site.releases)
     users = _users(site, crds, {step.ref for step in steps if step.action == DELETE})
@@ -316,17 +318,17 @@ def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
         elif name in kept:
             yield of_object(phase, KEEP, crd, kept[name])
         else:
-            yield of_object(phase, DELETE, crd, "came with a release of this collection")
+            yield of_object(phase, DELETE, crd, "installed by a Helm release of this collection")
 
 
 def vendor_crds(crds: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
-    """CRDs that came with us: those with our label, and those that a release of ours brought, since its note."""
+    """CRDs that we installed: those with our label, and those that a release of ours installed since its note."""
     known = list(releases)
     return [crd for crd in crds if is_ours(crd) or since([crd], [each for each in known if each.brought(crd)])]
 
 
 def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list[Ref]]:
-    """Objects of others by the name of the CRD of their kind, without those that go anyway."""
+    """Objects of others by the CRD of their kind, without those that are deleted anyway."""
     names = {(spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind")): name_of(crd) for crd in crds}
     gone = {(group_of(ref.api_version), ref.kind, ref.namespace, ref.name) for ref in going}
     users: dict[str, list[Ref]] = {}
@@ -342,7 +344,7 @@ def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list
 
 
 def _made_by_program(obj: Json) -> bool:
-    """Whether a controller made the object for another one; Gloo Mesh labels what it translates."""
+    """Whether a controller derived the object from another one; Gloo Mesh labels translated objects."""
     found = meta(obj)
     if found.get("ownerReferences") or found.get("deletionTimestamp"):
         return True
@@ -352,7 +354,7 @@ def _made_by_program(obj: Json) -> bool:
 
 
 def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """Our notes about releases, then namespaces. Notes about CRDs that stay stay, so that a later run knows whose."""
+    """Our notes about releases, then namespaces. Notes about CRDs that are kept are kept for a later run."""
     kept_crds = {step.name for step in steps if step.phase == "crds" and step.action == KEEP and step.kind != HELM}
     kept_releases = {
         (step.namespace, step.name)
@@ -369,17 +371,19 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
     for obj in site.objects:
         release = notes.get(replace(ref_of(obj), kind="ConfigMap")) if obj["kind"] in ("ConfigMap", "Secret") else None
         if release in noted:
-            yield of_object(phase, KEEP, obj, "records which CRDs came with this collection")
+            yield of_object(phase, KEEP, obj, "records which CRDs this collection installed")
         elif release:
-            yield of_object(phase, DELETE, obj, f"records whose Helm release {release.namespace}/{release.name} is")
+            yield of_object(
+                phase, DELETE, obj, f"records the ownership of Helm release {release.namespace}/{release.name}"
+            )
     places = {each.namespace for each in noted}
     for step in _objects(phase, site, steps):
         if step.action != DELETE:
             yield step
         elif step.name in places:
-            yield replace(step, action=KEEP, reason="holds records about CRDs that stay")
+            yield replace(step, action=KEEP, reason="contains records of CRDs that are kept")
         else:
-            yield replace(step, reason=f"{_OURS}; it stays if it then contains objects of others")
+            yield replace(step, reason=f"{_OURS}; kept if it contains objects not managed by this collection")
 
 
 _MAKERS: dict[str, tuple[_Maker, ...]] = {

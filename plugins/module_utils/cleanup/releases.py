@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Helm releases with our note, as far as cleanup has to know them."""
+"""The facts of Helm releases with our note that cleanup uses."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..helm.releases import ReleaseHistory, note_name, read_all_revisions, read_
 from ..k8s.client import Cluster
 from ..k8s.fields import Json, meta, name_of, spec_of
 
-#: stands for the kind in records of releases
+#: the kind in records of releases
 HELM = "Helm release"
 
 Purpose = Literal["crds", "server", "agent", "operator", "controller", "other"]
 
-# Names under which the controllers' charts are usually installed: for a release that is gone, only its note is left.
+# Names under which the controllers' charts are usually installed: of an uninstalled release only the note is left.
 _CONTROLLERS = ("gloo-gateway", "enterprise-kgateway", "kgateway")
 
 
@@ -32,7 +32,7 @@ class NotedRelease:
 
     ``created``: when the note was written, before the release was first touched (RFC 3339). ``ours``: it did not exist
     before. ``present``: it is installed.
-    ``due``: it has to be uninstalled or given back. ``groups``: API groups whose CRDs it brings, ``crds``: CRDs
+    ``due``: it has to be uninstalled or restored. ``groups``: API groups whose CRDs it installs, ``crds``: CRDs
     in its chart. ``deployment``: (namespace, name) of a gateway controller's Deployment.
     """
 
@@ -48,7 +48,7 @@ class NotedRelease:
     deployment: tuple[str, str] | None = None
 
     def brought(self, crd: Json) -> bool:
-        """Whether the release brings the CRD."""
+        """Whether the release installs the CRD."""
         return name_of(crd) in self.crds or spec_of(crd).get("group") in self.groups
 
 
@@ -58,7 +58,7 @@ def note_ref(release: NotedRelease) -> Ref:
 
 
 def noted_releases(cluster: Cluster) -> list[NotedRelease]:
-    """Every release of the cluster with our note. Three requests, and two for each release that existed before us."""
+    """Every release of the cluster with our note. Three requests, and two for each release that existed before."""
     return list(_noted(cluster))
 
 

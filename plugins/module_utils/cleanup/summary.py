@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A few lines about what became of many objects of one cluster (pure)."""
+"""Summarizes the steps of one cluster in a few lines (pure)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from .plan import DELETE, GIVE_BACK, KEEP, UNINSTALL, Step
 from .releases import HELM
 
-_NAMES = 6  # more are counted
-_REASONS = 5  # more are left to the list of steps
+_NAMES = 6  # further ones are counted
+_REASONS = 5  # further ones are only in the list of steps
 
 
 def summary(steps: Iterable[Step], check: bool) -> list[str]:
-    """At most nine lines: what was removed, uninstalled, given back and kept; in check mode what would be."""
+    """At most nine lines: what was (in check mode would be) removed, uninstalled, restored and kept."""
     by_action: dict[str, list[Step]] = {}
     for step in steps:
         by_action.setdefault(step.action, []).append(step)
@@ -31,7 +31,7 @@ def summary(steps: Iterable[Step], check: bool) -> list[str]:
         plural = HELM if len(uninstalled) == 1 else f"{len(uninstalled)} {HELM}s"
         lines.append(f"{'would uninstall' if check else 'uninstalled'} {plural}: {names}")
     if back:
-        lines.append(f"{'would give back' if check else 'given back'}: {_limited([step.ref.title for step in back])}")
+        lines.append(f"{'would restore' if check else 'restored'}: {_limited([step.ref.title for step in back])}")
     lines += _kept(kept, "would keep" if check else "kept")
     return lines or ["nothing to remove"]
 
@@ -48,7 +48,7 @@ def _kept(steps: Sequence[Step], word: str) -> list[str]:
 
 
 def _counted(steps: Sequence[Step], names: int = 1) -> str:
-    """ "HTTPRoute bookinfo/productpage, 3 Services": up to ``names`` of a kind by name, more of them counted."""
+    """ "HTTPRoute bookinfo/productpage, 3 Services": up to ``names`` of a kind by name, else their number."""
     kinds: dict[str, list[str]] = {}
     for step in steps:
         kinds.setdefault(step.kind, []).append(f"{step.namespace}/{step.name}" if step.namespace else step.name)

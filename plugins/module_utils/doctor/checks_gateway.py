@@ -129,21 +129,21 @@ def _gateway_api(target: CheckTarget) -> Finding:
     if missing:
         return failed(f"the API server does not serve {', '.join(missing)} of gateway.networking.k8s.io/v1")
     for kind in ("GatewayClass", "Gateway", "HTTPRoute"):
-        target.facts.of(kind)  # raises where "does not exist" would be a guess
+        target.facts.of(kind)  # raises NotReadable if listing failed, so absence is certain
     crd = next(iter(target.facts.lists.get("CustomResourceDefinition") or ()), None)
     bundle = str((meta(crd).get("annotations") or {}).get(BUNDLE) or "")
     match = re.match(r"v(\d+)\.(\d+)\.(\d+)", bundle)
     if match and tuple(map(int, match.groups())) < OLDEST_BUNDLE:
         return warning(
             f"the CRDs of Gateway API {bundle} are older than v{'.'.join(map(str, OLDEST_BUNDLE))}",
-            "install newer CRDs; if a ValidatingAdmissionPolicy rejects them, its message says which it allows",
+            "install newer CRDs; if a ValidatingAdmissionPolicy rejects them, its message lists the allowed ones",
             f"CustomResourceDefinition {GATEWAY_CRD}",
         )
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
 
 
 def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Callable[[CheckTarget], Finding]:
-    """One of proxy_checks.CHECKS; where no object has the reason, the logs are searched for it."""
+    """One of proxy_checks.CHECKS; if no object has the reason, logs are searched for it."""
 
     def evaluate(target: CheckTarget) -> Finding:
         found = proxy_model(target.site, target.facts, *target.subject)
@@ -151,14 +151,14 @@ def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Calla
         if verdict is None:
             return ok("", target.object)
         cause = _logged_cause(target, found) if name in ("deployment", "rollout") else None
-        text = f"{verdict.reason}; a log says: {cause.line}" if cause else verdict.reason
+        text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
         return failed(text, cause.hint if cause else "", target.object)
 
     return evaluate
 
 
 def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
-    """Why a proxy does not start, from the logs of istiod or istio-proxy; or is missing, from the controller's."""
+    """Why a proxy does not start (logs of istiod or istio-proxy) or is missing (controller's log)."""
     pods = target.facts.of("Pod")
     if found.deployment is None:
         controllers = pods_of(found.controller, pods) if found.controller else ()
@@ -169,7 +169,7 @@ def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
     namespace = str((target.facts.istiod or {}).get("namespace"))
     istiods = [pod for d in target.facts.of("Deployment") if discovery_container(d) for pod in pods_of(d, pods)]
     here = [pod for pod in istiods if meta(pod).get("namespace") == namespace]
-    # istiod's log names no Pod: lines from before these Pods existed are about others.
+    # istiod's log does not identify Pods: lines older than these Pods are about others.
     born = min(str(meta(pod).get("creationTimestamp") or "") for pod in agents)
     refused = logs.first_cause(target, here, proxy_logs.REFUSED, "discovery", born)
     return refused or logs.first_cause(target, agents, proxy_logs.CERTIFICATES, "istio-proxy")
@@ -200,7 +200,7 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "self-managed": (
         "gateway-self-managed",
         "controller deploys the proxy",
-        "unless you deploy the proxy yourself, remove selfManaged from the parameters",
+        "unless the proxy is deployed by other means, remove selfManaged from the parameters",
     ),
     "switch": ("gateway-switches", "controller adds the mesh containers", "site.yml --tags gateway sets it"),
     "generation": ("gateway-accepted", "Gateway is accepted at its current generation", _CONTROLLER),
@@ -214,7 +214,7 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     ),
     "deployment": ("gateway-deployment", "proxy Deployment matches the parameters", _CONTROLLER),
     "rollout": ("gateway-pods", "proxy Pods are ready", "read the events of the Pod and the logs of its containers"),
-    "listeners": ("gateway-listeners", "listeners are programmed", "correct the listener that the message names"),
+    "listeners": ("gateway-listeners", "listeners are programmed", "correct the listener in the message"),
     "address": ("gateway-address", "Gateway has an address", NO_ADDRESS),
 }
 _BEYOND_PROXY = {
@@ -271,7 +271,7 @@ def _integration(target: CheckTarget) -> Finding:
 
 
 def _version(target: CheckTarget) -> Finding:
-    """Bugs of old controllers, where they have an effect."""
+    """Known bugs of old controllers that apply here."""
     found = proxy_model(target.site, target.facts, *target.subject)
     version = version_of(found.controller)
     if version is None or found.controller is None:
@@ -279,7 +279,7 @@ def _version(target: CheckTarget) -> Finding:
     named, text = title_of(found.controller), ".".join(map(str, version))
     if re.search(r":v?2\.0\.0-", image_of(found.controller)):
         return warning(
-            f"{named} is a pre-release of 2.0.0: some of them ignore the istio settings",
+            f"{named} is a pre-release of 2.0.0: some pre-releases ignore the istio settings",
             object=named,
         )
     objects = objects_of(target.facts)
@@ -343,7 +343,7 @@ def _route_backends(target: CheckTarget) -> Finding:
 
 def _route_accepted(target: CheckTarget) -> Finding:
     live = _live(target)
-    verdict = judge(live) if live else Verdict("failed", "it does not exist")
+    verdict = judge(live) if live else Verdict("failed", "does not exist")
     return ok("Accepted, ResolvedRefs") if verdict.ready else failed(f"{target.object}: {verdict.reason}")
 
 

@@ -20,7 +20,7 @@ from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warnin
 
 OPERATOR = "gloo-operator"
 EAST_WEST_LABELS = {"istio": "eastwestgateway"}
-#: seconds that istiod's certificates are valid by default: an older Pod has renewed its own
+#: seconds that istiod's certificates are valid by default: older Pods have renewed theirs
 CERTIFICATE_LIFE = 24 * 3600.0
 
 
@@ -46,17 +46,17 @@ def _controller(target: CheckTarget) -> Finding:
     if state.verdict == "ok":
         return state
     if judge(smc).state == "waiting" and (target.facts.istiod or {}).get("ready") is False:
-        return ok(f"{state.message}: it waits for istiod", state.object)  # the check istiod has the reason
+        return ok(f"{state.message}: waiting for istiod", state.object)  # the reason is in the check istiod
     operator = target.facts.find("Deployment", OPERATOR)
     pods = pods_of(operator, target.facts.of("Pod")) if operator else ()
     cause = logs.first_cause(target, pods, logs.OPERATOR)
     if cause:
-        return failed(f"{state.message}; the operator's log says: {cause.line}", cause.hint, state.object)
+        return failed(f"{state.message}; operator's log: {cause.line}", cause.hint, state.object)
     return state
 
 
 def _require_istiod_kinds(facts: Facts) -> None:
-    """Raises NotReadable when istiod would not be found because its kinds cannot be listed."""
+    """Raises NotReadable when the kinds needed to find istiod cannot be listed."""
     for kind in ("Deployment", "Service"):
         facts.of(kind)
 
@@ -77,7 +77,7 @@ def _cluster_id(target: CheckTarget) -> Finding:
     record = target.facts.istiod or {}
     found, registered = record.get("cluster_id"), registered_name(target.facts)
     if not found:
-        raise NotReadable("the cluster ID is neither in istiod's Deployment nor in its injector")
+        raise NotReadable("the cluster ID is not set in istiod's Deployment or its injector")
     if found != registered:
         return warning(f"istiod's cluster ID is {found}, the cluster is registered as {registered}")
     return ok(f"cluster ID {found}")
@@ -97,7 +97,7 @@ def _cacerts(target: CheckTarget) -> Finding:
 
 
 def root_of(facts: Facts) -> str:
-    """Digest of the root certificate that istiod distributes in this cluster; "" before it has."""
+    """Digest of the root certificate that istiod distributes in this cluster; "" if none yet."""
     found = facts.find("ConfigMap", ROOT_CERT, istio_namespace(facts)) or facts.find("ConfigMap", ROOT_CERT)
     text = ((found or {}).get("data") or {}).get("root-cert.pem") or ""
     return digest(text.encode()) if text else ""
@@ -150,7 +150,7 @@ def _fresh(target: CheckTarget) -> Finding:
 
 
 def east_west(site: SiteFacts, facts: Facts) -> list[Json]:
-    """The Services that the workspace settings select as east-west gateways; if none, those with the usual labels."""
+    """The Services selected as east-west gateways by the workspace settings; if none, those with the default labels."""
     selectors = []
     for settings in site.management.lists.get("WorkspaceSettings") or ():
         for entry in (spec_of(settings).get("options") or {}).get("eastWestGateways") or ():
@@ -245,7 +245,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "istiod", "istiod is ready", workloads, _istiod,
-        "without it there are no certificates and no sidecars; unless it is down on purpose, scale it up and read its "
+        "without it there are no certificates and no sidecars. Unless it is down on purpose, scale it up and read its "
         "log", ("service-mesh-controller",),
     ),
     Check(
@@ -269,11 +269,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "east-west-gateway", "east-west gateway is running", workloads, _east_west_gateway,
-        "other clusters cannot reach Services of this one: install it with site.yml --tags mesh", ("istiod",),
+        "install it with site.yml --tags mesh; without it other clusters cannot reach this one", ("istiod",),
     ),
     Check(
         "east-west-port", "east-west gateway has a port named tls", workloads, _east_west_port,
-        "Gloo Mesh looks for this name: rename port 15443 of the Service to tls", ("east-west-gateway",),
+        "rename port 15443 of the Service to tls, which is the port name that Gloo Mesh uses", ("east-west-gateway",),
     ),
     Check(
         "east-west-address", "east-west gateway has an IP address", workloads, _east_west_address,

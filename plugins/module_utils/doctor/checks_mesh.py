@@ -125,7 +125,7 @@ def _relay_address(target: CheckTarget) -> Finding:
     if found.verdict != "failed" or any(map(_is_disconnected, agents)):
         return found
     connected = all(target.site.is_connected(registered_name(agent.facts)) for agent in agents)
-    remark = "all agents are connected by another way" if connected else "no agent is known to be disconnected"
+    remark = "all agents are connected by other means" if connected else "no agent is known to be disconnected"
     return warning(f"{found.message}; {remark}", found.hint, found.object)
 
 
@@ -160,7 +160,9 @@ def _registered(target: CheckTarget) -> Finding:
         return failed(f"the agent's cluster name is {name}", "use a cluster name without underscores", named)
     others = [f.name for f in target.site.workloads if f is not target.facts and _agent_name(f) == name]
     if others and name != target.cluster:
-        return failed(f"the agent's cluster name is {name}, as in {', '.join(others)}", _CLUSTER_NAME, named)
+        return failed(
+            f"the agent's cluster name is {name}, which is also used in {', '.join(others)}", _CLUSTER_NAME, named
+        )
     found = mesh.find("KubernetesCluster", name)
     if found is None:
         names = ", ".join(map(name_of, mesh.of("KubernetesCluster"))) or "none"
@@ -168,26 +170,26 @@ def _registered(target: CheckTarget) -> Finding:
         return failed(f"{named} does not exist in {mesh.name} (registered: {names})", hint, named)
     state = workload_ready(found, named)
     if state.verdict == "ok" and name != target.cluster:
-        text = f"the agent's cluster name is {name}, the inventory's is {target.cluster}"
+        text = f"the agent's cluster name is {name}, but the inventory has {target.cluster}"
         return warning(text, f"if they are meant to match, {_CLUSTER_NAME}", named)
     return state
 
 
 def _agent_name(facts: Facts) -> str:
-    """Cluster name that the agent is configured with, "" if unknown."""
+    """Cluster name in the agent's configuration, "" if unknown."""
     return "" if "Deployment" in facts.unreadable else argument(facts.find("Deployment", AGENT), "cluster")
 
 
 def _copied(secret: str, key: str) -> Callable[[CheckTarget], Finding]:
     """A check for one key of a relay Secret: it exists and equals the one of the management cluster.
 
-    A warning while the agent is connected: with certificates of one's own there is no token, or another root.
+    Only a warning while the agent is connected: with user-supplied certificates there is no token, or another root.
     """
 
     def evaluate(target: CheckTarget) -> Finding:
         found = compare(target)
         if found.verdict == "failed" and target.site.is_connected(registered_name(target.facts)):
-            hint = "no action is needed if the relay uses certificates of your own"
+            hint = "no action is needed if the relay uses user-supplied certificates"
             return warning(f"{found.message}; the agent is connected", hint, found.object)
         return found
 
@@ -205,7 +207,8 @@ def _copied(secret: str, key: str) -> Callable[[CheckTarget], Finding]:
             return warning(f"{named} cannot be compared: {mesh.name} has no {key} in its Secret", object=named)
         if original["keys"][key] != copy["keys"][key]:
             return failed(
-                f"{named}: its {key} differs from the one in {mesh.name}: it is from another installation", object=named
+                f"{named}: its {key} differs from the one in {mesh.name}, so it is from another installation",
+                object=named,
             )
         return ok(f"{named} has the same {key} as {mesh.name}", named)
 
@@ -224,7 +227,7 @@ def _relay_client(target: CheckTarget) -> Finding:
 
 
 def _relay_setting(name: str, right: Callable[[CheckTarget], str], what: str) -> Callable[[CheckTarget], Finding]:
-    """A check that an argument of the agent has the management cluster's value; not while the agent is connected."""
+    """A check that an argument of the agent matches the management cluster; always ok while the agent is connected."""
 
     def evaluate(target: CheckTarget) -> Finding:
         agent = target.facts.find("Deployment", AGENT)
@@ -237,7 +240,7 @@ def _relay_setting(name: str, right: Callable[[CheckTarget], str], what: str) ->
         if target.site.is_connected(registered_name(target.facts)):
             return ok(f"{what} {value}, and the agent is connected", named)
         judged = failed if _is_disconnected(target) else warning
-        return judged(f"{named} has {what} {value}, the management server has {expected}", object=named)
+        return judged(f"{named} has {what} {value}, but the management server has {expected}", object=named)
 
     return evaluate
 
@@ -248,13 +251,13 @@ def registered_name(facts: Facts) -> str:
 
 
 def _is_disconnected(target: CheckTarget) -> bool:
-    """Whether the agent is known to be disconnected: by the metric or, where that cannot be read, by its log."""
+    """Whether the agent is known to be disconnected, by the metric or, if that is unreadable, by its log."""
     connected = target.site.is_connected(registered_name(target.facts))
     return _relay_error(target) is not None if connected is None else not connected
 
 
 def _relay_error(target: CheckTarget) -> Cause | None:
-    """The agent's last log line about the relay, None when that is good."""
+    """The agent's last relay error in its log, None if it has recovered."""
     return logs.first_cause(target, _agent_pods(target), logs.RELAY)
 
 
@@ -270,7 +273,7 @@ def _agent_connected(target: CheckTarget) -> Finding:
         return ok(f"the management server has a connection from {name}")
     error = _relay_error(target)
     if error:
-        return failed(f"the agent's log says: {error.line}", error.hint, named)
+        return failed(f"agent's log: {error.line}", error.hint, named)
     if connected is False:
         return failed(
             f"the management server has no connection from {name}, and the agent's log has no reason", "", named
@@ -284,7 +287,7 @@ def _agent_connected(target: CheckTarget) -> Finding:
 
 
 def accepted(obj: Json, remark: str = "") -> Finding:
-    """The state of a Gloo object: WARNING has an effect in part, any other but ACCEPTED has none."""
+    """The state of a Gloo object: with WARNING it is partly effective, with other states except ACCEPTED not at all."""
     named, verdict = title_of(obj), judge(obj)
     if not verdict.ready:
         return failed(f"{named}: {verdict.reason}", object=named)
@@ -296,7 +299,7 @@ def accepted(obj: Json, remark: str = "") -> Finding:
 def _workspace(target: CheckTarget) -> Finding:
     found = target.facts.of("Workspace")
     if not found:
-        return failed("there is no Workspace: Gloo Mesh ignores all configuration")
+        return failed("no Workspace exists, so Gloo Mesh ignores all configuration")
     state = _worst(accepted(obj) for obj in found)
     if state.verdict != "ok":
         return state
@@ -311,7 +314,7 @@ def _workspace(target: CheckTarget) -> Finding:
 def _workspace_settings(target: CheckTarget) -> Finding:
     found = target.facts.of("WorkspaceSettings")
     if not found:
-        return failed("there are no WorkspaceSettings: no east-west gateway is selected")
+        return failed("no WorkspaceSettings exist, so no east-west gateway is selected")
     return _worst(accepted(obj) for obj in found)
 
 
@@ -322,7 +325,7 @@ def _worst(findings: Iterable[Finding]) -> Finding:
 def _trust_policy(target: CheckTarget) -> Finding:
     found = target.facts.of("RootTrustPolicy")
     if not found:
-        return ok("there is no RootTrustPolicy: root certificates are managed elsewhere")
+        return ok("no RootTrustPolicy exists: root certificates are managed by other means")
     return _worst(accepted(obj) for obj in found)
 
 
@@ -345,7 +348,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "management-server", "management server is running", management, deployment(SERVER),
-        "without it Gloo Mesh translates nothing; unless it is down on purpose, scale it up and read its log",
+        "without it Gloo Mesh translates nothing. Unless it is down on purpose, scale it up and read its log",
     ),
     Check(
         "licence", "licence is accepted", management, _licence,
@@ -353,7 +356,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "relay-address", "relay has an external address", management, _relay_address,
-        "agents in other clusters connect to this Service; install it with " + _SITE,
+        "install it with " + _SITE + "; agents in other clusters connect to this Service",
     ),
     Check(
         "telemetry-address", "telemetry gateway has an external address", management, _telemetry_address,
@@ -369,11 +372,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "relay-root", "relay root certificate matches the management cluster", workloads,
-        _copied(ROOT_SECRET, "ca.crt"), f"the agent cannot verify the relay: copy the Secret with {_SITE}", ("reach",),
+        _copied(ROOT_SECRET, "ca.crt"), f"the agent cannot verify the relay. Copy the Secret with {_SITE}", ("reach",),
     ),
     Check(
         "relay-token", "relay token matches the management cluster", workloads,
-        _copied(TOKEN_SECRET, "token"), f"the agent cannot authenticate: copy the Secret with {_SITE}", ("reach",),
+        _copied(TOKEN_SECRET, "token"), f"the agent cannot authenticate. Copy the Secret with {_SITE}", ("reach",),
     ),
     Check(
         "relay-client", "relay client certificate matches the relay root", workloads, _relay_client,
@@ -381,7 +384,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "agent", "agent is running", workloads, deployment(AGENT),
-        "without it nothing is translated in this cluster; unless it is down on purpose, scale it up and read its log",
+        "without it nothing is translated in this cluster. Unless it is down on purpose, scale it up and read its log",
         ("mesh-namespace", "relay-root", "relay-token"),
     ),
     Check(
@@ -405,16 +408,16 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "workspace", "workspace includes every workload cluster", management, _workspace,
-        "correct the Workspace as the message says", ("management-server", "licence"), ("agent-connected",),
+        "correct the Workspace according to the message", ("management-server", "licence"), ("agent-connected",),
     ),
     Check(
         "workspace-settings", "workspace settings are accepted", management, _workspace_settings,
-        "correct the WorkspaceSettings as the message says; they have to be in a namespace of the workspace",
+        "correct the WorkspaceSettings according to the message; they have to be in a namespace of the workspace",
         ("workspace",),
     ),
     Check(
         "trust-policy", "root trust policy is accepted", management, _trust_policy,
-        "correct the RootTrustPolicy: without a shared root CA clusters do not trust each other",
+        "correct the RootTrustPolicy; without a shared root CA clusters do not trust each other",
         ("management-server", "licence"),
     ),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from .facts import Facts, SiteFacts
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
 SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
-NO_SERVICE_HERE = "its selectors match no Service here"
+NO_SERVICE_HERE = "its selectors match no Service in this cluster"
 _COMPARE_SELECTORS = "compare its selectors with the labels of the Services (not of the Pods)"
 CREATE_ROUTING = "create it with site.yml --tags routing"
 
@@ -84,7 +84,7 @@ def backing_pods(destination: Destination, facts: Facts) -> list[Json]:
 
 def _each_destination(site: SiteFacts) -> Iterator[CheckTarget]:
     if site.data is None and "VirtualDestination" in site.management.unreadable:
-        yield CheckTarget(site, site.management, Destination("", "", {}))  # its check reports why it cannot be read
+        yield CheckTarget(site, site.management, Destination("", "", {}))  # its check reports why it is not readable
     for destination in destinations(site):
         yield CheckTarget(site, site.management, destination, destination.title)
 
@@ -125,12 +125,12 @@ def _backing_service(target: CheckTarget) -> Finding:
     others = clusters_with_service(target)
     unknown = [f.name for f in target.site.workloads if f.unreachable]
     if unknown and len(others) < 2:
-        raise NotReadable(f"its selectors match no Service here, and {', '.join(unknown)} cannot be reached")
+        raise NotReadable(f"its selectors match no Service in this cluster, and {', '.join(unknown)} cannot be reached")
     if not others:
         return failed("its selectors match no Service in any cluster")
     if len(others) == 1:
-        return warning(f"its selectors match no Service here, only one in {others[0]}: there is no second cluster")
-    return ok(f"its selectors match no Service here, but some in {', '.join(others)}")
+        return warning(f"its selectors match Services only in {others[0]}, so no other cluster can take over")
+    return ok(f"its selectors match no Service in this cluster, but some in {', '.join(others)}")
 
 
 def clusters_with_service(target: CheckTarget, destination: Destination | None = None) -> list[str]:
@@ -254,7 +254,7 @@ def _route_table(target: CheckTarget) -> Finding:
         return failed(f"{target.object} does not exist in {target.cluster}", CREATE_ROUTING)
     if status_of(found).get("ownedByWorkspace", True):
         return accepted(found)
-    return failed(f"{target.object} belongs to no workspace", _SELECT_NAMESPACE)
+    return failed(f"{target.object} is in no workspace", _SELECT_NAMESPACE)
 
 
 # -- translation -------------------------------------------------------------------------------------------------------
@@ -294,13 +294,13 @@ def _workload_entries(target: CheckTarget) -> Finding:
     objects = objects_of(target.facts)
     entry, _problems = virtual_destination.find_entry(objects, host_port)
     if entry is None:
-        return failed("there is no ServiceEntry that could select them")
+        return failed("no ServiceEntry exists to select them")
     remote, problems = virtual_destination.remote_endpoints(entry, objects.workload_entries, host_port)
     others = clusters_with_service(target, destination)
     reachable = [row for row in remote if row["address"] or row["network"]]
     if not problems and len(reachable) < len(others):
         return failed(
-            f"there are {len(reachable)} WorkloadEntries of other clusters, but Services in {', '.join(others)}",
+            f"only {len(reachable)} WorkloadEntries of other clusters exist, but Services in {', '.join(others)}",
             "check that the WorkspaceSettings select the east-west gateway of each, and that it has an address",
         )
     shown = ", ".join(f"{row['address']}:{row['port']}" for row in reachable)
@@ -364,11 +364,11 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "virtual-destination", "VirtualDestination is accepted", _each_destination, _virtual_destination,
-        "correct it as the message says", _GLOO, ("agent-connected", "backing-service"),
+        "correct it according to the message", _GLOO, ("agent-connected", "backing-service"),
     ),
     Check(
         "route-table", "RouteTable is accepted", _each_route_table, _route_table,
-        "correct it as the message says", (*_GLOO, "virtual-destination"), ("agent-connected",),
+        "correct it according to the message", (*_GLOO, "virtual-destination"), ("agent-connected",),
     ),
     Check(
         "service-entry", "destination has a ServiceEntry", _host_port_in_cluster, _service_entry,
@@ -377,7 +377,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "workload-entries", "destination has endpoints in other clusters", _host_port_in_cluster, _workload_entries,
-        "without them all responses come from this cluster: read the agent's log",
+        "read the agent's log; without them all responses come from this cluster",
         ("service-entry",), ("east-west-address", "east-west-port"),
     ),
     Check(
@@ -386,6 +386,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "locality", "traffic is spread over all clusters", _host_port_in_cluster, _locality,
-        "expected with a FailoverPolicy: other clusters then respond only if local instances fail",
+        "expected with a FailoverPolicy; other clusters then respond only if local instances fail",
     ),
 )  # fmt: skip

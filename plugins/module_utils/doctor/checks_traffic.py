@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The last checks: backends are ready, a route matches the request, and all expected backends respond.
+"""Checks of traffic: backends are ready, a route matches the request, and all expected backends respond.
 
-All but the requests is pure; SiteFacts.probes sends them.
+Pure except for the requests, which SiteFacts.probes sends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _backends(facts: Facts, selection: Json) -> Backends:
 
 
 def _from_pods(site: SiteFacts) -> Iterator[CheckTarget]:
-    """Proofs from inside the mesh, in every cluster with a ready Pod to send from; if there is none, in the first."""
+    """Proofs from inside the mesh, in every cluster with a ready source Pod; without any, in the first."""
     for proof in site.wanted("proofs") or ():
         source = proof.get("from_pod")
         if source:
@@ -80,7 +80,7 @@ def _proof_backends(target: CheckTarget) -> Finding:
 
 
 def _managed_workloads(target: CheckTarget) -> Finding:
-    """Deployments and Services that the role bookinfo applied; others in the same namespaces are not checked."""
+    """Deployments and Services applied by the role bookinfo; others in the same namespaces are not checked."""
     pods = target.facts.of("Pod")
     for deployment in filter(_is_managed, target.facts.of("Deployment")):
         state = workload_ready(deployment, title_of(deployment))
@@ -145,7 +145,7 @@ def _fits(match: Json, path: str, headers: Mapping[str, str]) -> bool:
 
 
 def _expression_matches(expression: str, path: str) -> bool:
-    """An expression that Python cannot compile may be valid for Envoy: the requests decide."""
+    """Whether the expression matches; True if Python cannot compile it, as it may be valid in Envoy."""
     try:
         return re.fullmatch(expression, path) is not None
     except re.error:
@@ -162,7 +162,7 @@ def _route_match(target: CheckTarget) -> Finding:
             return ok(f"{route.title} matches GET {path}")
     names = ", ".join(route.title for route, _found in live)
     return failed(
-        f"no HTTPRoute matches GET {path}{f' of host {host}' if host else ''}, so the Gateway responds 404 "
+        f"no HTTPRoute matches GET {path}{f' of host {host}' if host else ''}, so the Gateway responds with 404 "
         f"({f'checked {names}' if names else 'it has no HTTPRoute'})"
     )
 
@@ -175,11 +175,11 @@ def _address(target: CheckTarget) -> str:
 # -- the responses -----------------------------------------------------------------------------------------------------
 
 _BY_STATUS = {
-    "404": "no rule of a route matches the request: compare path type, path and hostnames",
-    "500": "the route's backend is not resolved: read the conditions of the HTTPRoute",
-    "503": "no usable endpoint: mTLS fails (different root CAs, no sidecar), or the east-west gateway is unreachable",
-    "connection refused": "nothing listens at the address: check that this machine can reach it",
-    "timed out": "the address is unreachable from this machine: check firewalls and the load balancer's network",
+    "404": "no rule of a route matches the request. Compare path type, path and hostnames",
+    "500": "the route's backend is not resolved. Read the conditions of the HTTPRoute",
+    "503": "no usable endpoint. Check mTLS (same root CA, sidecars) and that the east-west gateway is reachable",
+    "connection refused": "nothing listens at the address. Check the Gateway's address and port",
+    "timed out": "the address is unreachable from this machine. Check firewalls and the load balancer's network",
 }
 
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The facts the checks use: of each cluster lists by kind, read once, and digests instead of secret values.
+"""The facts that checks use: for each cluster lists by kind, read once, and digests instead of secret values.
 
-A kind that may not be listed is noted, and a check that uses it raises NotReadable; one that is not served is empty.
+Kinds that may not be listed are recorded; checks that use them raise NotReadable. Kinds that are not served are empty.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..gateway.parameter_kinds import PARAMETER_KINDS
 from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery, istiod_info
-from ..istiod.objects import words_of
+from ..istiod.objects import command_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
@@ -84,7 +84,7 @@ WORKLOAD: tuple[Listing, ...] = (
     Listing(GATEWAY_API, "Gateway"),
     Listing(GATEWAY_API, "HTTPRoute"),
     Listing("apiextensions.k8s.io/v1", "CustomResourceDefinition", fields=f"metadata.name={GATEWAY_CRD}"),
-    # two products have a kind of the same name: the key has its group
+    # two products have kinds of the same name: the key includes the group
     *(Listing(kind.api_version, kind.kind, name=kind.title) for kind in PARAMETER_KINDS),
 )
 _ISTIOD_KINDS = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
@@ -113,7 +113,7 @@ class Facts:
     secrets: Mapping[str, Json | None] = field(default_factory=dict)
 
     def of(self, kind: str) -> Sequence[Json]:
-        """All objects of the kind; raises NotReadable when they may not be listed."""
+        """All objects of the kind; raises NotReadable if listing failed."""
         if kind in self.unreadable:
             raise NotReadable(self.unreadable[kind])
         return self.lists.get(kind, ())
@@ -145,7 +145,7 @@ class Facts:
 
     @cached_property
     def chosen(self) -> tuple[Json | None, str]:
-        """The istiod that proxies of this cluster use, or None and why there is no single one."""
+        """The istiod that proxies of this cluster use, or None and the reason."""
         try:
             return discovery.choose(self.istio), ""
         except discovery.ChoiceError as exc:
@@ -180,10 +180,10 @@ class Facts:
 
 
 class Probes(Protocol):
-    """Facts that are only read when a check needs them. Every method raises NotReadable when it fails."""
+    """Facts that are read on demand. Every method raises NotReadable on failure."""
 
     def connected(self) -> Mapping[str, bool]:
-        """By registered name whether the agent is connected to the management server."""
+        """Whether the agent is connected to the management server, by registered name."""
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         """The last lines of a container's log."""
@@ -230,7 +230,7 @@ class SiteFacts:
 
 def argument(workload: Json | None, name: str) -> str:
     """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
-    for word in words_of(next(iter(containers(workload)), {})):
+    for word in command_of(next(iter(containers(workload)), {})):
         if word.startswith(f"--{name}="):
             return word.partition("=")[2]
     return ""
@@ -252,7 +252,7 @@ def workload_ready(obj: Json | None, named: str) -> Finding:
 
 
 def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
-    """Read one cluster. That it cannot be reached is a fact, too."""
+    """Read one cluster. An unreachable cluster is a fact, not an error."""
     try:
         version, uid = cluster.version(), _uid(cluster)
     except ClusterError as exc:
@@ -288,7 +288,7 @@ def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
             jobs.append(pool.submit(fetch_istio))
         for job in jobs:
             job.result()
-    secrets: dict[str, Json | None] = {}  # filled below: their namespaces depend on the facts
+    secrets: dict[str, Json | None] = {}  # filled below: namespaces depend on the facts
     facts = Facts(
         cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
         lists=lists, unreadable=unreadable, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
@@ -302,7 +302,7 @@ def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
 
 
 def _uid(cluster: Cluster) -> str:
-    """The cluster's UID, "" where this user may not read it. Raises Forbidden for invalid credentials (401)."""
+    """The cluster's UID, "" if this user may not read it. Raises Forbidden for invalid credentials (401)."""
     try:
         return cluster.uid()
     except Forbidden as exc:
@@ -319,7 +319,7 @@ def _secret_locations(facts: Facts) -> list[tuple[str, str]]:
 
 
 def istio_namespace(facts: Facts) -> str:
-    """Namespace of istiod, or the one it is to be installed in."""
+    """Namespace of istiod, or the one where it will be installed."""
     if facts.istiod:
         return str(facts.istiod["namespace"])
     controllers = facts.lists.get("ServiceMeshController") or ()

@@ -34,7 +34,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timeout": {"type": "int", "default": 15},
 }
 
-#: all checks in their order, from the API servers to requests through the gateway
+#: all checks in order, from the API servers to requests through the gateway
 CHECKS: tuple[runner.Check, ...] = (
     *checks_mesh.CHECKS,
     *checks_istio.CHECKS,
@@ -47,9 +47,9 @@ PREREQUISITES = ("reach", "distinct")
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: health, msg, table, requests. Raises ClusterError with the first problem when `fail_on` says so.
+    """Result: health, msg, table, requests. Raises ClusterError with the first problem according to `fail_on`.
 
-    Requests are GETs, so check mode sends them too.
+    Requests are GETs, so they are also sent in check mode.
     """
     rows = _validate(params["clusters"])
     _validate_data(params.get("data") or {})
@@ -96,7 +96,7 @@ def _validate(rows: Sequence[Json]) -> list[Json]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ClusterError(
-            f"health_info: 'clusters' has several entries named {', '.join(twice)}. Give each its own name",
+            f"health_info: 'clusters' has several entries named {', '.join(twice)}. Give each a unique name",
             option="clusters",
         )
     return list(rows)
@@ -130,7 +130,7 @@ def _read(row: Json, clusters: dict[str, Cluster], stack: ExitStack) -> Facts:
     return read_facts(cluster, row["role"], bool(row.get("gateway")))
 
 
-# -- the clusters as the report shows them -----------------------------------------------------------------------------
+# -- records of clusters for the report -----------------------------------------------------------------------------
 
 
 def _cluster(site: SiteFacts, facts: Facts) -> Json:
@@ -233,5 +233,5 @@ def _known(read: Callable[[], Any], otherwise: Any = None) -> Any:
     try:
         return read()
     except Exception:
-        # Not readable, or an unexpected object: the checks report it, and the rest of the result is still wanted.
+        # Not readable, or an unexpected object: the checks report it; the rest of the result is still useful.
         return otherwise

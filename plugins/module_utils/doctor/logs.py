@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Known errors in the logs of agents and of the operator, and the first one in the logs of some Pods."""
+"""Known errors in the logs of agents and the operator, and a search for them in the logs of Pods."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(
         r"x509: certificate is (not )?valid for",
-        "the certificate is for another name: correct glooAgent.relay.authority, or let the load balancer pass TCP "
+        "the certificate is for another name. Correct glooAgent.relay.authority, or let the load balancer pass TCP "
         "through instead of terminating TLS",
     ),
     Pattern(
         r"x509: certificate signed by unknown authority",
-        "relay-root-tls-secret is from another management server: copy it again with site.yml --tags mesh",
+        "relay-root-tls-secret is from another management server. Copy it again with site.yml --tags mesh",
     ),
     Pattern(
         r"unknown certificate authority",
-        "the agent's certificate is from a previous management server: delete relay-client-tls-secret and restart it",
+        "the agent's certificate is from a previous management server. Delete relay-client-tls-secret, then restart it",
     ),
     Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
     Pattern(
         r"first record does not look like a TLS handshake",
-        "the server at the relay's address does not use TLS: correct glooAgent.relay.serverAddress, or let the load "
+        "the server at the relay's address does not use TLS. Correct glooAgent.relay.serverAddress, or let the load "
         "balancer pass TCP through",
     ),
-    Pattern(r"no route to host|network is unreachable", "the workload cluster has no route to the relay's address"),
+    Pattern(
+        r"no route to host|network is unreachable",
+        "the workload cluster has no route to the relay's address. Check routes and firewalls",
+    ),
     Pattern(
         r"Unauthenticated|identity token does not match",
-        "relay-identity-token-secret differs from the management server's: copy it again with site.yml --tags mesh",
+        "relay-identity-token-secret differs from the management server's. Copy it again with site.yml --tags mesh",
     ),
     Pattern(
         r"PermissionDenied|is not registered",
@@ -49,18 +52,18 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(
         r"AlreadyExists|connected already",
-        "two agents use the same cluster name: set a unique Helm value common.cluster for each",
+        "two agents use the same cluster name. Set a unique Helm value common.cluster for each",
     ),
     Pattern(
         r"connection refused",
-        "nothing listens at the relay's address: check that the management server is ready, and the port",
+        "nothing listens at the relay's address. Check its port and that the management server is ready",
     ),
     Pattern(
         r"i/o timeout|DeadlineExceeded|context deadline exceeded",
-        "connections to the relay time out: check firewalls, the address and egress proxies",
+        "connections to the relay time out. Check firewalls, the address and egress proxies",
     ),
-    Pattern(r"no such host", "the DNS of the workload cluster cannot resolve the relay's host name"),
-    Pattern(r"\bUnavailable\b|transport: ", "the relay cannot be reached"),
+    Pattern(r"no such host", "the workload cluster cannot resolve the relay's host name. Check its DNS"),
+    Pattern(r"\bUnavailable\b|transport: ", "the relay cannot be reached. Check the network between the clusters"),
 )
 
 #: errors of the operator when it installs Istio
@@ -68,7 +71,7 @@ OPERATOR: tuple[Pattern, ...] = (
     Pattern(NO_LICENCE, "set the operator's licence: Helm value manager.env of gloo-operator"),
     Pattern(
         r"not found in .*repo|no chart|manifest unknown",
-        "the repository does not have this Istio version: correct spec.version",
+        "the repository does not have this Istio version. Correct spec.version",
     ),
 )
 
@@ -82,7 +85,7 @@ def first_cause(
 
 
 def texts(target: CheckTarget, pods: Iterable[Json], container: str = "") -> Iterator[str]:
-    """The logs that can be read of these Pods."""
+    """The readable logs of these Pods."""
     for pod in pods:
         name = container or str(((pod.get("spec") or {}).get("containers") or [{}])[0].get("name"))
         try:

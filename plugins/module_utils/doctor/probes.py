@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Facts that are read when a check needs them: the relay's metric, the tail of a log, responses to requests."""
+"""Facts read on demand: the relay's metric, the end of a log, responses to requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONNECTED = re.compile(rb'^relay_push_clients_connected\{[^}]*\bcluster="([^"]+
 
 
 def connections(lines: Iterable[bytes]) -> dict[str, bool]:
-    """By cluster whether its agent is connected, from Prometheus text; ClusterError when the metric is missing."""
+    """Whether each cluster's agent is connected, from Prometheus text; ClusterError without the metric."""
     found: dict[str, bool] = {}
     has_metric = False
     for line in lines:
@@ -36,7 +36,7 @@ def connections(lines: Iterable[bytes]) -> dict[str, bool]:
             name = match[1].decode(errors="replace")
             found[name] = found.get(name, False) or float(match[2]) > 0
     if not has_metric:
-        raise ClusterError(f"there is no metric {_METRIC.decode()}")
+        raise ClusterError(f"no metric {_METRIC.decode()}")
     return found
 
 
@@ -76,7 +76,7 @@ class LiveProbes:
         if not pods:
             raise ClusterError("no ready Pod of the management server")
         found: dict[str, bool] = {}
-        for pod in pods:  # with several replicas an agent is connected to one of them
+        for pod in pods:  # each agent is connected to one of the replicas
             sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], METRICS_PORT)
             sock.settimeout(METRICS_TIMEOUT)
             connection = http.client.HTTPConnection("localhost", METRICS_PORT, timeout=METRICS_TIMEOUT)
@@ -123,7 +123,7 @@ class LiveProbes:
             "pattern": proof.get("pattern") or traffic_check.ARGUMENT_SPEC["pattern"]["default"],
             "min_requests": 0,
             "timeout": self._timeout,
-            "patience": 1,  # nothing has just been changed that would need time to take effect
+            "patience": 1,  # no recent change needs time to propagate
         }
         try:
             result, complete = traffic_check.run(params, False, self._progress), True

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a sequence of checks that depend on each other, so that one cause stands out (pure).
+"""Runs checks in order of their dependencies, so that only the cause is reported as failed (pure).
 
-A check is evaluated for targets: a cluster, a Gateway of it, a VirtualDestination, ... Where a check that it depends on
-has failed, it is skipped: it would only find a symptom.
+A check is evaluated for targets: a cluster, a Gateway of it, a VirtualDestination, ... It is skipped if a check that it
+depends on has failed, because it would only find a symptom.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ INTERNAL_ERROR = "internal error in this check"
 
 
 class NotReadable(Exception):
-    """A fact that a check needs could not be read; the text says which and why."""
+    """A fact that a check needs could not be read; the text has the fact and the reason."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of a check for one target. ``unknown``: a fact could not be read, so nothing is claimed."""
+    """Result of a check for one target. ``unknown``: a fact could not be read, so there is no verdict."""
 
     verdict: Literal["ok", "warning", "failed", "unknown"]
     message: str
@@ -66,10 +66,10 @@ class CheckTarget:
 
 @dataclass(frozen=True)
 class Check:
-    """One check. ``title`` states what holds when it is ok.
+    """One check. ``title``: the statement that is true when it is ok.
 
     ``evaluate`` raises NotReadable where a fact is missing. ``needs``: checks that must not have failed in the same
-    cluster or in the management cluster; ``needs_all``: in no cluster at all.
+    cluster or in the management cluster; ``needs_all``: in any cluster.
     """
 
     id: str
@@ -102,7 +102,7 @@ class Record:
             "cluster": self.cluster,
             "check": self.check.title,
             "verdict": self.verdict,
-            # It quotes conditions, messages and events of the clusters.
+            # It contains conditions, messages and events of the clusters.
             "message": one_line(redaction.text(finding.message)),
             "hint": (finding.hint or self.check.hint) if is_problem else "",
             "doc": f"{DOCS}#{self.check.id}",
@@ -133,7 +133,7 @@ def _record(
     except NotReadable as exc:
         found = Finding("unknown", f"not evaluated: {exc}")
     except Exception as exc:
-        # A bug in one check is no reason to withhold the results of the others.
+        # A bug in one check must not hide the results of the others.
         found = warning(
             f"{INTERNAL_ERROR}: {type(exc).__name__}: {exc}", "report it with a support bundle (playbooks/bundle.yml)"
         )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The result as a table for people: a block for each cluster, then the first failure (pure)."""
+"""The result as a text table: a block for each cluster, then the first failure (pure)."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def _skip_reason(row: Json) -> str:
 
 
 def _located(row: Json) -> str:
-    """The message, after the object it is about."""
+    """The message, prefixed with its object."""
     parts = [row["object"] if row["object"] not in row["message"] else "", row["message"]]
     return ": ".join(filter(None, parts))
 
 
 def summary(health: Json) -> list[str]:
-    """The last lines: the verdict, and the first problem with what to do."""
+    """The last lines: the verdict, and the first problem with its hint."""
     counts, first = health["counts"], health["first"]
     numbers = ", ".join(f"{counts[name]} {name}" for name in ("failed", "warning", "ok", "skipped") if counts[name])
     result = [f"{health['verdict']}{_not_evaluated(health)}: {sum(counts.values())} checks, {numbers}"]
@@ -92,7 +92,7 @@ def _not_evaluated(health: Json) -> str:
 
 
 def sentence(health: Json) -> str:
-    """The same in one sentence."""
+    """The summary in one sentence."""
     counts, first = health["counts"], health["first"]
     if not first:
         return f"{counts['ok']} checks ok{_not_evaluated(health)}"

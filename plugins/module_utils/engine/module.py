@@ -16,7 +16,7 @@ from .result import Engine, Secrets, failed, finished, plain
 
 
 def run_module(engine: Engine, argument_spec: dict[str, Any], secrets: Secrets | None = None, **rules: Any) -> None:
-    """Run an engine as a module: arguments in, result out. ``rules`` are AnsibleModule's (required_if, ...)."""
+    """Run an engine as a module. ``rules`` are keyword arguments of AnsibleModule (required_if, ...)."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **rules)
     if secrets is not None:
         module.no_log_values.update(secrets(plain(module.params)))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module gateway_class_info: the GatewayClass of a controller, waited for."""
+"""Engine of the module gateway_class_info: waits for the GatewayClass of a controller."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CLASSES = Collection("gateway.networking.k8s.io/v1", "GatewayClass")
 def choose(classes: Iterable[Json], controller_names: Iterable[str]) -> tuple[str, str, list[str]]:
     """(controller, name, candidates): the class of the first of *controller_names* that has any.
 
-    A controller may have several, for waypoints for example: the one named like the controller is meant. Where that
-    does not decide, the name is empty and *candidates* has all. All three are empty when no controller has a class.
+    A controller may have several, for example for waypoints: the one named like the controller is chosen. If none is,
+    the name is empty and *candidates* has all. All three are empty when no controller has a class.
     """
     found = list(classes)
     for controller in controller_names:

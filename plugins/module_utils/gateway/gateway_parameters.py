@@ -62,17 +62,17 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     explicit = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
     shown = {o: value if explicit.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
     address, right = values["istioDiscoveryAddress"], istiod.get("address")
-    # istiod's certificate has names that end in .svc, not in .svc.cluster.local: no alias will do.
+    # istiod's certificate has names that end in .svc, not in .svc.cluster.local, so aliases fail.
     if right and compared(address) != compared(str(right)):
         found.append(
-            f"discovery_address is {shown['istioDiscoveryAddress']}, but this cluster's istiod is at {right}: "
-            "set that address"
+            f"discovery_address is {shown['istioDiscoveryAddress']}, but this cluster's istiod is at {right}. "
+            "Set that address"
         )
     cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
     if accepted and cluster_id != str(accepted):
         found.append(
             f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates only for cluster "
-            f"ID {accepted}: {'set that ID' if usable_id([str(accepted)]) else UNUSABLE_ID}"
+            f"ID {accepted}. {'Set that ID' if usable_id([str(accepted)]) else UNUSABLE_ID}"
         )
     return found
 
@@ -83,12 +83,13 @@ def telemetry_warnings(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     if "selfManaged" in spec or not right or have == right:
         return []
     return [
-        f"meta_mesh_id is {have}, istiod's mesh ID is {right}; nothing validates it, but telemetry will carry {have}"
+        f"meta_mesh_id is {have}, istiod's mesh ID is {right}. It is not validated, but telemetry will "
+        f"be labelled {have}"
     ]
 
 
 def spec_of_others(live: Json | None) -> Json:
-    """The spec without our fields: what our apply is merged into."""
+    """The spec without our fields, as the base for our apply."""
     if live is None:
         return {}
     fields: Json = {}
@@ -212,7 +213,7 @@ def _kind(
         if report.seconds > _CRD_PATIENCE:
             raise NotServed(
                 f"{cluster.name}: the API server does not serve {named.api_version} {named.kind}, nor any other kind "
-                "of gateway parameters: install the gateway's CRDs",
+                "of gateway parameters. Install the gateway's CRDs",
                 cluster=cluster.name,
                 api_version=named.api_version,
                 kind=named.kind,
@@ -242,13 +243,13 @@ def _refuse_while_used(cluster: Cluster, kind: ParameterKind, live: Json | None,
             found.append([])
         except Forbidden as exc:
             raise Forbidden(
-                f"{exc.msg}; or set ignore_references if no {each} references {title}", **exc.facts
+                f"{exc.msg}. Alternatively, set ignore_references if no {each} references {title}", **exc.facts
             ) from None
     users = references(kind, namespace, name, *found)
     if users:
         raise ClusterError(
-            f"{cluster.name}: {title} is still referenced by {', '.join(users)}, which would become InvalidParameters; "
-            "change or delete those first, or set ignore_references",
+            f"{cluster.name}: {title} is still referenced by {', '.join(users)}, which would become InvalidParameters. "
+            "Change or delete those first, or set ignore_references",
             cluster=cluster.name,
             references=users,
         )
@@ -261,7 +262,7 @@ def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str)
         return exc
     names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
     return Invalid(
-        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} in this cluster has no such field: "
-        "omit it, or install a version of the gateway's CRDs that has it",
+        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} in this cluster has no such field. "
+        "Omit it, or install a version of the gateway's CRDs that has it",
         **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
     )

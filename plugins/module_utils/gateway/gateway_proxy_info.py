@@ -51,7 +51,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: proxies, restarted, msg, requests. Raises ClusterError with the first cause when `expect` or `wait` is
     not met."""
     if params.get("gateway") and not params.get("namespace"):
-        raise ClusterError("gateway_proxy_info: 'gateway' needs 'namespace'", option="namespace")
+        raise ClusterError("gateway_proxy_info: 'gateway' is set without 'namespace'. Set both", option="namespace")
     for text in facts_problems(params.get("istiod") or {}):
         raise ClusterError(f"gateway_proxy_info: {text}", option="istiod")
     waits = bool(params.get("wait")) and not check
@@ -114,7 +114,7 @@ def _restart(reader: _Reader, view: View, check: bool) -> list[Json]:
 
 def _sentence(cluster: str, records: list[Json], restarted: list[Json], check: bool) -> str:
     if not records:
-        return f"{cluster}: there is no Gateway"
+        return f"{cluster}: no Gateway exists"
     parts = [
         f"Gateway {r['namespace']}/{r['gateway']} "
         + (
@@ -190,7 +190,7 @@ class _Reader:
     def judge(self, view: View) -> Verdict:
         """One verdict on all Gateways."""
         verdicts = {model.title: self._judge(model) for model in self.proxy_models(view)}
-        return together(verdicts) if verdicts else waiting("there is no Gateway")
+        return together(verdicts) if verdicts else waiting("no Gateway exists")
 
     def _judge(self, model: ProxyModel) -> Verdict:
         stamp = self.stamps.get((model.namespace, model.name))
@@ -203,23 +203,23 @@ class _Reader:
         return [record(self.cluster.name, each, self._with_log(each, check_proxy(each))) for each in models]
 
     def _with_log(self, model: ProxyModel, verdict: ProxyVerdict) -> ProxyVerdict:
-        """The verdict with the log line that explains it, where no object does."""
+        """The verdict with the log line that explains it, if no object does."""
         for pod, container, patterns in self._logs(model, verdict):
             try:
                 text = self.cluster.logs(
                     pod["metadata"]["namespace"], pod["metadata"]["name"], container, log_causes.LINES
                 )
-            except ClusterError:  # not readable, or not there yet
+            except ClusterError:  # not readable, or not created yet
                 continue
             cause = log_causes.cause(text, patterns)
             if cause:
-                return replace(verdict, reason=f"{verdict.reason}; log of {container}: {cause.line}: {cause.hint}")
+                return replace(verdict, reason=f"{verdict.reason}; log of {container}: {cause.line}. {cause.hint}")
         return verdict
 
     def _logs(
         self, model: ProxyModel, verdict: ProxyVerdict
     ) -> Iterator[tuple[Json, str, Sequence[log_causes.Pattern]]]:
-        """(Pod, container, what to look for) of the logs that may explain the verdict."""
+        """(Pod, container, patterns) of the logs that may explain the verdict."""
         if verdict.check == "rollout":
             for pod in model.current_pods:
                 if not (container_status(pod, "sds") or {"ready": True}).get("ready"):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parameter kinds, one per product: which controller accepts which, and which one a cluster uses."""
+"""The parameter kinds, one per product, with the controllers that accept them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..k8s.kinds import group_of
 
 @dataclass(frozen=True)
 class ParameterKind:
-    """A kind a Gateway's parametersRef may name. ``api_version`` is the published one; a cluster may serve another."""
+    """A kind that parametersRef may refer to. ``api_version`` is the published one; a cluster may serve another."""
 
     api_version: str
     kind: str
@@ -36,7 +36,7 @@ ENTERPRISE_PARAMETERS = ParameterKind("enterprisekgateway.solo.io/v1alpha1", "En
 # Gloo Gateway 1.x: same name as kgateway's, different group
 V1_PARAMETERS = ParameterKind("gateway.gloo.solo.io/v1alpha1", "GatewayParameters")
 
-#: how a Gateway of Gloo Gateway 1.x may name its parameters, besides parametersRef
+#: alternative to parametersRef for Gateways of Gloo Gateway 1.x
 V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
 
 PARAMETER_KINDS: tuple[ParameterKind, ...] = (
@@ -80,10 +80,10 @@ def choose(served: Sequence[ParameterKind], controllers: Iterable[str]) -> list[
     kinds = {(kind.group, kind.kind): kind for kind in reversed(served)}  # the first version of each
     if len(kinds) == 1:
         return list(kinds.values())
-    reading = [CONTROLLERS[name] for name in sorted(set(controllers)) if name in CONTROLLERS] or CONTROLLERS.values()
+    candidates = [CONTROLLERS[name] for name in sorted(set(controllers)) if name in CONTROLLERS] or CONTROLLERS.values()
     chosen = []
-    for takes in reading:
-        best = next((kinds[key] for kind in takes if (key := (kind.group, kind.kind)) in kinds), None)
+    for accepted in candidates:
+        best = next((kinds[key] for kind in accepted if (key := (kind.group, kind.kind)) in kinds), None)
         if best and best not in chosen:
             chosen.append(best)
     return chosen
@@ -103,7 +103,7 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
     if not fitting:
         wanted = " ".join(filter(None, (api_version, kind)))
         raise NotServed(
-            f"{cluster.name}: the API server does not serve {wanted}; it serves {_listed(served)}: correct "
+            f"{cluster.name}: the API server does not serve {wanted}; it serves {_listed(served)}. Correct "
             "api_version and kind, or omit them",
             cluster=cluster.name,
             served=[f"{each.api_version} {each.kind}" for each in served],
@@ -114,7 +114,7 @@ def kind_to_use(cluster: Cluster, api_version: str | None = None, kind: str | No
         chosen = choose(fitting, classes)
         if len(chosen) != 1:
             raise Invalid(
-                f"{cluster.name}: the cluster serves {_listed(fitting)} and {why}: set api_version and kind to the one "
+                f"{cluster.name}: the cluster serves {_listed(fitting)} and {why}. Set api_version and kind to the one "
                 "that your Gateway's controller accepts",
                 cluster=cluster.name,
                 candidates=[f"{each.api_version} {each.kind}" for each in chosen or fitting],
@@ -135,18 +135,18 @@ def _controllers(cluster: Cluster) -> tuple[list[str], str]:
     try:
         classes = cluster.list("gateway.networking.k8s.io/v1", "GatewayClass")
     except NotServed:
-        return [], "no GatewayClass shows which of them is used"
+        return [], "no GatewayClass determines which one is used"
     except Forbidden:
-        return [], "GatewayClasses, which would show which of them is used, cannot be listed"
+        return [], "GatewayClasses, which determine the one in use, cannot be listed"
     known = {
         f"{each['metadata']['name']} ({name})": name
         for each in classes
         if (name := (each.get("spec") or {}).get("controllerName", "")) in CONTROLLERS
     }
     if not known:
-        return [], "no GatewayClass shows which of them is used"
+        return [], "no GatewayClass determines which one is used"
     known_classes = ", ".join(sorted(known))
-    return list(known.values()), f"its GatewayClasses do not show which of them is used: {known_classes}"
+    return list(known.values()), f"its GatewayClasses do not determine which one is used: {known_classes}"
 
 
 def _listed(kinds: Sequence[ParameterKind]) -> str:

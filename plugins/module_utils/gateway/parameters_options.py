@@ -171,13 +171,13 @@ def desired_spec(params: Mapping[str, Any]) -> tuple[Json, list[str]]:
         mine, other = _given(params, option), _overlap(given, ("kube", *option.path.split(".")))
         if mine not in (None, "", {}, []) and other is not None and _differ(mine, other):
             both.append(
-                f"option {option.name} and spec.kube.{option.path} of option spec have different values: set only one"
+                f"option {option.name} and spec.kube.{option.path} of option spec have different values. Set only one"
             )
     return deep_merge(typed(params), given), both
 
 
 def _overlap(spec: Any, path: tuple[str, ...]) -> Any:
-    """What the spec has at a path or, where it ends earlier, instead of it; None when it has nothing there."""
+    """The value of the spec at a path or at its deepest existing parent; None when there is none."""
     for key in path:
         if not isinstance(spec, dict):
             return spec

@@ -45,7 +45,7 @@ ENVOY_LEVELS = ("trace", "debug", "info", "warning", "warn", "error", "critical"
 SDS_LEVELS = ("trace", "debug", "info", "warning", "warn", "error", "dpanic", "panic", "fatal")
 _BOTH = (
     "spec must have exactly one of kube and selfManaged (option self_managed): with selfManaged the controller "
-    "deploys nothing; remove one of them"
+    "deploys nothing. Remove one of them"
 )
 _YEAR = 31536000
 _PORTS = (1, 65535)
@@ -54,7 +54,7 @@ _PORTS = (1, 65535)
 def problems(spec: Json) -> list[str]:
     """Problems with the individual fields of a spec; empty when it is valid."""
     if "kube" not in spec and "selfManaged" not in spec:
-        return ["spec must have exactly one of kube and selfManaged and is empty: set at least one option"]
+        return ["spec is empty. Set exactly one of kube (by any of its options) and selfManaged"]
     wrong = [_BOTH] if "kube" in spec and "selfManaged" in spec else _no_maps(spec)
     if wrong:
         return wrong
@@ -66,7 +66,7 @@ def problems(spec: Json) -> list[str]:
 
 
 def combinations(spec: Json) -> list[str]:
-    """Contradictions between fields of the resulting object, whoever set them."""
+    """Contradictions between fields of the resulting object, regardless of their managers."""
     if "kube" in spec and "selfManaged" in spec:
         return [_BOTH]
     service = dig(spec, "kube", "service")
@@ -80,7 +80,7 @@ def combinations(spec: Json) -> list[str]:
     for name in ("loadBalancerClass", "loadBalancerSourceRanges"):
         if name in service and kind != "LoadBalancer":
             wrong.append(f"{field(f'service.{name}')} is for type LoadBalancer, not {kind}")
-    return [f"{text}: change spec.kube.service.type (option service.type) or omit the field" for text in wrong]
+    return [f"{text}. Change spec.kube.service.type (option service.type), or omit the field" for text in wrong]
 
 
 def _no_maps(spec: Json) -> list[str]:
@@ -130,7 +130,7 @@ def _is_ip6(text: str) -> bool:
 
 
 def plain_id(value: Any) -> Wrong:
-    """An ID. kgateway renders it unquoted into YAML; if that is not a string, no Deployment is created."""
+    """An ID. kgateway renders it unquoted into YAML; unless YAML reads it as a string, no Deployment is created."""
     if not isinstance(value, str):
         yield "", f"is {value!r}, it must be a string: quote it and use letters"
     elif yaml_changes(value):

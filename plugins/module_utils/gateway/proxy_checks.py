@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check a Gateway's proxy and find the first cause when it is not ready (pure).
+"""Checks a Gateway's proxy and finds the first cause when it is not ready (pure).
 
-kgateway reports True unless it knows of an error, so its conditions are not sufficient: containers, their settings and
-Pods are compared with the parameters and with istiod. The checks run from cause to symptom; the first that fails is the
-verdict. "failed" does not resolve by waiting, "waiting" may.
+kgateway reports True unless it detects an error, so its conditions are not sufficient: containers, settings and Pods
+are compared with the parameters and with istiod. The checks run from cause to symptom; the first failure is the
+verdict. "waiting" may resolve by itself, "failed" does not.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id
 
 @dataclass(frozen=True)
 class ProxyVerdict(Verdict):
-    """A verdict with the name of the failed check, "" when all passed."""
+    """A verdict with the name of the failed check, "" when ready."""
 
     check: str = ""
 
 
 def check_proxy(model: ProxyModel) -> ProxyVerdict:
-    """The first failed check, and which Pods serve clients meanwhile; else ready."""
+    """The first failed check with the Pods that serve clients meanwhile; else ready."""
     for name, check in CHECKS:
         verdict = check(model)
         if verdict is not None:
@@ -96,7 +96,7 @@ def _other_classes(model: ProxyModel) -> str:
 
 
 def _renders(model: ProxyModel) -> bool:
-    """Whether a controller of unknown name made the Deployment for this very class."""
+    """Whether a controller of unknown name created the Deployment for this class."""
     named = labels_of(model.deployment).get(CLASS_LABEL) == spec_of(model.gateway).get("gatewayClassName")
     return named and PROXY_CONTAINER in container_names(model.deployment)
 
@@ -106,7 +106,7 @@ def _controller(model: ProxyModel) -> Verdict | None:
         title = title_of(model.controller)
         if spec_of(model.controller).get("replicas") == 0:
             return failed(
-                f"the gateway controller {title} is scaled to 0, so configuration changes have no effect; scale it up "
+                f"the gateway controller {title} is scaled to 0, so configuration changes have no effect. Scale it up "
                 "unless this is intended"
             )
         verdict = readiness.judge(model.controller)
@@ -121,7 +121,7 @@ def _class_served(model: ProxyModel) -> Verdict | None:
         return None
     text = f"GatewayClass {name_of(model.gateway_class)} of {model.controller_name} is not served: {verdict.reason}"
     if model.controller is None:
-        return failed(f"{text}; no Deployment of its controller is in this cluster; {_other_classes(model)}")
+        return failed(f"{text}; its controller has no Deployment in this cluster; {_other_classes(model)}")
     return Verdict(verdict.state, text)
 
 
@@ -129,11 +129,11 @@ def _class_served(model: ProxyModel) -> Verdict | None:
 
 
 def _parameters(model: ProxyModel) -> Verdict | None:
-    asked = model.want.parameters
-    if asked and asked not in [ref.name for ref in model.refs]:
+    expected = model.want.parameters
+    if expected and expected not in [ref.name for ref in model.refs]:
         named = ", ".join(ref.name for ref in model.refs) or "none"
         return failed(
-            f"{model.title} references parameters {named}, not {asked}: set spec.infrastructure.parametersRef"
+            f"{model.title} references parameters {named}, not {expected}. Set spec.infrastructure.parametersRef"
         )
     allowed = CONTROLLERS.get(model.controller_name)
     for ref in model.refs:
@@ -141,9 +141,9 @@ def _parameters(model: ProxyModel) -> Verdict | None:
             right = " or ".join(kind.title for kind in allowed)
             return failed(f"{ref.by}: parametersRef has kind {ref.kind} of {ref.group}; the controller accepts {right}")
         if not model.served(ref):
-            return failed(f"{ref.by} references {ref.title}, but this kind is not served: install its CRD")
+            return failed(f"{ref.by} references {ref.title}, but this kind is not served. Install its CRD")
         if not ref.namespace:
-            return failed(f"{ref.by}: parametersRef has no namespace, so {ref.title} is not found: set the namespace")
+            return failed(f"{ref.by}: parametersRef has no namespace, so {ref.title} is not found. Set the namespace")
         if model.was_read(ref) and model.parameters(ref) is None:
             others = sorted(str(meta(p).get("namespace")) for p in model.of_kind(ref) if name_of(p) == ref.name)
             where = "the Gateway's namespace" if ref.by == model.title else "the namespace in the class's parametersRef"
@@ -152,7 +152,7 @@ def _parameters(model: ProxyModel) -> Verdict | None:
     accepted = condition(model.gateway, "Accepted")
     if accepted.get("status") == "False" and accepted.get("reason") == "InvalidParameters" and not _outdated(model):
         text = f"{model.title}: InvalidParameters: {accepted.get('message')}"
-        # The object it misses is there by now; the controller looks again by itself.
+        # The missing object exists by now; the controller reconciles again by itself.
         return waiting(text) if "not found" in str(accepted.get("message")) else failed(text)
     return None
 
@@ -172,29 +172,29 @@ def _switch(model: ProxyModel) -> Verdict | None:
         wanted = [n for n in MESH_CONTAINERS if model.want.expect is None or n in model.want.expect]
         return failed(
             f"{AUTO_MTLS} is off in {title}: the controller omits {', '.join(wanted)} and silently ignores the istio "
-            f"settings of the parameters; set controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
+            f"settings of the parameters. Set controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
         )
     if model.mesh_wanted is False and model.auto_mtls:
         return failed(
-            f"{AUTO_MTLS} is on in {title}: every proxy has {', '.join(MESH_CONTAINERS)}; remove it from "
+            f"{AUTO_MTLS} is on in {title}: every proxy has {', '.join(MESH_CONTAINERS)}. Remove it from "
             "controller.extraEnv in its Helm values"
         )
     return None
 
 
 def _never_together(model: ProxyModel) -> Verdict | None:
-    """Expected containers that no setting can provide: waiting for them would never end."""
+    """Expected containers that no setting can provide, so waiting for them is pointless."""
     if model.want.expect is None or model.deployment is None:
         return None
-    asked = set(model.want.expect)
-    if len(asked & set(MESH_CONTAINERS)) == 1:
-        return failed(f"expect: {' and '.join(MESH_CONTAINERS)} are deployed together or not at all")
-    if PROXY_CONTAINER in set(container_names(model.deployment)) - asked:
-        return failed(f"expect: {PROXY_CONTAINER} is part of every proxy; add it")
-    strange = asked - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(model.deployment)}
-    if strange:
+    expected = set(model.want.expect)
+    if len(expected & set(MESH_CONTAINERS)) == 1:
+        return failed(f"expect: {' and '.join(MESH_CONTAINERS)} are deployed only together. Set both or none")
+    if PROXY_CONTAINER in set(container_names(model.deployment)) - expected:
+        return failed(f"expect: {PROXY_CONTAINER} is part of every proxy. Add it")
+    unknown = expected - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(model.deployment)}
+    if unknown:
         return failed(
-            f"expect: the controller never deploys container {', '.join(sorted(strange))}; "
+            f"expect: the controller does not deploy container {', '.join(sorted(unknown))}; "
             f"{title_of(model.deployment)} "
             "has "
             f"{', '.join(container_names(model.deployment))}"
@@ -208,24 +208,26 @@ def _outdated(model: ProxyModel) -> bool:
 
 
 def _generation(model: ProxyModel) -> Verdict | None:
-    """Accepted or refused for the generation that is there now; addresses and listeners come later."""
+    """Whether the current generation is accepted; addresses and listeners are checked later."""
     accepted = condition(model.gateway, "Accepted")
     # Without a visible controller there is no reason to expect progress.
-    verdict, gone = waiting, ""
+    verdict, no_controller = waiting, ""
     if model.controller is None and model.controller_name in CONTROLLERS:
-        verdict, gone = failed, f"; no Deployment of the controller {model.controller_name} is in this cluster"
+        verdict, no_controller = failed, f"; controller {model.controller_name} has no Deployment in this cluster"
     if not accepted or accepted.get("status") == "Unknown":
-        return verdict(f"{model.title}: no controller has processed it yet{gone}")
+        return verdict(f"{model.title}: no controller has reconciled it yet{no_controller}")
     if _outdated(model):
         observed, generation = accepted.get("observedGeneration"), meta(model.gateway).get("generation")
-        return verdict(f"{model.title}: the controller has observed generation {observed}, not yet {generation}{gone}")
+        return verdict(
+            f"{model.title}: the controller has observed generation {observed}, not yet {generation}{no_controller}"
+        )
     if accepted.get("status") != "True":
         return failed(f"{model.title} is not accepted: {accepted.get('reason')}: {accepted.get('message')}")
     return None
 
 
 def _settings(model: ProxyModel) -> Verdict | None:
-    """Values that cannot work anywhere."""
+    """Values that are invalid in any cluster."""
     if not model.in_mesh:
         return None
     for option, (env, _default) in SETTINGS.items():
@@ -233,11 +235,11 @@ def _settings(model: ProxyModel) -> Verdict | None:
         if env == "CA_ADDR":
             if istio.split_host_port(value)[1] is None:
                 fault = "is not host:port" if ":" in value else "has no port"
-                return failed(f"{option} {value} in {where} {fault}: istio-proxy exits on start; set host:15012")
+                return failed(f"{option} {value} in {where} {fault}: istio-proxy exits on start. Set host:15012")
         elif not yaml_keeps(value):
             return failed(
                 f"{option} in {where} is {value!r}, which YAML does not read as a string: the controller cannot "
-                "render the Deployment and reports it only in its log; choose an ID with letters"
+                "render the Deployment and reports it only in its log. Set an ID with letters"
             )
     return None
 
@@ -264,21 +266,21 @@ def _address(model: ProxyModel) -> Verdict | None:
     if entry and isinstance(entry.get("targetPort", port), int) and entry.get("targetPort", port) != istio.XDS_PORT:
         return failed(f"{where}: istiod issues certificates on port {istio.XDS_PORT} only; {hint}")
     if model.plane is None:
-        # It may still be a way to one, such as an east-west gateway: a certificate proves it.
+        # It may still route to one, such as an east-west gateway: an issued certificate proves it.
         return (
             None
             if model.certified
             else failed(f"{where}: Service {'/'.join(target)} does not select an istiod; {hint}")
         )
-    asked = istio.service_of_address((model.want.istiod or {}).get("address"))
-    if model.plane_at(asked) not in (None, model.plane):
+    expected = istio.service_of_address((model.want.istiod or {}).get("address"))
+    if model.plane_at(expected) not in (None, model.plane):
         return failed(f"{where} points to a different istiod; {hint}")
     hosts, named = model.certificate_hosts, f"{target[1]}.{target[0]}.svc"
     if istio.compared(address)[0] in hosts or model.certified:
         return None
     if named in hosts:
         return failed(
-            f"{where}: istiod's certificate is valid only for names ending in .svc, so TLS fails; use {named}:{port}"
+            f"{where}: istiod's certificate is valid only for names ending in .svc, so TLS fails. Use {named}:{port}"
         )
     return failed(f"{where}: istiod's certificate is valid for {hosts[0]}, not for this name, so TLS fails; {hint}")
 
@@ -292,13 +294,13 @@ def _cluster_id(model: ProxyModel) -> Verdict | None:
     host, usable = istio.split_host_port(model.settings()["CA_ADDR"])[0], usable_id(right)
     return failed(
         f"istioMetaClusterId in {model.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} issues "
-        f"certificates only for {' or '.join(right)}: "
-        + (f"set istioMetaClusterId to {usable}" if usable else UNUSABLE_ID)
+        f"certificates only for {' or '.join(right)}. "
+        + (f"Set istioMetaClusterId to {usable}" if usable else UNUSABLE_ID)
     )
 
 
 def _istiod(model: ProxyModel) -> Verdict | None:
-    """It runs, and serves the Gateway's namespace."""
+    """istiod is ready and serves the Gateway's namespace."""
     if not model.in_mesh:
         return None
     plane = model.plane
@@ -325,7 +327,7 @@ def _istiod(model: ProxyModel) -> Verdict | None:
     return None
 
 
-# -- what runs -------------------------------------------------------------------------------------------------------
+# -- workloads -------------------------------------------------------------------------------------------------------
 
 
 def _deployment(model: ProxyModel) -> Verdict | None:
@@ -333,10 +335,10 @@ def _deployment(model: ProxyModel) -> Verdict | None:
         namesake = by_name(model.objects.deployments, model.namespace, model.name)
         if namesake:
             owners = ", ".join(f"{owner.get('kind')} {owner.get('name')}" for owner in owners_of(namesake))
-            return waiting(f"{title_of(namesake)} is not owned by the Gateway but by {owners}: rename one of the two")
+            return waiting(f"{title_of(namesake)} is not owned by the Gateway but by {owners}. Rename one of the two")
         log = f"the log of controller {title_of(model.controller)}" if model.controller else "the controller's log"
         return waiting(
-            f"Deployment {model.namespace}/{model.name} does not exist although {model.title} is accepted; check {log}"
+            f"Deployment {model.namespace}/{model.name} does not exist although {model.title} is accepted. Check {log}"
         )
     missing, extra = model.container_faults(container_names(model.deployment))
     if missing or extra:
@@ -347,7 +349,7 @@ def _deployment(model: ProxyModel) -> Verdict | None:
         env, explicit = mesh_env(containers(model.deployment)), model.explicit_settings()
         for option, (name, _default) in SETTINGS.items():
             value = model.settings()[name]
-            # kgateway's defaults are not looked for: another version may leave them out.
+            # kgateway's defaults are not checked: other versions may omit them.
             if env.get(name, None if name in explicit else value) != value:
                 shown = f"has {name} {env[name]}" if name in env else f"has no {name} in container istio-proxy"
                 return waiting(f"{title_of(model.deployment)} {shown}, {model.set_by(option)} sets {value}")
@@ -357,7 +359,7 @@ def _deployment(model: ProxyModel) -> Verdict | None:
 def _rollout(model: ProxyModel) -> Verdict | None:
     title = title_of(model.deployment)
     if spec_of(model.deployment).get("replicas") == 0:
-        return failed(f"{title} is scaled to 0, so no proxy runs; scale it up unless this is intended")
+        return failed(f"{title} is scaled to 0, so no proxy runs. Scale it up unless this is intended")
     refused = pods_refused(model)
     if refused:
         return refused
@@ -371,14 +373,14 @@ def _rollout(model: ProxyModel) -> Verdict | None:
     if not verdict.ready:
         if spec_of(model.deployment).get("paused") and "updated" in verdict.reason:
             return failed(
-                f"{title} is paused, so changes do not reach its Pods; resume it (kubectl rollout resume) unless this "
+                f"{title} is paused, so changes do not reach its Pods. Resume it (kubectl rollout resume) unless this "
                 "is intended"
             )
         return Verdict(verdict.state, f"{title}: {verdict.reason}")
     return None if any(map(is_ready, model.current_pods)) else waiting(f"{title} has no Pod yet")
 
 
-# -- how clients reach it --------------------------------------------------------------------------------------------
+# -- client access --------------------------------------------------------------------------------------------
 
 
 def _listeners(model: ProxyModel) -> Verdict | None:
@@ -395,15 +397,14 @@ def _addresses(model: ProxyModel) -> Verdict | None:
         return None
     if spec_of(model.service).get("type") == "LoadBalancer":
         return waiting(
-            f"{title_of(model.service)} of type LoadBalancer has no address: the cluster's load balancer provider has "
-            "not assigned one"
+            f"{title_of(model.service)} of type LoadBalancer has no address. Check the cluster's load balancer provider"
         )
     return waiting(f"{model.title} has no address yet")
 
 
 Check = Callable[[ProxyModel], "Verdict | None"]
 
-#: from cause to symptom; the names are what records call a check
+#: from cause to symptom; the names are those in records
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("gateway", _gateway),
     ("class", _class),

@@ -8,40 +8,40 @@ from __future__ import annotations
 
 from ..k8s.log_causes import NO_LICENCE, Pattern
 
-#: istiod rejects a proxy; the reason is only in istiod's log
+#: istiod rejects a proxy; only its log has the reason
 REFUSED: tuple[Pattern, ...] = (
     Pattern(
         r"client claims to be in cluster",
         "set istioMetaClusterId in the GatewayParameters to istiod's cluster ID",
     ),
 )
-#: the agent in a gateway's Pod that gets no certificate
+#: the agent in a gateway's Pod gets no certificate
 CERTIFICATES: tuple[Pattern, ...] = (
     *REFUSED,
     Pattern(
         r"lookup \S+.*no such host|no such host",
-        "the istiod address is not a Service: set istioDiscoveryAddress in the GatewayParameters",
+        "the istiod address is not a Service. Set istioDiscoveryAddress in the GatewayParameters",
     ),
     Pattern(
         r"x509: certificate signed by unknown authority",
-        "the proxy has an old root certificate: restart its Deployment",
+        "the proxy has an old root certificate. Restart its Deployment",
     ),
     Pattern(r"request authenticate failure|Unauthenticated", "istiod rejects the proxy; the reason is in istiod's log"),
     Pattern(
         r"connection refused",
-        "istiod does not listen at this address: check that it is ready and that the port is 15012",
+        "istiod does not listen at this address. Check that it is ready and that the port is 15012",
     ),
     Pattern(
         r"i/o timeout|DeadlineExceeded|context deadline exceeded",
-        "istiod is not reachable: check that it is ready and that no NetworkPolicy blocks it",
+        "istiod is not reachable. Check that it is ready and that no NetworkPolicy blocks it",
     ),
 )
 
-#: the gateway controller that cannot write a proxy
+#: the gateway controller cannot create a proxy
 CONTROLLER: tuple[Pattern, ...] = (
     Pattern(
         r"expected string, got|ValueString: expected string",
-        "an ID in the GatewayParameters is read as a number: choose one with letters",
+        "an ID in the GatewayParameters is read as a number. Set one with letters",
     ),
     Pattern(
         r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot create the proxy's objects"

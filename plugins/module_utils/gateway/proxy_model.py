@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The objects that determine one Gateway's proxy, collected and related (pure).
+"""The objects that determine a Gateway's proxy and their relations (pure).
 
 No verdicts here: see `proxy_checks.py`; `proxy_record.py` builds the record that users see.
 """
@@ -32,7 +32,7 @@ MESH_CONTAINERS = ("sds", "istio-proxy")
 
 @dataclass(frozen=True)
 class Want:
-    """What the caller expects: container names, the istiod (a record of istiod_info), the name of the parameters."""
+    """The caller's expectations: container names, the istiod (a record of istiod_info), the name of the parameters."""
 
     expect: tuple[str, ...] | None = None
     istiod: Json | None = None
@@ -41,7 +41,7 @@ class Want:
 
 @dataclass
 class Objects:
-    """What was read of a cluster. `parameters` has None for a kind that is not served, nothing for one not read."""
+    """Objects read from a cluster. `parameters` has None for a kind that is not served, no key for one not read."""
 
     gateways: Sequence[Json]
     classes: Sequence[Json]
@@ -55,7 +55,7 @@ class Objects:
 
     @cached_property
     def istiods(self) -> dict[str, Any]:
-        """What `istiod.discover()` finds."""
+        """Result of `discovery.discover()`."""
         return istio.discover(
             {
                 "deployments": list(self.deployments),
@@ -86,7 +86,7 @@ class ParametersRef:
 
 @dataclass
 class ProxyModel:
-    """One Gateway (None: it does not exist) with all that belongs to it."""
+    """One Gateway (None: it does not exist) with all related objects."""
 
     objects: Objects
     namespace: str
@@ -119,12 +119,12 @@ class ProxyModel:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it is another controller's and has nothing of kgateway's."""
+        """Whether it belongs to another controller and has no object of kgateway."""
         named = self.controller_name and self.controller_name not in CONTROLLERS
         return bool(named) and PROXY_CONTAINER not in container_names(self.deployment)
 
     def _child(self, objects: Sequence[Json]) -> Json | None:
-        """The object the controller created for the Gateway: owned by it, or of its name and without owner."""
+        """The object that the controller created for the Gateway: owned by it, or with its name and no owner."""
         here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
         uid = meta(self.gateway).get("uid")
         for obj in here:
@@ -141,7 +141,7 @@ class ProxyModel:
         return None
 
     def _is_current(self, pod: Json) -> bool:
-        """Of the newest template and alive; any living Pod where the newest ReplicaSet is unknown."""
+        """Whether the Pod has the newest template and is alive; any living Pod if the newest ReplicaSet is unknown."""
         if meta(pod).get("deletionTimestamp") or status_of(pod).get("phase") in ("Failed", "Succeeded"):
             return False
         return self._is_newest(pod)
@@ -151,17 +151,17 @@ class ProxyModel:
 
     @property
     def ended_pods(self) -> list[Json]:
-        """Pods of the newest template that failed as a whole; the Deployment makes others for them."""
+        """Failed Pods of the newest template; the Deployment replaces them."""
         return [p for p in self.pods if status_of(p).get("phase") == "Failed" and self._is_newest(p)]
 
     @property
     def former_pods(self) -> list[Json]:
-        """Ready Pods of an older template: clients are served with the old settings."""
+        """Ready Pods of an older template, which serve clients with the old settings."""
         return [p for p in self.pods if p not in self.current_pods and is_ready(p)]
 
     @property
     def serving(self) -> str:
-        """Who serves clients now: `current` or `former` Pods, `both` during a rollout, or `none`."""
+        """The Pods that serve clients: `current` or `former`, `both` during a rollout, or `none`."""
         current, former = any(map(is_ready, self.current_pods)), bool(self.former_pods)
         return {(True, True): "both", (True, False): "current", (False, True): "former"}.get((current, former), "none")
 
@@ -172,7 +172,7 @@ class ProxyModel:
 
     @property
     def injected_by(self) -> str:
-        """The label of the Gateway's namespace that has sidecars injected into the proxy's next Pods; "" when none."""
+        """The label of the Gateway's namespace that enables injection for the proxy's next Pods; "" when none."""
         template = template_of(self.deployment)
         if {**texts(meta(template).get("annotations")), **labels_of(template)}.get(
             "sidecar.istio.io/inject"
@@ -185,7 +185,7 @@ class ProxyModel:
 
     @property
     def addresses(self) -> list[str]:
-        """Where clients reach the proxy: the LoadBalancer's addresses, else those in the Gateway's status."""
+        """Addresses for clients: those of the LoadBalancer, else those in the Gateway's status."""
         if spec_of(self.service).get("type") == "LoadBalancer":
             ingress = mappings(mapping(status_of(self.service).get("loadBalancer")).get("ingress"))
             return [str(i.get("hostname") or i.get("ip")) for i in ingress if i.get("hostname") or i.get("ip")]
@@ -208,28 +208,28 @@ class ProxyModel:
         ]
 
     def served(self, ref: ParametersRef) -> bool:
-        """Whether the API server serves the kind the reference names."""
+        """Whether the API server serves the kind in the reference."""
         return ref.known is None or self.objects.parameters.get(ref.known, ()) is not None
 
     def was_read(self, ref: ParametersRef) -> bool:
-        """Whether parameters of the kind the reference names were looked for."""
+        """Whether parameters of the kind in the reference were read."""
         return ref.known in self.objects.parameters
 
     def of_kind(self, ref: ParametersRef) -> Sequence[Json]:
-        """All parameters of the kind the reference names."""
+        """All parameters of the kind in the reference."""
         return (self.objects.parameters.get(ref.known) if ref.known else None) or ()
 
     def parameters(self, ref: ParametersRef) -> Json | None:
-        """The parameters a reference names, None when there are none."""
+        """The referenced parameters, None when they do not exist."""
         return by_name(self.of_kind(ref), ref.namespace, ref.name)
 
     @property
     def parameters_title(self) -> str:
-        """Who sets the proxy's settings, for messages."""
+        """The source of the proxy's settings, for messages."""
         return self.refs[-1].title if self.refs else f"{self.title} (no parametersRef, kgateway's defaults apply)"
 
     def set_by(self, option: str) -> str:
-        """Who sets an option of istioProxyContainer, for messages: the last of the parameters that do."""
+        """The source of an option of istioProxyContainer, for messages: the last of the parameters that set it."""
         for ref in reversed(self.refs):
             if _istio_proxy(spec_of(self.parameters(ref))).get(option):
                 return ref.title
@@ -241,7 +241,7 @@ class ProxyModel:
         return {env: str(explicit[option]) for option, (env, _default) in SETTINGS.items() if explicit.get(option)}
 
     def settings(self) -> dict[str, str]:
-        """The same with kgateway's defaults."""
+        """explicit_settings() with kgateway's defaults."""
         return {**dict(SETTINGS.values()), **self.explicit_settings()}
 
     # -- containers --------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class ProxyModel:
 
     @property
     def switched(self) -> bool | None:
-        """What AUTO_MTLS means for this proxy; None when that is not known or it is no Envoy, but an agentgateway."""
+        """The effect of AUTO_MTLS on this proxy; None when unknown, or for an agentgateway instead of Envoy."""
         other = self.deployment is not None and PROXY_CONTAINER not in container_names(self.deployment)
         return None if other else self.auto_mtls
 
@@ -271,7 +271,7 @@ class ProxyModel:
         return self.switched if self.switched is not None else "istio-proxy" in container_names(self.deployment)
 
     def container_faults(self, have: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(missing, too many) of container names, by `expect` or else by the controller's switch."""
+        """(missing, unexpected) container names, by `expect` or else by the controller's switch."""
         if self.want.expect is not None:
             wanted: Sequence[str] = self.want.expect
             return [n for n in wanted if n not in have], [n for n in have if n not in wanted]
@@ -282,7 +282,7 @@ class ProxyModel:
 
     @property
     def certified(self) -> bool:
-        """Whether a current Pod got a certificate: sds turns ready only after that."""
+        """Whether a current Pod got a certificate: sds becomes ready only after that."""
         return any(
             all((container_status(pod, name) or {}).get("ready") for name in MESH_CONTAINERS)
             for pod in self.current_pods
@@ -291,7 +291,7 @@ class ProxyModel:
     # -- istiod ------------------------------------------------------------------------------------------------------
 
     def target(self) -> tuple[str, str] | None:
-        """(namespace, name) of the Service that istioDiscoveryAddress means, None when it is outside the cluster."""
+        """(namespace, name) of the Service in istioDiscoveryAddress, None when it is outside the cluster."""
         address = self.settings()["CA_ADDR"]
         target = istio.service_of_address(address)
         if target:
@@ -303,7 +303,7 @@ class ProxyModel:
         return (parts[1], parts[0]) if len(parts) == 2 and parts[1] in known else None
 
     def plane_at(self, target: tuple[str, str] | None) -> Json | None:
-        """The istiod that a Service stands for, whether it is its first or another of its names."""
+        """The istiod behind a Service, by any of its Services."""
         place = self._index(target)
         return None if place is None else self.objects.istiods["istiods"][place]
 
@@ -331,21 +331,21 @@ class ProxyModel:
         return bool(selector) and not any(selects(selector, labels_of(t)) for t in templates)
 
     @property
-    def right_istiod(self) -> Json:
-        """The istiod that the settings must match: the caller's, else the one they point to, else the only one."""
+    def expected_istiod(self) -> Json:
+        """The istiod that the settings must match: the caller's, else the one in the settings, else the only one."""
         found = self.objects.istiods["istiods"]
         return self.want.istiod or self.plane or (found[0] if len(found) == 1 else {})
 
     @property
     def istiod_hint(self) -> str:
-        """Where the istiod meant is, for messages."""
+        """The address of the expected istiod, for messages."""
         known = [r["address"] for r in self.objects.istiods["istiods"] if r["address"]]
-        asked = (self.want.istiod or {}).get("address")
-        return f"istiod is at {asked or ' or '.join(known) or 'no Service in this cluster'}"
+        expected = (self.want.istiod or {}).get("address")
+        return f"istiod is at {expected or ' or '.join(known) or 'no Service in this cluster'}"
 
     def accepted_ids(self) -> list[str]:
-        """Cluster IDs that this istiod issues certificates for, its own first; empty when unknown."""
-        right = self.plane or self.right_istiod
+        """Cluster IDs that this istiod issues certificates for, its configured one first; empty when unknown."""
+        right = self.plane or self.expected_istiod
         own = right.get("cluster_id") or (self.want.istiod or {}).get("cluster_id")
         if not own:
             return []
@@ -369,9 +369,9 @@ def _istio_proxy(spec: Json) -> Json:
 def proxy_models(
     objects: Objects, want: Want | None = None, namespace: str | None = None, name: str | None = None
 ) -> list[ProxyModel]:
-    """One model per Gateway (of `namespace`), or the one of that name, even when there is no such Gateway.
+    """One model per Gateway (of `namespace`), or the one of that name, even if it does not exist.
 
-    Without a name, Gateways of other controllers that never had a proxy of kgateway's are left out.
+    Without a name, Gateways of other controllers without a proxy of kgateway are omitted.
     """
     want = want or Want()
     if name:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Small readers of the objects around a proxy; what is absent reads as empty (pure)."""
+"""Readers of objects related to a proxy; absent fields read as empty (pure)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def init_containers(pod: Json) -> list[Json]:
 
 
 def running_containers(pod: Json) -> list[Json]:
-    """What runs side by side in a Pod or a template: its containers and native sidecars."""
+    """The containers that run in parallel in a Pod or template: containers and native sidecars."""
     native = [c for c in init_containers(pod) if c.get("restartPolicy") == "Always"]
     return [*mappings(spec_of(pod).get("containers")), *native]
 
@@ -53,7 +53,7 @@ def env_of(container: Json) -> list[Json]:
 
 
 def mesh_env(listed: Sequence[Json]) -> dict[str, str]:
-    """CA_ADDR, cluster ID and mesh ID that the container istio-proxy among those listed carries."""
+    """CA_ADDR, cluster ID and mesh ID of the container istio-proxy in the list."""
     proxy: Json = next((c for c in listed if c.get("name") == "istio-proxy"), {})
     env = {str(e.get("name")): str(e.get("value") or "") for e in env_of(proxy) if "valueFrom" not in e}
     return {name: env[name] for name, _default in SETTINGS.values() if name in env}

@@ -35,7 +35,7 @@ def pods_refused(model: ProxyModel) -> Verdict | None:
 
 
 def pods_ended(model: ProxyModel) -> Verdict | None:
-    """No Pod of the newest template is left, because of an eviction or a node shutdown."""
+    """All Pods of the newest template ended, by eviction or node shutdown."""
     for pod in model.ended_pods if not model.current_pods else ():
         reason = ": ".join(str(status_of(pod)[key]) for key in ("reason", "message") if status_of(pod).get(key))
         return waiting(f"Pod {model.namespace}/{name_of(pod)} ended" + (f": {reason}" if reason else ""))
@@ -61,7 +61,7 @@ def pod_cause(model: ProxyModel, pod: Json) -> Verdict | None:
         return unwanted
     agent, sds = container_status(pod, "istio-proxy") or {}, container_status(pod, "sds") or {}
     if model.in_mesh and _ended(agent) and not agent.get("ready"):
-        return waiting(f"{name}: istio-proxy exited {_how(agent)}, so there is no certificate; check its log")
+        return waiting(f"{name}: istio-proxy exited {_how(agent)}, so there is no certificate. Check its log")
     if (
         model.in_mesh
         and _ended(sds)
@@ -79,7 +79,7 @@ def pod_cause(model: ProxyModel, pod: Json) -> Verdict | None:
         status = container_status(pod, str(container.get("name"))) or {}
         if _waiting(status).get("reason") == "CrashLoopBackOff":
             return failed(
-                f"{name}: container {container.get('name')} is crash-looping, it exited {_how(status)}; check its log"
+                f"{name}: container {container.get('name')} is crash-looping, it exited {_how(status)}. Check its log"
             )
     return waiting(f"{name}: {readiness.pod_trouble(pod) or 'not ready'}")
 
@@ -119,7 +119,7 @@ def _injection(model: ProxyModel) -> str:
     return (
         f"Namespace {model.namespace} is labelled {model.injected_by}, so Istio's injector modifies the proxy's Pods: "
         "it "
-        f"{effect}; remove the label, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
+        f"{effect}. Remove the label, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
         "parameters"
     )
 

@@ -72,28 +72,24 @@ def url(model: ProxyModel) -> str | None:
 def problems(model: ProxyModel) -> list[str]:
     """Problems that do not prevent the proxy from serving."""
     found = []
-    right, have = model.right_istiod.get("mesh_id"), model.settings()["ISTIO_META_MESH_ID"]
+    right, have = model.expected_istiod.get("mesh_id"), model.settings()["ISTIO_META_MESH_ID"]
     if model.in_mesh and right and right != have:
         found.append(
-            f"istioMetaMeshId of {model.set_by('istioMetaMeshId')} is {have}, istiod's mesh ID is {right}; nothing "
-            "checks "
-            "it, but telemetry will carry the wrong one"
+            f"istioMetaMeshId of {model.set_by('istioMetaMeshId')} is {have}, istiod's mesh ID is {right}. It is not "
+            "validated, but telemetry will be labelled with the wrong one"
         )
     if model.in_mesh and switch(model.controller, INTEGRATION) is False:
-        found.append(
-            f"{INTEGRATION} is off in {title_of(model.controller)}: newer versions then do not read ServiceEntries"
-        )
+        found.append(f"{INTEGRATION} is off in {title_of(model.controller)}: newer versions then ignore ServiceEntries")
     outdated = outdated_pods(model)
     if outdated:
         found.append(
-            f"the Envoy bootstrap in {title_of(model.bootstrap)} is newer than {', '.join(outdated)}, which read it "
-            "only when it starts: restart it (restart: if_needed)"
+            f"the Envoy bootstrap in {title_of(model.bootstrap)} is newer than {', '.join(outdated)}, and Envoy "
+            "reads it only on start. Restart the Deployment (restart: if_needed)"
         )
     if model.injected_by and not any(map(by_istio, model.current_pods)):
         found.append(
             f"Namespace {model.namespace} is labelled {model.injected_by}: Istio's injector will modify the proxy's "
-            "next Pods; "
-            "remove the label"
+            "next Pods. Remove the label"
         )
     more = sorted({name for pod in model.current_pods for name in added(model, pod)})
     if more:
@@ -151,7 +147,7 @@ def _settings(model: ProxyModel, carried: Sequence[Json]) -> list[Json]:
     rows = []
     for option, (env, _default) in SETTINGS.items():
         wanted = model.settings()[env]
-        right = _right(model, env)
+        right = _accepted(model, env)
         rows.append(
             {
                 "env": env,
@@ -166,16 +162,16 @@ def _settings(model: ProxyModel, carried: Sequence[Json]) -> list[Json]:
     return rows
 
 
-def _right(model: ProxyModel, env: str) -> list[str]:
-    """Values that istiod accepts, its own first; empty when unknown."""
+def _accepted(model: ProxyModel, env: str) -> list[str]:
+    """Values that istiod accepts, its configured one first; empty when unknown."""
     if env == "ISTIO_META_CLUSTER_ID":
         return model.accepted_ids()
     if env == "ISTIO_META_MESH_ID":
-        return [str(model.right_istiod["mesh_id"])] if model.right_istiod.get("mesh_id") else []
-    address = model.right_istiod.get("address")
+        return [str(model.expected_istiod["mesh_id"])] if model.expected_istiod.get("mesh_id") else []
+    address = model.expected_istiod.get("address")
     if not address:
         return []
-    # Another name of the same istiod is as right as its first.
+    # Any name of the same istiod is valid.
     same = model.plane is not None and model.plane["address"] == address
     return [str(address), *([model.settings()[env]] if same else [])]
 

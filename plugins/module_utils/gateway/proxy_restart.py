@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a proxy needs a restart: Envoy reads its bootstrap only on start, and a change of it restarts no Pod (pure).
+"""Decides when a proxy needs a restart: Envoy reads its bootstrap only on start; a change restarts no Pod (pure).
 
 kgateway writes the bootstrap into a ConfigMap; the Pod template has no checksum of it, so the Deployment does not
 change with it.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Meaning of a proxy's parameters: which reach the container istio-proxy, and how they merge (pure)."""
+"""Settings in a proxy's parameters: those of the container istio-proxy, and how parameters merge (pure)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def usable_id(accepted: Sequence[str]) -> str | None:
 
 #: remedy where no ID is usable
 UNUSABLE_ID = (
-    "kgateway cannot render that ID as a string, so give istiod a cluster ID with letters "
+    "kgateway cannot render that ID as a string. Set a cluster ID with letters in istiod "
     "(global.multiCluster.clusterName)"
 )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a chart comes from, what its name and version are, and how helm is told."""
+"""The source of a chart, its name and version, and the arguments that pass it to helm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .versions import Version
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
 _ARCHIVE = re.compile(r"(?P<name>[\w.-]+?)-(?P<version>v?\d+\.\d+\.\d+[\w.+-]*)\.tgz")
@@ -28,7 +28,7 @@ _ARCHIVE = re.compile(r"(?P<name>[\w.-]+?)-(?P<version>v?\d+\.\d+\.\d+[\w.+-]*)\
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the caller's. ``name`` and ``version`` are "" when only the repository knows them."""
+    """The chart that the caller passes. ``name`` and ``version`` are "" when only the repository has them."""
 
     ref: str
     repo_url: str = ""
@@ -49,10 +49,10 @@ class Chart:
 def chart_source(ref: str, repo_url: str = "", version: str = "") -> Chart:
     """The chart at a path, an oci:// or https:// URL, or of that name in ``repo_url``.
 
-    Raises ValueError, which names the option, for what cannot be a chart.
+    Raises ValueError, naming the option, for anything else.
     """
     if ref.startswith("-") or repo_url.startswith("-"):
-        raise ValueError(f"chart is {ref!r}: give a path, an oci:// URL, or a name together with repo_url")
+        raise ValueError(f"chart is {ref!r}: set a path, an oci:// URL, or the name of a chart with repo_url")
     if version:
         try:
             Version(version)
@@ -69,7 +69,7 @@ def chart_source(ref: str, repo_url: str = "", version: str = "") -> Chart:
     if archive:
         return Chart(ref, repo_url, archive["name"], version or archive["version"])
     if "/" not in ref and not repo_url:
-        raise ValueError(f"chart is {ref!r}: there is no such path; with the name of a chart set repo_url")
+        raise ValueError(f"chart is {ref!r}: the path does not exist. Correct it; for the name of a chart set repo_url")
     return Chart(ref, repo_url, "" if ref.startswith("http") else last.partition(":")[0], version)
 
 
@@ -86,11 +86,11 @@ def _local(path: Path) -> tuple[str, str]:
         found = yaml.safe_load(text)
         return str(found["name"]), str(found["version"])
     except (OSError, tarfile.TarError, StopIteration, yaml.YAMLError, KeyError, TypeError):
-        raise ValueError(f"chart: {path} is not a chart: there is no Chart.yaml with name and version") from None
+        raise ValueError(f"chart: {path} has no Chart.yaml with name and version. Set the path of a chart") from None
 
 
 def is_complete(release: Release) -> bool:
-    """Whether Helm's record holds the whole chart: subcharts are not part of it."""
+    """Whether Helm's record contains the complete chart: it never contains subcharts."""
     named = (release.stored_chart.get("metadata") or {}).get("dependencies")
     return not named and not re.search(r"(?m)^# Source: [^/\n]+/charts/", release.manifest)
 

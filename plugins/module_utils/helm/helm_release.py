@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module helm_release: what Helm recorded, what is wanted, and helm only for what is to be written."""
+"""Engine of the module helm_release: reads Helm's records, plans, and runs helm only for writes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ _SECONDS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: msg, release, actions, diff, requests, writes. Raises Invalid for what must not be done as asked."""
+    """Result: msg, release, actions, diff, requests, writes. Raises Invalid when the change is refused."""
     with connect(params, progress) as cluster:
         work = _Work(cluster, params, check or params["state"] == "checked", progress)
         result = work.absent() if params["state"] == "absent" else work.present()
@@ -128,7 +128,7 @@ class _Work:
             self.helm.check()
             owned, missing = self._conflicts(plan)
             if owned and self.params["on_conflict"] == "keep" and not missing:
-                return self._result(Plan("foreign", remarks=(f"{_listed(owned)}: left to its owner",)), False)
+                return self._result(Plan("foreign", remarks=(f"{_listed(owned)}: nothing is installed",)), False)
             if owned:
                 left = self._left_out(owned, missing)
                 plan = self._plan_present(left)
@@ -137,7 +137,7 @@ class _Work:
         return self._carry_out(plan)
 
     def _only_values(self, plan: Plan) -> bool:
-        """Whether the steps change nothing but values, which may not be known yet when a release is checked."""
+        """Whether the steps change only values, which may not be known yet with state checked."""
         base = base_release(self.history)
         return all(step.action == "upgrade" and base and step.version == base.chart_version for step in plan.steps)
 
@@ -150,7 +150,7 @@ class _Work:
             raise self.invalid(str(exc)) from None
 
     def _plan_present(self, left: Iterable[str]) -> Plan:
-        """The plan, with the CRDs of others left out by the switches ``left``. Raises Invalid."""
+        """The plan; the switches ``left`` leave out CRDs that another release owns. Raises Invalid."""
         values = merged(switched_off(left), self.values)
         wanted = Wanted(
             self.chart.name, self.chart.version, values, self.params["allow_downgrade"], self.params["upgrade_adopted"]
@@ -166,7 +166,7 @@ class _Work:
         return replace(plan, note=replace(plan.note, left_out=tuple(left), brings_groups=tuple(sorted(groups))))
 
     def _former(self, wanted: Wanted | None = None) -> Json | None:
-        """The values an adopted release had before us, read only where they decide something."""
+        """The values of an adopted release before our first change, read only when the plan depends on them."""
         note = self.history.note
         if note is None or note.ours or not self.history.records:
             return None
@@ -180,9 +180,9 @@ class _Work:
         return former
 
     def _conflicts(self, plan: Plan) -> tuple[list[Owned], list[str]]:
-        """(objects of the chart that exist and are not the release's, objects that do not exist).
+        """(existing objects of the chart that another owner has, missing objects).
 
-        Asked before the first install and before another chart version; helm itself names only the first of them.
+        Checked before the first install and before a change of chart version; helm reports only the first conflict.
         """
         step = plan.steps[-1]
         base = base_release(self.history)
@@ -231,10 +231,12 @@ class _Work:
         try:
             found = left_out(owned, missing, self.params["owned_crds"])
         except ValueError as exc:
-            more = f" ({len(owned) - 1} more of the chart's objects exist as well)" if len(owned) > 1 else ""
+            more = f" ({len(owned) - 1} more objects of the chart also exist)" if len(owned) > 1 else ""
             crds = any(each.kind == CRD for each in owned)
-            way = "map the CRD to a switch of the chart in owned_crds" if crds else "let its owner manage the release"
-            raise self.invalid(f"{exc}{more}. Remove it there, or {way}", owner=owned[0].owner) from None
+            way = "map the CRD to a switch of the chart in owned_crds" if crds else "do not install this release"
+            raise self.invalid(
+                f"{exc}{more}. If its owner no longer needs it, remove it there; otherwise {way}", owner=owned[0].owner
+            ) from None
         noted = self.history.note.left_out if self.history.note else ()
         return tuple(sorted({*noted, *found}))
 
@@ -270,7 +272,7 @@ class _Work:
         objects = [obj for obj in (newest.objects if newest else ()) if obj["kind"] in _WORKLOADS]
         return [live for live in map(self._live, objects) if live is not None]
 
-    # -- doing it
+    # -- execution
 
     def _carry_out(self, plan: Plan) -> Json:
         noted = self.history.note
@@ -287,7 +289,7 @@ class _Work:
         return self._result(plan, bool(plan.steps) or note_changes, before)
 
     def _run(self, plan: Plan, note: Note) -> None:
-        """Write the note, run the steps, and note what came with them."""
+        """Write the note, run the steps, and record the result in the note."""
         record = self.history.records[-1] if self.history.records else None
         revision = record.revision if record else 0
         meanwhile = note_while_helm_runs(self.history, note) if plan.steps else None
@@ -342,7 +344,7 @@ class _Work:
         return self.chart.arguments(step.version), b""
 
     def _await_free(self) -> None:
-        """Wait while another Helm may be working on the release, at most for the timeout."""
+        """Wait while another Helm operation may be in progress, at most for the timeout."""
         record = self.history.records[-1] if self.history.records else None
         if record is None or not self._held(record):
             return
@@ -356,7 +358,7 @@ class _Work:
             if newest is None or not self._held(newest):
                 return together({})
             last = newest
-            return together({self.title: waiting(f"{trouble(newest)}: another helm may be running")})
+            return together({self.title: waiting(f"{trouble(newest)}: another Helm operation may be in progress")})
 
         with Watcher(self.cluster, [collection]) as watcher:
             verdict = watcher.until(look, self.timeout, self.progress)
@@ -364,7 +366,7 @@ class _Work:
             text = "\n".join(lines(self.cluster.name, blocked(verdict), watcher.waited))
             left = self._held(last)
             raise Timeout(
-                f"{text}. If none is running, it can be changed in {left:.0f} s, or after: "
+                f"{text}. If no other Helm operation is in progress, retry in {left:.0f} s, or run: "
                 f"helm rollback {self.name} --namespace {self.namespace}",
                 cluster=self.cluster.name,
                 namespace=self.namespace,
@@ -386,7 +388,7 @@ class _Work:
                 "\n".join(lines(self.cluster.name, blocked(verdict), self.timeout)), cluster=self.cluster.name
             )
 
-    # -- reading and telling
+    # -- reading and results
 
     def _read(self) -> ReleaseHistory:
         history = read_release(self.cluster, self.name, self.namespace, self.driver)
@@ -399,12 +401,12 @@ class _Work:
         before = before or self.history
         actions = [str(step) for step in plan.steps]
         release = present_record(self.history)
-        said = "; ".join([*(actions or ["unchanged"]), *plan.remarks])
+        summary = "; ".join([*(actions or ["unchanged"]), *plan.remarks])
         if changed and not actions:
-            said = "; ".join(["note updated", *plan.remarks])
+            summary = "; ".join(["note updated", *plan.remarks])
         return {
             "changed": changed,
-            "msg": f"{self.cluster.name}: {self.title}: {said}",
+            "msg": f"{self.cluster.name}: {self.title}: {summary}",
             "actions": actions,
             "release": self._record(release, plan.whose),
             "diff": self._diff(before, plan.steps),
@@ -439,8 +441,8 @@ class _Work:
         if not steps:
             sides[1] = sides[0]
         elif steps[-1].action != "uninstall":
-            anew = any(step.action == "uninstall" for step in steps)
-            revision = 1 if anew else len(steps) + (history.records[-1].revision if history.records else 0)
+            reinstalled = any(step.action == "uninstall" for step in steps)
+            revision = 1 if reinstalled else len(steps) + (history.records[-1].revision if history.records else 0)
             facts = {
                 "chart": base.chart if base else self.chart.name or self.chart.ref,
                 "version": steps[-1].version or "newest",
@@ -456,13 +458,13 @@ class _Work:
     def _timeout(self, text: str) -> float:
         parts = re.findall(r"(\d+(?:\.\d+)?)([hms]?)", text)
         if not parts or "".join(number + unit for number, unit in parts) != text:
-            raise self.invalid(f"timeout is {text!r}: give seconds, or text such as 10m or 1m30s")
+            raise self.invalid(f"timeout is {text!r}: set seconds, or a duration such as 10m or 1m30s")
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
     def _driver(self, driver: str) -> str:
         known = {"": "", "secret": "secret", "secrets": "secret", "configmap": "configmap", "configmaps": "configmap"}
         if driver not in known:
-            raise self.invalid(f"HELM_DRIVER is {driver}: only secret and configmap can be read. Unset it")
+            raise self.invalid(f"HELM_DRIVER is {driver}: only secret and configmap are supported. Unset it")
         return known[driver]
 
     def invalid(self, text: str, **facts: Any) -> ClusterError:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who owns an object that a chart would create (pure).
+"""The owner of an object that a chart would create (pure).
 
-Helm takes an object into a release only if its annotations name that release and its label says Helm.
+Helm adopts an existing object only if its annotations name that release and its label is Helm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CRD = "CustomResourceDefinition"
 
 @dataclass(frozen=True)
 class Owned:
-    """An object of the chart that exists and is not the release's."""
+    """An object of the chart that exists and has another owner."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ class Owned:
 
 
 def owner_of(live: Json, name: str, namespace: str) -> str:
-    """Who owns a live object, for a person; "" when release ``namespace/name`` may take it."""
+    """The owner of a live object, for messages; "" when release ``namespace/name`` may manage it."""
     meta = live.get("metadata") or {}
     notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
     helm = notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name")
@@ -56,7 +56,7 @@ def owner_of(live: Json, name: str, namespace: str) -> str:
 
 
 def left_out(owned: Iterable[Owned], missing: Iterable[str], switches: Mapping[str, Any]) -> list[str]:
-    """Switches (dotted paths in the values) that leave out every CRD of others.
+    """Switches (dotted paths in the values) that leave out every CRD with another owner.
 
     Raises ValueError when a CRD has no switch, or a switch would also leave out a CRD that is ``missing``.
     """

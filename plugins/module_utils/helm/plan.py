@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What has to happen to a Helm release, and why (pure).
+"""Plans the changes to a Helm release (pure).
 
-Whose a release is decides: ours (it did not exist before our note), adopted (it did), foreign (no note). Values that
-others set stay in every case; of an adopted release the chart version stays, too, unless an upgrade is asked for.
+The plan depends on ownership: ours (the release did not exist before our note), adopted (it did), foreign (no note).
+Values set by others are always kept; an adopted release keeps its chart version unless an upgrade is requested.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from .releases import DEPLOYED, PENDING, SUPERSEDED, UNINSTALLED, UNINSTALLING, 
 from .values import Json, leaf_paths, merged, restored, same
 from .versions import Version
 
-# Seconds Helm works on a release by default (--timeout 5m0s). A younger pending record may be a running helm's.
+# Seconds Helm works on a release by default (--timeout 5m0s). Younger pending records may be in progress.
 HELM_TIMEOUT = 300
 
 _FLUX = re.compile(r"helm\.toolkit\.fluxcd\.io/name: *[\"']?([^\s\"']+)")
 
 
 class Refused(ValueError):
-    """The release must not be changed as asked: the reason and what to do, without the release's name."""
+    """The requested change is refused. The message has reason and remedy, without the release's name."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the caller asks for. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one."""
+    """The requested state. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one."""
 
     chart: str = ""
     version: str = ""
@@ -42,10 +42,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of Helm, and how the release ends with it: chart version ("" unknown before) and the user's values.
+    """One Helm command and the resulting release: chart version ("" when not known in advance) and user values.
 
-    ``revision``: the one to go back to; of an install or upgrade the one whose chart is used, 0: the caller's chart.
-    ``keep_history``: of an uninstall.
+    ``revision``: target of a rollback; for install and upgrade the revision whose chart is used, 0: the caller's chart.
+    ``keep_history``: for uninstall.
     """
 
     action: Literal["install", "upgrade", "rollback", "uninstall"]
@@ -67,10 +67,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order; none: the release is as it should be.
+    """Steps in order; none when the release is up to date.
 
-    ``note``: the note as it has to be before the first step, None: none is needed. ``former``: values to keep for the
-    owner, None: nothing to keep. ``remarks``: decisions for a person.
+    ``note``: the note to write before the first step, None: no note is needed. ``former``: values to store for the
+    owner, None: nothing to store. ``remarks``: decisions, for the message.
     """
 
     whose: Literal["ours", "adopted", "foreign"]
@@ -90,7 +90,7 @@ def present_record(history: ReleaseHistory) -> Record | None:
 
 
 def base_release(history: ReleaseHistory) -> Release | None:
-    """The release whose chart and values count: the last one that worked, else the newest. None: not installed."""
+    """The release whose chart and values are the base: the last good one, else the newest. None: not installed."""
     newest = present_record(history)
     if newest is None:
         return None
@@ -108,7 +108,7 @@ def _last_good(records: tuple[Record, ...]) -> Release | None:
 
 
 def trouble(record: Record) -> str:
-    """What is wrong with the newest record, for a person; "" when it is deployed."""
+    """The problem of the newest record, for messages; "" when it is deployed."""
     if record.status == DEPLOYED:
         return ""
     return f"revision {record.revision} has status {record.status}" + (
@@ -117,10 +117,10 @@ def trouble(record: Record) -> str:
 
 
 def seconds_held(record: Record, now: float, timeout: float, writer_gone: bool) -> float:
-    """Seconds for which another Helm may still work on the release; 0: nobody does.
+    """Seconds for which another Helm operation may still be in progress; 0: none is.
 
-    A record stays pending while Helm runs, at most for Helm's timeout, which the record does not tell: Helm's default
-    or ours is assumed, whichever is longer. ``writer_gone``: we wrote the record, and that process has ended.
+    A record stays pending while Helm runs, at most for Helm's timeout. The record does not contain the timeout, so the
+    longer of Helm's default and ours is assumed. ``writer_gone``: we wrote the record, and that process has ended.
     """
     if record.status not in (*PENDING, UNINSTALLING) or writer_gone:
         return 0.0
@@ -135,7 +135,7 @@ def seconds_held(record: Record, now: float, timeout: float, writer_gone: bool) 
 
 
 def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = None) -> Plan:
-    """Steps that give the release what is wanted. Raises Refused.
+    """Steps that bring the release to the wanted state. Raises Refused.
 
     ``former``: the values an adopted release had before us; None: not known.
     """
@@ -147,7 +147,7 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
         return Plan(whose, (Step("install", wanted.version, wanted.values),), note)
     if wanted.chart and base.chart != wanted.chart:
         raise Refused(
-            f"it has chart {base.chart} {base.chart_version}, not {wanted.chart}. "
+            f"chart {base.chart} {base.chart_version} is installed, not {wanted.chart}. "
             "Choose another release name, or uninstall the release first"
         )
     remarks = [text] if (text := trouble(record)) else []
@@ -157,14 +157,14 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
     steps = _steps(record, base, version, values, chart)
     if steps and whose == "adopted":
         if owner := _FLUX.search(base.manifest):
-            raise Refused(f"Flux manages it (HelmRelease {owner[1]}) and would undo a change. Change it there")
+            raise Refused(f"Flux manages it (HelmRelease {owner[1]}) and would revert the change. Change it in Flux")
         if version != base.chart_version:
             note = replace(note, our_version=version)
     return Plan(whose, steps, note, former, tuple(remarks))
 
 
 def _steps(record: Record, base: Release, version: str, values: Json, chart: int) -> tuple[Step, ...]:
-    """A good state first, by Helm's own advice: the last good revision again, else anew; then what is wanted."""
+    """Repair first, as Helm recommends: roll back to the last good revision, else reinstall. Then upgrade."""
     if record.status == DEPLOYED:
         first = None
     elif base.status in (DEPLOYED, SUPERSEDED) and record.status != UNINSTALLING:
@@ -185,13 +185,13 @@ def _note(history: ReleaseHistory, base: Release | None, former: Json | None) ->
         return note, None if note.ours else former
     note = note or Note(history.name, history.namespace)
     if base is None or base.status not in (DEPLOYED, SUPERSEDED):
-        # Nothing of others works here, so there is nothing to give back.
+        # No revision by others ever worked, so there is nothing to restore.
         return replace(note, former_revision=0, former_version=""), None
     return replace(note, former_revision=base.revision, former_version=base.chart_version), base.values
 
 
 def note_while_helm_runs(history: ReleaseHistory, note: Note) -> Note:
-    """The note with the paths of before as well: when Helm is interrupted, the release may still have those values."""
+    """The note with the previous paths as well: when Helm is interrupted, the release may still have those values."""
     base, noted = base_release(history), history.note
     if base is None or noted is None:
         return note
@@ -200,7 +200,7 @@ def note_while_helm_runs(history: ReleaseHistory, note: Note) -> Note:
 
 
 def _their_values(note: Note | None, base: Release, former: Json | None) -> Json:
-    """The values of the release that are not ours."""
+    """The values of the release that others set."""
     if note is None:
         return base.values
     if note.paths is None:
@@ -210,18 +210,18 @@ def _their_values(note: Note | None, base: Release, former: Json | None) -> Json
 
 
 def _version(base: Release, wanted: Wanted, whose: str, remarks: list[str]) -> str:
-    """The chart version to have. Raises Refused for a downgrade that nobody asked for."""
+    """The chart version to install. Raises Refused for a downgrade without allow_downgrade."""
     present = base.chart_version
     if not wanted.version or _same_version(wanted.version, present):
         return present
     if whose == "adopted" and not wanted.upgrade_adopted:
         remarks.append(
-            f"chart version {present} stays because the release is not ours (version {wanted.version} is given)"
+            f"chart version {present} is kept, because the release existed before (requested: {wanted.version})"
         )
         return present
     if not wanted.allow_downgrade and not _newer(wanted.version, present):
         raise Refused(
-            f"it has chart version {present}, which is newer than version {wanted.version}. "
+            f"chart version {present} is installed, which is newer than {wanted.version}. "
             f"Set version to {present} or newer, or set allow_downgrade to true"
         )
     return wanted.version
@@ -243,14 +243,14 @@ def _newer(one: str, other: str) -> bool:
 
 
 def plan_absent(history: ReleaseHistory, former: Json | None = None) -> Plan:
-    """Steps that take away what is ours. ``history`` has superseded revisions as well; ``former`` as for plan_present.
+    """Steps that remove our part. ``history`` includes superseded revisions; ``former`` as for plan_present.
 
-    An adopted release goes back to its last good revision before us. When its owner changed it since, or Helm has
-    forgotten that revision, only our values are taken out.
+    An adopted release is rolled back to its last good revision before our changes. When its owner changed it since, or
+    Helm no longer has that revision, only our values are removed.
     """
     record, base, note = present_record(history), base_release(history), history.note
     if note is None:
-        return Plan("foreign", remarks=("it is not ours",) if record else ())
+        return Plan("foreign", remarks=("it was not installed by this collection",) if record else ())
     if record is None or base is None:
         return Plan("ours" if note.ours else "adopted")
     if note.ours:
@@ -262,7 +262,8 @@ def plan_absent(history: ReleaseHistory, former: Json | None = None) -> Plan:
     if former is None and before is not None:
         former = before.values
     if former is None or (note.paths is None and before is None):
-        return Plan("adopted", remarks=(f"Helm has forgotten revision {note.former_revision}: nothing is changed",))
+        remark = f"revision {note.former_revision} is no longer in Helm's history: nothing is changed"
+        return Plan("adopted", remarks=(remark,))
     values = former if note.paths is None else restored(base.values, note.paths, former)
     version = base.chart_version
     if before is not None and note.paths is None:

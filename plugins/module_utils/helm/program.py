@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The helm program: started as the same user as our own requests, for one command at a time.
+"""Runs the helm program with the same identity as the API requests, one command at a time.
 
-Nothing secret is in its arguments or environment. Values go through standard input; kubeconfig and charts of ours are
-files in memory where the system has them, else in a private folder that is removed. Helm ends with its parent.
+Arguments and environment contain no secrets. Values are passed on standard input; kubeconfig and packed charts are
+memory files where the system supports them, else files in a private folder that is removed. Helm ends with its parent.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Json = dict[str, Any]
 OLDEST = (3, 12)
 TOO_NEW = (5, 0)
 
-# What helm and the credential plugins of a kubeconfig need. HELM_KUBE* and HELM_NAMESPACE would choose another cluster.
+# What helm and the credential plugins of a kubeconfig need. HELM_KUBE* and HELM_NAMESPACE could select another cluster.
 _ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|SSL_CERT_\w+|HELM_(?!KUBE|NAMESPACE|DEBUG)\w+|"
     r"(?i:https?_proxy|no_proxy|all_proxy)|DOCKER_CONFIG|REGISTRY_AUTH_FILE|KRB5\w*|SSH_AUTH_SOCK|"
@@ -46,7 +46,7 @@ _ENVIRONMENT = re.compile(
     r"TELEPORT|TSH|KUBELOGIN)_\w+"
 )
 _LICENCE = re.compile(r"(?i)licen[cs]e")
-# Seconds that helm gets beyond its own timeout, and after it was asked to end.
+# Grace periods in seconds: beyond helm's own timeout, and after SIGTERM.
 _GRACE = 15.0
 
 
@@ -55,7 +55,7 @@ class HelmFailed(ClusterError):
 
 
 class Helm:
-    """Runs helm for one cluster. ``scrub`` takes secrets out of what helm prints."""
+    """Runs helm for one cluster. ``scrub`` removes secrets from its output."""
 
     def __init__(
         self,
@@ -64,21 +64,21 @@ class Helm:
         driver: str,
         timeout: float,
         scrub: Callable[[str], str],
-        tell: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
         self._binary = binary
         self._timeout = timeout
         self._scrub = scrub
-        self._tell = tell
+        self._progress = progress
         self._environment = environment(dict(os.environ), driver)
         self._checked = False
 
     def run(self, what: str, arguments: Iterable[str], values: Json | None = None, chart: bytes = b"") -> str:
-        """Standard output of one command. ``what`` it is for, in messages.
+        """Standard output of one command. ``what``: its purpose, for messages.
 
         ``values`` are passed as ``--values -``, a packed ``chart`` in place of the argument ``{chart}``. Raises
-        HelmFailed with helm's own words.
+        HelmFailed with helm's error message.
         """
         self.check()
         config = context_alone(self._cluster.name, self._cluster.kubeconfig, self._cluster.context)
@@ -95,7 +95,7 @@ class Helm:
         return out
 
     def check(self) -> None:
-        """Raise ClusterError, with the remedy, when there is no helm of a version that can be used."""
+        """Raise ClusterError with the remedy when no supported version of helm is found."""
         if self._checked:
             return
         name = self._cluster.name
@@ -118,7 +118,7 @@ class Helm:
             text = answer.stdout.decode("utf-8", "replace").strip()
         except (OSError, subprocess.TimeoutExpired) as exc:
             raise ClusterError(f"{name}: {where} cannot be started: {exc}", cluster=name) from None
-        # Helm built from source tells no patch version.
+        # Helm built from source reports no patch version.
         version = re.match(r"v?(\d+)\.(\d+)", text)
         if version is None:
             raise ClusterError(
@@ -138,7 +138,7 @@ class Helm:
         self, what: str, command: list[str], stdin: bytes, kept: list[int], interrupts: Interrupts
     ) -> tuple[int, str, str]:
         """(exit code, standard output, standard error) of helm."""
-        report = Progress(self._cluster.name, self._tell)
+        report = Progress(self._cluster.name, self._progress)
         deadline = time.monotonic() + self._timeout + _GRACE
         process = subprocess.Popen(
             command,
@@ -164,7 +164,7 @@ class Helm:
                 if time.monotonic() > deadline:
                     raise HelmFailed(
                         f"{self._cluster.name}: {what}: helm did not end within {self._timeout:.0f} s. "
-                        "Check that the cluster answers, or raise timeout",
+                        "Check that the cluster responds, or increase timeout",
                         cluster=self._cluster.name,
                     )
         finally:
@@ -182,7 +182,7 @@ class Helm:
 
 
 def environment(present: dict[str, str], driver: str) -> dict[str, str]:
-    """The environment of helm: what it needs, no licence, no plugins, the driver of the release's records."""
+    """The minimal environment of helm: no licence keys, no plugins, the storage driver of the release."""
     kept = {key: value for key, value in present.items() if _ENVIRONMENT.fullmatch(key) and not _LICENCE.search(key)}
     return {**kept, "HELM_NO_PLUGINS": "1", **({"HELM_DRIVER": driver} if driver else {})}
 
@@ -197,7 +197,7 @@ class _File:
 
 @contextlib.contextmanager
 def _files(contents: dict[str, bytes]) -> Iterator[dict[str, _File]]:
-    """Private files with the contents, gone afterwards."""
+    """Private files with the contents, removed afterwards."""
     with contextlib.ExitStack() as stack:
         if hasattr(os, "memfd_create"):
             found = {}
@@ -220,7 +220,7 @@ _PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" el
 
 
 def _die_with_parent(parent: int) -> None:
-    """In the child: SIGTERM when the parent ends, upon which helm records that the release failed."""
+    """In the child: SIGTERM when the parent ends; helm then records the release as failed."""
     if _PRCTL is not None:
         _PRCTL(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
@@ -228,7 +228,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End helm and what it started, which are in a session of their own."""
+    """End helm and its child processes, which run in a separate session."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -245,12 +245,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def this_process() -> str:
-    """Identifies this process on this machine; "" where the system does not tell."""
+    """Identifies this process on this machine; "" where the system does not provide it."""
     return _identity(os.getpid())
 
 
 def is_gone(writer: str) -> bool:
-    """Whether the process ran on this machine and has ended. False when that cannot be known."""
+    """Whether the process ran on this machine and has ended. False when unknown."""
     host, _slash, number = writer.rpartition("/")
     pid = number.partition(":")[0]
     return bool(host) and pid.isdigit() and host == _host() and _identity(int(pid)) != writer
@@ -265,7 +265,7 @@ def _host() -> str:
 
 
 def _identity(pid: int) -> str:
-    """boot, pid namespace, pid and start time: pids come again, start times do not."""
+    """boot, pid namespace, pid and start time: pids are reused, start times are not."""
     try:
         started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

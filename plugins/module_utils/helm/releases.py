@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Helm releases as Helm itself records them, and the note this collection keeps beside a release.
+"""Reads Helm releases from Helm's records, and the note that this collection keeps for a release.
 
 Helm stores one record per revision: a Secret (or a ConfigMap with HELM_DRIVER=configmap) named
 ``sh.helm.release.v1.<release>.v<revision>`` whose labels give name, status and revision and whose key ``release`` is
 base64(gzip(JSON)) (helm.sh/helm pkg/storage/driver). The note is a ConfigMap ``multicluster.gloo.<release>`` that is
-written before Helm first runs: its creationTimestamp separates what came with the release from what was there before.
+written before Helm first runs: its creationTimestamp separates objects created by the release from older ones.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ..k8s.errors import Invalid
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
-# Status words of Helm (pkg/release/status.go).
+# Status values of Helm (pkg/release/status.go).
 DEPLOYED = "deployed"
 SUPERSEDED = "superseded"
 UNINSTALLED = "uninstalled"
@@ -57,9 +57,9 @@ _LARGEST = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Release:
-    """One revision of a release. ``values``: those its user gave, without the chart's defaults.
+    """One revision of a release. ``values``: the user-supplied ones, without the chart's defaults.
 
-    ``status`` is Helm's word, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
+    ``status`` is Helm's status, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
     ``deleted`` when it was uninstalled.
     ``stored_chart``: the chart as the record holds it, without its subcharts. ``values`` may hold secrets.
     """
@@ -97,14 +97,14 @@ class Release:
 
 @dataclass(frozen=True)
 class Note:
-    """What this collection noted about a release before it first changed it.
+    """The note that this collection writes before its first change to a release.
 
-    ``former_revision``: the last deployed revision before us; 0: there was none, so the release is ours.
+    ``former_revision``: the last deployed revision before our first change; 0: none, so the release is ours.
     ``former_version``: chart version of that revision ("" in notes of older versions of this collection).
-    ``created``: since when (RFC 3339). ``brings_groups``: API groups whose CRDs came with the release.
+    ``created``: since when (RFC 3339). ``brings_groups``: API groups whose CRDs the release installed.
     ``paths``: places in the values that we set, None in notes of older versions of this collection.
     ``our_version``: chart version to which we upgraded an adopted release, "" when we did not.
-    ``left_out``: values that we switch off because another release has those CRDs.
+    ``left_out``: values that we set to false because another release owns those CRDs.
     ``writer``: the process that last ran Helm for the release, and the revision it made.
     The values of ``former_revision`` are in a Secret of the same name (see ``read_former_values``).
     """
@@ -123,7 +123,7 @@ class Note:
 
     @property
     def ours(self) -> bool:
-        """Whether the release did not exist before us."""
+        """Whether the release did not exist before our note."""
         return self.former_revision == 0
 
     @property
@@ -132,7 +132,7 @@ class Note:
         return note_name(self.name)
 
     def to_object(self) -> Json:
-        """The ConfigMap to apply. In annotations, because values of ConfigMaps are never shown."""
+        """The ConfigMap to apply. Uses annotations, because values of ConfigMaps are always redacted."""
         annotations = {
             FORMER_REVISION: str(self.former_revision or ""),
             FORMER_VERSION: self.former_version,
@@ -149,14 +149,14 @@ class Note:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
     def former_values_object(self, values: Json) -> Json:
-        """The Secret in which the values of others are kept until the release is given back."""
+        """The Secret that stores the values of others until the release is restored."""
         data = base64.b64encode(json.dumps(values, sort_keys=True).encode()).decode()
         meta = {"name": self.object_name, "namespace": self.namespace, "labels": {NOTE_LABEL: self.name}}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": {"values": data}}
 
     @classmethod
     def from_object(cls, config_map: Json) -> Note:
-        """The note that a ConfigMap with the label of notes holds; annotations that cannot be read count as absent."""
+        """The note in a ConfigMap with the label of notes; invalid annotations count as absent."""
         meta = config_map["metadata"]
         annotations = meta.get("annotations") or {}
         return cls(
@@ -176,7 +176,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Record:
-    """One revision as Helm stored it; decoded only when ``release`` is asked for."""
+    """One revision as stored by Helm; decoded on access to ``release``."""
 
     cluster: str
     stored: Json = field(repr=False)
@@ -203,7 +203,7 @@ class Record:
 
     @property
     def updated(self) -> str:
-        """When Helm last wrote it, RFC 3339; "" when its labels do not say."""
+        """Time of Helm's last write, RFC 3339; "" when its labels lack it."""
         seconds = _number(self._labels.get("modifiedAt")) or _number(self._labels.get("createdAt"))
         if seconds:
             return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
@@ -211,12 +211,12 @@ class Record:
 
     @property
     def created(self) -> str:
-        """When Helm made it, RFC 3339."""
+        """Time of creation, RFC 3339."""
         return str(self.stored["metadata"].get("creationTimestamp") or "")
 
     @cached_property
     def release(self) -> Release:
-        """The decoded record. Raises Invalid when it is none of Helm's."""
+        """The decoded record. Raises Invalid when it is not a Helm record."""
         try:
             return decode(self.stored)
         except ValueError as exc:
@@ -231,9 +231,9 @@ class Record:
 
 @dataclass(frozen=True)
 class ReleaseHistory:
-    """What is known about one release: its records, oldest first, and our note.
+    """One release: its records, oldest first, and our note.
 
-    ``records`` lack revisions of status superseded unless they were asked for. ``driver``: secret or configmap, "" when
+    ``records`` include superseded revisions only when requested. ``driver``: secret or configmap, "" when
     there is no record.
     """
 
@@ -305,7 +305,7 @@ def read_all_revisions(cluster: Cluster, history: ReleaseHistory) -> ReleaseHist
 
 
 def read_former_values(cluster: Cluster, note: Note) -> Json | None:
-    """The values of ``note.former_revision`` as they were before us; None when they were not noted. May be secret."""
+    """The values of ``note.former_revision`` before our changes; None when not stored. May contain secrets."""
     secret = cluster.get("v1", "Secret", note.object_name, note.namespace)
     try:
         found = json.loads(_text((secret or {}).get("data", {}).get("values")))
@@ -346,7 +346,7 @@ def _histories(records: Iterable[Record], notes: Iterable[Note]) -> list[Release
 
 
 def decode(stored: Json) -> Release:
-    """The release that a Secret or ConfigMap of Helm holds. Raises ValueError, which quotes nothing of the content."""
+    """The release in a Secret or ConfigMap of Helm. Raises ValueError, which never quotes the content."""
     packed = str((stored.get("data") or {}).get("release") or "")
     data = _base64(packed)
     if stored.get("kind") != "ConfigMap":
@@ -354,9 +354,9 @@ def decode(stored: Json) -> Release:
     try:
         body = json.loads(_unzipped(data))
     except (UnicodeDecodeError, ValueError):
-        raise ValueError("it does not hold JSON") from None
+        raise ValueError("it does not contain JSON") from None
     if not isinstance(body, dict):
-        raise ValueError("it does not hold a release")
+        raise ValueError("it does not contain a release")
     info, chart = _mapping(body.get("info")), _mapping(body.get("chart"))
     meta = _mapping(chart.get("metadata"))
     labels = stored["metadata"].get("labels") or {}
@@ -377,7 +377,7 @@ def decode(stored: Json) -> Release:
 
 
 def documents(manifest: str) -> list[str]:
-    """The YAML documents of a text that hold more than comments."""
+    """The YAML documents of a text, without those that contain only comments."""
     parts = re.split(r"(?m)^---.*$", manifest)
     return [
         part for part in parts if any(line.strip() and not line.lstrip().startswith("#") for line in part.split("\n"))
@@ -408,7 +408,7 @@ def crd_names(text: str) -> Iterator[str]:
 
 
 def manifest_objects(manifest: str) -> tuple[Json, ...]:
-    """The objects of a manifest; of CRDs only their names. Documents that hold no object are left out."""
+    """The objects of a manifest; of CRDs only their names. Documents without an object are left out."""
     found: list[Json] = []
     for part in documents(manifest):
         names = list(crd_names(part))
@@ -444,12 +444,12 @@ def _unzipped(data: bytes) -> bytes:
     except zlib.error:
         raise ValueError("it is not gzip") from None
     if not unpacker.eof:
-        raise ValueError("it is cut off or unpacks to more than 64 MiB")
+        raise ValueError("it is truncated or exceeds 64 MiB uncompressed")
     return plain
 
 
 def _text(data: Any) -> str:
-    """Text of a base64 value; "" when it is none."""
+    """Text of a base64 value; "" when it is invalid."""
     try:
         return _base64(str(data or "")).decode("utf-8", "replace")
     except ValueError:

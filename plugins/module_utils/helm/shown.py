@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What may be shown of Helm values, and of what helm prints about them (pure)."""
+"""Redaction of Helm values and of helm's output (pure)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shown(values: Json) -> Json:
 
 
 def shown_change(before: Json, after: Json) -> tuple[Json, Json]:
-    """Both sides as they may be shown; where a secret differs, the second one says so."""
+    """Both sides redacted; a secret that differs is marked as changed in the second one."""
     return shown(before), _marked(after, shown(after), before)
 
 
@@ -35,7 +35,7 @@ def _marked(raw: Any, seen: Any, former: Any) -> Any:
 
 
 def secret_texts(values: Json) -> set[str]:
-    """Every text of the values that is not shown as it is."""
+    """Every text of the values that is redacted."""
     return set(_hidden(values, shown(values)))
 
 
@@ -61,5 +61,5 @@ def _texts(raw: Any) -> Iterator[str]:
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets, and without what looks like one."""
+    """The text without the secrets and without anything that looks like one."""
     return secret_text.text(redaction.scrub(text, secrets))

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Helm values: ours over the user's, and ours taken away again (pure).
+"""Helm values: merges ours over the user's, and removes ours again (pure).
 
-A path is a tuple of keys. Lists are values like numbers and texts: Helm replaces them as a whole.
+A path is a tuple of keys. Lists are leaf values, because Helm replaces them as a whole.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def merged(theirs: Json, ours: Json) -> Json:
 
 
 def leaf_paths(values: Json) -> tuple[Path, ...]:
-    """The places where ``values`` set something, sorted."""
+    """The paths of all leaf values, sorted."""
     return tuple(sorted(_leaves(values, ())))
 
 
@@ -43,7 +43,7 @@ def _leaves(values: Json, above: Path) -> Iterator[Path]:
 
 
 def restored(values: Json, paths: Iterable[Path], former: Json) -> Json:
-    """``values`` without what stands at ``paths``, where ``former`` has its value again. A new dict.
+    """``values`` with the entries at ``paths`` removed, or set to their value in ``former``. A new dict.
 
     With former = U, paths = leaf_paths(O) and values = merged(U, O) the result is U.
     """
@@ -63,7 +63,7 @@ def _remove(values: Json, path: Path) -> None:
         if not isinstance(below, dict):
             return
         parents.append(below)
-    # A map that is not empty was put there since.
+    # A non-empty map was set by others since.
     if not (isinstance(found := parents[-1].get(path[-1]), dict) and found):
         parents[-1].pop(path[-1], None)
     for parent, key in reversed(list(zip(parents, path[:-1], strict=False))):
@@ -73,7 +73,7 @@ def _remove(values: Json, path: Path) -> None:
 
 
 def _put_back(values: Json, path: Path, former: Json) -> None:
-    """What stands in ``values`` already was put there since, and stays."""
+    """A value already present in ``values`` was set since and is kept."""
     for depth, key in enumerate(path, 1):
         if key not in former:
             return

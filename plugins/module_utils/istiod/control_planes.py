@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which objects of a cluster belong to which Istio control plane, and how proxies reach it (pure).
+"""Assigns the objects of a cluster to Istio control planes, and finds the address for proxies (pure).
 
 A control plane is identified by namespace and revision. It is found by its Deployment, else by a Service (of a remote
-istiod, or left over), else by an injector or mesh config that names a host outside the cluster.
+or removed istiod), else by an injector or mesh config with a host outside the cluster.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .objects import (
     injection_hooks,
     injector_values,
     join_host_port,
-    leads_to,
     made_for_remote,
     mesh_config,
     named_as_istiod,
     revision_label,
     revision_of_name,
     selector_of,
+    selects_pods_of,
     service_of_address,
     split_host_port,
     suffixed,
@@ -41,12 +41,12 @@ from .objects import (
     xds_port,
 )
 
-#: how certain a value is: read where it takes effect; read from a secondary source; inferred; unknown
+#: certainty of a value: read where it takes effect; read from a secondary source; inferred; unknown
 CERTAIN, LIKELY, GUESS, UNKNOWN = "certain", "likely", "guess", "unknown"
 
 
 class Fact(NamedTuple):
-    """A value, its source and how certain it is."""
+    """A value, its source and its certainty."""
 
     value: Any
     source: str
@@ -54,7 +54,7 @@ class Fact(NamedTuple):
 
 
 class Snapshot:
-    """The objects of a cluster that can concern an istiod, sorted, whatever the order of the lists."""
+    """The objects of a cluster that may be related to an istiod, sorted."""
 
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self.everywhere = not objects.get("only_namespace")
@@ -99,11 +99,11 @@ class Plane:
     deployment: Json | None = None
     services: list[Json] = field(default_factory=list)  # they select the Deployment's Pods
     remotes: list[Json] = field(default_factory=list)  # without selector: the istiod is remote
-    dead: list[Json] = field(default_factory=list)  # named as istiod's, but they select nothing
+    dead: list[Json] = field(default_factory=list)  # named like istiod's, but they select no Pods
     webhooks: list[Json] = field(default_factory=list)
     mesh: Json | None = None
     mesh_name: str = ""  # namespace/name of the ConfigMap
-    shared_mesh: str = ""  # a ConfigMap with more mesh config that was not read
+    shared_mesh: str = ""  # a ConfigMap with additional mesh config, not read
     values: Json | None = None
     values_name: str = ""
     service: Json | None = None  # the Service that proxies must use
@@ -115,7 +115,7 @@ class Plane:
 
     @property
     def name(self) -> str | None:
-        """Name of the Service, else of the Deployment, else of the Service that the address names."""
+        """Name of the Service, else of the Deployment, else of the Service in the address."""
         obj = self.service or self.deployment
         if obj is not None:
             return key_of(obj)[1]
@@ -163,11 +163,11 @@ def _deployment_revision(deployment: Json) -> Fact:
     configured = env(discovery_container(deployment) or {}, "REVISION")[1]
     if configured:
         return Fact(configured, f"{title}, env REVISION", CERTAIN)
-    return Fact("default", f"{title} sets none: Istio's default", LIKELY)
+    return Fact("default", f"{title} has none: Istio's default", LIKELY)
 
 
 def _service_revision(service: Json, snapshot: Snapshot) -> Fact:
-    """By the Service's label, else by what refers to it, else by its selector or name."""
+    """By the Service's label, else by objects that reference it, else by its selector or name."""
     key, title = key_of(service), f"Service {full_name(service)}"
     if labels_of(service).get("istio.io/rev"):
         return Fact(labels_of(service)["istio.io/rev"], f"{title}, label istio.io/rev", CERTAIN)
@@ -175,7 +175,10 @@ def _service_revision(service: Json, snapshot: Snapshot) -> Fact:
     naming = {
         rev for (ns, _cm), rev, mesh in snapshot.mesh_configs if service_of_address(discovery_address(mesh), ns) == key
     }
-    for source, revisions in (("injection webhook that calls it", calling), ("mesh config that names it", naming)):
+    for source, revisions in (
+        ("label of the injection webhook that calls it", calling),
+        ("revision of the mesh config that references it", naming),
+    ):
         if len(revisions) == 1 and None not in revisions:
             return Fact(revisions.pop(), f"{title}: {source}", LIKELY)
     if selector_of(service).get("istio.io/rev"):
@@ -187,7 +190,7 @@ def _service_revision(service: Json, snapshot: Snapshot) -> Fact:
 
 
 def _assign_services(planes: list[Plane], snapshot: Snapshot) -> None:
-    """Assign each Service to the planes it selects; a Service without one becomes a plane of its own."""
+    """Assign each Service to the planes it selects; a Service without one becomes a separate plane."""
 
     def plane_of(service: Json) -> Plane:
         revision = _service_revision(service, snapshot)
@@ -203,12 +206,12 @@ def _assign_services(planes: list[Plane], snapshot: Snapshot) -> None:
     }
     unassigned = []
     for service in snapshot.services:
-        serving = [p for p in planes if p.deployment is not None and leads_to(service, p.deployment)]
+        serving = [p for p in planes if p.deployment is not None and selects_pods_of(service, p.deployment)]
         for plane in serving:
             plane.services.append(service)
         if not serving and "istio.io/tag" not in labels_of(service):
             unassigned.append(service)
-    # Aliases last, when the Services they refer to have their planes.
+    # Aliases last, after their target Services are assigned.
     for service in sorted(unassigned, key=lambda s: external_name(s) is not None):
         if selector_of(service):
             if named_as_istiod(service):
@@ -250,7 +253,7 @@ def _pick_service(plane: Plane, planes: list[Plane], snapshot: Snapshot) -> None
     elif plane.dead:
         fitting = sorted(plane.dead, key=rank)
         unread = "deployments" in snapshot.unread
-        text = "named as istiod's, Deployments were not read" if unread else "named as istiod's, selects none"
+        text = "named like istiod's; Deployments were not read" if unread else "named like istiod's; selects no istiod"
     else:
         plane.address = _inferred_address(plane, [], snapshot) or NO_ADDRESS
         return
@@ -264,7 +267,7 @@ def _pick_service(plane: Plane, planes: list[Plane], snapshot: Snapshot) -> None
 
 
 def _inferred_address(plane: Plane, webhooks: Iterable[Json], snapshot: Snapshot) -> Fact | None:
-    """The address in mesh config or of the injectors, where no Service has it or Services could not be read."""
+    """The address from mesh config or injectors, when no Service has it or Services could not be read."""
     address = discovery_address(plane.mesh)
     host, port = split_host_port(address)
     inside = service_of_address(address, plane.namespace)
@@ -282,7 +285,7 @@ def _inferred_address(plane: Plane, webhooks: Iterable[Json], snapshot: Snapshot
 
 
 def _add_inferred(planes: list[Plane], snapshot: Snapshot) -> None:
-    """Add control planes that are known only from an injector or mesh config."""
+    """Add control planes found only by an injector or mesh config."""
     candidates: dict[Key, list[Json]] = {(ns, revision): [] for (ns, _name), revision, _mesh in snapshot.mesh_configs}
     for webhook in snapshot.webhooks:
         if "istio.io/tag" not in labels_of(webhook):

@@ -43,18 +43,18 @@ KEYS = (
 
 
 def facts_problems(istiod: Mapping[str, Any]) -> list[str]:
-    """What is wrong with an istiod record that a user passes: without these keys no comparison would fail."""
+    """Problems of an istiod record passed by a user: without these keys comparisons would pass silently."""
     if not istiod or {"address", "cluster_id", "mesh_id"} & istiod.keys():
         return []
-    return ["istiod has neither address nor cluster_id nor mesh_id: pass the value istiod returned by istiod_info"]
+    return ["istiod has no address, cluster_id or mesh_id. Pass the value istiod returned by istiod_info"]
 
 
 def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
     """Find every control plane in the objects of one cluster.
 
     objects: lists under `deployments`, `services`, `endpointslices`, `configmaps`, `mutatingwebhookconfigurations`,
-    `namespaces`. A key that is absent or None could not be read; what depends on it is null.
-    `only_namespace` names the one namespace that was searched, where not all were.
+    `namespaces`. A missing or None key means that the kind could not be read; dependent values are null.
+    `only_namespace`: the only namespace that was searched, if not all were.
 
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
     `problems` (sentences), `serving` (index in `istiods` by "namespace/name" of every Service of an istiod, aliases
@@ -103,7 +103,7 @@ def _serving(planes: list[Plane], snapshot: Snapshot) -> dict[str, int]:
 
 
 class ChoiceError(ValueError):
-    """No single control plane is left. The message lists the candidates and how to choose."""
+    """Not exactly one control plane matches. The message lists the candidates and how to choose."""
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -128,7 +128,7 @@ def choose(
     """
     istiods: list[Json] = list(found["istiods"])
     if not istiods:
-        raise ChoiceError("no istiod found: there is no Deployment, Service or injector of one; install Istio first")
+        raise ChoiceError("no istiod found: no Deployment, Service or injector of istiod exists. Install Istio first")
     left = set(range(len(istiods)))
     narrowed: list[str] = []
     if namespace:
@@ -150,13 +150,13 @@ def choose(
         text = f"{len(left)} istiods {criteria}".rstrip() + f": {candidates}"
     else:
         text = f"no istiod {criteria}; found: {'; '.join(map(describe, istiods))}"
-    raise ChoiceError(f"{text}; choose with revision, namespace or for_namespace")
+    raise ChoiceError(f"{text}. Set revision, namespace or for_namespace to choose one")
 
 
 def _of_namespace(found: Mapping[str, Any], name: str, labels: Mapping[str, str] | None) -> tuple[set[int], str]:
-    """(indexes of the istiods that a namespace's labels select, those labels in words).
+    """(indexes of the istiods selected by a namespace's labels, description of those labels).
 
-    The injectors' selectors decide, as in the cluster: moved tags, disabled injectors and both labels at once included.
+    The injectors' selectors decide, as in the cluster; this covers moved tags, disabled injectors and both labels.
     Only where no injector selects the namespace, its revision label is compared with the istiods.
     """
     every = set(range(len(found["istiods"])))

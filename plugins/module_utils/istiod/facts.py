@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a proxy has to know about a control plane, each value with its source (pure).
+"""The settings of a control plane that proxies need, each value with its source (pure).
 
-One fact is often found in several places that disagree. They are read in order of precedence: the configuration of the
-running process (its container), then the installer's (ConfigMaps, webhooks), then names and labels.
+Sources may disagree. They are read in order of precedence: the configuration of the running process (its container),
+then the installer's (ConfigMaps, webhooks), then names and labels.
 """
 
 from __future__ import annotations
@@ -91,15 +91,15 @@ def cluster_id(plane: Plane, snapshot: Snapshot) -> Fact:
     if secondary:
         return secondary
     if plane.values is None:
-        return Fact(None, "neither a Deployment nor injector values to read", UNKNOWN)
-    empty = f"ConfigMap {plane.values_name} sets none, which means {_DEFAULT_CLUSTER_ID}"
+        return Fact(None, "no Deployment and no injector values readable", UNKNOWN)
+    empty = f"ConfigMap {plane.values_name} sets none, so the default {_DEFAULT_CLUSTER_ID} applies"
     if plane.dead and "deployments" in snapshot.unread:
         return Fact(_DEFAULT_CLUSTER_ID, f"{empty}; Deployments could not be read", LIKELY)
     return Fact(None, f"no Deployment; {empty}", UNKNOWN)
 
 
 def certificate_hosts(plane: Plane) -> list[str]:
-    """Names in istiod's certificate, as getDNSNames in Istio's pilot/pkg/bootstrap/server.go has it.
+    """Names in istiod's certificate, as in getDNSNames of Istio's pilot/pkg/bootstrap/server.go.
 
     The names of Services of a remote istiod are assumed to be in its certificate, which cannot be read here.
     """
@@ -112,7 +112,7 @@ def certificate_hosts(plane: Plane) -> list[str]:
 
 def _trust_domain(plane: Plane) -> Fact:
     if plane.mesh is None:
-        return Fact(None, "no mesh ConfigMap to read", UNKNOWN)
+        return Fact(None, "no mesh ConfigMap readable", UNKNOWN)
     if plane.mesh.get("trustDomain"):
         return Fact(str(plane.mesh["trustDomain"]), f"ConfigMap {plane.mesh_name}, trustDomain", CERTAIN)
     default = f"ConfigMap {plane.mesh_name} sets none: Istio's default"
@@ -133,7 +133,7 @@ def _mesh_id(plane: Plane, trust_domain: Fact) -> Fact:
     if configured:
         return Fact(str(configured), f"ConfigMap {plane.mesh_name}, defaultConfig.meshId", CERTAIN)
     if trust_domain.value is None:
-        return Fact(None, "neither injector values nor mesh config to read", UNKNOWN)
+        return Fact(None, "no injector values and no mesh config readable", UNKNOWN)
     if plane.shared_mesh:
         unless = f"the trust domain, unless ConfigMap {_shared_mesh(plane)} sets one"
         return Fact(trust_domain.value, unless, GUESS)
@@ -158,7 +158,7 @@ def _network(plane: Plane, snapshot: Snapshot) -> Fact:
     if sent:
         return Fact(sent, "injection webhook, path", LIKELY)
     if plane.values is None:
-        return Fact(None, "no injector values to read, no label of the namespace", UNKNOWN)
+        return Fact(None, "no injector values readable, and the namespace has no label", UNKNOWN)
     label_read = any(key_of(namespace)[1] == plane.namespace for namespace in snapshot.namespaces)
     none = f"ConfigMap {plane.values_name} sets none"
     return Fact(
@@ -171,7 +171,7 @@ def _version(plane: Plane) -> Fact:
     if plane.deployment is None:
         if plane.dead and noted:
             return Fact(noted, f"ConfigMap {plane.values_name}, global.tag; no Deployment was found", GUESS)
-        return Fact(None, "istiod is remote; labels here have the chart's version only", UNKNOWN)
+        return Fact(None, "istiod is remote; labels in this cluster have only the chart's version", UNKNOWN)
     title, labels = f"Deployment {full_name(plane.deployment)}", labels_of(plane.deployment)
     tag = image_version(str((plane.container or {}).get("image") or ""))
     if tag:
@@ -202,7 +202,7 @@ def ready_endpoints(service: Json, slices: Iterable[Json]) -> int:
 
 
 def _ready(plane: Plane, snapshot: Snapshot) -> Fact:
-    """Whether proxies reach istiod at the address. A Deployment beside a remote Service only injects."""
+    """Whether proxies reach istiod at the address. With a remote Service, a local Deployment only injects."""
     parts, service = [], plane.service
     if plane.deployment is not None and not plane.is_remote:
         pods = number(dig(plane.deployment, "status", "readyReplicas"))
@@ -213,14 +213,14 @@ def _ready(plane: Plane, snapshot: Snapshot) -> Fact:
         if parts and "services" in snapshot.unread:
             return Fact(True, f"{parts[0]}; Services could not be read", LIKELY)
         if plane.address.value:
-            return Fact(None, "no Service has the address: whether it responds is not known here", UNKNOWN)
+            return Fact(None, "no Service has the address: readiness is unknown in this cluster", UNKNOWN)
         return Fact(False, "no Service: proxies cannot reach it", CERTAIN)
     host = external_name(service)
     if host is not None:
         if service_of(host) and service_of(host) not in snapshot.service_keys:
             return Fact(False, f"Service {full_name(service)} is an alias of {host}, which does not exist", LIKELY)
         return Fact(
-            None, f"Service {full_name(service)} is an alias of {host}: whether it responds is not known here", UNKNOWN
+            None, f"Service {full_name(service)} is an alias of {host}: readiness is unknown in this cluster", UNKNOWN
         )
     if "endpointslices" in snapshot.unread:
         if parts:

@@ -23,11 +23,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "strict": {"type": "bool", "default": True},
 }
 
-#: The namespace to search when listing the whole cluster is forbidden and no other is given.
+#: The namespace to search when listing all namespaces is forbidden and none is given.
 USUAL_NAMESPACE = "istio-system"
 
 NEEDED_RIGHTS = (
-    "listing Services and Deployments is forbidden: grant this user list on Services, Deployments, ConfigMaps, "
+    "listing Services and Deployments is forbidden. Grant this user list on Services, Deployments, ConfigMaps, "
     "EndpointSlices, Namespaces and MutatingWebhookConfigurations, in all namespaces or in the one given as 'namespace'"
 )
 
@@ -53,7 +53,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         except ChoiceError as exc:
             text = f"{cluster.name}: {exc}" + "".join(f" ({problem})" for problem in unread)
             if not found["istiods"] and objects["services"] is None and objects["deployments"] is None:
-                text = f"{cluster.name}: istiod cannot be searched for, {NEEDED_RIGHTS}"
+                text = f"{cluster.name}: istiod cannot be searched: {NEEDED_RIGHTS}"
             if params.get("strict", True):
                 raise ClusterError(text, cluster=cluster.name, requests=cluster.requests, **facts) from None
             return {"changed": False, "msg": text, "istiod": None, "requests": cluster.requests, **facts}
@@ -68,7 +68,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> tuple[Json, list[str]]:
-    """The lists for `discover()` and a sentence on each that is forbidden; at most six requests.
+    """The lists for `discover()` and a sentence for each forbidden one; at most six requests.
 
     Where listing the Services of the whole cluster is forbidden, it falls back to one namespace and omits the
     Namespaces, or the EndpointSlices where the labels of `for_namespace` are needed, to stay within six.
@@ -80,12 +80,12 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
         api_version: str, kind: str, labels: str | None = None, everywhere: bool = False
     ) -> list[dict[str, Any]] | None:
         try:
-            # Not in pages, which would be further requests.
+            # Without paging, which would add requests.
             return cluster.list(api_version, kind, None if everywhere else scope, labels, page=0)
         except Forbidden as exc:
             where = "" if everywhere or scope is None else f" in namespace {scope}"
             unread.append(
-                f"listing {kind} objects{where} is forbidden, values read from them are missing: "
+                f"listing {kind} objects{where} is forbidden, so values from them are missing: "
                 f"{exc.facts.get('reason')}"
             )
             return None
@@ -95,8 +95,8 @@ def read(cluster: Cluster, namespace: str | None, for_namespace: str | None) -> 
     if fallen_back:
         scope = namespace or USUAL_NAMESPACE
         unread[:] = [
-            f"listing Services of all namespaces is forbidden: only namespace {scope} was searched; "
-            "set 'namespace' to search another"
+            f"listing Services of all namespaces is forbidden: only namespace {scope} was searched. "
+            "Set 'namespace' to search another"
         ]
         services = fetch("v1", "Service")
     objects: Json = {
@@ -134,7 +134,7 @@ def _only_namespace(cluster: Cluster, name: str, unread: list[str]) -> list[dict
 
 
 def _slices_of(services: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of the Services that can lead to an istiod: their endpoints are needed."""
+    """Names of the Services that may route to an istiod: their endpoints are needed."""
     return sorted({key_of(service)[1] for service in services if xds_port(service)})
 
 
@@ -145,4 +145,6 @@ def _namespace_labels(objects: Json, name: str | None) -> Mapping[str, str] | No
     for namespace in objects["namespaces"]:
         if key_of(namespace)[1] == name:
             return labels_of(namespace)
-    raise ChoiceError(f"namespace {name} (for_namespace) does not exist")
+    raise ChoiceError(
+        f"namespace {name} (for_namespace) does not exist. Correct for_namespace, or create the namespace"
+    )

@@ -4,7 +4,7 @@
 
 """Readers of the objects of an istiod (pure): addresses, Deployment, Service, ConfigMap, injection webhook.
 
-Shapes are those of Istio's charts 1.20 to 1.32, with what users change in them.
+Shapes are those of Istio's charts 1.20 to 1.32, with common user modifications.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def split_host_port(address: str) -> tuple[str, int | None]:
 
 
 def compared(address: str) -> tuple[str, int | None]:
-    """(host, port) of an address in the spelling in which DNS and TLS compare names."""
+    """(host, port) of an address, normalized as DNS and TLS compare names."""
     host, port = split_host_port(address)
     return host.removesuffix(".").lower(), port
 
@@ -68,7 +68,7 @@ def service_of_address(address: str | None, namespace: str = "") -> Key | None:
     """(namespace, name) of the Service that an in-cluster address refers to, else None.
 
     Short names (`istiod`, `istiod.istio-system`) count only with `namespace`, the one in which they are used: `a.b`
-    with another namespace may be a host on the Internet.
+    with another namespace may be an external host.
     """
     host = compared(address)[0] if address else ""
     match = _SERVICE_HOST.match(host)
@@ -87,16 +87,16 @@ def template_labels(deployment: Json) -> Mapping[str, str]:
     return texts(dig(deployment, "spec", "template", "metadata", "labels"))
 
 
-def words_of(container: Json) -> list[str]:
-    """The container's command line, as far as the Deployment sets it."""
+def command_of(container: Json) -> list[str]:
+    """The command line of the container, as set in the Deployment."""
     return [str(word) for word in [*listed(container.get("command")), *listed(container.get("args"))]]
 
 
 def discovery_container(deployment: Json) -> Json | None:
-    """The container that runs pilot-discovery, or None when this Deployment is no istiod.
+    """The container that runs pilot-discovery, or None when this Deployment is not an istiod.
 
-    One sign alone proves nothing (Gloo Edge has a container `discovery` too): two of name, image, command line and the
-    Pods' label are required.
+    Two of name, image, command line and the Pods' label are required; one is ambiguous (Gloo Edge also has a container
+    `discovery`).
     """
     labelled = template_labels(deployment).get("app") == "istiod"
     for container in mappings(dig(deployment, "spec", "template", "spec", "containers")):
@@ -105,7 +105,7 @@ def discovery_container(deployment: Json) -> Json | None:
             labelled,
             container.get("name") == "discovery",
             "pilot" in image.split("-"),
-            any(word == "discovery" or word.endswith("pilot-discovery") for word in words_of(container)[:2]),
+            any(word == "discovery" or word.endswith("pilot-discovery") for word in command_of(container)[:2]),
         )
         if sum(signs) > 1:
             return dict(container)
@@ -114,7 +114,7 @@ def discovery_container(deployment: Json) -> Json | None:
 
 def flags(container: Json, name: str) -> list[str | None]:
     """Every value of a command line flag, in either spelling; values as in `env`."""
-    words, known = words_of(container), _environment(container)
+    words, known = command_of(container), _environment(container)
     found = []
     for position, word in enumerate(words):
         if word.startswith(f"--{name}="):
@@ -166,7 +166,7 @@ def selector_of(service: Json) -> Mapping[str, str]:
     return texts(dig(service, "spec", "selector"))
 
 
-def leads_to(service: Json, deployment: Json) -> bool:
+def selects_pods_of(service: Json, deployment: Json) -> bool:
     """Whether the Service selects the Deployment's Pods."""
     same_namespace = key_of(service)[0] == key_of(deployment)[0]
     return same_namespace and selects(selector_of(service), template_labels(deployment))
@@ -182,7 +182,7 @@ def xds_port(service: Json) -> int | None:
 
 
 def named_as_istiod(service: Json) -> bool:
-    """Labelled as istiod. An east-west gateway, which may have port 15012 too, is not."""
+    """Whether it is labelled as istiod. An east-west gateway, which may also have port 15012, is not."""
     labels, selector = labels_of(service), selector_of(service)
     return (
         labels.get("app.kubernetes.io/name") == "istiod"
@@ -193,7 +193,7 @@ def named_as_istiod(service: Json) -> bool:
 
 
 def made_for_remote(service: Json) -> bool:
-    """A Service without selector as the charts create it for a remote istiod. Before 1.25 it has no labels."""
+    """Whether it is a Service without selector, as charts create it for a remote istiod; before 1.25 without labels."""
     if labels_of(service).get("app.kubernetes.io/name") == "istiod":
         return True
     ports = mappings(dig(service, "spec", "ports"))
@@ -227,9 +227,9 @@ def mesh_config(configmap: Json) -> Json | None:
 
 
 def injector_values(configmap: Json) -> Json | None:
-    """The settings of the injector (key `values`, JSON) that matter here; the others may contain secrets.
+    """The settings of the injector (key `values`, JSON) that are used; others may contain secrets.
 
-    Keys: `cluster`, `mesh_id`, `network`, `tag`; an empty text where nothing is set.
+    Keys: `cluster`, `mesh_id`, `network`, `tag`; empty where nothing is set.
     """
     try:
         values = json.loads(str(dig(configmap, "data", "values") or ""))
@@ -273,7 +273,7 @@ def called_services(webhook: Json) -> set[Key]:
 
 
 def called_host(webhook: Json) -> str | None:
-    """The host outside the cluster the injector calls; Pods cannot reach the API server's localhost."""
+    """The external host that the injector calls; localhost of the API server is not reachable from Pods."""
     for hook in injection_hooks(webhook):
         host = urlsplit(str(dig(hook, "clientConfig", "url") or "")).hostname
         if host and service_of_address(host) is None and host not in ("localhost", "127.0.0.1", "::1"):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Problems of the Istio control planes of a cluster: what was found and what to do (pure)."""
+"""Problems of the Istio control planes of a cluster, with remedies (pure)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INJECTION_ENABLED = {"istio-injection": "enabled"}
 
 
 def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snapshot: Snapshot) -> list[str]:
-    """Sentences, each once. What could not be read is not a problem of the cluster and not reported here."""
+    """Distinct sentences. Objects that could not be read are not reported here."""
     found: list[str] = []
     for plane, record in zip(planes, facts, strict=True):
         found += _of_deployment(plane, snapshot)
@@ -38,7 +38,7 @@ def problems_of(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snapsh
         found += _of_name(plane, snapshot)
         found += _of_config(plane, record, snapshot)
     found += _of_services(planes, snapshot)
-    # These need the whole cluster: an istiod in a namespace that was not searched is not missing.
+    # These require all namespaces: an istiod in a namespace that was not searched is not missing.
     if snapshot.everywhere and "mutatingwebhookconfigurations" not in snapshot.unread:
         found += _of_injection(planes, facts, snapshot)
     if snapshot.everywhere and not {"services", "deployments"} & snapshot.unread:
@@ -63,20 +63,18 @@ def _of_deployment(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
         yield f"{title} is being deleted"
     elif dig(deployment, "spec", "replicas") == 0:
         though = dig(conditions, "Available", "status") == "True"
-        yield f"{title} has 0 replicas: no istiod runs" + (
-            ", though its condition Available says True" if though else ""
-        )
+        yield f"{title} has 0 replicas: no istiod runs" + (" (its condition Available is still True)" if though else "")
     elif not status.get("readyReplicas"):
         failure = conditions.get("ReplicaFailure") or {}
         why = f": {failure.get('message')}" if failure.get("status") == "True" else ""
         yield f"{title} has no ready Pod{why}"
     if not plane.own_services and "services" not in snapshot.unread:
-        yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it; reinstall its Service"
+        yield f"{title} has no Service with port {XDS_PORT}: proxies cannot reach it. Reinstall its Service"
     entries = [e for e in mappings((plane.container or {}).get("env")) if e.get("name") == "CLUSTER_ID"]
     if len({str(entry) for entry in entries}) > 1 and not flag(plane.container or {}, "clusterID")[0]:
         value = env(plane.container or {}, "CLUSTER_ID")[1]
         counts = value if value is not None else "one from another object (valueFrom)"
-        yield f"{title} sets CLUSTER_ID {len(entries)} times; the last one counts: {counts}"
+        yield f"{title} sets CLUSTER_ID {len(entries)} times; the last value is effective: {counts}. Remove the others"
 
 
 def _of_service(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
@@ -87,21 +85,25 @@ def _of_service(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
         return
     if plane.is_remote:
         yield (
-            f"Service {full_name(service)} represents a remote istiod and has no ready endpoint: "
-            "set the address of the remote istiod"
+            f"Service {full_name(service)} represents a remote istiod and has no ready endpoint. "
+            "Set the address of the remote istiod"
         )
     elif service in plane.services and dig(plane.deployment, "status", "readyReplicas"):
-        yield f"Service {full_name(service)} has no ready endpoint, though its Deployment is ready"
+        yield (
+            f"Service {full_name(service)} has no ready endpoint, but its Deployment is ready. Compare its "
+            "selector and ports with the Pods"
+        )
 
 
 def _of_name(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
-    """Through a Service of another name istiod is reachable, but TLS fails."""
+    """A Service with another name routes to istiod, but TLS fails."""
     service, hosts = plane.service, certificate_hosts(plane)
     host = split_host_port(plane.address.value or "")[0]
     if service in plane.services and host not in hosts and "configmaps" not in snapshot.unread:
         yield (
-            f"Service {full_name(service or {})} leads to istiod, but its certificate is not for {host}: TLS fails; "
-            f"create a Service {suffixed('istiod', str(plane.revision.value))} beside it"
+            f"Service {full_name(service or {})} routes to istiod, but its certificate is not valid "
+            f"for {host}, so TLS fails. "
+            f"Create an additional Service {suffixed('istiod', str(plane.revision.value))}"
         )
 
 
@@ -110,7 +112,7 @@ def _of_services(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
         serving = [plane for plane in planes if service in plane.services]
         if len(serving) > 1:
             names = ", ".join(full_name(plane.deployment or {}) for plane in serving)
-            yield f"Service {full_name(service)} leads to several istiods ({names}): use the Service of one of them"
+            yield f"Service {full_name(service)} selects several istiods ({names}). Use the Service of one of them"
         dead = not serving and selector_of(service) and named_as_istiod(service)
         if not dead or "deployments" in snapshot.unread:
             continue
@@ -118,11 +120,11 @@ def _of_services(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
         if unreached:
             yield (
                 f"Service {full_name(service)} selects none of the Pods of Deployment {full_name(unreached[0])}: "
-                "connections fail; make its selector match their labels"
+                "connections fail. Make its selector match their labels"
             )
         else:
             yield (
-                f"Service {full_name(service)} selects no istiod Deployment: connections fail; reinstall the istiod "
+                f"Service {full_name(service)} selects no istiod Deployment: connections fail. Reinstall the istiod "
                 "or remove the Service"
             )
 
@@ -131,20 +133,23 @@ def _of_config(plane: Plane, record: Mapping[str, Fact], snapshot: Snapshot) -> 
     configured = discovery_address(plane.mesh)
     target = service_of_address(configured, plane.namespace)
     if target and target not in snapshot.service_keys and "services" not in snapshot.unread:
-        use = f"; use {plane.address.value}" if plane.address.value else ""
-        yield f"ConfigMap {plane.mesh_name}: discoveryAddress {configured} names a Service that does not exist{use}"
+        use = f". Use {plane.address.value}" if plane.address.value else ""
+        yield f"ConfigMap {plane.mesh_name}: discoveryAddress {configured} refers to a Service that does not exist{use}"
     if plane.mesh_name and plane.mesh is None:
-        yield f"ConfigMap {plane.mesh_name}: key mesh is not a YAML mapping, istiod cannot read it"
+        yield f"ConfigMap {plane.mesh_name}: key mesh is not a YAML mapping, so istiod cannot read it. Correct it"
     label, noted = network_label(plane, snapshot), dig(plane.values, "network")
     if label and noted and label != noted:
-        yield f"Namespace {plane.namespace} is labelled network {label}, but ConfigMap {plane.values_name} sets {noted}"
+        yield (
+            f"Namespace {plane.namespace} has network {label} in its label, but ConfigMap "
+            f"{plane.values_name} sets {noted}. Set both to the same network"
+        )
     accepted, noted = record["cluster_id"], dig(plane.values, "cluster") or "Kubernetes"
     overridden = any(injected_settings(webhook).get("cluster") for webhook in plane.webhooks)
     known = plane.values is not None and accepted.certainty == CERTAIN and not overridden and not plane.is_remote
     if known and accepted.value != noted:
         yield (
             f"ConfigMap {plane.values_name} gives injected Pods the cluster ID {noted}, but istiod accepts "
-            f"{accepted.value} ({accepted.source}): set both by global.multiCluster.clusterName"
+            f"{accepted.value} ({accepted.source}). Set both with global.multiCluster.clusterName"
         )
 
 
@@ -155,25 +160,31 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snap
         asking = [full_name(n) for n in snapshot.namespaces if labels_of(n).get("istio-injection") == "enabled"]
         carried = f"; Namespaces with that label: {', '.join(asking)}" if asking else ""
         injecting = sorted({str(plane.revision.value) for plane in planes if plane.webhooks})
-        instead = f"use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else "nor has istio.io/rev"
-        yield f"no default injector: label istio-injection=enabled has no effect here, {instead}{carried}"
+        instead = f". Use istio.io/rev (revisions: {', '.join(injecting)})" if injecting else ", nor has istio.io/rev"
+        yield f"no default injector: label istio-injection=enabled has no effect in this cluster{instead}{carried}"
     if len(default) > 1:
         names = ", ".join(map(_title, default))
-        yield f"several injectors match label istio-injection=enabled ({names}): which one injects is undefined"
+        yield (
+            f"several injectors match label istio-injection=enabled ({names}), so the injecting one is "
+            "undefined. Keep one of them"
+        )
     tagged = [tag for record in facts for tag in record["tags"].value]
     for tag in sorted({tag for tag in tagged if tagged.count(tag) > 1}):
         names = ", ".join(_title(p) for p, record in zip(planes, facts, strict=True) if tag in record["tags"].value)
-        yield f"tag {tag} leads to several istiods ({names}): its webhooks and Services must refer to one revision"
+        yield f"tag {tag} refers to several istiods ({names}). Make its webhooks and Services refer to one revision"
     served = {*revisions, *tagged}
     for webhook in snapshot.webhooks:
         tag, revision = labels_of(webhook).get("istio.io/tag"), labels_of(webhook).get("istio.io/rev")
         if tag and revision not in revisions:
-            yield f"tag {tag} points to revision {revision}, which no istiod serves"
+            yield f"tag {tag} refers to revision {revision}, which no istiod serves. Set it to an existing revision"
     for namespace in snapshot.namespaces:
         labels = labels_of(namespace)
         wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
         if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
-            yield f"Namespace {full_name(namespace)} requests revision {wanted}, which no istiod serves"
+            yield (
+                f"Namespace {full_name(namespace)} requests revision {wanted}, which no istiod serves. "
+                "Correct its label istio.io/rev"
+            )
 
 
 def _title(plane: Plane) -> str:
@@ -188,11 +199,15 @@ def _left_over(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
         called = called_services(webhook)
         if called and not called & answering:
             yield (
-                f"webhook {full_name(webhook)} calls Service {'/'.join(sorted(called)[0])}, which serves no istiod: "
-                "new Pods of the namespaces it selects are refused; remove the webhook or reinstall the istiod"
+                f"webhook {full_name(webhook)} calls Service {'/'.join(sorted(called)[0])}, which "
+                "belongs to no istiod: "
+                "new Pods in the namespaces it selects are rejected. Remove the webhook, or reinstall the istiod"
             )
     known = {plane.id for plane in planes}
     shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}
     for key, revision, _mesh in snapshot.mesh_configs:
         if (key[0], revision) not in known and key not in shared:
-            yield f"ConfigMap {'/'.join(key)} is left over: no istiod of revision {revision} is in namespace {key[0]}"
+            yield (
+                f"ConfigMap {'/'.join(key)} is a leftover: namespace {key[0]} has no istiod of revision "
+                f"{revision}. Remove it, or reinstall the istiod"
+            )

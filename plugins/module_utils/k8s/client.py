@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One cluster through its API: objects in and out as plain dicts, kinds by discovery only where they are unknown."""
+"""Client of one cluster: objects are plain dicts, and discovery is used only for unknown kinds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CLUSTER_SPEC: dict[str, Any] = {
     "cluster": {"type": "str"},
 }
 
-# Option of the modules that look at all clusters at once; documented in the doc fragment "cluster.all".
+# Option of the modules that work on all clusters at once; documented in the doc fragment "cluster.all".
 CLUSTERS_SPEC: dict[str, Any] = {
     "clusters": {
         "type": "list",
@@ -52,7 +52,7 @@ _APPLY = "application/apply-patch+yaml"
 
 
 def connect(params: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> Cluster:
-    """The cluster that a module's common options name; use it in a ``with`` statement."""
+    """The cluster of a module's common options; use it in a ``with`` statement."""
     return Cluster(params["kubeconfig"], params["context"], params.get("cluster"), progress=progress)
 
 
@@ -72,7 +72,7 @@ class Cluster(Transport):
     # -- kinds -------------------------------------------------------------------------------------------------------
 
     def kind(self, api_version: str, kind: str) -> Kind:
-        """Where the kind is served. Raises NotServed when the API server does not know its group, version or kind."""
+        """API path and scope of the kind. Raises NotServed when its group, version or kind is not served."""
         found = known(api_version, kind)
         if found:
             return found
@@ -86,11 +86,11 @@ class Cluster(Transport):
         return found
 
     def learn(self, kind: Kind) -> None:
-        """Note where a kind will be served once its CRD is installed."""
+        """Register a kind that will be served once its CRD is installed."""
         self._discovered.setdefault(kind.api_version, {})[kind.kind] = kind
 
     def served(self, api_version: str, kind: str) -> bool:
-        """Whether the API server serves the kind; always asks it."""
+        """Whether the API server serves the kind; never cached."""
         return any(each.kind == kind for each, _verbs in self.resources(api_version))
 
     def served_versions(self, group: str) -> list[str]:
@@ -154,7 +154,7 @@ class Cluster(Transport):
         fields: str | None = None,
         page: int = 500,
     ) -> tuple[Jsons, str]:
-        """Like list(), with the resourceVersion a watch can start from."""
+        """Like list(), and the resourceVersion from which a watch can start."""
         where = self.kind(api_version, kind)
         items: Jsons = []
         query = {"limit": str(page), **_selectors(labels, fields)}
@@ -222,7 +222,7 @@ class Cluster(Transport):
         return str(self.request("GET", "/version", what="version").get("gitVersion", ""))
 
     def uid(self) -> str:
-        """What identifies a cluster: the UID of its namespace kube-system."""
+        """The UID of namespace kube-system, which identifies the cluster."""
         found = self.get("v1", "Namespace", "kube-system")
         if found is None:
             raise ClusterError(f"{self.name}: namespace kube-system does not exist on {self.server}", cluster=self.name)
@@ -239,7 +239,7 @@ class Cluster(Transport):
         manager: str = FIELD_MANAGER,
         strict: bool = True,
     ) -> Json:
-        """Server-side apply; the object as stored (or as it would be). Raises Conflict, Invalid, NotServed, ..."""
+        """Server-side apply; the stored object (or what a dry run returns). Raises Conflict, Invalid, NotServed, ..."""
         where, name, namespace = self._address(obj)
         query = {
             "fieldManager": manager,
@@ -308,7 +308,7 @@ class Cluster(Transport):
     # -- pods --------------------------------------------------------------------------------------------------------
 
     def logs(self, namespace: str, pod: str, container: str, lines: int, previous: bool = False) -> str:
-        """The last lines a container wrote; with ``previous`` those before its last restart."""
+        """The last log lines of a container; with ``previous`` those before its last restart."""
         where = self.kind("v1", "Pod")
         query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else "false"}
         what = f"{title('Pod', pod, namespace)}: log of container {container}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors of the engines: each has a sentence for users and facts for programs."""
+"""Errors of the engines: each has a message for users and facts for programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ClusterError(Exception):
-    """An error for users: the message names cluster, object, the API server's reason and what to do.
+    """An error for users: the message names cluster, object, reason and remedy.
 
     ``facts`` are flat JSON values (cluster, kind, namespace, name, reason, ...), returned with the failed result.
     """
@@ -61,4 +61,4 @@ class Conflict(ClusterError):
 
 
 class Timeout(ClusterError):
-    """A wait ended before its condition held."""
+    """A wait ended before its condition was met."""

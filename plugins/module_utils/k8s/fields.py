@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Small readers of any Kubernetes object; what is absent, null or of another type reads as empty (pure)."""
+"""Readers of fields of any Kubernetes object; absent, null and mistyped fields read as empty (pure)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def number(value: Any) -> int:
 
 
 def dig(value: Any, *path: str) -> Any:
-    """The value at a path of keys; None where a step is missing or no mapping."""
+    """The value at a path of keys; None where a key is missing or a parent is not a mapping."""
     for key in path:
         value = mapping(value).get(key)
     return value

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""API paths of kinds: a table of known ones, which need no discovery request."""
+"""API paths of kinds: a table of known kinds, which require no discovery request."""
 
 from __future__ import annotations
 
@@ -104,6 +104,6 @@ _KNOWN: dict[tuple[str, str], tuple[str, bool]] = {
 
 
 def known(api_version: str, kind: str) -> Kind | None:
-    """The kind when the table has it, in any version of its group, else None."""
+    """The kind if it is in the table, for any version of its group, else None."""
     row = _KNOWN.get((group_of(api_version), kind))
     return Kind(api_version, kind, row[0], row[1]) if row else None

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One context of a kubeconfig: the server, who asks, and the connections to it.
+"""One context of a kubeconfig: server, credentials and connections.
 
-The ``kubernetes`` package writes certificates and keys of a kubeconfig into files and removes them when Python ends.
-Workers of Ansible end without that, so here they stay in memory: in files they stand for the moment in which TLS reads
-them, which it cannot do from memory.
+The ``kubernetes`` package writes certificates and keys of a kubeconfig into files and removes them when Python exits.
+Ansible workers exit without this cleanup, so certificates are kept in memory here. They are in files only while the ssl
+module loads them, which it cannot do from memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ try:
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
-# Where a kubeconfig has certificates: list, entry, key; and what the client's Configuration calls the file.
+# Certificates in a kubeconfig: list, entry, key; and the file attribute of the client's Configuration.
 _CERTIFICATES = (
     ("clusters", "cluster", "certificate-authority", "ssl_ca_cert"),
     ("users", "user", "client-certificate", "cert_file"),
@@ -45,7 +45,7 @@ _CERTIFICATES = (
 
 
 class Access:
-    """What a context gives. Raises BadKubeconfig when it gives nothing that can be used.
+    """Server and connections of a context. Raises BadKubeconfig when it cannot be used.
 
     ``pool`` has the connections, ``server`` is the API server's URL.
     """
@@ -62,17 +62,18 @@ class Access:
         except Exception as exc:  # ConfigException, OSError of certificate files, exec plugins, ...
             text = " ".join(str(exc).split())[:300]
             raise BadKubeconfig(
-                f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}", cluster=name
+                f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}. Correct it",
+                cluster=name,
             ) from None
 
     def headers(self) -> dict[str, str]:
-        """Headers that say who asks; made anew for each request, as tokens may be renewed."""
+        """Authentication headers; created for each request, because tokens may be renewed."""
         settings = self._configuration.auth_settings().values()
         return {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
 
     @contextmanager
     def files(self) -> Iterator[Any]:
-        """The client's Configuration with its certificates in files, as long as it is used."""
+        """The client's Configuration with its certificates in files, which exist only inside the context."""
         with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
             configuration = copy.copy(self._configuration)
             for attribute, data in self._certificates.items():
@@ -87,7 +88,7 @@ class Access:
 
 
 def _load(content: Json, kubeconfig: str, context: str) -> tuple[Any, dict[str, bytes]]:
-    """(Configuration, certificates that stand in no file of the user's, by their attribute of it)."""
+    """(Configuration, certificates that are not in files of the user, by attribute name)."""
     plain, certificates = without_certificates(content, context)
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
@@ -95,15 +96,15 @@ def _load(content: Json, kubeconfig: str, context: str) -> tuple[Any, dict[str, 
         KubeConfigLoader(plain, context, config_base_path=base, temp_file_path=folder).load_and_set(configuration)
         for *_place, attribute in _CERTIFICATES:
             path = getattr(configuration, attribute)
-            if path and Path(path).parent == Path(folder):  # what an exec plugin gave
+            if path and Path(path).parent == Path(folder):  # returned by an exec plugin
                 certificates.setdefault(attribute, Path(path).read_bytes())
     return configuration, certificates
 
 
 def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, bytes]]:
-    """(the kubeconfig without the certificates that the context's entries hold themselves, those certificates).
+    """(the kubeconfig without the inline certificates of the context's entries, those certificates).
 
-    Raises ValueError for data that is no base64. Anything else that is odd stays as it is.
+    Raises ValueError for invalid base64. Other invalid content is left unchanged.
     """
     plain, certificates = copy.deepcopy(content), {}
     chosen = _entry(plain, "contexts", "context", context)
@@ -114,15 +115,15 @@ def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, b
             try:
                 certificates[attribute] = base64.b64decode("".join(str(found[f"{key}-data"]).split()), validate=True)
             except ValueError:
-                raise ValueError(f"{key}-data is no base64") from None
-            if not (plugin and entry == "cluster"):  # a plugin may be told about the cluster, CA included
+                raise ValueError(f"{key}-data is not valid base64") from None
+            if not (plugin and entry == "cluster"):  # a plugin may receive the cluster info, including the CA
                 del found[f"{key}-data"]
                 found.pop(key, None)
     return plain, certificates
 
 
 def context_alone(name: str, kubeconfig: str, context: str) -> Json:
-    """The kubeconfig with nothing but the context, for a program that acts as we do. Paths are absolute.
+    """The kubeconfig reduced to the context, for a program that uses the same identity. Paths are absolute.
 
     Raises BadKubeconfig.
     """
@@ -144,7 +145,7 @@ def context_alone(name: str, kubeconfig: str, context: str) -> Json:
 
 
 def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
-    """The entry of that name in one of the kubeconfig's lists; {} where there is none."""
+    """The entry of that name in one of the kubeconfig's lists; {} when missing."""
     listed = content.get(rows)
     for row in listed if isinstance(listed, list) else ():
         if isinstance(row, dict) and row.get("name") == name and isinstance(row.get(entry), dict):
@@ -154,7 +155,7 @@ def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
 
 
 def _keep_in_memory(pool: Json, configuration: Any) -> None:
-    """Let the pool's connections use a TLS context that has read the files already. Raises ValueError."""
+    """Give the pool a TLS context with the certificates loaded. Raises ValueError."""
     tls = urllib3.util.create_urllib3_context(cert_reqs=pool["cert_reqs"])
     what = "CA certificate"
     try:
@@ -164,17 +165,17 @@ def _keep_in_memory(pool: Json, configuration: Any) -> None:
             tls.load_default_certs()
         what = "client certificate with its key"
         if configuration.cert_file:
-            # A password, so that nobody is asked for one on the terminal.
+            # An empty password prevents a prompt on the terminal.
             tls.load_cert_chain(configuration.cert_file, configuration.key_file, password="none")
     except ssl.SSLError as exc:
-        raise ValueError(f"the {what} is wrong or encrypted: {exc.reason or exc}") from None
+        raise ValueError(f"the {what} is invalid or encrypted: {exc.reason or exc}") from None
     pool["ssl_context"] = tls
     for key in ("ca_certs", "cert_file", "key_file"):
         pool.pop(key)
 
 
 def _read(name: str, kubeconfig: str, context: str) -> Json:
-    """The kubeconfig, which has such a context."""
+    """The parsed kubeconfig, which contains the context."""
     try:
         content = yaml.safe_load(Path(kubeconfig).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -184,13 +185,15 @@ def _read(name: str, kubeconfig: str, context: str) -> Json:
         ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
-        raise BadKubeconfig(f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}", cluster=name) from None
+        raise BadKubeconfig(
+            f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}. Correct it", cluster=name
+        ) from None
     rows = content.get("contexts") if isinstance(content, dict) else None
     contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
     if context not in contexts:
         have = ", ".join(sorted(contexts)) or "none"
         raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} has no context {context!r}; it has: {have}. "
+            f"{name}: the kubeconfig {kubeconfig} has no context {context!r} (contexts: {have}). "
             "Correct 'context' (kube_context)",
             cluster=name,
             contexts=sorted(contexts),
@@ -200,13 +203,13 @@ def _read(name: str, kubeconfig: str, context: str) -> Json:
 
 
 def _yaml_fault(exc: Exception) -> str:
-    """What is wrong and in which line; nothing of the line itself, which may hold a credential."""
+    """The problem and its line number, without the line, which may contain a credential."""
     mark = getattr(exc, "problem_mark", None)
-    # The problem itself names aliases, anchors and tags; parts of the grammar ('<block end>') may stay.
-    problem = str(getattr(exc, "problem", None) or "a character not allowed")
+    # The problem may quote aliases, anchors and tags; grammar tokens ('<block end>') may be shown.
+    problem = str(getattr(exc, "problem", None) or "a character that is not allowed")
     problem = re.sub(r"""(?<!\S)(['"])(?!<)((?!\1).){3,}\1""", "...", problem)
-    return f"it is no YAML{f', line {mark.line + 1}' if mark else ''}: {problem}"
+    return f"it is not valid YAML{f', line {mark.line + 1}' if mark else ''}: {problem}"
 
 
 def _read_fault(exc: Exception) -> str:
-    return "it is no text in UTF-8" if isinstance(exc, UnicodeDecodeError) else str(getattr(exc, "strerror", exc))
+    return "it is not UTF-8 text" if isinstance(exc, UnicodeDecodeError) else str(getattr(exc, "strerror", exc))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Causes in log lines (pure). Logs are read only where no object has the cause; quoted lines are redacted."""
+"""Finds causes in log lines (pure). Logs are read only if no object shows the cause; quoted lines are redacted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from . import redaction
 from .progress import one_line
 
-#: lines read of a container at most
+#: maximum number of lines read of a container
 LINES = 200
-#: characters shown of a line, and how many of them are its first
+#: maximum number of characters shown of a line, and how many of them are from its start
 EXCERPT, HEAD = 300, 120
 
 
@@ -47,7 +47,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | None:
-    """The last line that matches a pattern; None when it reports a recovery, or none matches.
+    """The last line that matches a pattern; None when it reports a recovery or no line matches.
 
     since: RFC 3339 in UTC, whole seconds; lines that start with an earlier time are ignored.
     """
@@ -61,7 +61,7 @@ def cause(text: str, patterns: Sequence[Pattern], since: str = "") -> Cause | No
 
 
 def quote(line: str) -> str:
-    """A log line as it may be shown: without secrets and control characters, shortened."""
+    """A log line for messages: without secrets and control characters, shortened."""
     text = redaction.text(one_line(line))
     # The root cause is at the end of a Go error.
     return text if len(text) <= EXCERPT else f"{text[:HEAD]} ... {text[HEAD + 5 - EXCERPT :]}"

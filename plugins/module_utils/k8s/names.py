@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Syntax of names, ports and IDs: what DNS and Kubernetes accept, and what survives unquoted in YAML (pure)."""
+"""Syntax of names, ports and IDs for DNS and Kubernetes, and IDs that unquoted YAML keeps as text (pure)."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def yaml_changes(text: str) -> bool:
 
 
 def yaml_keeps(text: str) -> bool:
-    """Whether YAML reads the unquoted text as this very string.
+    """Whether YAML reads the unquoted text as the same string.
 
-    kgateway writes IDs unquoted into its template: any other ID makes the Deployment invalid.
+    kgateway renders IDs unquoted into its template; any other ID makes the Deployment invalid.
     """
     return bool(_PLAIN.fullmatch(text)) and text == text.strip() and not yaml_changes(text)

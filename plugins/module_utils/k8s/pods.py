@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deployments and their Pods: which belong together, which are ready or why not, which are in the mesh (pure)."""
+"""Deployments and their Pods: ownership, readiness with reasons, and mesh membership (pure)."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def pods_of(workload: Json, pods: Iterable[Json]) -> list[Json]:
 
 
 def is_ready(pod: Json) -> bool:
-    """Whether the Pod takes requests: condition Ready is True and it is not being deleted."""
+    """Whether the Pod receives requests: condition Ready is True and it is not being deleted."""
     return is_true(pod, "Ready") and not meta(pod).get("deletionTimestamp")
 
 
 def pod_trouble(pod: Json) -> str:
-    """What prevents a Pod from being ready, container by container; "" when nothing does."""
+    """What prevents a Pod from being ready, per container; "" when it is ready."""
     status = status_of(pod)
     found: list[str] = []
     for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
@@ -105,7 +105,7 @@ def has_sidecar(pod: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Backends:
-    """Who has to respond in one cluster.
+    """The instances that have to respond in one cluster.
 
     ``instances``: ready Pods, each ``{instance, cluster, workload}``. ``problems``: a sentence for every Deployment
     that has none.

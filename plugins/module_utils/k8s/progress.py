@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Progress lines of a wait, and the same facts as the error when it ends without success."""
+"""Progress lines of a wait, which are also the error when it times out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .verdict import Verdict
 
 
 def blocked(verdict: Verdict) -> list[str]:
-    """What is not ready and what blocks it, an entry per object."""
+    """Objects that are not ready with their reasons, one entry each."""
     return [f"{title}: {reason}" for title, reason in verdict.awaited] or [verdict.reason]
 
 
@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """How long the wait has lasted."""
+        """Duration of the wait so far."""
         return self._clock() - self._start
 
     def __call__(self, verdict: Verdict) -> None:

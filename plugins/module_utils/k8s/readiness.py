@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether an object is ready: a generation-aware rule for each kind, independent of time and other objects (pure)."""
+"""Readiness of objects: a generation-aware rule for each kind, independent of time and other objects (pure)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _service(obj: Json) -> Verdict:
     address = load_balancer_address(obj)
     if address:
         return ready(f"address {address}")
-    return waiting("no LoadBalancer address yet (is a load balancer provider installed?)")
+    return waiting("no LoadBalancer address yet. Check that a load balancer provider is installed")
 
 
 def load_balancer_address(service: Json) -> str:
@@ -188,7 +188,7 @@ def _gateway_class(obj: Json) -> Verdict:
 
 def _gateway(obj: Json) -> Verdict:
     status = status_of(obj)
-    untouched = f"not reconciled by any controller (is class {spec_of(obj).get('gatewayClassName')} served?)"
+    untouched = f"not reconciled by any controller. Check that class {spec_of(obj).get('gatewayClassName')} is served"
     verdict = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched)
     if verdict:
         return verdict
@@ -221,7 +221,7 @@ def _listeners(obj: Json) -> Verdict | None:
 def _route(obj: Json) -> Verdict:
     refs = mappings(spec_of(obj).get("parentRefs"))
     if not refs:
-        return failed("it has no parentRefs, so no Gateway accepts it")
+        return failed("no parentRefs, so no Gateway accepts it. Set them")
     for ref in refs:
         verdict = _parent(obj, ref)
         if not verdict.ready:
@@ -230,7 +230,7 @@ def _route(obj: Json) -> Verdict:
 
 
 def _parent(obj: Json, ref: Json) -> Verdict:
-    """Verdict of the controllers for one parentRef; one that accepts it outweighs the others."""
+    """Verdict of the controllers for one parentRef: the best one counts."""
     title = _parent_title(obj, ref)
     entries = [
         entry
@@ -238,7 +238,9 @@ def _parent(obj: Json, ref: Json) -> Verdict:
         if _parent_key(obj, mapping(entry.get("parentRef"))) == _parent_key(obj, ref)
     ]
     if not entries:
-        return waiting(f"not reconciled by any controller for {title}: no such Gateway, or its class is not served")
+        return waiting(
+            f"not reconciled by any controller for {title}. Check that the Gateway exists and its class is served"
+        )
     verdicts = [
         _named(obj, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
         or ready()
@@ -282,7 +284,7 @@ def _gloo(obj: Json) -> Verdict:
     approval = state.get("approval")
     if not approval:
         return waiting(
-            "no status yet: not reconciled by the management server (is it running, is the namespace in a Workspace?)"
+            "not reconciled by the management server. Check that it is running and a Workspace selects the namespace"
         )
     observed = state.get("observedGeneration") or status.get("observedGeneration")
     stale = _stale(obj, observed)
@@ -299,7 +301,7 @@ def _service_mesh_controller(obj: Json) -> Verdict:
     status = status_of(obj)
     phase = status.get("phase")
     if not phase:
-        return waiting("no status yet: the Gloo Operator has not reconciled it (is it running?)")
+        return waiting("not reconciled by the Gloo Operator. Check that it is running")
     stale = _stale(obj, status.get("observedGeneration"))
     if stale:
         return waiting(f"{stale}; phase was {phase}")
@@ -333,7 +335,7 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
     for name in names:
         found = named_condition(have, name)
         if not found:
-            return waiting(untouched if not have else f"condition {name} is not there yet")
+            return waiting(untouched if not have else f"condition {name} is not set yet")
         status = found.get("status")
         if status == "Unknown" and found.get("reason") in ("Pending", "NotReconciled"):
             # The API server's default status, which carries no generation.
@@ -348,12 +350,12 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
 
 
 def _stale(obj: Json, observed: Any) -> str:
-    """Why a status is not for the newest generation of its object; "" when it is, or when that is unknown."""
+    """Why a status is outdated; "" when it is for the current generation, or when that is unknown."""
     generation = meta(obj).get("generation")
     numbers = [str(each) for each in (observed, generation)]  # Gloo writes them as text
     if not all(each.isdecimal() for each in numbers) or int(numbers[0]) >= int(numbers[1]):
         return ""
-    return f"its controller has seen generation {observed}, the object is at {generation}"
+    return f"its controller has observed generation {observed}, the object is at {generation}"
 
 
 def _stale_status(obj: Json) -> Verdict | None:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What of an object or a log may leave the cluster (pure).
+"""Redaction of objects and logs (pure).
 
-Three rules, each for what the others cannot see. By place: values of Secrets, ConfigMaps, environment variables,
-headers and annotations go, unless a short list names them as harmless. By shape: what looks like a token, a key, a
-certificate or a credential goes wherever it stands. By value: what was hidden in one place goes everywhere.
+Three complementary rules. By place: values of Secrets, ConfigMaps, environment variables, headers and annotations are
+redacted unless a short list declares them harmless. By shape: anything that looks like a token, key, certificate or
+credential is redacted everywhere. By value: a value redacted in one place is redacted everywhere.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag
 
 try:
     import yaml
-except ImportError:  # a remote host; the package kubernetes brings it, and its absence is reported where it is used
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
     yaml = None  # type: ignore[assignment]
 
-# Environment variables and other name-value pairs whose values this chain is diagnosed by.
+# Environment variables and other name-value pairs whose values are needed for diagnosis.
 HARMLESS_VARIABLES = frozenset(
     [
         "CA_ADDR",
@@ -84,13 +84,13 @@ HARMLESS_ANNOTATIONS = frozenset(
         "sidecar.istio.io/status",
     ]
 )
-# Of the mesh configuration in istiod's ConfigMap.
+# Keys of the mesh config in istiod's ConfigMap.
 HARMLESS_MESH_KEYS = ("trustDomain", "trustDomainAliases", "rootNamespace", "discoverySelectors", "accessLogFile")
 HARMLESS_PROXY_KEYS = ("meshId", "discoveryAddress")
-# Certificates everybody in the mesh has; whether two clusters have the same one is a question of this chain.
+# Certificates that all workloads in the mesh have; comparing them between clusters is needed for diagnosis.
 PUBLIC_CERTIFICATES = ("root-cert.pem", "ca.crt")
 
-# Names of mappings whose values are those of annotations or of environment variables.
+# Names of mappings of annotations or environment variables.
 _ANNOTATIONS = re.compile(r"(?i)annotations$")
 _VARIABLES = frozenset(["env", "extraEnv", "environmentVariables", "proxyMetadata"])
 
@@ -98,18 +98,18 @@ _VARIABLES = frozenset(["env", "extraEnv", "environmentVariables", "proxyMetadat
 _COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "multicluster.gloo/former")
 
 
-# -- results and diffs: everything is shown but what is named as a secret
+# -- results and diffs: everything is shown except values under names of secrets
 
 
 def fingerprint(value: Any) -> str:
-    """Stands for a secret value: two are equal when their fingerprints are."""
+    """Placeholder for a secret value; equal values have equal fingerprints."""
     return f"(redacted, sha256 {hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]})"
 
 
 def redact(obj: Json, *, config_maps: bool = False) -> Json:
     """A copy with fingerprints in place of secret values: data of Secrets, fields and variables with names of secrets.
 
-    ``config_maps`` redacts the values of ConfigMaps too: installers store all their values, licences among them, there.
+    ``config_maps`` redacts the values of ConfigMaps too: installers store their values there, including licences.
     """
     shown: Json = _redacted(obj)
     kinds = ("Secret", "ConfigMap") if config_maps else ("Secret",)
@@ -139,40 +139,40 @@ def _redacted(value: Any) -> Any:
     return shown
 
 
-# -- support bundles: nothing is shown but what is known to be harmless
+# -- support bundles: only values known to be harmless are shown
 
-# Names of mappings whose values are those of a request: headers, queryParams.
+# Names of mappings of request data: headers, queryParams.
 _HEADERS = re.compile(r"(?i)header|queryparam")
 _PUNCTUATION = re.compile(r"[\s:,;={}\"']+")
-# Long, of letters and digits, and no path, address or sentence.
+# Long text of letters and digits that is not a path, address or sentence.
 _NO_WORD = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[^\s/:,{}\"']{16,}")
 
 
 class Redaction:
-    """Redacts what goes into one bundle, and remembers what was hidden so that ``scrub`` finds it anywhere."""
+    """Redacts the content of one bundle, and records redacted values so that ``scrub`` removes them everywhere."""
 
     def __init__(self) -> None:
         self._public: set[str] = set()
         self._hidden: set[str] = set()
 
     def publish(self, words: Iterable[str]) -> None:
-        """Words that stay although a Secret may hold them: names of clusters, namespaces and objects."""
+        """Exempt words although a Secret may contain them: names of clusters, namespaces and objects."""
         self._public.update(words)
 
     # -- objects
 
     def values(self, values: Json) -> Json:
-        """Helm values as they may be shown: REDACTED in place of what stands under names of secrets."""
-        shown: Json = self._walk(values, "")
+        """Helm values with REDACTED in place of values under names of secrets."""
+        shown: Json = self._redact(values, "")
         return shown
 
     def object(self, obj: Json) -> Json:
-        """The object as it may be shown: a copy without managedFields and without values that are not harmless."""
+        """A redacted copy of the object, without managedFields."""
         kind, core = obj.get("kind"), "/" not in str(obj.get("apiVersion", ""))
         body = {key: value for key, value in obj.items() if key not in ("data", "stringData", "binaryData")}
         if kind not in ("Secret", "ConfigMap") or not core:
             body = obj
-        shown: Json = self._walk(body, "")
+        shown: Json = self._redact(body, "")
         shown.get("metadata", {}).pop("managedFields", None)
         if kind == "Secret" and core:
             shown["keys"] = self._secret_keys(obj)
@@ -185,7 +185,7 @@ class Redaction:
             decoded = _decoded(str(value)).decode("utf-8", "ignore")
             self.hide(str(value))
             self.hide(decoded)
-            # A password may stand in it beside a user's name, or on a line of its own.
+            # It may contain a password after a user name, or on a separate line.
             for word in _PUNCTUATION.split(decoded):
                 if _NO_WORD.fullmatch(word) and "." not in word:
                     self.hide(word)
@@ -201,12 +201,12 @@ class Redaction:
             else:
                 self._unlisted(key, _decoded(str(value)).decode("utf-8", "ignore") if key in binary else str(value))
             if key == "mesh" and str(obj["metadata"].get("name", "")).split("-", maxsplit=1)[0] == "istio":
-                row["mesh"] = self._walk(_mesh(str(value)), "")
+                row["mesh"] = self._redact(_mesh(str(value)), "")
             rows.append(row)
         return rows
 
-    def _walk(self, value: Any, key: str) -> Any:
-        """``key``: the name under which the value stands, of a list for each of its items."""
+    def _redact(self, value: Any, key: str) -> Any:
+        """``key``: the key of the value, for a list that of the list."""
         if isinstance(value, dict):
             if key in _VARIABLES and not {"name", "value", "valueFrom"}.issuperset(value):
                 return {name: self._variable(name, item) for name, item in value.items()}
@@ -214,7 +214,7 @@ class Redaction:
         if isinstance(value, list):
             if key in ("args", "command"):
                 return self._arguments(value)
-            return [self._walk(item, key) for item in value]
+            return [self._redact(item, key) for item in value]
         if value and not isinstance(value, bool) and names_secret(key):
             return self.hide(str(value))
         return self._text(value) if isinstance(value, str) else value
@@ -224,9 +224,9 @@ class Redaction:
             return {name: self._annotation(name, item) for name, item in value.items()}
         if _HEADERS.search(key) and not ("name" in value and "value" in value):
             return {name: self._header(name, item) for name, item in value.items()}
-        # What stands below the name of a secret is one too; below "secret" itself a volume names its Secret.
+        # Values below the name of a secret are secrets; below "secret" itself a volume names its Secret.
         above = f"{key}." if key != "secret" and names_secret(key) else ""
-        shown = {name: self._walk(item, f"{above}{name}") for name, item in value.items()}
+        shown = {name: self._redact(item, f"{above}{name}") for name, item in value.items()}
         if isinstance(value.get("name"), str) and value.get("value"):
             shown["value"] = self._variable(value["name"], value["value"])
         elif names_secret(str(value.get("key", ""))) or _HEADERS.search(str(value.get("key", ""))):
@@ -242,24 +242,24 @@ class Redaction:
         return self._text(str(value)) if name in HARMLESS_VARIABLES else self._unlisted(name, value)
 
     def _unlisted(self, name: str, value: Any) -> str:
-        """A value, or several, that nobody knows to be harmless; what may be a word or a number elsewhere is not
-        remembered."""
+        """Redact values not known to be harmless; those that may be ordinary words or numbers elsewhere are not
+        recorded."""
         for each in map(str, value if isinstance(value, list) else [value]):
             if SECRET_NAME.search(name) or _NO_WORD.fullmatch(each):
                 self.hide(each)
             else:
-                self._learn(each)
+                self._record_assigned(each)
         return REDACTED
 
     def _text(self, value: str) -> str:
-        """text(), and what it hides is remembered."""
+        """text(), recording what it redacts."""
         shown = text(value)
         if shown != value:
-            self._learn(value)
+            self._record_assigned(value)
         return shown
 
     def _header(self, name: str, value: Any) -> Any:
-        """Below "headers" only names stay: what sets a header may set a credential."""
+        """Below "headers" only names are kept: any header may contain a credential."""
         if isinstance(value, dict):
             return {key: self._header(key, item) for key, item in value.items()}
         if isinstance(value, list):
@@ -277,34 +277,34 @@ class Redaction:
         return shown
 
     def release(self, secret: Json) -> Json:
-        """What helm_release() tells of it; what its values assign to names of secrets is remembered."""
+        """The result of helm_release(); secrets in the values of the release are recorded."""
         config = _unpacked(secret).get("config")
-        self._walk(config if isinstance(config, dict) else {}, "")
+        self._redact(config if isinstance(config, dict) else {}, "")
         return helm_release(secret)
 
     # -- values
 
     def hide(self, value: str) -> str:
-        """Remember a value as one that must not be seen; what is shown instead.
+        """Record a value as secret; returns its placeholder.
 
-        Of a whole file only what it assigns to names of secrets: its other lines are ordinary words.
+        Of a whole file only values assigned to names of secrets are recorded: its other lines are ordinary words.
         """
-        self._remember(value.strip())
-        self._learn(value)
+        self._record(value.strip())
+        self._record_assigned(value)
         return REDACTED
 
-    def _learn(self, value: str) -> None:
-        """Remember what a text assigns to names of secrets, and the passwords of its URLs."""
+    def _record_assigned(self, value: str) -> None:
+        """Record values that a text assigns to names of secrets, and the passwords of its URLs."""
         for secret in assigned_secrets(value):
-            self._remember(secret)
+            self._record(secret)
 
-    def _remember(self, value: str) -> None:
-        # What its shape gives away needs no memory.
+    def _record(self, value: str) -> None:
+        # Values recognized by shape need not be recorded.
         if len(value) >= 8 and text(value) != REDACTED:
             self._hidden.add(value)
 
     def scrub(self, content: str) -> str:
-        """The text without any remembered value. Call it when all objects have been seen."""
+        """The text without any recorded value. Call it after all objects have been redacted."""
         return _without(content, self._needles)
 
     @functools.cached_property
@@ -331,8 +331,8 @@ def _forms(values: Iterable[str]) -> list[str]:
         forms |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
         for encoded in (base64.b64encode, base64.urlsafe_b64encode):
             forms.add(encoded(raw).decode().rstrip("="))
-            # Amid something else, as in "user:password": the characters that encode this value alone. Those of a short
-            # value are too few to be told from others.
+            # Within a longer encoded text, as in "user:password": the characters that encode only this value. For a
+            # short value they are too few to be distinctive.
             for bits in (0, 8, 16) if len(raw) >= 8 else ():
                 whole = encoded(b" " * (bits // 8) + raw).decode()
                 forms.add(whole[-(-bits // 6) : (bits + 8 * len(raw)) // 6])
@@ -340,8 +340,8 @@ def _forms(values: Iterable[str]) -> list[str]:
 
 
 def helm_release(secret: Json) -> Json:
-    """{namespace, name, revision, status, chart, version} of a Secret in which Helm keeps a release; nothing else of it
-    is ever returned. ``chart`` and ``version`` are "" when the Secret does not hold a release as Helm 3 writes it."""
+    """{namespace, name, revision, status, chart, version} of a Secret in which Helm stores a release; nothing else is
+    returned. ``chart`` and ``version`` are "" when the Secret does not contain a release in the format of Helm 3."""
     meta = secret["metadata"]
     labels = meta.get("labels") or {}
     try:
@@ -359,7 +359,7 @@ def helm_release(secret: Json) -> Json:
 
 
 def _unpacked(secret: Json) -> Json:
-    """The release as Helm 3 keeps it; {} when the Secret does not hold one."""
+    """The release as stored by Helm 3; {} when the Secret does not contain one."""
     packed = _decoded(_decoded(str((secret.get("data") or {}).get("release", ""))).decode("ascii", "replace"))
     try:
         release = json.loads(gzip.decompress(packed))

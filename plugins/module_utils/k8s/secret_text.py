@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What looks like a secret in text: by its shape, or by the name to which it is assigned (pure)."""
+"""Detects secrets in text by their shape, or by the name to which they are assigned (pure)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SECRET_WORDS = (
     r"credential|authorization|cookie|bearer|signature"
 )
 SECRET_NAME = re.compile(rf"(?i){_SECRET_WORDS}|[_-]key$")
-# Names of things that hold secrets, their places and their kinds are no secrets: issuing a Secret is diagnosed by them.
+# Names, locations and kinds of secrets are not secret: they are needed for diagnosis.
 _REFERENCE = re.compile(
     r"(?i)(name|names|namespace|ref|refs|path|file|dir|type|policy|enabled|ttl|seconds|audience|secrets)$"
 )
 
-# Shorter ones are too many ordinary words.
+# Shorter values are often ordinary words.
 _BLOB = 40
 _HEX = 32
 # The password may contain @ itself.
@@ -41,7 +41,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{REDACTED}",
     ),
-    # keys that clouds and forges mark by their beginning
+    # keys of cloud providers and Git hosts, recognized by their prefix
     (
         re.compile(
             r"\b(?:A[KS]IA[A-Z0-9]{16}|AIza[\w-]{35}|xox[a-z]-[\w-]{10,}|gh[a-z]_\w{20,}|gl[a-z]{2,5}-[\w-]{20,}|"
@@ -50,7 +50,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         REDACTED,
     ),
     (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)(\\*[\"']?)[A-Za-z0-9._~+/=%-]{4,}"), rf"\1 \3{REDACTED}"),
-    # of a registry; of curl
+    # credentials of registries and curl
     (re.compile(r"(\"auth\\*\"\s*:\s*\\*\")[^\"\\\n]+"), rf"\1{REDACTED}"),
     (re.compile(r"((?<![\w-])(?:-u|--user)[ =]\s*[\"']?[^\s:\"'/]+:)[^\s\"']+"), rf"\1{REDACTED}"),
     (re.compile(r"\beyJ[A-Za-z0-9_=-]{8,}(?:\.[A-Za-z0-9_=-]*)*"), REDACTED),
@@ -58,20 +58,20 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?<![0-9A-Za-z])(?<!sha256:)[0-9a-fA-F]{{{_HEX},}}(?![0-9A-Za-z])"), REDACTED),
 )
 _LONG = re.compile(rf"(?<!sha256:)(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{_BLOB},}}(?:=|%3D){{0,2}}")
-# A part of a path: the name of an object, or its kind; the name of a variable.
+# A path segment: name or kind of an object; the name of a variable.
 _WORD = re.compile(r"[a-z0-9]{0,31}(?:-[a-z0-9]{0,31})*|[A-Z][A-Za-z]{0,39}|[A-Z0-9]{1,31}(?:_[A-Z0-9]{1,31})+")
 _PEM_LINE = re.compile(r"(?:^|\s)(?:[A-Za-z0-9+/=]{4,}|\(redacted\))\s*$")
-# A value, quoted or not, perhaps cut off, a YAML block or a list of values; no object, whose own names tell more.
+# A value, quoted or not, possibly truncated, a YAML block or a list of values; not an object, which has field names.
 _VALUE = (
     r"(?!\{)(?:\[[^\]{\n]+\]|(?!\[)(?:[|>][+-]?[ ]*(?:\n[ \t]+[^\n]*)+|-[ ][^\n]+(?:\n[ \t]*-[ ][^\n]+)*|"
     r""""(?:[^"\\\n]|\\.)*"?|\\+"(?:[^"\\\n]|\\[^"\n])*(?:\\*")?|'[^'\n]*'?|[^\s,;&}\])"']+))"""
 )
-# Both begin with the telling word, not with the name it is part of: so each place of a long log is looked at once.
+# Both start at the keyword, not at the name that contains it, so that each position of a long log is matched once.
 _ASSIGNED = re.compile(
     rf"(?i)((?:{_SECRET_WORDS})[\w.-]{{0,80}}|[?&](?:key|sig|auth))"
     rf"(\\*(?:[\"']|%22)?\s*(?:[:=]>?|%3[AD])\s*)({_VALUE})"
 )
-# One after the other, as in a list of arguments, or as Envoy writes headers.
+# Name and value in sequence, as in a list of arguments, or as Envoy logs headers.
 _LISTED = re.compile(
     rf"(?i)(\\{{0,7}}\"(?=-)|')([\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})(\1,\s*\1)"
     r"(?!-|(?:(?!\1)[^\n])+\1\s*:)((?:(?!\1)[^\n])+)"
@@ -81,7 +81,7 @@ _PAIR = re.compile(
     rf"(?i)(\bname\\*[\"']?\s*[:=]\s*\\*[\"']?[\w.-]{{0,80}}(?:{_SECRET_WORDS})[\w.-]{{0,80}})"
     rf"(\\*[\"']?\s*,?\s*\\*[\"']?value\\*[\"']?\s*[:=]\s*)({_VALUE})"
 )
-# In prose: 'license "..." expired', "token is abc123def". Only quoted, or no word of a language: it has a digit.
+# In prose: 'license "..." expired', "token is abc123def". Only if quoted or with a digit, so not an ordinary word.
 _TOLD = re.compile(
     r"(?i)\b((?:licen[cs]e|passw(?:or)?d|passphrase|token|(?:api|access)[-_ ]?key)(?:[ ]key)?)((?:\s+is)?:?\s+)"
     r"""(\\*"[^"\n]+"|'[^'\n]+'|(?=[^\s\d]*\d)(?=[^\sA-Za-z]*[A-Za-z])[^\s,;:/"')]{8,})"""
@@ -94,20 +94,20 @@ _OF_OBJECT = re.compile(r"/[\w.-]*$")
 
 
 def text(value: str) -> str:
-    """The text without what has the shape of a secret or is assigned to the name of one. For any number of lines."""
+    """The text without values that have the shape of a secret or are assigned to the name of one; multiline."""
     for pattern, instead in _SHAPES:
         value = pattern.sub(instead, value)
     value = _LONG.sub(lambda match: match[0] if all(map(_WORD.fullmatch, match[0].split("/"))) else REDACTED, value)
     if "-----END " in value:
-        value = _without_headless(value)
+        value = _without_truncated_pem(value)
     value = _FLAG.sub(_without_value, _ASSIGNED.sub(_without_value, value))
     value = _PAIR.sub(rf"\1\2{REDACTED}", value)
     value = _LISTED.sub(lambda m: m[0] if _REFERENCE.search(m[2]) else f"{m[1]}{m[2]}{m[3]}{REDACTED}", value)
     return _TOLD.sub(rf"\1\2{REDACTED}", value)
 
 
-def _without_headless(value: str) -> str:
-    """Without the end of a key or certificate whose beginning was cut off."""
+def _without_truncated_pem(value: str) -> str:
+    """The text without the end of a key or certificate whose beginning is missing."""
     kept: list[str] = []
     for line in value.splitlines(keepends=True):
         if "-----END " in line:
@@ -125,16 +125,16 @@ def _without_value(match: re.Match[str]) -> str:
 
 
 def _assigns(match: re.Match[str]) -> bool:
-    """Not "secret gloo-mesh/relay-token: not found", which tells of an object; not prose, which has no flags."""
+    """False for "secret gloo-mesh/relay-token: not found", which names an object, and for prose, which has no flags."""
     name, between, value = match.groups()
     before = match.string[max(0, match.start() - 80) : match.start()]
     if not between.strip():
-        told = not _IS_FLAG.search(before)
+        harmless = not _IS_FLAG.search(before)
     else:
-        told = between.strip() == ":" and _OF_OBJECT.search(before) is not None
-        # YAML: what follows on the next line is a name of its own.
-        told = told or ("\n" in between and value.endswith(":"))
-    return not told and not _REFERENCE.search(name)
+        harmless = between.strip() == ":" and _OF_OBJECT.search(before) is not None
+        # YAML: the next line starts with another key.
+        harmless = harmless or ("\n" in between and value.endswith(":"))
+    return not harmless and not _REFERENCE.search(name)
 
 
 def names_secret(name: str) -> bool:
@@ -148,7 +148,7 @@ def is_secret_flag(word: str) -> bool:
 
 
 def assigned_secrets(value: str) -> Iterator[str]:
-    """What a text assigns to names of secrets, and the passwords of its URLs."""
+    """Values that a text assigns to names of secrets, and the passwords of its URLs."""
     for match in _PASSWORD.finditer(value):
         yield match[1]
     for match in _ASSIGNED.finditer(value):

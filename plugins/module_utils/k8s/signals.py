@@ -15,7 +15,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A termination signal arrived. Not an Exception: a handler of failures must not swallow it."""
+    """A termination signal arrived. Not an Exception: error handlers must not catch it."""
 
 
 class Interrupts:

@@ -20,7 +20,7 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
 def transient_pause(status: dict[str, Any], code: int, retry_after: str | None, attempt: int) -> float | None:
-    """Seconds to wait before a retry, None when a retry is useless.
+    """Seconds to wait before a retry, None when a retry cannot succeed.
 
     Retried are 429 and 503 (with Retry-After), a webhook or aggregated API that does not respond yet, etcd timeouts,
     and a terminating namespace of that name.
@@ -47,12 +47,12 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
     head = f"{cluster}: {what}: " if what else f"{cluster}: "
     if code == 401:
         return Forbidden(
-            f"{head}{server} does not accept the credentials of this context (401 Unauthorized). "
-            "The client certificate or token has expired or belongs to another cluster: renew the kubeconfig",
+            f"{head}{server} rejected the credentials of this context (401 Unauthorized). "
+            "If the client certificate or token has expired or is for another cluster, renew the kubeconfig",
             **facts,
         )
     if code == 403 and reason == "Forbidden" and "is forbidden: User" in message:
-        return Forbidden(f"{head}{message}. Grant this user the permission or use another context", **facts)
+        return Forbidden(f"{head}{message}. Grant this user the permission, or use another context", **facts)
     if code == 404:
         return NotFound(f"{head}{message}", **facts)
     if code == 409:
@@ -65,7 +65,7 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
     if code in (429, 503, 504):
         return Unreachable(f"{head}{server} cannot respond: {message} ({reason})", **facts)
     if "failed calling webhook" in message:
-        return ClusterError(f"{head}{message}. The admission webhook's server must be running first", **facts)
+        return ClusterError(f"{head}{message}. Check that the server of the admission webhook is running", **facts)
     return ClusterError(f"{head}{message} ({reason})", **facts)
 
 
@@ -90,7 +90,7 @@ def _conflict(head: str, status: dict[str, Any], message: str, facts: dict[str, 
     )
     return Conflict(
         f"{head}other field managers own fields with other values: {listed}. "
-        "Leave these fields out, or take them over with on_conflict: force",
+        "Omit these fields, or take ownership with on_conflict: force",
         fields,
         **facts,
     )

@@ -42,7 +42,7 @@ FIELD_MANAGER = "multicluster.gloo"
 
 
 class Transport:
-    """The connection to one API server. Reading the kubeconfig is all that happens before the first request.
+    """The connection to one API server. Only the kubeconfig is read before the first request.
 
     ``requests`` and ``writes`` count HTTP requests; dry runs are not writes. Thread-safe: watches run in threads.
     Transient refusals (429, 503, a webhook that does not respond yet, a terminating namespace) are retried for
@@ -92,7 +92,7 @@ class Transport:
         what: str = "",
         kind: Kind | None = None,
     ) -> Json:
-        """One request and the JSON of its response, for paths that no method of Cluster covers."""
+        """Send one request; returns the JSON of the response. For paths without a method of Cluster."""
         if dry_run:
             query = {**(query or {}), "dryRun": "All"}
         response = self._open(method, path, query, what, kind, body=body, content_type=content_type, write=not dry_run)
@@ -139,8 +139,8 @@ class Transport:
                     timeout=urllib3.Timeout(connect=5.0, read=read),
                 )
             except (urllib3.exceptions.HTTPError, OSError) as exc:
-                # Another attempt for a kept-alive connection that the server closed, or a server that restarts. A POST
-                # may have been processed already; every other request here is idempotent.
+                # Retry: the server may have closed a kept-alive connection, or is restarting. A POST may have been
+                # processed; every other request here is idempotent.
                 if attempt < 3 and method != "POST" and not _permanent(exc):
                     time.sleep(0.3 * attempt)
                     continue
@@ -156,7 +156,7 @@ class Transport:
                 time.sleep(pause)
                 continue
             if response.status == 404 and kind is not None and not (status.get("details") or {}).get("name"):
-                # Not about an object: the path itself does not exist. Where a namespace is missing, details name it.
+                # The path does not exist. For a missing object or namespace, details name it.
                 raise not_served(self.name, kind.api_version, kind.kind)
             raise explain(self.name, self.server, what, status, response.status)
 
@@ -177,7 +177,7 @@ class Transport:
         reason = _network_reason(exc)
         return Unreachable(
             f"{self.name}: the API server {self.server} (context {self.context}) does not respond: {reason}. "
-            "Check that the cluster is running, its address reachable from this machine and the kubeconfig current",
+            "Check that the cluster is running, the address is reachable and the kubeconfig is current",
             cluster=self.name,
             server=self.server,
             reason=reason,
@@ -207,7 +207,7 @@ class Transport:
         return sock
 
     def _stream_error(self, what: str, exc: Exception) -> ClusterError:
-        """The API server's response, which the kubernetes package hides behind status 0 and a text with its headers."""
+        """The API server's response, which the kubernetes package returns as status 0 with a text of headers."""
         refusal = exc.__context__
         code = getattr(refusal, "status_code", None)
         if isinstance(code, int):
@@ -235,7 +235,7 @@ def _status(data: bytes) -> Json:
 
 
 def _permanent(exc: Exception) -> bool:
-    """Whether a retry is useless: unknown name, wrong certificate, or no response within five seconds."""
+    """Whether a retry cannot succeed: unknown name, invalid certificate, or no response within five seconds."""
     kinds = urllib3.exceptions
     if isinstance(exc, kinds.NewConnectionError):  # a ConnectTimeoutError too, but mostly a refused connection
         return isinstance(exc, kinds.NameResolutionError)
@@ -250,7 +250,7 @@ def _network_reason(exc: Exception) -> str:
         ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by the kubeconfig's CA"),
         ("timed out", "timed out"),
         ("Name or service not known", "unknown host name"),
-        ("Temporary failure in name resolution", "its host name cannot be resolved"),
+        ("Temporary failure in name resolution", "host name cannot be resolved"),
         ("No route to host", "no route to host"),
         ("Network is unreachable", "network unreachable"),
         ("certificate expired", "the client certificate has expired"),

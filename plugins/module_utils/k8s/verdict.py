@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Verdicts: the words for the state of an object.
+"""Verdicts: the states of an object.
 
 ``ready``, ``waiting`` (may become ready by itself) and ``failed`` (needs a change) are the states of objects in the
 results of modules. The doctor's checks have ``ok``, ``warning`` and ``failed``, which correspond to them in this order,
@@ -18,7 +18,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state of an object. ``reason`` is for users; a ready object may have a remark ("0 replicas")."""
+    """The state of an object. ``reason`` is for messages; a ready object may have a remark ("0 replicas")."""
 
     state: Literal["ready", "waiting", "failed"]
     reason: str = ""

@@ -64,10 +64,10 @@ class View:
 
 
 class Watcher:
-    """Follows collections in threads. Use in a ``with`` statement; ``until`` does the waiting.
+    """Watches collections in threads. Use in a ``with`` statement; ``until`` waits.
 
-    Entering lists every collection once and raises its errors; watches start only when there is something to wait for,
-    so an ``until`` that is ready at once costs one LIST per collection.
+    Entering lists every collection once and raises its errors; watches start only when waiting is needed, so
+    an ``until`` that is ready at once costs one LIST per collection.
     """
 
     def __init__(self, cluster: Cluster, collections: Sequence[Collection]) -> None:
@@ -111,7 +111,7 @@ class Watcher:
         failed_after: float = FAILED_AFTER,
     ) -> Verdict:
         """The verdict once it is ready (and has been for ``settle`` seconds), the same failure for ``failed_after``
-        seconds, or whatever it is after ``timeout``. It is evaluated after every change and once a second; what is not
+        seconds, or the current one after ``timeout``. It is evaluated after every change and once a second; what is not
         ready is reported to ``progress``."""
         report = Progress(self.cluster.name, progress)
         deadline = time.monotonic() + timeout
@@ -146,9 +146,9 @@ class Watcher:
         if self._trouble:
             trouble = next(iter(self._trouble.values()))
             awaited = (*verdict.awaited, ("watching", f"failed: {trouble.msg}")) if verdict.awaited else ()
-            return Verdict("waiting", f"{verdict.reason}; watching failed: {trouble.msg}", awaited)
+            return Verdict("waiting", f"{verdict.reason}; watch failed: {trouble.msg}", awaited)
         if verdict.ready:
-            return Verdict("waiting", f"ready, but not for {settle:g} s without a change")
+            return Verdict("waiting", f"ready, but not stable for {settle:g} s yet")
         return verdict
 
     # -- threads -----------------------------------------------------------------------------------------------------
@@ -225,13 +225,13 @@ class Watcher:
                 self._tick += 1
                 self._changed.notify_all()
         if not received:
-            # Not even a bookmark: list again, but not at once, as the server may close every watch.
+            # Not even a bookmark: list again, but after a pause, as the server may close every watch.
             self._versions[collection] = ""
             self._stop.wait(0.2)
 
 
 def _end_stream(response: Any) -> None:
-    """End a stream that another thread reads: only a shutdown of the socket wakes that thread."""
+    """End a stream that another thread reads: only a shutdown of the socket unblocks that thread."""
     try:
         response.shutdown()
     except (AttributeError, OSError, ValueError):

@@ -4,7 +4,7 @@
 
 """Engine of the module relay_secrets: copies the root certificate and the token that an agent needs.
 
-The values pass from one API server to the other within this process: no Ansible variable, file or result has them.
+The values are copied between the API servers within this process: no Ansible variable, file or result contains them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COPIED: dict[str, str] = {"relay-root-tls-secret": "ca.crt", "relay-identity-tok
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: as of the module objects. Raises Timeout when the management server has not created the Secrets."""
+    """Result: that of the module objects. Raises Timeout when the management server has not created the Secrets."""
     namespace = params.get("namespace") or "gloo-mesh"
     timeout = float(params.get("wait_timeout") or 0)
     absent = params.get("state") == "absent"
@@ -58,7 +58,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 entries = [f"Secret {namespace}/{name}: no key {COPIED[name]}" for name in missing]
                 raise Timeout(
                     "\n".join(lines(management.name, entries, timeout))
-                    + ". The management server creates them: check that Deployment gloo-mesh-mgmt-server is ready",
+                    + ". Check that Deployment gloo-mesh-mgmt-server, which creates them, is ready",
                     cluster=management.name,
                     kind="Secret",
                     namespace=namespace,
@@ -89,7 +89,7 @@ def _read(
             values[name] = (((view.get(place, name) or {}).get("data")) or {}).get(COPIED[name], "")
         return together(
             {
-                f"Secret {namespace}/{name}": waiting(f"no key {key}: the management server creates it")
+                f"Secret {namespace}/{name}": waiting(f"no key {key}, which the management server creates")
                 for name, key in COPIED.items()
                 if not values[name]
             }
@@ -102,7 +102,7 @@ def _read(
 
 
 def _check_certificate(cluster: str, namespace: str, value: str) -> None:
-    """Refuse a private key that is stored under the certificate's name."""
+    """Refuse a private key stored under the certificate's key."""
     text = base64.b64decode(value) if value else b""
     if b"PRIVATE KEY" in text:
         raise Invalid(

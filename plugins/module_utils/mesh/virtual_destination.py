@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Istio objects of a VirtualDestination in one workload cluster, and whether a gateway there can use them (pure).
+"""The Istio objects translated from a VirtualDestination in a workload cluster, and their problems (pure).
 
 Gloo Mesh writes a ServiceEntry and, for each remote gateway, a WorkloadEntry. Their names are generated, so they are
-found by labels and hosts. kgateway reads them differently from Istio without reporting it: it ignores the port of a
-Hostname backendRef, and it selects WorkloadEntries by metadata labels. Hence the comparisons here.
+found by labels and hosts. kgateway handles them differently from Istio without reporting it: it ignores the port of a
+Hostname backendRef, and it selects WorkloadEntries by metadata labels. These differences are checked here.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RoutingObjects:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem and what to do about it. A ``passing`` one may disappear while translation is in progress."""
+    """A problem with its remedy. A ``passing`` one may disappear while translation is in progress."""
 
     text: str
     passing: bool = False
@@ -111,7 +111,9 @@ def idle_reason(destination: Json) -> str:
         return "is in no workspace: no Workspace selects its namespace"
     if not status.get("numSelectedBackingServices"):
         selectors = "; ".join(str(part) for part in spec_of(destination).get("services") or ()) or "none"
-        return f"selects no Service in any cluster (its service selectors: {selectors}): compare labels"
+        return (
+            f"selects no Service in any cluster. Compare its service selectors with the labels of Services: {selectors}"
+        )
     return ""
 
 
@@ -133,15 +135,16 @@ def find_entry(objects: RoutingObjects, target: Target) -> tuple[Json | None, li
         others = ", ".join(full_name(e) for e in having[1:])
         problems.append(
             Problem(
-                f"several ServiceEntries list {target.host}: the oldest, {full_name(chosen)}, is used, not {others}"
+                f"several ServiceEntries have host {target.host}: the oldest, {full_name(chosen)}, is used, "
+                f"not {others}"
             )
         )
     if target.name and target.host and chosen not in ours:
         problems.append(
             Problem(
-                f"ServiceEntry {full_name(chosen)} lists {target.host} but was not translated from "
+                f"ServiceEntry {full_name(chosen)} has host {target.host} but was not translated from "
                 f"{target.title.split(' of ')[-1]}: "
-                "delete it or choose another host",
+                "if nothing else uses it, delete it; otherwise use another host",
                 passing=bool(ours),
             )
         )
@@ -153,7 +156,7 @@ def _port_numbers(entry: Json) -> tuple[int, ...]:
 
 
 def _nothing(objects: RoutingObjects, target: Target, ours: list[Json]) -> Problem:
-    """Why there is no ServiceEntry, as far as that is known."""
+    """Why there is no ServiceEntry, if known."""
     if ours:
         hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
         return Problem(
@@ -162,15 +165,17 @@ def _nothing(objects: RoutingObjects, target: Target, ours: list[Json]) -> Probl
     known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
-        return Problem(f"no ServiceEntry has that host; one has {close[0]}: compare the spelling", passing=True)
+        return Problem(f"no ServiceEntry has that host, but one has {close[0]}. Compare the spelling", passing=True)
     others = [e for e in objects.service_entries if _is_translated(e)]
     if others:
-        text = f"no ServiceEntry has that host, but Gloo Mesh has translated {len(others)} other(s) into this cluster"
-        hint = "is the VirtualDestination ACCEPTED, its namespace in a workspace, does it select a Service?"
+        text = f"no ServiceEntry has that host, but Gloo Mesh has translated others into this cluster ({len(others)})"
+        hint = (
+            "Check that the VirtualDestination is ACCEPTED, a Workspace selects its namespace and it selects a Service"
+        )
     else:
         text = "no ServiceEntry has that host, and Gloo Mesh has translated nothing into this cluster"
-        hint = "is the agent connected, is the VirtualDestination ACCEPTED and its namespace in a workspace?"
-    return Problem(f"{text}: {hint}", passing=True)
+        hint = "Check that the agent is connected, the VirtualDestination ACCEPTED and its namespace in a workspace"
+    return Problem(f"{text}. {hint}", passing=True)
 
 
 def entry_problems(entry: Json, target: Target) -> list[Problem]:
@@ -180,20 +185,19 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
     numbers = _port_numbers(entry)
     if target.port and target.port not in numbers:
         ports = ", ".join(str(n) for n in numbers) or "none"
-        found.append(Problem(f"{where} has no port {target.port}, it has: {ports}"))
+        found.append(Problem(f"{where} has no port {target.port} (ports: {ports})"))
     resolution = str(spec.get("resolution") or "NONE")
     if resolution == "NONE":
-        found.append(Problem(f"{where} has resolution NONE: gateways skip it"))
+        found.append(Problem(f"{where} has resolution NONE: gateways ignore it"))
     elif resolution.startswith("DNS") and not spec.get("endpoints"):
         found.append(
             Problem(
-                f"{where} has resolution {resolution} and no endpoints of its own: a gateway asks DNS for the "
-                "host, which "
-                "nobody serves. East-west gateways need an IP address, not a host name"
+                f"{where} has resolution {resolution} and no inline endpoints: a gateway resolves the host by DNS, "
+                "which has no record for it. Give the east-west gateways IP addresses instead of host names"
             )
         )
     if spec.get("location") != "MESH_INTERNAL":
-        found.append(Problem(f"{where} has location {spec.get('location')}: gateways speak to it without mTLS"))
+        found.append(Problem(f"{where} has location {spec.get('location')}: gateways connect to it without mTLS"))
     return found
 
 
@@ -201,7 +205,7 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
 
 
 def _workload(pod: Json) -> str:
-    """Name of the Deployment behind a Pod, as far as its ReplicaSet's name tells."""
+    """Name of a Pod's Deployment, derived from its ReplicaSet's name."""
     for owner in meta(pod).get("ownerReferences") or ():
         if owner.get("kind") == "ReplicaSet":
             suffix = labels_of(pod).get("pod-template-hash")
@@ -277,7 +281,9 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
     found = []
     address = row["address"]
     if not address and not row["network"]:
-        found.append(Problem(f"{where} has no address: the remote east-west gateway has none yet", passing=True))
+        found.append(
+            Problem(f"{where} has no address, because the remote east-west gateway has none yet", passing=True)
+        )
     elif address and not _is_ip(address):
         found.append(
             Problem(
@@ -286,11 +292,18 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
             )
         )
     if not row["tls"]:
-        found.append(Problem(f"{where} lacks the label {TLS_MODE}: gateways connect in plain text, which it refuses"))
+        found.append(
+            Problem(
+                f"{where} lacks the label {TLS_MODE}: gateways connect in plain text, which the east-west "
+                "gateway rejects"
+            )
+        )
     unmapped = [str(p.get("name")) for p in ports if p.get("name") not in (spec.get("ports") or {})]
     if unmapped and address:
         found.append(
-            Problem(f"{where} maps no port for {', '.join(unmapped)}: the east-west gateway listens on a different one")
+            Problem(
+                f"{where} maps no port for {', '.join(unmapped)}, but the east-west gateway listens on another port"
+            )
         )
     return found
 
@@ -313,7 +326,7 @@ def route_problems(
                 if kind == "VirtualDestination" and name == target.name:
                     problems.append(
                         Problem(
-                            f"{at} has kind VirtualDestination, which gateways do not support: use kind Hostname of "
+                            f"{at} has kind VirtualDestination, which gateways do not support. Use kind Hostname of "
                             f"group {HOSTNAME_GROUP} with the host"
                         )
                     )
@@ -321,18 +334,23 @@ def route_problems(
                     continue
                 users.append(full_name(route))
                 if group != HOSTNAME_GROUP:
-                    problems.append(Problem(f"{at} has group {group!r}: a Hostname requires group {HOSTNAME_GROUP}"))
+                    problems.append(
+                        Problem(f"{at} has group {group!r}: kind Hostname requires group {HOSTNAME_GROUP}. Set it")
+                    )
                 if ref.get("namespace"):
                     problems.append(
-                        Problem(f"{at} has namespace {ref['namespace']}: with a namespace a Hostname never resolves")
+                        Problem(
+                            f"{at} has namespace {ref['namespace']}: kind Hostname is not resolved with a "
+                            "namespace. Remove it"
+                        )
                     )
                 if numbers is not None and ref.get("port") not in numbers:
                     right = " or ".join(str(n) for n in numbers) or "none"
                     has = f"port {ref['port']}" if ref.get("port") else "no port"
                     problems.append(
                         Problem(
-                            f"{at} has {has}, the ServiceEntry has {right}: the controller reports no error, "
-                            f"its versions handle it differently. Set port {right}"
+                            f"{at} has {has}, the ServiceEntry has {right}: the controller reports no error, and "
+                            f"versions differ in handling it. Set port {right}"
                         )
                     )
     return list(dict.fromkeys(users)), problems
@@ -354,7 +372,8 @@ def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json
         if not any(row["ready"] for row in local) and not any(row["address"] or row["network"] for row in remote):
             problems.append(
                 Problem(
-                    f"ServiceEntry {full_name(entry)} has no ready endpoint: requests get 503 no healthy upstream",
+                    f"ServiceEntry {full_name(entry)} has no ready endpoint: requests fail with 503 no "
+                    "healthy upstream",
                     passing=True,
                 )
             )
@@ -382,7 +401,7 @@ def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json
     }
     if not problems:
         return record, ready(f"{len(local)} local and {len(remote)} remote endpoints")
-    # Problems that do not pass by themselves come first.
+    # Permanent problems come first.
     problems.sort(key=lambda p: p.passing)
     text = "; ".join(p.text for p in problems)
     return record, waiting(text) if problems[0].passing else failed(text)
@@ -410,4 +429,6 @@ def judge_absent(objects: RoutingObjects, target: Target) -> Verdict:
     left = leftovers(objects, target)
     if not left:
         return ready("no translated object is left")
-    return waiting(f"still there: {', '.join(left)}; only a connected agent deletes translated objects")
+    return waiting(
+        f"not deleted yet: {', '.join(left)}. Check that the agent is connected: it deletes translated objects"
+    )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module virtual_destination_info: VirtualDestinations as one cluster sees them."""
+"""Engine of the module virtual_destination_info: the state of VirtualDestinations in one cluster."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ DESTINATION_RULES = Collection(ISTIO_API, "DestinationRule")
 HTTP_ROUTES = Collection("gateway.networking.k8s.io/v1", "HTTPRoute")
 
 AGENT = "gloo-mesh-agent"
-#: Seconds after which a problem that does not pass by itself is final.
+#: Seconds after which a permanent problem is final.
 FAILED_AFTER = 8.0
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: destinations, msg, requests. Raises ClusterError with what is wrong when `wait` ends without success."""
+    """Result: destinations, msg, requests. Raises ClusterError with the problems when `wait` ends without success."""
     targets = _targets(params)
     wait_for = params.get("wait_for") or "translated"
     with connect(params, progress) as cluster:
@@ -85,15 +85,19 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def _targets(params: dict[str, Any]) -> list[Target]:
-    """Every host with every port of the option ``destinations``, or the one that the other options name."""
+    """Every host with every port of the option ``destinations``, or the one given by the other options."""
     cluster = params.get("cluster") or params["context"]
     single = params.get("host") or params.get("name")
     if params.get("destinations") is None:
         if not single:
-            raise ClusterError(f"{cluster}: give 'destinations', or 'host' or 'name' of one", option="host")
+            raise ClusterError(
+                f"{cluster}: no VirtualDestination is given. Set 'destinations', 'host' or 'name'", option="host"
+            )
         return [Target(params.get("host"), params.get("port"), params.get("name"), params.get("namespace"))]
     if single:
-        raise ClusterError(f"{cluster}: give either 'destinations' or 'host' and 'name'", option="destinations")
+        raise ClusterError(
+            f"{cluster}: 'destinations' is set with 'host' or 'name'. Set only one of them", option="destinations"
+        )
     if params.get("wait_for") == "accepted":
         return [Target(name=each["name"], namespace=each["namespace"]) for each in params["destinations"]]
     return [target for each in params["destinations"] for target in targets_of(each)]
@@ -127,14 +131,14 @@ def _judge(cluster: str, view: View, target: Target, wait_for: str) -> Verdict:
     if wait_for == "absent":
         return judge_absent(_objects(view, target), target)
     if not view.served(SERVICE_ENTRIES):
-        return waiting(f"{ISTIO_API} ServiceEntry is not served: install Istio's CRDs")
+        return waiting(f"{ISTIO_API} ServiceEntry is not served. Install Istio's CRDs")
     return examine(cluster, _objects(view, target), target)[1]
 
 
 def _accepted(found: Json | None) -> Verdict:
     """Whether the management server has accepted the VirtualDestination and it selects a Service."""
     if found is None:
-        return waiting("it does not exist")
+        return waiting("does not exist")
     verdict = readiness.judge(found)
     reason = idle_reason(found) if verdict.ready else ""
     return failed(reason) if reason else verdict
@@ -166,6 +170,6 @@ def _agent_state(cluster: Cluster, namespace: str) -> str:
     except (Forbidden, NotServed):
         return ""
     if agent is None:
-        return f"; Deployment {namespace}/{AGENT} does not exist: the cluster is not registered"
+        return f"; Deployment {namespace}/{AGENT} does not exist. Register the cluster"
     verdict = readiness.judge(agent)
     return f"; Deployment {namespace}/{AGENT} is {'ready' if verdict.ready else 'not ready: ' + verdict.reason}"

@@ -79,7 +79,7 @@ def _what_to_do(check: Record, tag: str) -> ET.Element | None:
 
 
 def _table(titles: Sequence[Child], rows: Iterable[Child], label: str, class_: str | None = None) -> ET.Element:
-    """A table that small screens show as a stack; the roles keep it a table for screen readers there."""
+    """A table that is stacked on small screens; ARIA roles keep it a table for screen readers."""
     heads = [element("th", each, scope="col", role="columnheader") for each in titles]
     return element(
         "table",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as Markdown, as GitHub and GitLab read it. Text is escaped: it becomes no markup and no link (pure)."""
+"""The report as Markdown for GitHub and GitLab. Text is escaped, so it contains no markup or link (pure)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from .view import TIMES, VERDICTS
 
 Record = Mapping[str, Any]
 
-# One shape for each verdict, all of the same width.
+# One symbol for each verdict, all of the same width.
 SIGNS = {"failed": "❌", "warning": "🔶", "skipped": "⚪", "ok": "✅"}
 
-# Characters with a meaning inside a line: emphasis, code, links, HTML, entities, cells, strikethrough, math. An
-# underscore has none within a word, a number sign only before one: there it ends a heading. GitHub also makes links of
-# bare URLs.
+# Inline markup: emphasis, code, links, HTML, entities, cells, strikethrough, math. An underscore is no markup within a
+# word; a number sign is markup only before a word or at the end of a heading. GitHub also links bare URLs.
 _MARKUP = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|:(?=//)|(?i:(?<=www)\.)")
 
 
@@ -49,7 +48,7 @@ def _first(check: Record) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """*value* for the inside of a line, with a backslash before everything that is markup in Markdown."""
+    """*value* on one line, with Markdown markup escaped by backslashes."""
     return _MARKUP.sub(lambda found: f"\\{found.group()}", " ".join(str(value).split()))
 
 
@@ -145,9 +144,9 @@ def _section(title: str, rows: Sequence[Sequence[Any]], titles: Sequence[str]) -
 
 
 def table(rows: Iterable[Sequence[Any]], titles: Sequence[str]) -> str:
-    """A table; all columns but the last, which may be long, are aligned for those who read the source.
+    """A table; all columns except the last, which may be long, are aligned in the source.
 
-    A tuple in a cell is shown line by line.
+    A tuple is shown as lines of a cell.
     """
     cells = [list(titles), *([_cell(each) for each in row] for row in rows)]
     widths = [max(3, *(_width(row[column]) for row in cells)) for column in range(len(titles) - 1)] + [0]

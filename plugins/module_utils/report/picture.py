@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The picture of a report: where boxes, lines and texts go (pure). svg.py draws them.
+"""Layout of the picture in a report: positions of boxes, lines and texts (pure). svg.py renders it.
 
-Management clusters stand on top, workload clusters in a grid below. Relay lines come from above, with their trunk in
-the right margin. Traffic runs below the rows and up the left side of a cluster, with its trunk in the left margin: so
-the two never cross.
+Management clusters are at the top, workload clusters in a grid below. Relay lines start at the top, with their trunk
+in the right margin. Traffic lines are below the rows and at the left of a cluster, with their trunk in the left margin,
+so the two never cross.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Shapes = dict[str, list[dict[str, Any]]]
 # Pixels, as all numbers here.
 PAD = 14  # inside a box
 LANE = 50  # from a cluster's left side to its inner boxes: the arrows and their counts
-LEFT = 22  # margin that holds the trunk of traffic
-RIGHT = 18  # and that of the relay
+LEFT = 22  # margin for the trunk of traffic
+RIGHT = 18  # margin for the trunk of the relay
 GUTTER = 34  # between columns
 CHANNEL = 44  # between rows
 DROP = 26  # from a management cluster down to the first row
@@ -35,14 +35,14 @@ LEAST_DESTINATION = 300
 MARK = 14
 ROW = 26  # of an instance
 
-# Font size and the width of an average character. Wide enough for the fonts browsers come with.
+# Font size and average character width, sufficient for the default fonts of browsers.
 FONTS = {
     "name": (15, 10.2),
     "title": (12, 7.8),
     "fact": (12, 6.9),
     "code": (10.5, 6.4),
     "count": (11, 7.6),
-    "silent": (11, 7.6),
+    "no-response": (11, 7.6),
 }
 
 
@@ -50,7 +50,7 @@ def layout(view: Record, width: int) -> dict[str, Any]:
     """``{width, height, description, boxes, lines, texts, marks}`` of a view, *width* pixels wide, at least 300.
 
     A box is ``{kind, x, y, width, height, verdict}``, a line ``{kind, points, verdict, arrow}``, a text ``{kind, x, y,
-    text, full, anchor}`` where *full* holds what was too long to be shown, a mark ``{verdict, x, y}``.
+    text, full, anchor}`` where *full* is the text that was shortened, a mark ``{verdict, x, y}``.
     """
     picture: Shapes = {"boxes": [], "lines": [], "texts": [], "marks": []}
     counts = _counts(view["proofs"])
@@ -97,7 +97,7 @@ class _Stack:
         self.shapes["texts"].append({"kind": kind, "text": shown, "full": full, **place})
 
     def ends(self, x: int, baseline: int, room: int, left: tuple[str, str], right: str) -> None:
-        """A text of a kind on the left; on the right a fact, which gets what it needs of at most half the room."""
+        """A text of a kind on the left; on the right a fact, in at most half the width."""
         taken = min(text_width(right, "fact"), 0.55 * room)
         self.text(left[0], x, baseline, left[1], room - taken - 8)
         self.text("fact", x + room, baseline, right, taken, "end")
@@ -185,12 +185,12 @@ def _causes(stack: _Stack, cluster: Record) -> None:
 
 
 def _columns(stack: _Stack) -> int:
-    """Characters that a line with a mark has room for."""
+    """Number of characters that fit in a line with a mark."""
     return int((stack.width - 2 * PAD - MARK - 6) / FONTS["fact"][1])
 
 
 def _inner(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None:
-    """Gateways and the instances behind each host: boxes that lines of traffic lead to."""
+    """Gateways and the instances behind each host: boxes at the ends of traffic lines."""
     width = stack.width - stack.lane - PAD
     for gateway in cluster["gateways"]:
         stack.height += 6
@@ -201,24 +201,24 @@ def _inner(stack: _Stack, cluster: Record, view: Record, counts: Counts) -> None
         stack.text("code", stack.lane + 32, stack.height + 39, gateway["url"] or "no address", width - 42)
         containers = f"{len(gateway['containers'])} containers"
         stack.text("fact", stack.lane + 32, stack.height + 57, f"{gateway['state']}, {containers}", width - 42)
-        _port(stack, stack.height + 33, "sent" if sent else "unasked", f"{sent}{TIMES}" if sent else "", arrow=False)
+        _port(stack, stack.height + 33, "sent" if sent else "idle", f"{sent}{TIMES}" if sent else "", arrow=False)
         stack.height += 66 + 6
     for destination in view["destinations"]:
         instances = [each for each in destination["instances"] if each["cluster"] == cluster["cluster"]]
         if not instances:
             continue
-        asked = any(_count(counts, each) for each in destination["instances"])
+        requested = any(_count(counts, each) for each in destination["instances"])
         stack.height += 6
         stack.box("instances", stack.lane, stack.height, width, 28 + ROW * len(instances), "")
         stack.text("code", stack.lane + 10, stack.height + 18, destination["title"], width - 20)
         stack.height += 26
         for instance in instances:
             count = _count(counts, instance)
-            verdict = "failed" if not instance["ready"] else "warning" if asked and not count else "ok"
+            verdict = "failed" if not instance["ready"] else "warning" if requested and not count else "ok"
             stack.mark(verdict, stack.lane + 10, stack.height + 5)
             stack.text("code", stack.lane + 32, stack.height + 16, instance["pod"], width - 40)
-            state = "answered" if count else "silent" if asked else "unasked"
-            _port(stack, stack.height + 12, state, f"{count}{TIMES}" if asked else "", arrow=True)
+            state = "responded" if count else "no-response" if requested else "idle"
+            _port(stack, stack.height + 12, state, f"{count}{TIMES}" if requested else "", arrow=True)
             stack.height += ROW
         stack.height += 2 + 6
 
@@ -230,7 +230,9 @@ def _port(stack: _Stack, y: int, verdict: str, count: str, arrow: bool) -> None:
     points = [(-_LANE_OUTSIDE, y), (stack.lane - 2, y)]
     stack.shapes["lines"].append({"kind": "traffic", "points": points, "verdict": verdict, "arrow": arrow})
     if count:
-        stack.text("silent" if verdict == "silent" else "count", stack.lane // 2, y - 5, count, stack.lane, "middle")
+        stack.text(
+            "no-response" if verdict == "no-response" else "count", stack.lane // 2, y - 5, count, stack.lane, "middle"
+        )
     stack.ports.append(y)
 
 
@@ -267,7 +269,7 @@ def _relay_lines(drops: Sequence[tuple[int, int, Record]], bottom: int, width: i
 
 
 def _traffic_lines(rows: Sequence[tuple[int, Sequence[tuple[int, Sequence[int]]]]]) -> list[dict[str, Any]]:
-    """What joins the ports of all clusters: up their sides, along the channel below each row, down the left margin."""
+    """Lines between the ports of all clusters: along their sides, the channel below each row and the left margin."""
     lines: list[list[tuple[int, int]]] = []
     busy = [(channel, [(x - _LANE_OUTSIDE, ports) for x, ports in row if ports]) for channel, row in rows]
     busy = [(channel, row) for channel, row in busy if row]
@@ -319,14 +321,14 @@ def _sent(proofs: Iterable[Record], cluster: str, gateway: Record) -> int:
 
 
 def _description(view: Record, counts: Counts) -> str:
-    """The picture in words, for screen readers."""
+    """Text description of the picture, for screen readers."""
     parts = []
     for cluster in view["clusters"]:
         words = [f"{cluster['role']} cluster {cluster['cluster']}: {cluster['verdict']}"]
         words += [f"agent {cluster['agent']}"] if cluster["agent"] else []
         words += [f"gateway {each['name']} at {each['url'] or 'no address'}" for each in cluster["gateways"]]
         words += [
-            f"{each['pod']} answered {_count(counts, each)} times"
+            f"{each['pod']} responded {_count(counts, each)} times"
             for destination in view["destinations"]
             for each in destination["instances"]
             if each["cluster"] == cluster["cluster"]
@@ -336,7 +338,7 @@ def _description(view: Record, counts: Counts) -> str:
 
 
 def fit(text: str, room: float, kind: str) -> str:
-    """*text*, or its beginning and end, as long as *room* holds. The end distinguishes Pods of one workload."""
+    """*text*, shortened in the middle to fit *room*: the end distinguishes Pods of one workload."""
     if text_width(text, kind) <= room:
         return text
     keep = len(text)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module report_files: a result of health_info becomes files of one folder."""
+"""Engine of the module report_files: writes a result of health_info as files to one folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..k8s.errors import ClusterError
 from . import html, junit, markdown
 from .view import printable, view
 
-#: format -> (ending of its file, what writes it)
+#: format -> (file extension, function that renders it)
 FORMATS: Mapping[str, tuple[str, Callable[[Any, Mapping[str, Any], str], str]]] = {
     "html": ("html", lambda _health, view, title: html.document(view, title)),
     "markdown": ("md", lambda _health, view, title: markdown.document(view, title)),
@@ -40,7 +40,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     del progress
     folder, name = Path(params["path"]).resolve(), params["name"]
     if Path(name).name != name or name in ("", ".."):
-        raise ClusterError(f"report_files: 'name' is {name!r}: give a file name without a folder", option="name")
+        raise ClusterError(f"report_files: 'name' is {name!r}. Set a file name without a folder", option="name")
     texts = {folder / f"{name}.{ending}": text for ending, text in render(params).items()}
     for place, text in () if check else texts.items():
         _write(place, text)
@@ -48,12 +48,12 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 def render(params: Mapping[str, Any]) -> dict[str, str]:
-    """The text of each wanted format by the ending of its file. Raises ClusterError for what is no result."""
+    """The text of each requested format by file extension. Raises ClusterError for invalid health."""
     health, title = printable(params["health"]), printable(params["title"])
     lacking = sorted({"verdict", "seconds", "time"} - set(health))
     if lacking:
         raise ClusterError(
-            f"report_files: 'health' has no {', '.join(lacking)}: give the health of a result of health_info",
+            f"report_files: 'health' has no {', '.join(lacking)}. Pass the health of a result of health_info",
             option="health",
         )
     shown = view(health, params["docs_url"])
@@ -63,7 +63,7 @@ def render(params: Mapping[str, Any]) -> dict[str, str]:
 
 def _sentence(places: list[Path], check: bool) -> str:
     if not places:
-        return "no report: 'formats' is empty"
+        return "no report is written: 'formats' is empty"
     others = f" (also {', '.join(place.name for place in places[1:])})" if len(places) > 1 else ""
     return f"{'report would be written to' if check else 'report'}: {places[0].as_uri()}{others}"
 
@@ -71,9 +71,9 @@ def _sentence(places: list[Path], check: bool) -> str:
 def _write(place: Path, text: str) -> None:
     """Replace the file as a whole.
 
-    A report describes the site, and its folder may be one that others write to (/tmp, a CI workspace): only the user
-    may read it, and a symbolic link in the folder is not followed. mkstemp creates a new file of mode 0600 (O_EXCL,
-    O_NOFOLLOW); the rename replaces whatever has the name. A reader sees the old report or the new one.
+    A report describes the site, and others may have write access to its folder (/tmp, a CI workspace): the file is
+    readable only by the user, and a symbolic link in the folder is not followed. mkstemp creates a new file of mode
+    0600 (O_EXCL, O_NOFOLLOW); the rename replaces an existing file or link. Readers see the old report or the new one.
     """
     unfinished = None
     try:

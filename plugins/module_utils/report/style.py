@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Style sheet of the HTML report: light and dark, on paper and on a phone. Python, so that it is found everywhere."""
+"""Style sheet of the HTML report: light and dark, for print and small screens. In Python, so it is always found."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ dt { color: var(--muted); } dd { margin: 0; font-family: var(--mono); font-size:
 .picture text { font-family: var(--sans); fill: var(--text); font-size: 12px; }
 .picture .t-name { font-size: 15px; font-weight: 650; } .picture .t-title { font-weight: 550; }
 .picture .t-fact { fill: var(--muted); } .picture .t-code { font-family: var(--mono); font-size: 10.5px; }
-.picture .t-count, .picture .t-silent { font-size: 11px; font-weight: 600; fill: var(--accent);
+.picture .t-count, .picture .t-no-response { font-size: 11px; font-weight: 600; fill: var(--accent);
   font-variant-numeric: tabular-nums; }
-.picture .t-silent { fill: var(--warning); }
+.picture .t-no-response { fill: var(--warning); }
 .picture rect { fill: var(--surface); stroke: var(--line); stroke-width: 1; }
 .picture .b-cluster { fill: var(--page); } .picture .b-instances, .picture .b-destination { fill: var(--surface); }
 .picture .b-gateway { stroke: var(--accent); stroke-width: 1.5; }
@@ -117,10 +117,10 @@ dt { color: var(--muted); } dd { margin: 0; font-family: var(--mono); font-size:
 .picture .relay.disconnected { stroke: var(--failed); stroke-dasharray: 6 5; }
 .picture .head { fill: none; stroke: var(--accent); stroke-width: 1.5; stroke-linecap: round;
   stroke-linejoin: round; }
-.picture .traffic { stroke: var(--accent); } .picture .traffic.unasked { stroke: var(--line); }
-.picture .traffic.silent, .picture .head.silent { stroke: var(--warning); }
-.picture .traffic.silent { stroke-dasharray: 5 4; }
-.picture .head.unasked { stroke: var(--line); }
+.picture .traffic { stroke: var(--accent); } .picture .traffic.idle { stroke: var(--line); }
+.picture .traffic.no-response, .picture .head.no-response { stroke: var(--warning); }
+.picture .traffic.no-response { stroke-dasharray: 5 4; }
+.picture .head.idle { stroke: var(--line); }
 .picture .source { fill: var(--accent); }
 
 @media (max-width: 1000px) { .picture > .wide { display: none; } .picture > .medium { display: block; } }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Draws the layout of picture.py. Lines lie over clusters, inner boxes over lines (pure)."""
+"""Renders the layout of picture.py. Lines are above clusters, inner boxes above lines (pure)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .elements import element
 
 Record = Mapping[str, Any]
 
-# A verdict's shape: defined once in a page, used wherever the verdict is shown.
+# Symbols of verdicts: defined once per page and referenced.
 _ROUND: dict[str, Any] = {"fill": "none", "stroke_linecap": "round", "stroke_linejoin": "round"}
 _SHAPES: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "ok": [
@@ -46,7 +46,7 @@ def symbols() -> ET.Element:
 
 
 def mark(verdict: str, **place: Any) -> ET.Element:
-    """The shape of a verdict; without a place it stands in a line of text."""
+    """The symbol of a verdict; inline in text unless a position is given."""
     where = place or {"aria_hidden": "true"}
     return element("svg", element("use", href=f"#{verdict}"), class_=f"mark {verdict}", viewBox="0 0 16 16", **where)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The contents of a report, from the ``health`` of health_info: every format prints the same facts (pure)."""
+"""The contents of a report from the ``health`` of health_info, the same for every format (pure)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 
 TIMES = "\u00d7"
 
-# Worst first. A cluster of which every check was skipped is not known to be healthy.
+# Worst first. A cluster with only skipped checks is not known to be healthy.
 VERDICTS = ("failed", "warning", "ok", "skipped")
 GATEWAY_VERDICTS = {"ready": "ok", "waiting": "warning", "failed": "failed"}
 # States of Gloo's objects; in every other state the object has no effect.
@@ -37,11 +37,11 @@ def printable(value: Any) -> Any:
 
 
 def view(health: Record, docs_url: str = "") -> dict[str, Any]:
-    """What every format prints.
+    """The data of all formats.
 
     ``{verdict, headline, summary, time, seconds, counts, first, clusters, destinations, routes, proofs}``. A cluster is
-    ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of *health*; one
-    that only checks name comes last. A check has a ``link``, empty without *docs_url*, which is put before its ``doc``.
+    ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of *health*;
+    clusters that occur only in checks are last. A check has a ``link``: its ``doc`` below *docs_url*, else empty.
     """
     data = printable(health)
     checks = [{**each, "link": _link(docs_url, each)} for each in data.get("checks") or ()]

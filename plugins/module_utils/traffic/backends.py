@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which instances have to respond to a request, read from all workload clusters."""
+"""Reads from all workload clusters which instances have to respond to a request."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def expected(found: Sequence[Backends]) -> list[Expected]:
 
 
 def required(clusters: Mapping[str, Cluster], selection: Mapping[str, str]) -> list[Expected]:
-    """Instances that have to respond; ClusterError when a Deployment has none that can, or there is no Deployment."""
+    """Instances that have to respond; ClusterError when a Deployment has no ready instance or none is found."""
     found = read(clusters, selection)
     problems = [text for each in found for text in each.problems]
     instances = expected(found)
     if not instances and not problems:
         problems = [
             f"{', '.join(clusters) or 'no cluster'}: no Deployment in namespace {selection['namespace']} has labels "
-            f"{selection['label_selector']}, so nothing can respond. Deploy it, or correct answered_by"
+            f"{selection['label_selector']}, so no instance can respond. Deploy one, or correct answered_by"
         ]
     if problems:
         raise ClusterError("; ".join(problems), namespace=selection["namespace"])

@@ -57,7 +57,7 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
     Raises ClusterError when traffic failed, with the same facts; the backends are restored in that case, too.
     """
     if not params["clusters"]:
-        raise Invalid("failover_check: 'clusters' is empty: name the clusters", option="clusters")
+        raise Invalid("failover_check: 'clusters' is empty. Give at least one cluster", option="clusters")
     with backends.workload_clusters(params["clusters"], _safely(progress)) as clusters:
         site = _Site(clusters, params, _safely(progress))
         healed = site.heal(check)
@@ -68,7 +68,7 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
         if params["cluster"] not in clusters:
             names = ", ".join(clusters) or "none"
             raise Invalid(
-                f"failover_check: cluster {params['cluster']!r} is not a workload cluster; workload clusters: {names}"
+                f"failover_check: cluster {params['cluster']!r} is not a workload cluster. Set one of: {names}"
             )
         return site.check(check, healed)
 
@@ -98,10 +98,10 @@ class _Site:
         self.facts = _Facts()
         self.taken: list[Json] = []
 
-    # -- Deployments that a killed run left scaled down
+    # -- Deployments left scaled down by a killed run
 
     def heal(self, check: bool) -> list[Json]:
-        """Restore what an earlier run left scaled down, in every cluster; the records of these Deployments.
+        """Restore Deployments left scaled down by an earlier run, in every cluster; returns their records.
 
         An error in one cluster does not stop the others; it is raised at the end.
         """
@@ -119,9 +119,7 @@ class _Site:
 
     def _heal(self, name: str, cluster: Cluster, check: bool, healed: list[Json]) -> None:
         for deployment in left_scaled_down(cluster.list(*DEPLOYMENT)):
-            self.report(
-                f"{name}: {ref_of(deployment).title} was left scaled down by a run that was killed: restoring it"
-            )
+            self.report(f"{name}: {ref_of(deployment).title} was left scaled down by a killed run: restoring it")
             if not check:
                 restore(cluster, deployment)
             healed.append(_record(name, deployment))
@@ -163,7 +161,7 @@ class _Site:
         return _result(self, healed, text)
 
     def _switch(self, target: Cluster, going: list[Json], others: list[Expected], client: UrlClient) -> None:
-        """Scale down, wait until the others respond, restore; requests are sent all the time."""
+        """Scale down, wait until the others respond, restore; requests are sent throughout."""
         with Stream(client.send) as stream:
             begin = time.monotonic()
             try:
@@ -181,7 +179,7 @@ class _Site:
 
     @contextmanager
     def _scaled_down(self, target: Cluster, going: list[Json]) -> Iterator[Interrupts]:
-        """Inside the context the Deployments have 0 replicas; at exit they are restored, whatever happened inside."""
+        """Inside the context the Deployments have 0 replicas; at exit they are always restored."""
         with Interrupts() as interrupts:
             try:
                 for deployment in going:
@@ -191,7 +189,7 @@ class _Site:
                     scale_down(target, deployment)
                 yield interrupts
             except Interrupted as exc:
-                self.report(f"{target.name}: {exc}: restoring the backends first")
+                self.report(f"{target.name}: {exc}; restoring the backends first")
                 raise
             finally:
                 self._restore(target, going)
@@ -213,7 +211,7 @@ class _Site:
                 names = ", ".join(ref_of(each).title for each in left)
                 raise ClusterError(
                     f"{target.name}: {names} could not be restored: {next(iter(errors.values())).msg}. "
-                    "Run failover.yml with -e failover_restore=true: the former replicas are recorded in the objects",
+                    "Run failover.yml with -e failover_restore=true: it restores the recorded replicas",
                     cluster=target.name,
                 )
             if left:
@@ -248,7 +246,7 @@ class _Site:
     def _await_others(
         self, stream: Stream, since: int, others: list[Expected], interrupts: Interrupts
     ) -> Sequence[Sample]:
-        """The samples from ``since`` on, as soon as they prove that the other clusters respond."""
+        """The samples since ``since``, once they prove that the other clusters respond."""
         name = self.params["cluster"]
         report = Progress(name, self.report)
         while True:
@@ -292,19 +290,22 @@ class _Site:
 
 
 def refusal(cluster: str, selection: Json, going: Sequence[Json], expected: Sequence[Expected]) -> str:
-    """Why the check would prove nothing; "" when it would."""
+    """Why the check cannot prove failover; "" when it can."""
     where = f"namespace {selection['namespace']} with labels {selection['label_selector']}"
     if not going:
-        return f"{cluster}: no Deployment to scale down in {where}: there is none, or all are scaled to 0"
+        text = f"no Deployment to scale down in {where}: none exists, or all are scaled to 0"
+        return f"{cluster}: {text}. Correct backends, or deploy one"
     if not any(each.cluster == cluster for each in expected):
-        return f"{cluster}: no ready Pod of a Deployment in {where}: the check would not interrupt any traffic"
+        text = f"no ready Pod of a Deployment in {where}, so the check would not interrupt traffic"
+        return f"{cluster}: {text}. Correct backends, or check why the Pods are not ready"
     if not any(each.cluster != cluster for each in expected):
-        return f"{cluster}: no other cluster has a ready Pod of a Deployment in {where}: no cluster could take over"
+        text = f"no other cluster has a ready Pod of a Deployment in {where}, so no cluster can take over"
+        return f"{cluster}: {text}. Deploy it in another cluster"
     return ""
 
 
 def advice(samples: Sequence[Sample]) -> str:
-    """What to do when only some requests fail: the lost endpoint is still in the load balancing."""
+    """Advice when only some requests fail: the lost endpoint is still used by load balancing."""
     failed = sum(row["count"] for row in tally_of(samples).failure_records())
     if not 0 < failed < len(samples):
         return ""
@@ -340,7 +341,7 @@ def _result(site: _Site, healed: list[Json], msg: str) -> dict[str, Any]:
 
 
 def _safely(progress: Report) -> Report:
-    """Progress whose output may be closed: that must not prevent the restore."""
+    """Progress that ignores a closed output, which must not prevent the restore."""
 
     def report(line: str) -> None:
         try:

@@ -4,7 +4,7 @@
 
 """Engine of the module preflight_check: errors in inventory groups and routing data, before anything is written (pure).
 
-It reports only what is known to fail. What is missing in a cluster is left to the API server and the proofs.
+It reports only values that are known to fail. Objects missing in a cluster are found by the API server and the proofs.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of a playbook: those that handle destinations and requests inside the mesh, and those that handle routes.
+    """Steps of a playbook: for destinations and requests inside the mesh, and for routes.
 
-    An entry without a step belongs to the last of ``routes``. Both empty: an entry may carry any step.
+    An entry without a step belongs to the last of ``routes``. Both empty: any step is valid.
     """
 
     destinations: Sequence[str] = ()
@@ -70,25 +70,25 @@ class Steps:
 
 
 def group_problems(groups: Mapping[str, Iterable[str]] | None) -> list[str]:
-    """A sentence for every rule that the inventory's groups break; none when there are no groups to check."""
+    """A sentence for every violation in the inventory's groups; none without groups."""
     if groups is None:
         return []
     management, workload, gateway = (list(groups.get(name) or ()) for name in ("management", "workload", "gateway"))
     result = []
     if len(management) != 1:
-        listed = f"{len(management)} ({', '.join(management)})" if management else "none"
-        result.append(f"inventory group management needs exactly one host, it has {listed}")
+        listed = f"{len(management)} hosts ({', '.join(management)})" if management else "no host"
+        result.append(f"inventory group management has {listed}. Put exactly one host in it")
     if not workload:
-        result.append("inventory group workload is empty: add at least one workload cluster")
+        result.append("inventory group workload is empty. Add at least one workload cluster")
     if not gateway:
-        result.append("inventory group gateway is empty: add at least one host of group workload")
+        result.append("inventory group gateway is empty. Add at least one host of group workload")
     result += [
-        f"{host}: is in inventory group gateway but not in workload. A gateway needs a cluster with Istio"
+        f"{host}: is in inventory group gateway but not in workload. Add it to workload: a gateway requires Istio"
         for host in gateway
         if host not in workload
     ]
     return result + [
-        f"{host}: is in inventory groups management and workload. A cluster has one of these roles"
+        f"{host}: is in inventory groups management and workload. Remove it from one of them"
         for host in workload
         if host in management
     ]
@@ -100,29 +100,29 @@ def former_names(names: Iterable[str]) -> list[str]:
     for name in names:
         step = re.fullmatch(r"(step[0-9]+)_(http_routes|proofs)", name)
         if step:
-            result.append(f"{name} is not used any more: move its entries to routing_{step[2]}, with step: {step[1]}")
+            result.append(f"{name} is no longer used. Move its entries to routing_{step[2]}, with step: {step[1]}")
         elif name in ("routing_mesh_proofs", "routing_gateway_proofs"):
-            result.append(f"{name} is not used any more: move its entries to {PROOFS}")
+            result.append(f"{name} is no longer used. Move its entries to {PROOFS}")
         elif name == "verify_timeout":
-            result.append(f"{name} is not used any more: doctor_timeout limits the seconds for each proof")
+            result.append(f"{name} is no longer used. Set doctor_timeout, the time limit for each proof in seconds")
     return result
 
 
 def problems(
     variables: Mapping[str, Any], *, required: bool = False, steps: Steps = Steps(), tags: Iterable[str] = ()
 ) -> list[str]:
-    """A sentence for every value that cannot work, with its path in the variables.
+    """A sentence for every invalid value, with its path in the variables.
 
-    ``required``: every step has to have routes and a proof. ``tags``: those of the run, which must select something.
+    ``required``: every step must have routes and a proof. ``tags``: those of the run, which must select an entry.
     """
     result = [
-        f"{name} is no variable of routing data: give {', '.join(_CHECKS)}" for name in variables if name not in _CHECKS
+        f"{name} is not routing data. Valid are {', '.join(_CHECKS)}" for name in variables if name not in _CHECKS
     ]
     offers = _offers(variables.get(DESTINATIONS))
     for name, check in _CHECKS.items():
         entries = variables.get(name, [])
         if not isinstance(entries, list):
-            result.append(f"{name} is {_shown(entries)}: give a list")
+            result.append(f"{name} is {_shown(entries)}. Set a list")
             continue
         for index, entry in enumerate(entries):
             result += check(f"{name}[{index}]", entry, offers)
@@ -135,20 +135,21 @@ def problems(
 def _unproven(variables: Mapping[str, Any], steps: Steps) -> list[str]:
     """Lists that are empty, and routes without a proof of their step."""
     result = [
-        f"{name} is empty: give at least one entry"
+        f"{name} is empty. Add at least one entry"
         for name in (DESTINATIONS, ROUTES, PROOFS)
         if isinstance(variables.get(name, []), list) and not variables.get(name)
     ]
     routes, proofs = _mappings(variables.get(ROUTES)), _mappings(variables.get(PROOFS))
     if proofs and not any(map(_from_pod, proofs)):
-        result.append(f"{PROOFS} has no entry with from_pod: routing inside the mesh is not proven")
+        result.append(f"{PROOFS} has no entry with from_pod: routing inside the mesh is not tested. Add one")
     proven = {steps.of(each) for each in proofs if not _from_pod(each)}
-    last = any(not _step(each) and not _from_pod(each) for each in proofs)  # sent when all routes are there
+    last = any(not _step(each) and not _from_pod(each) for each in proofs)  # sent when all routes exist
     for step in dict.fromkeys(map(steps.of, routes)):
         if proofs and not last and step not in proven:
             named = f"with step: {step}" if step else "without a step"
             result.append(
-                f"{PROOFS} has no entry {named} that is sent through the gateway: the HTTPRoutes {named} are not proven"
+                f"{PROOFS} has no entry {named} that is sent through the gateway, so the HTTPRoutes {named} are not "
+                "tested. Add one"
             )
     return result
 
@@ -158,15 +159,15 @@ def _step_problems(path: str, name: str, entry: Any, steps: Steps) -> list[str]:
     if step is None:
         return []
     if not isinstance(step, str) or not step:
-        return [f"{path}.step is {_shown(step)}: give the name of a step, or leave it out"]
+        return [f"{path}.step is {_shown(step)}. Set the name of a step, or leave it out"]
     allowed = [*(steps.destinations if name not in (ROUTES, PROOFS) or _from_pod(entry) else ()), *steps.routes]
     if allowed and step not in allowed:
-        return [f"{path}.step is '{step}': no play handles it, give {' or '.join(allowed)}"]
+        return [f"{path}.step is '{step}', which no play handles. Set {' or '.join(allowed)}"]
     return []
 
 
 def _unselected(variables: Mapping[str, Any], steps: Steps, tags: set[str]) -> list[str]:
-    """What is wrong with tags that select a step of routes and no entry."""
+    """Problems of tags that select a step of routes but no entry."""
     selected = [step for step in steps.routes if step in tags]
     entries = [*_mappings(variables.get(ROUTES)), *_mappings(variables.get(PROOFS))]
     if not selected or not entries or any(steps.of(entry) in selected for entry in entries):
@@ -187,7 +188,7 @@ def _from_pod(entry: Record) -> bool:
 
 
 def _offers(destinations: Any) -> dict[str, dict[int, str]]:
-    """Ports by host of all VirtualDestinations, each with the one that offers it; as far as they can be read."""
+    """Ports by host of all valid VirtualDestinations, each with the VirtualDestination that offers it."""
     result: dict[str, dict[int, str]] = {}
     for each in _mappings(destinations):
         spec = each.get("spec")
@@ -206,14 +207,14 @@ def _offers(destinations: Any) -> dict[str, dict[int, str]]:
 def _object(path: str, entry: Any) -> Iterator[str]:
     """An entry of name, namespace and spec."""
     if not isinstance(entry, Mapping):
-        yield f"{path} is {_shown(entry)}: give name, namespace and spec"
+        yield f"{path} is {_shown(entry)}. Set name, namespace and spec"
         return
     if not dns_name(entry.get("name")):
-        yield f"{path}.name is {_shown(entry.get('name'))}: give a name of lower case letters, digits, dashes and dots"
+        yield f"{path}.name is {_shown(entry.get('name'))}. Set a name of lower case letters, digits, dashes and dots"
     if not dns_label(entry.get("namespace")):
-        yield f"{path}.namespace is {_shown(entry.get('namespace'))}: give a namespace of lower case letters and digits"
+        yield f"{path}.namespace is {_shown(entry.get('namespace'))}. Set a namespace of lower case letters and digits"
     if not isinstance(entry.get("spec"), Mapping):
-        yield f"{path}.spec is {_shown(entry.get('spec'))}: give the object's spec"
+        yield f"{path}.spec is {_shown(entry.get('spec'))}. Set the object's spec"
 
 
 def _route_table(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
@@ -227,14 +228,14 @@ def _virtual_destination(path: str, entry: Any, _offers: Offers) -> Iterator[str
         return
     for field in ("hosts", "ports"):
         if not _list(spec.get(field)):
-            yield f"{path}.{field} is {_shown(spec.get(field))}: give a list of at least one entry"
+            yield f"{path}.{field} is {_shown(spec.get(field))}. Set a list of at least one entry"
     for place, host in enumerate(_list(spec.get("hosts"))):
         if not dns_name(host):
-            yield f"{path}.hosts[{place}] is {_shown(host)}: give a DNS name in lower case, without wildcard"
+            yield f"{path}.hosts[{place}] is {_shown(host)}. Set a DNS name in lower case, without wildcard"
     for place, port in enumerate(_list(spec.get("ports"))):
         number = port.get("number") if isinstance(port, Mapping) else port
         if not isinstance(port, Mapping) or not _is_port(number):
-            yield f"{path}.ports[{place}].number is {_shown(number)}: {_port_hint(number)}"
+            yield f"{path}.ports[{place}].number is {_shown(number)}. {_port_hint(number)}"
 
 
 def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
@@ -243,54 +244,54 @@ def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
     if spec is None:
         return
     if not _list(spec.get("parentRefs")):
-        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}: name the Gateway that serves the route"
+        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}. Set the Gateway that serves the route"
     for place, ref in enumerate(_list(spec.get("parentRefs"))):
         yield from _parent(f"{path}.parentRefs[{place}]", ref)
     for place, host in enumerate(_list(spec.get("hostnames"))):
         if not isinstance(host, str) or not dns_name(host.removeprefix("*.")):
-            yield f"{path}.hostnames[{place}] is {_shown(host)}: give a DNS name in lower case, or *.name"
+            yield f"{path}.hostnames[{place}] is {_shown(host)}. Set a DNS name in lower case, or *.name"
     if not spec.get("rules", True):
-        yield f"{path}.rules is {_shown(spec['rules'])}: give at least one rule"
+        yield f"{path}.rules is {_shown(spec['rules'])}. Set at least one rule"
     for place, rule in enumerate(_mappings(spec.get("rules"))):
         if not rule.get("backendRefs") and not rule.get("filters"):
             shown = _shown(rule.get("backendRefs"))
-            yield f"{path}.rules[{place}].backendRefs is {shown}: give at least one, or a filter that responds"
+            yield f"{path}.rules[{place}].backendRefs is {shown}. Set at least one, or a filter that responds"
         for number, ref in enumerate(_list(rule.get("backendRefs"))):
             yield from _backend(f"{path}.rules[{place}].backendRefs[{number}]", ref, offers)
 
 
 def _parent(path: str, ref: Any) -> Iterator[str]:
     if not isinstance(ref, Mapping) or not dns_name(ref.get("name")):
-        yield f"{path}.name is {_shown(ref.get('name') if isinstance(ref, Mapping) else ref)}: give a Gateway's name"
+        yield f"{path}.name is {_shown(ref.get('name') if isinstance(ref, Mapping) else ref)}. Set a Gateway's name"
         return
     if "namespace" in ref and not dns_label(ref["namespace"]):
-        yield f"{path}.namespace is {_shown(ref['namespace'])}: give the Gateway's namespace"
+        yield f"{path}.namespace is {_shown(ref['namespace'])}. Set the Gateway's namespace"
     if "port" in ref and not _is_port(ref["port"]):
-        yield f"{path}.port is {_shown(ref['port'])}: {_port_hint(ref['port'])}"
+        yield f"{path}.port is {_shown(ref['port'])}. {_port_hint(ref['port'])}"
 
 
 def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
     if not isinstance(ref, Mapping):
-        yield f"{path} is {_shown(ref)}: give name and port of a backend"
+        yield f"{path} is {_shown(ref)}. Set name and port of a backend"
         return
     kind, group, name, port = ref.get("kind", "Service"), ref.get("group", ""), ref.get("name"), ref.get("port")
     if kind == "Hostname":
         if group != HOSTNAME_GROUP:
-            yield f"{path}.group is {_shown(group)}: kind Hostname is of group {HOSTNAME_GROUP}"
+            yield f"{path}.group is {_shown(group)}. Set {HOSTNAME_GROUP}, the group of kind Hostname"
         if "namespace" in ref:
-            yield f"{path}.namespace is {_shown(ref['namespace'])}: a Hostname has no namespace, remove it"
+            yield f"{path}.namespace is {_shown(ref['namespace'])}. Remove it: a Hostname has no namespace"
     elif "namespace" in ref and not dns_label(ref["namespace"]):
-        yield f"{path}.namespace is {_shown(ref['namespace'])}: give the backend's namespace"
+        yield f"{path}.namespace is {_shown(ref['namespace'])}. Set the backend's namespace"
     if not dns_name(name):
-        what = "a DNS name in lower case, as spec.hosts of the VirtualDestination has it"
-        yield f"{path}.name is {_shown(name)}: give {what if kind == 'Hostname' else f'the name of a {kind}'}"
+        what = "a DNS name in lower case, as in spec.hosts of the VirtualDestination"
+        yield f"{path}.name is {_shown(name)}. Set {what if kind == 'Hostname' else f'the name of a {kind}'}"
     # Backends of other kinds define their port themselves.
     if (port is not None or kind in ("Service", "Hostname")) and not _is_port(port):
-        yield f"{path}.port is {_shown(port)}: {_port_hint(port)}"
+        yield f"{path}.port is {_shown(port)}. {_port_hint(port)}"
     elif kind == "Hostname" and (ports := offers.get(str(name))) and port not in ports:
         owners = ", ".join(dict.fromkeys(ports.values()))
         right = " or ".join(str(number) for number in sorted(ports))
-        yield f"{path}.port is {port}: VirtualDestination {owners} offers {name} on port {right}, set that"
+        yield f"{path}.port is {port}: VirtualDestination {owners} offers {name} on port {right}. Set that port"
 
 
 # -- proofs -----------------------------------------------------------------------------------------------------------
@@ -298,33 +299,33 @@ def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
 
 def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
     if not isinstance(entry, Mapping):
-        yield f"{path} is {_shown(entry)}: give name, path and answered_by"
+        yield f"{path} is {_shown(entry)}. Set name, path and answered_by"
         return
     if not isinstance(entry.get("name"), str) or not entry["name"]:
-        yield f"{path}.name is {_shown(entry.get('name'))}: name what is proven"
+        yield f"{path}.name is {_shown(entry.get('name'))}. Set a name for the proof"
     if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
-        yield f"{path}.path is {_shown(entry.get('path'))}: give the path of a request, beginning with /"
+        yield f"{path}.path is {_shown(entry.get('path'))}. Set the path of a request, beginning with /"
     yield from _selection(f"{path}.answered_by", entry.get("answered_by"))
     host = entry.get("host")
     if host and not (dns_name(host) or host_port(host)):
-        yield f"{path}.host is {_shown(host)}: give a host name in lower case, with or without port"
+        yield f"{path}.host is {_shown(host)}. Set a host name in lower case, with or without port"
     if _from_pod(entry):
         source = entry["from_pod"]
         yield from _selection(f"{path}.from_pod", source)
         # An option of a role, not an API field: digits as text are accepted.
         if isinstance(source, Mapping) and source and not port_number(source.get("port")):
-            yield f"{path}.from_pod.port is {_shown(source.get('port'))}: {_port_hint(source.get('port'))}"
+            yield f"{path}.from_pod.port is {_shown(source.get('port'))}. {_port_hint(source.get('port'))}"
 
 
 def _selection(path: str, value: Any) -> Iterator[str]:
     if not isinstance(value, Mapping) or not value:
-        yield f"{path} is {_shown(value)}: give namespace and label_selector"
+        yield f"{path} is {_shown(value)}. Set namespace and label_selector"
         return
     if not dns_label(value.get("namespace")):
-        yield f"{path}.namespace is {_shown(value.get('namespace'))}: give the namespace of Deployments and Pods"
+        yield f"{path}.namespace is {_shown(value.get('namespace'))}. Set the namespace of Deployments and Pods"
     selector = value.get("label_selector")
     if not isinstance(selector, str) or not all(LABEL_IS.fullmatch(part) for part in selector.split(",")):
-        yield f"{path}.label_selector is {_shown(selector)}: give labels such as app=reviews,version=v1"
+        yield f"{path}.label_selector is {_shown(selector)}. Set labels such as app=reviews,version=v1"
 
 
 _CHECKS: dict[str, Callable[[str, Any, Offers], Iterator[str]]] = {
@@ -339,7 +340,7 @@ _CHECKS: dict[str, Callable[[str, Any, Offers], Iterator[str]]] = {
 
 
 def _title(path: str, kind: str, entry: Any) -> str:
-    """The path with the object it belongs to, for what is wrong inside its spec."""
+    """The path with the object, for problems in its spec."""
     if isinstance(entry, Mapping) and entry.get("name") and entry.get("namespace"):
         return f"{kind} {entry['namespace']}/{entry['name']}: {path}"
     return path
@@ -359,12 +360,12 @@ def _mappings(value: Any) -> list[Record]:
 
 
 def _is_port(value: Any) -> TypeGuard[int]:
-    """A port as the API accepts it: no text."""
+    """A port as the API accepts it: a number, not text."""
     return isinstance(value, int) and port_number(value)
 
 
 def _port_hint(value: Any) -> str:
-    return "give it as a number, not as text" if isinstance(value, str) and port_number(value) else "give 1 to 65535"
+    return "Set a number, not text" if isinstance(value, str) and port_number(value) else "Set 1 to 65535"
 
 
 def _shown(value: Any) -> str:

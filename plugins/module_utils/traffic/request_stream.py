@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A stream of requests that continues during a switch, and its evaluation."""
+"""A stream of requests during a failover, and its evaluation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Stream:
             return list(self._samples)
 
     def wait(self, seconds: float) -> None:
-        """Wait for the next sample, at most so long."""
+        """Wait for the next sample, at most ``seconds``."""
         with self._news:
             self._news.wait(seconds)
 
@@ -59,7 +59,7 @@ class Stream:
             try:
                 response = self._send()
             except Exception as exc:
-                # A stream that stops would look like a switch without failures.
+                # A stopped stream would look like a failover without failures.
                 response = Response(None, type(exc).__name__)
             with self._news:
                 self._samples.append(Sample(self._clock(), response))
@@ -87,7 +87,7 @@ def settled(samples: Sequence[Sample], remaining: Sequence[Expected]) -> Sequenc
 
 
 def unproven(samples: Sequence[Sample], remaining: Sequence[Expected], enough: int) -> str:
-    """What the samples since the switch do not show yet; "" when the last ``enough`` are successes of the remaining
+    """What the samples since the failover do not prove yet; "" when the last ``enough`` are successes of the remaining
     instances and all of these have responded."""
     last, alone = samples[-enough:], settled(samples, remaining)
     failures = tally_of(last).failure_records()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How many requests it takes to decide which instances respond and which do not (pure).
+"""Decides by the number of requests which instances respond and which do not (pure).
 
 Sampling can miss a live instance. With n instances (those that responded and those still missing), each gets at least
 the share s = 1 / (n * k) of the requests, where k is the number of expected instances in the same cluster: an instance
@@ -52,7 +52,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Response:
-    """The result of one request: an instance, or a failure with its status and the beginning of the body."""
+    """The result of one request: an instance, or a failure with its status and an excerpt of the body."""
 
     instance: str | None
     status: str
@@ -83,7 +83,7 @@ class Tally:
         return tally
 
     def add(self, response: Response) -> None:
-        """Count a response. Failures before the first success are counted apart: configuration was still spreading."""
+        """Count a response. Failures before the first success are counted separately."""
         self.sent += 1
         self.last_failure = response.status if response.instance is None else ""
         if response.instance is None:
@@ -115,7 +115,7 @@ class Tally:
 
     @property
     def exhausted(self) -> bool:
-        """Whether further requests are pointless: a live missing instance would have responded."""
+        """Whether further requests are unnecessary: a live missing instance would have responded."""
         return miss_probability(self.expected, self.window, self.responses) < MISS_PROBABILITY
 
     def records(self) -> list[Json]:
@@ -150,7 +150,7 @@ def missing(expected: Iterable[Expected], responded: Iterable[str]) -> list[Expe
 
 
 def miss_probability(expected: Sequence[Expected], responded: Iterable[str], responses: int) -> float:
-    """Upper bound of the probability that a missing instance is alive and none of so many responses came from it."""
+    """Upper bound of the probability that a missing instance is alive but sent none of ``responses`` responses."""
     names = set(responded)
     absent = missing(expected, names)
     total = len(names) + len(absent)
@@ -203,8 +203,8 @@ def send_requests(
 ) -> Outcome:
     """Send requests until the outcome is certain.
 
-    New configuration may still spread after the first success: a missing instance is reported only `patience` seconds
-    later, and a failure starts a new window, in which every instance has to respond again.
+    New configuration may still propagate after the first success: a missing instance is reported only `patience`
+    seconds later, and a failure starts a new window, in which every instance has to respond again.
     """
     start = clock()
     first: float | None = None

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scale Deployments to 0 and restore them, even after a run that was killed in between.
+"""Scale Deployments to 0 and restore them, even after a killed run.
 
 One write scales to 0 and records the former replicas and their field managers in an annotation, so the number is never
-kept in the process alone. An autoscaler pauses while a Deployment has 0 replicas.
+only in the process. An autoscaler pauses while a Deployment has 0 replicas.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TRIES = 20
 
 
 def former(deployment: Json) -> Json | None:
-    """{replicas, owners} recorded when it was scaled to 0; None when it was not."""
+    """{replicas, owners} recorded when it was scaled to 0; None when not scaled down."""
     text = (deployment["metadata"].get("annotations") or {}).get(ANNOTATION)
     if text is None:
         return None
@@ -87,7 +87,7 @@ def scale_down(cluster: Cluster, deployment: Json) -> None:
 
 
 def restore(cluster: Cluster, deployment: Json) -> Json | None:
-    """The restored Deployment; None when it was deleted. Safe to repeat.
+    """The restored Deployment; None when it was deleted. Idempotent.
 
     A Deployment that was scaled up in the meantime keeps its replicas.
     """

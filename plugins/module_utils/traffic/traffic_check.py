@@ -89,7 +89,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         return {"changed": False, "msg": text, "requests": 0, **_facts(origin, params, traffic.Tally([]))}
     if bool(params.get("url")) == bool(params.get("from_pod")):
         raise ClusterError(
-            f"{origin}: traffic_check needs either 'url' or 'from_pod'; the Gateway may have no address yet"
+            f"{origin}: neither or both of 'url' and 'from_pod' are set. Set one; if 'url' is that of a Gateway, check "
+            "that the Gateway has an address"
         )
     with ExitStack() as stack:
         clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or ()))
@@ -124,7 +125,7 @@ def send_requests(
     limits: traffic.Limits,
     progress: Callable[[str], None],
 ) -> tuple[traffic.Outcome, traffic.Tally]:
-    """Send requests until every expected instance has responded, or it is certain that one does not."""
+    """Send requests until every expected instance has responded, or one certainly does not."""
     tally = traffic.Tally(expected)
     try:
         report = Progress(origin, progress)
@@ -137,23 +138,26 @@ def _validate(origin: str, params: dict[str, Any]) -> re.Pattern[str]:
     expect = params.get("expect") or []
     if params.get("answered_by"):
         if expect:
-            raise ClusterError(f"{origin}: give either 'answered_by' or 'expect'", option="answered_by")
+            text = "'answered_by' and 'expect' are both set. Set only one of them"
+            raise ClusterError(f"{origin}: {text}", option="answered_by")
         if not params.get("clusters"):
             raise ClusterError(
-                f"{origin}: 'clusters' is empty: name the clusters in which 'answered_by' runs", option="clusters"
+                f"{origin}: 'clusters' is empty. List the clusters in which the Deployments of 'answered_by' run",
+                option="clusters",
             )
     elif not expect:
         raise ClusterError(
-            f"{origin}: 'expect' is empty: name at least one instance that has to respond, or give 'answered_by'",
+            f"{origin}: 'expect' is empty. Give at least one instance that has to respond, or set 'answered_by'",
             option="expect",
         )
     if not str(params["path"]).startswith("/"):
-        raise ClusterError(f"{origin}: 'path' has to start with /, it is {params['path']!r}", option="path")
+        raise ClusterError(f"{origin}: 'path' is {params['path']!r}. Set a path that starts with /", option="path")
     for name, text in [("pattern", params["pattern"]), *(("expect", e["instance"]) for e in expect)]:
         try:
             re.compile(text)
         except re.error as exc:
-            raise ClusterError(f"{origin}: {name!r} is no regular expression: {text!r}: {exc}", option=name) from None
+            wrong = f"{name!r} is {text!r}, not a valid regular expression: {exc}. Correct it"
+            raise ClusterError(f"{origin}: {wrong}", option=name) from None
     return re.compile(params["pattern"], re.DOTALL)
 
 
@@ -220,10 +224,12 @@ class UrlClient:
         try:
             port = parts.port
         except ValueError:
-            raise ClusterError(f"{origin}: 'url' {params['url']!r} has a malformed port", option="url") from None
+            raise ClusterError(
+                f"{origin}: 'url' {params['url']!r} has an invalid port. Set 1 to 65535", option="url"
+            ) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} has to be http://host[:port] or https://...", option="url"
+                f"{origin}: 'url' {params['url']!r} is not valid. Set http://host[:port] or https://...", option="url"
             )
         self._host, self._port, self._tls = parts.hostname, port, parts.scheme == "https"
         self._path = parts.path.rstrip("/") + params["path"]
@@ -247,7 +253,7 @@ class UrlClient:
             connection.close()
 
     def close(self) -> None:
-        """No connection stays open."""
+        """Nothing to close: every request has its connection."""
 
 
 def _ready_pods(cluster: Cluster, source: Json) -> list[str]:
@@ -272,7 +278,7 @@ class _PodClient:
             return ready[0]
         namespace, selector = self._source["namespace"], self._source["label_selector"]
         pods = self._cluster.list("v1", "Pod", namespace, selector)
-        states = "; ".join(f"{p['metadata']['name']}: {judge(p).reason}" for p in pods) or "there is no such Pod"
+        states = "; ".join(f"{p['metadata']['name']}: {judge(p).reason}" for p in pods) or "no such Pod exists"
         raise ClusterError(
             f"{self._cluster.name}: no ready Pod in namespace {namespace} with labels {selector}: {states}",
             cluster=self._cluster.name,

@@ -209,7 +209,7 @@ FAULTS: tuple[Fault, ...] = (
         "former",
         (
             f"istioMetaClusterId in GatewayParameters {NAMESPACE}/{SETTINGS} is not-the-cluster",
-            "set istioMetaClusterId to {cluster}",
+            "Set istioMetaClusterId to {cluster}",
             "still serve clients with the previous settings",
         ),
     ),
@@ -235,7 +235,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "istiod-address",
         "former",
-        ("certificate is valid only for names ending in .svc", f"use {ADDRESS}"),
+        ("certificate is valid only for names ending in .svc", f"Use {ADDRESS}"),
     ),
     Fault(
         "address outside the cluster that nobody knows",
@@ -259,7 +259,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "settings",
         "none",
-        ("istioMetaClusterId", "'123'", "cannot write the Deployment"),
+        ("istioMetaClusterId", "'123'", "cannot render the Deployment"),
     ),
     Fault(
         "image that cannot be pulled",
@@ -270,7 +270,12 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "rollout",
         "former",
-        ("image registry.invalid/", "of container sds", "ImagePullBackOff", "clients are still served"),
+        (
+            "image registry.invalid/",
+            "of container sds",
+            "ImagePullBackOff",
+            "still serve clients with the previous settings",
+        ),
     ),
     Fault(
         "no node for the Pod",
@@ -294,7 +299,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "rollout",
         "current",
-        ("has istio-init", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "remove the label"),
+        ("has istio-init", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "Remove the label"),
     ),
     Fault(
         "parameters missing",
@@ -318,7 +323,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "parameters",
         "current",
-        ("parametersRef names EnterpriseKgatewayParameters", f"its controller takes GatewayParameters of {GROUP}"),
+        ("parametersRef has kind EnterpriseKgatewayParameters", f"the controller accepts GatewayParameters of {GROUP}"),
     ),
     Fault(
         "parameters of the wrong group",
@@ -326,7 +331,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "parameters",
         "current",
-        ("GatewayParameters of gateway.gloo.solo.io", f"its controller takes GatewayParameters of {GROUP}"),
+        ("GatewayParameters of gateway.gloo.solo.io", f"the controller accepts GatewayParameters of {GROUP}"),
     ),
     Fault(
         "class nobody serves",
@@ -342,7 +347,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "class-served",
         "current",
-        ("GatewayClass oss of kgateway.dev/kgateway is not served", "no Deployment of its controller"),
+        ("GatewayClass oss of kgateway.dev/kgateway is not served", "its controller has no Deployment"),
     ),
     Fault(
         "class of another controller",
@@ -393,6 +398,10 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "istiod",
         "former",
-        ("istiod istio-system/istiod-gloo is not ready", "0 replicas", "clients are still served"),
+        (
+            "istiod istio-system/istiod-gloo is not ready",
+            "0 replicas",
+            "still serve clients with the previous settings",
+        ),
     ),
 )

@@ -134,7 +134,7 @@ def test_module_and_action_plugin_return_the_same(two: Any, tmp_path: Path, caps
         assert comparable(one, marks[0]) == comparable(other, marks[1]), task
         for result in (one, other):
             assert (result["changed"], result.get("failed", False)) == task[2:], task
-    assert "it has: fake, other" in inside[2]["msg"] and "definitions is empty" in inside[6]["msg"]
+    assert "contexts: fake, other" in inside[2]["msg"] and "definitions is empty" in inside[6]["msg"]
 
 
 @pytest.mark.slow

@@ -35,7 +35,8 @@ def test_a_directory_in_the_order_of_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("a: [", "is no YAML"), ("- 1", "no Kubernetes object"), ("kind: x", "no Kubernetes object")]
+    ("text", "told"),
+    [("a: [", "invalid YAML"), ("- 1", "has no apiVersion or kind"), ("kind: x", "has no apiVersion or kind")],
 )
 def test_something_else_is_refused_by_name(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "bad.yaml"

@@ -128,7 +128,7 @@ def test_a_value_that_stays_the_same_gets_its_owner_back() -> None:
 
 def test_owning_nothing_names_the_object_and_nothing_else() -> None:
     live = gateway({"gatewayClassName": "x"})
-    assert adoption.nothing_of_ours(live) == {
+    assert adoption.without_our_fields(live) == {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "Gateway",
         "metadata": {"name": "http", "namespace": "gw"},

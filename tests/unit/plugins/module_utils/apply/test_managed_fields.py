@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fields import (
     MISSING,
     applied_fields,
+    covers,
+    dotted,
     drop,
     find,
-    holds,
     leaves,
     owners,
     project,
     put,
-    readable,
     union,
 )
 
@@ -82,7 +82,7 @@ def test_every_leaf_can_be_found_removed_and_put_back(tree: dict[str, Any]) -> N
 def test_union_holds_both(one: dict[str, Any], other: dict[str, Any]) -> None:
     both = union(fields_of(one), fields_of(other))
     for path in [*leaves(fields_of(one)), *leaves(fields_of(other))]:
-        assert holds(both, path)
+        assert covers(both, path)
 
 
 def test_items_of_keyed_lists_are_matched_by_all_keys() -> None:
@@ -123,4 +123,4 @@ def test_whose_entry_is_whose() -> None:
 
 
 def test_paths_read_as_in_conflicts() -> None:
-    assert readable(("f:spec", "f:listeners", 'k:{"name":"http"}', "f:port")) == ".spec.listeners[name=http].port"
+    assert dotted(("f:spec", "f:listeners", 'k:{"name":"http"}', "f:port")) == ".spec.listeners[name=http].port"

@@ -18,7 +18,7 @@ def make(kind: str = "ConfigMap", name: Any = "a", **more: Any) -> dict[str, Any
 @pytest.mark.parametrize(
     ("definition", "says"),
     [
-        ("text", "not an object"),
+        ("text", "Set an object with apiVersion, kind and metadata"),
         ({}, "apiVersion is missing"),
         ({"apiVersion": "v1"}, "kind is missing"),
         ({"apiVersion": "v1", "kind": "Pod"}, "metadata is missing"),
@@ -28,8 +28,11 @@ def make(kind: str = "ConfigMap", name: Any = "a", **more: Any) -> dict[str, Any
         (make(name="x" * 254), "at most 253"),
         (make("Namespace", name="a.b"), "not a valid Kubernetes name"),
         (make("Service", name="x" * 64), "at most 63"),
-        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n_s"}}, "not a namespace name"),
-        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"v": 1}}}, "put it in quotes"),
+        (
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n_s"}},
+            "not a valid namespace name",
+        ),
+        ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"v": 1}}}, "not a string. Quote it"),
         ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": []}}, "not a map"),
     ],
 )
@@ -108,11 +111,11 @@ def test_ours_adopted_foreign() -> None:
 
 def test_right_means_every_owned_field_and_no_other() -> None:
     obj = live({"f:data": {"f:a": {}}}, data={"a": "1", "theirs": "2"})
-    assert objects.is_right(obj, make(data={"a": "1"}))
-    assert not objects.is_right(obj, make(data={"a": "2"}))
-    assert not objects.is_right(obj, make(data={"a": "1", "b": "1"}))
-    assert not objects.is_right(obj, make())  # a field we own and no longer want
-    assert not objects.is_right(live(None, data={"a": "1"}), make(data={"a": "1"}))
+    assert objects.is_up_to_date(obj, make(data={"a": "1"}))
+    assert not objects.is_up_to_date(obj, make(data={"a": "2"}))
+    assert not objects.is_up_to_date(obj, make(data={"a": "1", "b": "1"}))
+    assert not objects.is_up_to_date(obj, make())  # a field we own and no longer want
+    assert not objects.is_up_to_date(live(None, data={"a": "1"}), make(data={"a": "1"}))
 
 
 def test_bookkeeping_and_status_are_no_content() -> None:

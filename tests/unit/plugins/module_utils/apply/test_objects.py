@@ -201,7 +201,7 @@ def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> Non
     go(fake, BOOKINFO, held)
     with pytest.raises(Timeout, match=r"held by finalizers x\.example/hold") as error:
         go(fake, BOOKINFO, held, state="absent", wait_timeout=1)
-    assert error.value.msg.startswith("cluster1: ConfigMap bookinfo/a: still there: it is being deleted")
+    assert error.value.msg.startswith("cluster1: ConfigMap bookinfo/a: not deleted yet: it is being deleted")
     assert actions(error.value.facts) == ["skipped", "failed"]
     assert fake[0].get("v1", "namespaces", "", "bookinfo")
 
@@ -210,7 +210,7 @@ def test_a_stuck_object_is_identified_by_kind_not_by_name_alone(fake: Any) -> No
     held = {**config(), "kind": "Secret", "data": {"k": "dg=="}}
     held["metadata"]["finalizers"] = ["x.example/hold"]
     go(fake, BOOKINFO, config(), held)
-    with pytest.raises(Timeout, match=r"Secret bookinfo/a: still there") as error:
+    with pytest.raises(Timeout, match=r"Secret bookinfo/a: not deleted yet") as error:
         go(fake, BOOKINFO, config(), held, state="absent")
     results = {record["kind"]: record["action"] for record in error.value.facts["objects"]}
     assert results == {"Namespace": "skipped", "ConfigMap": "deleted", "Secret": "failed"}
@@ -224,7 +224,7 @@ def test_every_stuck_object_is_reported_as_failed(fake: Any) -> None:
     with pytest.raises(Timeout) as error:
         go(fake, BOOKINFO, *held, config("c"), state="absent")
     assert [record["action"] for record in error.value.facts["objects"]] == ["skipped", "failed", "failed", "deleted"]
-    assert error.value.msg.count("ConfigMap bookinfo/a: still there") == 1
+    assert error.value.msg.count("ConfigMap bookinfo/a: not deleted yet") == 1
 
 
 def test_one_failure_does_not_hide_the_others(fake: Any) -> None:
@@ -292,7 +292,7 @@ def test_a_missing_namespace_says_what_to_add(fake: Any) -> None:
         ([], "definitions is empty"),
         ([{"apiVersion": "v1"}], "kind is missing"),
         ([config("under_score")], "no '_'"),
-        ([config(), config()], "remove one"),
+        ([config(), config()], "Remove one"),
         ([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}], "metadata.namespace is missing"),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_namespace_on_a_cluster_scoped_kind_is_dropped(fake: Any) -> None:
 
 
 def test_an_unknown_context_is_told_before_any_request(fake: Any) -> None:
-    with pytest.raises(BadKubeconfig, match="it has: fake, other"):
+    with pytest.raises(BadKubeconfig, match="contexts: fake, other"):
         go(fake, config(), context="nope")
     assert fake[0].log == []
 

@@ -200,5 +200,5 @@ def test_a_conflict_names_the_workloads_that_were_looked_at(site: Any) -> None:
 
 
 def test_no_criterion_is_refused(site: Any) -> None:
-    with pytest.raises(Invalid, match=r"cluster1: .*Set older_than_secret, missing_sidecar or both"):
+    with pytest.raises(Invalid, match=r"cluster1: .*neither older_than_secret nor missing_sidecar is set"):
         go(site, older_than_secret=None, missing_sidecar=False)

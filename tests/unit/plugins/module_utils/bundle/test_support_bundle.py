@@ -203,9 +203,9 @@ def test_check_mode_asks_nobody_and_writes_nothing(mgmt: Any, tmp_path: Path) ->
     [
         ({"dest": "/nowhere/at/all/b.tar.gz"}, "folder /nowhere/at/all does not exist"),
         ({"clusters": []}, "'clusters' is empty"),
-        ({"clusters": [{"name": "a"}, {"name": "a"}]}, "use a unique name"),
-        ({"clusters": [{"name": "../a"}]}, "valid as a folder name"),
-        ({"max_size": 0}, "use 1 or more"),
+        ({"clusters": [{"name": "a"}, {"name": "a"}]}, "is not unique"),
+        ({"clusters": [{"name": "../a"}]}, "not valid as a folder name"),
+        ({"max_size": 0}, "Set 1 or more"),
     ],
 )
 def test_what_cannot_work_is_refused(change: Json, says: str, tmp_path: Path) -> None:

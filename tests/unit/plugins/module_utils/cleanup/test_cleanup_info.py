@@ -205,8 +205,8 @@ def test_crds_of_which_others_have_objects_are_kept_at_the_last_moment(cluster: 
 
     assert found == [
         "kept: CustomResourceDefinition things.a.io (used by Thing shop/house)",
-        "kept: ConfigMap gloo-system/multicluster.gloo.crds (records which CRDs came with this collection)",
-        "kept: Namespace gloo-system (holds records about CRDs that stay)",
+        "kept: ConfigMap gloo-system/multicluster.gloo.crds (records which CRDs this collection installed)",
+        "kept: Namespace gloo-system (contains records of CRDs that are kept)",
     ]
     assert not changed and cluster.api.writes() == []
 

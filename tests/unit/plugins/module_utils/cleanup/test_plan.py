@@ -252,7 +252,7 @@ def test_crds_of_which_others_have_objects_stay_and_these_are_named(user: Json, 
         "CustomResourceDefinition gatewayparameterss.gateway.kgateway.dev": "used by GatewayParameters shop/house",
         "CustomResourceDefinition trafficpolicys.gateway.kgateway.dev": "belongs to Helm release "
         "gloo-system/gloo-gateway-crds",
-        "ConfigMap gloo-system/multicluster.gloo.gloo-gateway-crds": "records which CRDs came with this collection",
+        "ConfigMap gloo-system/multicluster.gloo.gloo-gateway-crds": "records which CRDs this collection installed",
     }
 
 

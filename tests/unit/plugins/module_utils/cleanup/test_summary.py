@@ -31,7 +31,7 @@ def test_one_of_a_kind_is_named_and_several_are_counted() -> None:
     assert summary(STEPS, check=False) == [
         "removed 6 objects: HTTPRoute n/r, 3 Services, 2 GatewayClasses",
         "uninstalled Helm release: n/edge",
-        "given back: Gateway n/http, Helm release n/theirs",
+        "restored: Gateway n/http, Helm release n/theirs",
         "kept: Namespace x (contains objects not managed by this collection: ConfigMap x/a)",
         "kept: CustomResourceDefinitions a, b, Helm release n/crds (it stays)",
     ]
@@ -41,7 +41,7 @@ def test_check_mode_says_would() -> None:
     assert [line.split(":")[0] for line in summary(STEPS, check=True)] == [
         "would remove 6 objects",
         "would uninstall Helm release",
-        "would give back",
+        "would restore",
         "would keep",
         "would keep",
     ]

@@ -151,7 +151,7 @@ BROKEN = [
         "c1",
         "failed",
         set_field("c1", PARAMETERS, "params", "spec.kube.istio.istioProxyContainer.istioMetaClusterId", "Kubernetes"),
-        ("set istioMetaClusterId to c1",),
+        ("Set istioMetaClusterId to c1",),
     ),
     Broken(
         "gateway-istiod-address",
@@ -173,7 +173,7 @@ BROKEN = [
         lambda s: s.clusters["c1"]["ConfigMap"].pop(),
         ("istio-ca-root-cert is missing",),
     ),
-    Broken("gateway-deployment", "c1", "failed", _unmade, ("expected string", "choose one with letters")),
+    Broken("gateway-deployment", "c1", "failed", _unmade, ("expected string", "Set one with letters")),
     Broken(
         "gateway-deployment",
         "c1",
@@ -193,7 +193,7 @@ BROKEN = [
         "c1",
         "failed",
         lambda s: _crash(s, {"c1/istio-proxy": "lookup istiod.istio-system.svc: no such host"}),
-        ("no such host", "set istioDiscoveryAddress"),
+        ("no such host", "Set istioDiscoveryAddress"),
     ),
     Broken("gateway-pods", "c1", "failed", lambda s: _crash(s, {}), ("sds is crash-looping",)),
     Broken("gateway-pods", "c1", "failed", _unpullable, ("ImagePullBackOff", "x/sds:main")),
@@ -225,9 +225,9 @@ BROKEN = [
         set_field("c1", "HTTPRoute", "r", "spec.parentRefs.0", {"name": "http"}),
         ("edge/http",),
     ),
-    Broken("route-backends", "c1", "failed", _ref("namespace", "app"), ("never resolves",)),
+    Broken("route-backends", "c1", "failed", _ref("namespace", "app"), ("not resolved with a namespace",)),
     Broken("route-backends", "c1", "failed", _ref("port", 9999), ("port 9999", "9080")),
-    Broken("route-backends", "c1", "failed", _ref("name", "reviews.mesh.internal.org"), ("compare the spelling",)),
+    Broken("route-backends", "c1", "failed", _ref("name", "reviews.mesh.internal.org"), ("Compare the spelling",)),
     Broken(
         "route-backends",
         "c1",

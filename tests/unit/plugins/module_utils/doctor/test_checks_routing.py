@@ -97,7 +97,7 @@ BROKEN = [
         "mgmt",
         "failed",
         set_field("mgmt", "VirtualDestination", "vd", "metadata.generation", 2),
-        ("seen generation 1",),
+        ("observed generation 1",),
     ),
     Broken("route-table", "mgmt", "failed", drop("mgmt", "RouteTable", "rt"), ("does not exist",)),
     Broken("service-entry", "c2", "failed", drop("c2", "ServiceEntry", "se"), ("no ServiceEntry has that host",)),

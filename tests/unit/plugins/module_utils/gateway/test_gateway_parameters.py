@@ -294,19 +294,19 @@ def test_contradictions_name_both_values() -> None:
     found = gp.contradictions(container(istioDiscoveryAddress="istiod.istio-system.svc:15012"), ISTIOD)
     assert "istiod.istio-system.svc:15012" in found[0] and "istiod-gloo.istio-system.svc:15012" in found[0]
     assert "Kubernetes (the controller's default), but" in found[1] and "cluster1" in found[1]
-    assert found[1].endswith("ID cluster1: set that ID")
+    assert found[1].endswith("ID cluster1. Set that ID")
     assert gp.contradictions({"selfManaged": {}}, ISTIOD) == []
 
 
 def test_nobody_is_told_to_set_an_id_that_would_be_refused() -> None:
     [found] = gp.contradictions(container(istioMetaClusterId="a"), {"cluster_id": "1234"})
-    assert "set that ID" not in found and "give istiod a cluster ID with letters" in found
+    assert "Set that ID" not in found and "Set a cluster ID with letters in istiod" in found
 
 
 def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:
     """Nothing would be compared then, in silence."""
     params = {"context": "c1", "namespace": "n", "name": "p", "self_managed": True, "istiod": {"istiod": ISTIOD}}
-    with pytest.raises(Invalid, match="pass the value istiod returned by istiod_info"):
+    with pytest.raises(Invalid, match="Pass the value istiod returned by istiod_info"):
         gp.run(params, True, print)
 
 

@@ -131,7 +131,7 @@ def test_a_log_tells_where_no_object_does(
 
 
 def test_a_gateway_needs_its_namespace(gateway: Any) -> None:
-    with pytest.raises(ClusterError, match="'gateway' needs 'namespace'"):
+    with pytest.raises(ClusterError, match="'gateway' is set without 'namespace'"):
         run(gateway, namespace=None)
 
 
@@ -155,7 +155,7 @@ def test_a_restart_is_foretold_and_done_once(gateway: Any) -> None:
 def test_a_wait_with_a_restart_waits_for_the_rollout(gateway: Any) -> None:
     api, _options = gateway
     with pytest.raises(
-        ClusterError, match=r"not ready within 1 s: Deployment gloo-system/http: its controller has seen"
+        ClusterError, match=r"not ready within 1 s: Deployment gloo-system/http: its controller has observed"
     ):
         run(gateway, restart="if_needed", wait=True, wait_timeout=1)
     assert len(api.writes()) == 1

@@ -63,12 +63,12 @@ class Classes:
 @pytest.mark.parametrize(
     ("controllers", "words"),
     [
-        ((), "no GatewayClass shows which of them is used"),
-        (("example.com/other",), "no GatewayClass shows which of them is used"),
-        (("solo.io/gloo-gateway",), "its GatewayClasses do not show which of them is used: gloo-gateway"),
+        ((), "no GatewayClass determines which one is used"),
+        (("example.com/other",), "no GatewayClass determines which one is used"),
+        (("solo.io/gloo-gateway",), "its GatewayClasses do not determine which one is used: gloo-gateway"),
         (
             ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway"),
-            "do not show which of them is used: enterprise-kg",
+            "do not determine which one is used: enterprise-kg",
         ),
     ],
 )
@@ -78,7 +78,7 @@ def test_what_the_cluster_does_not_tell_is_asked_of_the_user(
     both = [GLOO_GATEWAY_PARAMETERS, ENTERPRISE_PARAMETERS]
     monkeypatch.setattr(parameter_kinds, "served_kinds", lambda _cluster: both)
     cluster: Any = Classes(*controllers)
-    with pytest.raises(Invalid, match=f"c1: the cluster serves gloo.solo.io.*{words}.*: set api_version and kind"):
+    with pytest.raises(Invalid, match=f"c1: the cluster serves gloo.solo.io.*{words}.*. Set api_version and kind"):
         kind_to_use(cluster)
     assert kind_to_use(cluster, kind="EnterpriseKgatewayParameters") == ENTERPRISE_PARAMETERS
     with pytest.raises(NotServed, match="c1: the API server does not serve GatewayParameters; it serves"):

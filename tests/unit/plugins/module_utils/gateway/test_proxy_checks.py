@@ -303,14 +303,14 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         put("want", Want(expect=(*THREE, "waf"))),
         "failed",
         "switch",
-        "the controller never deploys container waf; Deployment",
+        "the controller does not deploy container waf; Deployment",
     ),
-    (put("want", Want(expect=THREE[1:])), "failed", "switch", "expect: kgateway-proxy is part of every proxy; add it"),
+    (put("want", Want(expect=THREE[1:])), "failed", "switch", "expect: kgateway-proxy is part of every proxy. Add it"),
     (
         put("want", Want(expect=THREE[:2])),
         "failed",
         "switch",
-        "sds and istio-proxy are deployed together or not at all",
+        "sds and istio-proxy are deployed only together. Set both or none",
     ),
     (put("gateway", None), "failed", "gateway", "Gateway gloo-system/http does not exist"),
     (
@@ -327,7 +327,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "class-served",
         "GatewayClass gloo-gateway-v2 of solo.io/gloo-gateway-v2 is not served",
     ),
-    (both(controller_gone, class_untouched), "failed", "class-served", "no Deployment of its controller is in this"),
+    (both(controller_gone, class_untouched), "failed", "class-served", "its controller has no Deployment in this"),
     (
         lambda s: s.controller["spec"].update(replicas=0),
         "failed",
@@ -369,7 +369,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         lambda s: s.parameters.update({GATEWAY_PARAMETERS: None}),
         "failed",
         "parameters",
-        "this kind is not served: install its CRD",
+        "this kind is not served. Install its CRD",
     ),
     (put("want", Want(parameters="other")), "failed", "parameters", "references parameters params, not other"),
     (
@@ -396,7 +396,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     (switch_off, "failed", "switch", "KGW_ENABLE_ISTIO_AUTO_MTLS is off in Deployment gloo-system/gloo-gateway"),
     (both(switch_off, put("want", Want())), "failed", "switch", "the controller omits sds, istio-proxy"),
     (stale, "waiting", "generation", "the controller has observed generation 1, not yet 2" + KEEPS),
-    (controller_gone, "failed", "generation", "no Deployment of the controller solo.io/gloo-gateway-v2 is in this"),
+    (controller_gone, "failed", "generation", "controller solo.io/gloo-gateway-v2 has no Deployment in this"),
     (
         lambda s: s.parameters[GATEWAY_PARAMETERS][0].update(spec={"selfManaged": {}}),
         "failed",
@@ -435,7 +435,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
             both(crash, setting("istioDiscoveryAddress", f"{host}:15012")),
             "failed",
             "istiod-address",
-            "names ending in .svc, so TLS fails; use istiod-gloo.istio-system.svc:15012",
+            "names ending in .svc, so TLS fails. Use istiod-gloo.istio-system.svc:15012",
         )
         for host in ("istiod-gloo.istio-system.svc.cluster.local", "istiod-gloo.istio-system")
     ),
@@ -467,15 +467,14 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "cluster-id",
-        "issues certificates only for 1234: kgateway cannot render that ID as a string, so give istiod a cluster ID "
-        "with",
+        "issues certificates only for 1234. kgateway cannot render that ID as a string. Set a cluster ID with",
     ),
     (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId in GatewayParameters gloo-system/params is Ku"),
     (
         both(crash, wrong_id, old_pod),
         "failed",
         "cluster-id",
-        "set istioMetaClusterId to cluster1" + AT_OLD,
+        "Set istioMetaClusterId to cluster1" + AT_OLD,
     ),
     (
         no_ref,

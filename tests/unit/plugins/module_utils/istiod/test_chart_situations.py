@@ -15,7 +15,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.istiod import di
 row = functools.partial(istio_shapes.row, version="1.27.0")
 Making = Callable[[], Objects]
 
-NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect here, use istio.io/rev"
+NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect in this cluster. Use istio.io/rev"
 UNREADABLE: dict[str, Any] = {"mesh_id": None, "trust_domain": None, "version": None}
 TABLE: dict[str, tuple[Making, list[Json], tuple[str, ...]]] = {}
 CHOICES: dict[str, str] = {}
@@ -144,7 +144,7 @@ def remote_by_name() -> Objects:
 @situation(
     row("1-27", cluster_id="cluster2", network="network2", version=None),
     problems=(
-        "istiod.istio-system.svc:15012 names a Service that does not exist; use istiod-1-27.istio-system.svc:15012",
+        "istiod.istio-system.svc:15012 refers to a Service that does not exist. Use istiod-1-27.istio-system.svc:15012",
         NO_DEFAULT,
     ),
 )
@@ -162,7 +162,9 @@ def remote_with_an_injector_of_its_own() -> Objects:
     return joined(mesh.objects(), {"services": [service], "endpointslices": [endpoints_of(service, "172.18.0.9")]})
 
 
-@situation(row(cluster_id="from-global"), problems=("sets CLUSTER_ID 2 times; the last one counts: from-global",))
+@situation(
+    row(cluster_id="from-global"), problems=("sets CLUSTER_ID 2 times; the last value is effective: from-global",)
+)
 def cluster_id_twice() -> Objects:
     mesh = release(cluster="from-global")
     mesh.container["env"].insert(0, {"name": "CLUSTER_ID", "value": "from-env"})

@@ -95,7 +95,7 @@ def test_never_one_of_several(objects: Objects, labels: Any, options: dict[str, 
     with pytest.raises(istiod.ChoiceError) as failure:
         chosen(objects, labels, **options)
     assert words in str(failure.value)
-    assert str(failure.value).endswith("choose with revision, namespace or for_namespace")
+    assert str(failure.value).endswith("Set revision, namespace or for_namespace to choose one")
 
 
 def test_nothing_found() -> None:

@@ -104,7 +104,7 @@ def test_the_same_duplicate_twice_is_no_problem_another_is() -> None:
     mesh.container["env"] = [CLUSTER, CLUSTER]
     assert istiod.discover(mesh.objects())["problems"] == []
     mesh.container["env"] = [CLUSTER, ELSEWHERE]
-    assert "counts: one from another object" in istiod.discover(mesh.objects())["problems"][0]
+    assert "effective: one from another object" in istiod.discover(mesh.objects())["problems"][0]
     mesh.container["args"].append("--clusterID=by-env")  # then none of them counts
     assert istiod.discover(mesh.objects())["problems"] == []
 
@@ -145,7 +145,7 @@ def test_mesh_id_network_and_trust_domain_have_an_order() -> None:
     record = only(mesh.objects(namespaces=labelled_network))
     assert (record["mesh_id"], record["network"]) == ("by-values", "by-values")
     problems = istiod.discover(mesh.objects(namespaces=labelled_network))["problems"]
-    assert any("labelled network by-label" in p and "sets by-values" in p for p in problems)
+    assert any("has network by-label in its label" in p and "sets by-values" in p for p in problems)
 
 
 def test_mesh_id_of_a_shared_mesh_config() -> None:

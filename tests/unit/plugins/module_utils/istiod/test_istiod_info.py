@@ -115,7 +115,7 @@ def test_services_that_may_not_be_listed_are_told_by_mesh_config(cluster: Any) -
     assert {s["key"]: s["certainty"] for s in result["sources"]}["address"] == "likely"
     assert [p.split(":")[0] for p in result["problems"][:2]] == [
         "listing Services of all namespaces is forbidden",
-        "listing Service objects in namespace istio-system is forbidden, values read from them are missing",
+        "listing Service objects in namespace istio-system is forbidden, so values from them are missing",
     ]
 
 
@@ -196,7 +196,7 @@ def test_nothing_may_be_read(cluster: Any) -> None:
     for plural in WHERE:
         refuse(cluster[0], plural)
     with pytest.raises(
-        ClusterError, match="fake: istiod cannot be searched for, listing Services and Deployments is forbidden"
+        ClusterError, match="fake: istiod cannot be searched: listing Services and Deployments is forbidden"
     ):
         ask(cluster)
 

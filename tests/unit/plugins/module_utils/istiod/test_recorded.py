@@ -26,12 +26,12 @@ LISTS = ("deployments", "services", "endpointslices", "configmaps", "mutatingweb
 row = functools.partial(istio_shapes.row, version="1.27.0")
 
 
-NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect here, use istio.io/rev"
+NO_DEFAULT = "no default injector: label istio-injection=enabled has no effect in this cluster. Use istio.io/rev"
 PROBLEMS: dict[str, tuple[str, ...]] = {
     "broken-crashloop-1.27": ("Deployment istio-system/istiod has no ready Pod",),
     "broken-pending-1.27": ("Deployment istio-system/istiod has no ready Pod",),
     "broken-service-without-deployment-1.27": ("Service istio-system/istiod selects no istiod Deployment",),
-    "duplicate-env-1.27": ("sets CLUSTER_ID 2 times; the last one counts: from-global",),
+    "duplicate-env-1.27": ("sets CLUSTER_ID 2 times; the last value is effective: from-global",),
     "gloo-like-alias-1.27": (NO_DEFAULT,),
     "gloo-like-sidecar-1.27": (NO_DEFAULT,),
     "other-namespace-revision-1.27": (NO_DEFAULT,),
@@ -39,7 +39,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
         'no ready Pod: pods "istiod-54ff466bc4-" is forbidden: error looking up service account',
     ),
     "remote-revision-1.27": (
-        "istiod.istio-system.svc:15012 names a Service that does not exist; use istiod-1-27.istio-system.svc:15012",
+        "istiod.istio-system.svc:15012 refers to a Service that does not exist. Use istiod-1-27.istio-system.svc:15012",
         NO_DEFAULT,
     ),
     "revision-1.25": (NO_DEFAULT,),

@@ -81,7 +81,7 @@ def two_revisions_with_tags() -> Objects:
 
 @situation(
     [row("1-27", tags=["prod"]), row("1-28", tags=["prod"])],
-    "tag prod leads to several istiods (istio-system/istiod-1-27, istio-system/istiod-1-28)",
+    "tag prod refers to several istiods (istio-system/istiod-1-27, istio-system/istiod-1-28)",
     NO_DEFAULT,
 )
 def tag_moved_without_its_service() -> Objects:
@@ -98,10 +98,11 @@ def injector_with_a_value_of_its_own() -> Objects:
 
 @situation(
     [row("1-28", name="istiod-revision-tag-prod", tags=["prod"])],
-    "discoveryAddress istiod-1-28.istio-system.svc:15012 names a Service that does not exist",
-    "istiod-revision-tag-prod leads to istiod, but its certificate is not for istiod-revision-tag-prod.istio-system",
+    "discoveryAddress istiod-1-28.istio-system.svc:15012 refers to a Service that does not exist",
+    "istiod-revision-tag-prod routes to istiod, but its certificate is not valid for "
+    "istiod-revision-tag-prod.istio-system",
     NO_DEFAULT,
-    "calls Service istio-system/istiod-1-28, which serves no istiod",
+    "calls Service istio-system/istiod-1-28, which belongs to no istiod",
 )
 def only_the_service_of_a_tag_is_left() -> Objects:
     mesh = Istiod("1-28").tag("prod", service=True)
@@ -180,7 +181,8 @@ def remote_by_name_of_a_service_that_is_gone() -> Objects:
 
 @situation(
     [row("1-22", **REMOTE)],
-    "discoveryAddress istiod.istio-system.svc:15012 names a Service that does not exist; use istiod-1-22.istio-system",
+    "discoveryAddress istiod.istio-system.svc:15012 refers to a Service that does not exist. Use "
+    "istiod-1-22.istio-system",
     NO_DEFAULT,
 )
 def remote_revision_of_old_charts_without_labels() -> Objects:
@@ -192,7 +194,7 @@ def remote_revision_of_old_charts_without_labels() -> Objects:
 @situation(
     [row("1-20", name="istiod", **REMOTE)],
     NO_DEFAULT,
-    "webhook istio-sidecar-injector-1-20 calls Service istio-system/istiod-1-20, which serves no istiod",
+    "webhook istio-sidecar-injector-1-20 calls Service istio-system/istiod-1-20, which belongs to no istiod",
 )
 def remote_revision_of_1_20_whose_service_has_no_revision() -> Objects:
     mesh = Istiod("1-20")
@@ -219,7 +221,7 @@ def local_injector_of_old_charts() -> Objects:
 
 @situation(
     [row("1-32", name="istiod-1-32-remote", cluster_id="cluster2")],
-    "discoveryAddress istiod-remote.istio-system.svc:15012 names a Service that does not exist",
+    "discoveryAddress istiod-remote.istio-system.svc:15012 refers to a Service that does not exist",
     NO_DEFAULT,
 )
 def local_injector_with_a_revision() -> Objects:
@@ -243,7 +245,7 @@ def external_with_its_address_in_mesh_config() -> Objects:
 
 @situation(
     [row(namespace="external-istiod", **EXTERNAL) | {"name": None, "address": "istiod.example.test:15012"}],
-    "istiod.external-istiod.svc:15012 names a Service that does not exist; use istiod.example.test:15012",
+    "istiod.external-istiod.svc:15012 refers to a Service that does not exist. Use istiod.example.test:15012",
 )
 def external_known_by_the_injection_url_alone() -> Objects:
     mesh = Istiod(namespace="external-istiod")
@@ -261,7 +263,7 @@ def external_told_by_mesh_config_alone() -> Objects:
 SITUATIONS["external_told_by_mesh_config_alone"][2].append(NO_DEFAULT)
 
 
-@situation([row(ready=False)], "has 0 replicas: no istiod runs, though its condition Available says True")
+@situation([row(ready=False)], "has 0 replicas: no istiod runs (its condition Available is still True)")
 def scaled_to_nothing() -> Objects:
     mesh = Istiod()
     mesh.deployment["spec"]["replicas"] = 0
@@ -288,8 +290,8 @@ def on_its_way_out() -> Objects:
 @situation(
     [row(address=None, ready=False)],
     "Deployment istio-system/istiod has no Service with port 15012: proxies cannot reach it",
-    "discoveryAddress istiod.istio-system.svc:15012 names a Service that does not exist",
-    "webhook istio-sidecar-injector calls Service istio-system/istiod, which serves no istiod",
+    "discoveryAddress istiod.istio-system.svc:15012 refers to a Service that does not exist",
+    "webhook istio-sidecar-injector calls Service istio-system/istiod, which belongs to no istiod",
 )
 def deployment_without_service() -> Objects:
     return Istiod().objects(services=[], endpointslices=[])
@@ -321,9 +323,9 @@ def service_of_an_older_istiod_left_over() -> Objects:
     [row("new")],
     "Service istio-system/istiod-revision-tag-prod selects no istiod Deployment",
     NO_DEFAULT,
-    "tag prod points to revision old, which no istiod serves",
+    "tag prod refers to revision old, which no istiod serves",
     "Namespace shop requests revision prod, which no istiod serves",
-    "webhook istio-revision-tag-prod calls Service istio-system/istiod-old, which serves no istiod",
+    "webhook istio-revision-tag-prod calls Service istio-system/istiod-old, which belongs to no istiod",
 )
 def tag_left_over() -> Objects:
     old = Istiod("old").tag("prod", service=True)
@@ -331,12 +333,12 @@ def tag_left_over() -> Objects:
     return joined(Istiod("new").objects(), left, {"namespaces": [namespace("shop", rev="prod")]})
 
 
-@situation([], "webhook istio-sidecar-injector calls Service istio-system/istiod, which serves no istiod")
+@situation([], "webhook istio-sidecar-injector calls Service istio-system/istiod, which belongs to no istiod")
 def only_the_webhook_left_over() -> Objects:
     return Istiod().objects(deployments=[], services=[], endpointslices=[], configmaps=[])
 
 
-@situation([], "ConfigMap istio-system/istio is left over: no istiod of revision default is in namespace istio-system")
+@situation([], "ConfigMap istio-system/istio is a leftover: namespace istio-system has no istiod of revision default")
 def only_config_maps_left_over() -> Objects:
     return Istiod().objects(deployments=[], services=[], endpointslices=[], mutatingwebhookconfigurations=[])
 
@@ -385,17 +387,20 @@ def empty_label_of_the_revision() -> Objects:
     return mesh.objects()
 
 
-@situation([row()], "no default injector: label istio-injection=enabled has no effect here, nor has istio.io/rev")
+@situation(
+    [row()], "no default injector: label istio-injection=enabled has no effect in this cluster, nor has istio.io/rev"
+)
 def no_injector() -> Objects:
     return Istiod().objects(mutatingwebhookconfigurations=[])
 
 
 @situation(
     [row("a", name="all"), row("b")],
-    "Service istio-system/all leads to several istiods (istio-system/istiod-a, istio-system/istiod-b)",
-    "Service istio-system/all leads to istiod, but its certificate is not for all.istio-system.svc: TLS fails; create",
-    "istiod-a.istio-system.svc:15012 names a Service that does not exist; use all.istio-system.svc:15012",
-    "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which serves no istiod",
+    "Service istio-system/all selects several istiods (istio-system/istiod-a, istio-system/istiod-b)",
+    "Service istio-system/all routes to istiod, but its certificate is not valid for "
+    "all.istio-system.svc, so TLS fails. Create",
+    "istiod-a.istio-system.svc:15012 refers to a Service that does not exist. Use all.istio-system.svc:15012",
+    "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which belongs to no istiod",
     NO_DEFAULT,
 )
 def service_of_two_istiods() -> Objects:

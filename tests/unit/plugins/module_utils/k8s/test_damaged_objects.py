@@ -32,13 +32,13 @@ def test_a_cluster_tells_who_it_is_and_what_it_serves(fake: Any) -> None:
 
 
 def test_another_cluster_is_refused_with_both_uids(fake: Any) -> None:
-    with pytest.raises(ClusterError, match=r"is another cluster.*expected other-uid"):
+    with pytest.raises(ClusterError, match=r"refers to another cluster.*expected other-uid"):
         cluster_info.run(common(fake, expected_uid="other-uid"), False, quiet)
 
 
 @pytest.mark.parametrize("text", ["Gateway", "a/b/c", "group/"])
 def test_a_kind_without_group_is_refused(fake: Any, text: str) -> None:
-    with pytest.raises(ClusterError, match="is not <API group>/<Kind>"):
+    with pytest.raises(ClusterError, match=r"is not valid. Set <API group>/<Kind>"):
         cluster_info.run(common(fake, kinds=[text]), False, quiet)
 
 
@@ -72,12 +72,12 @@ def test_a_service_is_waited_for_until_it_has_an_address(fake: Any) -> None:
 def test_absent_present_and_unserved_are_told_apart(fake: Any) -> None:
     assert read(fake, query())["objects"] == []
     assert read(fake, query(), wait_for="absent")["msg"] == "cluster1: 0 objects found"
-    with pytest.raises(Timeout, match="Service default/mgmt: it does not exist"):
+    with pytest.raises(Timeout, match="Service default/mgmt: does not exist"):
         read(fake, query(), wait_for="present")
     with pytest.raises(Timeout, match=r"does not serve x\.example/v1 Thing"):
         read(fake, {"api_version": "x.example/v1", "kind": "Thing"}, wait_for="present")
     service(fake[0], "mgmt")
-    with pytest.raises(Timeout, match="Service default/mgmt: still there"):
+    with pytest.raises(Timeout, match="Service default/mgmt: not deleted yet"):
         read(fake, query(), wait_for="absent")
 
 

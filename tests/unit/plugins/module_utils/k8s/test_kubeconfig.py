@@ -281,10 +281,10 @@ def _encrypted(server: Server) -> Json:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda server: {"client-key-data": "not base64, a-canary"}, "client-key-data is no base64"),
-        (lambda server: {"client-certificate-data": _data(b"a-canary")}, "client certificate with its key is wrong"),
+        (lambda server: {"client-key-data": "not base64, a-canary"}, "client-key-data is not valid base64"),
+        (lambda server: {"client-certificate-data": _data(b"a-canary")}, "client certificate with its key is invalid"),
         (lambda server: {"client-key-data": _data(Authority("x").issue("x")[1])}, "KEY_VALUES_MISMATCH"),
-        (_encrypted, "client certificate with its key is wrong or encrypted"),
+        (_encrypted, "client certificate with its key is invalid or encrypted"),
         (lambda server: {"client-certificate": "gone.crt", "client-certificate-data": None}, "gone.crt"),
     ],
     ids=["no base64", "no PEM", "another key", "encrypted", "no file"],

@@ -68,7 +68,7 @@ def test_a_wait_is_told_seldom_and_only_in_news(table: list[tuple[float, dict[st
 
 
 def test_a_verdict_on_one_thing_is_one_line() -> None:
-    assert lines("mgmt", blocked(waiting("there is no Gateway")), 3.4) == ["mgmt: there is no Gateway (waited 3 s)"]
+    assert lines("mgmt", blocked(waiting("no Gateway exists")), 3.4) == ["mgmt: no Gateway exists (waited 3 s)"]
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,12 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "no controller serves",
     ),
     ("gateway", gateway(ACCEPTED, PROGRAMMED, LISTENER_SETS), "ready", "192.0.2.1"),
-    ("gateway untouched", gateway(condition("Accepted", "Unknown", "Pending", seen=None)), "waiting", "class c served"),
+    (
+        "gateway untouched",
+        gateway(condition("Accepted", "Unknown", "Pending", seen=None)),
+        "waiting",
+        "class c is served",
+    ),
     # A class nobody serves: everything True, for an older generation.
     (
         "gateway stale",
@@ -290,7 +295,7 @@ TABLE: list[tuple[str, Json, str, str]] = [
     ("root policy stale", root_policy(state="ACCEPTED", observedGeneration=1), "waiting", "generation 1"),
     ("root policy untouched", root_policy(), "waiting", "management server"),
     ("smc", smc("SUCCEEDED", condition("Ready")), "ready", ""),
-    ("smc untouched", smc(None), "waiting", "Gloo Operator has not reconciled"),
+    ("smc untouched", smc(None), "waiting", "not reconciled by the Gloo Operator"),
     ("smc at work", smc("INSTALLED", condition("Ready", "False", "Waiting", "istiod")), "waiting", "istiod"),
     ("smc failed", smc("FAILED", condition("CRDInstalled", "False", "Error", "no chart")), "failed", "no chart"),
     ("smc stale", smc("SUCCEEDED", condition("Ready", seen=1)), "waiting", "generation 1"),

@@ -133,7 +133,7 @@ def test_a_server_that_goes_away_is_told_at_the_end(fake: Any, cluster: Cluster)
     with Watcher(cluster, [MAPS]) as watcher:
         fake[0].refuse("GET", "configmaps", 403, {"reason": "Forbidden", "message": "is forbidden: User x"}, times=99)
         verdict = watcher.until(there, 1.5)
-    assert "a is not there; watching failed: cluster1: ConfigMap in default" in verdict.reason
+    assert "a is not there; watch failed: cluster1: ConfigMap in default" in verdict.reason
 
 
 def test_no_thread_outlives_its_wait(fake: Any, cluster: Cluster) -> None:

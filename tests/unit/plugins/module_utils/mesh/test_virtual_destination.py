@@ -121,8 +121,8 @@ TWIN = changed(service_entry, lambda e: e["metadata"].update(name="younger", cre
 @pytest.mark.parametrize(
     ("situation", "state", "words"),
     [
-        (objects(entries=[]), "waiting", "translated nothing into this cluster: is the agent connected"),
-        (objects(entries=[TYPO]), "waiting", "one has review.mesh.internal.com: compare the spelling"),
+        (objects(entries=[]), "waiting", "translated nothing into this cluster. Check that the agent is connected"),
+        (objects(entries=[TYPO]), "waiting", "but one has review.mesh.internal.com. Compare the spelling"),
         (objects(entries=[UNRELATED]), "waiting", "no ServiceEntry has that host"),
         (objects(entries=[FOREIGN]), "failed", "was not translated from VirtualDestination bookinfo/reviews-vd"),
         (
@@ -130,9 +130,9 @@ TWIN = changed(service_entry, lambda e: e["metadata"].update(name="younger", cre
             "failed",
             "the oldest, bookinfo/vd-x, is used, not bookinfo/younger",
         ),
-        (objects(entries=[OTHER_PORT], routes=[]), "failed", "has no port 9080, it has: 9081"),
+        (objects(entries=[OTHER_PORT], routes=[]), "failed", "has no port 9080 (ports: 9081)"),
         (objects(entries=[service_entry(resolution="NONE")]), "failed", "resolution NONE"),
-        (objects(entries=[service_entry(resolution="DNS")]), "failed", "a gateway asks DNS"),
+        (objects(entries=[service_entry(resolution="DNS")]), "failed", "a gateway resolves the host by DNS"),
         (objects(entries=[service_entry(location="MESH_EXTERNAL")]), "failed", "without mTLS"),
         (objects(workloads=[NO_METADATA_LABEL]), "failed", "lacks the labels app=reviews in its metadata"),
         (objects(workloads=[HOSTNAME_ADDRESS]), "failed", "not an IP: gateways ignore it"),
@@ -145,10 +145,10 @@ TWIN = changed(service_entry, lambda e: e["metadata"].update(name="younger", cre
         (
             objects(routes=[route(namespace="bookinfo")]),
             "failed",
-            "has namespace bookinfo: with a namespace a Hostname never resolves",
+            "has namespace bookinfo: kind Hostname is not resolved with a namespace. Remove it",
         ),
-        (objects(routes=[route(group=None)]), "failed", "a Hostname requires group networking.istio.io"),
-        (objects(routes=[route(kind="VirtualDestination", name="reviews-vd")]), "failed", "use kind Hostname"),
+        (objects(routes=[route(group=None)]), "failed", "kind Hostname requires group networking.istio.io"),
+        (objects(routes=[route(kind="VirtualDestination", name="reviews-vd")]), "failed", "Use kind Hostname"),
     ],
 )
 def test_each_problem_is_reported(situation: vd.RoutingObjects, state: str, words: str) -> None:

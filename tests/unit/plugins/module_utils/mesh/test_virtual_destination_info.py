@@ -53,7 +53,7 @@ def test_an_accepted_destination_that_selects_a_service_is_ready(fake: Any) -> N
     [
         ({"ownedByWorkspace": "w"}, r"^c: VirtualDestination app/vd: selects no Service in any cluster"),
         ({"numSelectedBackingServices": 1, "ownedByWorkspace": ""}, "is in no workspace"),
-        (None, "it does not exist"),
+        (None, "does not exist"),
     ],
 )
 def test_an_accepted_destination_that_leads_nowhere_is_refused(fake: Any, status: Json | None, says: str) -> None:
@@ -67,8 +67,8 @@ def test_an_accepted_destination_that_leads_nowhere_is_refused(fake: Any, status
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"host": HOSTS[0]}, "either 'destinations' or 'host' and 'name'"),
-        ({"destinations": None}, "give 'destinations', or 'host' or 'name'"),
+        ({"host": HOSTS[0]}, "'destinations' is set with 'host' or 'name'"),
+        ({"destinations": None}, "Set 'destinations', 'host' or 'name'"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(fake: Any, change: Json, says: str) -> None:

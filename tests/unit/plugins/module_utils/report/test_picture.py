@@ -191,14 +191,14 @@ def health(counts: dict[str, int], agent: str = "connected") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("counts", "texts", "arrows"),
     [
-        ({"a": 4, "b": 5}, {"9", "4", "5"}, ["answered", "answered"]),
-        ({"a": 9}, {"9", "0"}, ["answered", "silent"]),
-        ({}, {"9"}, ["unasked", "unasked"]),
+        ({"a": 4, "b": 5}, {"9", "4", "5"}, ["responded", "responded"]),
+        ({"a": 9}, {"9", "0"}, ["responded", "no-response"]),
+        ({}, {"9"}, ["idle", "idle"]),
     ],
 )
 def test_arrows_tell_who_answered_how_often(counts: dict[str, int], texts: set[str], arrows: list[str]) -> None:
     found = picture(health(counts), 1214)
-    told = {each["text"] for each in found["texts"] if each["kind"] in ("count", "silent")}
+    told = {each["text"] for each in found["texts"] if each["kind"] in ("count", "no-response")}
     assert told == {f"{each}{views.TIMES}" for each in texts}
     assert [each["verdict"] for each in found["lines"] if each["arrow"]] == arrows
 

@@ -66,13 +66,13 @@ def test_check_mode_writes_nothing_and_names_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("name", ["../out", "deep/er", "/etc/out", "", ".."])
 def test_no_file_leaves_the_folder(tmp_path: Path, name: str, check: bool) -> None:
-    with pytest.raises(ClusterError, match=r"'name' is .*: give a file name without a folder"):
+    with pytest.raises(ClusterError, match=r"'name' is .*\. Set a file name without a folder"):
         write(tmp_path / "in", check, name=name)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="'health' has no seconds, time, verdict: give the health of a result"):
+    with pytest.raises(ClusterError, match=r"'health' has no seconds, time, verdict. Pass the health of a result"):
         write(tmp_path, health={"checks": []})
 
 
@@ -90,5 +90,5 @@ def test_a_failed_write_leaves_no_draft(tmp_path: Path) -> None:
 
 
 def test_without_formats_nothing_is_written(tmp_path: Path) -> None:
-    assert write(tmp_path / "new", formats=[])["msg"] == "no report: 'formats' is empty"
+    assert write(tmp_path / "new", formats=[])["msg"] == "no report is written: 'formats' is empty"
     assert not (tmp_path / "new").exists()

@@ -133,7 +133,7 @@ def test_a_deployment_that_should_send_requests_and_cannot_is_refused(clusters: 
     ("change", "says"),
     [
         ({"clusters": []}, "'clusters' is empty"),
-        ({"expect": [{"instance": "x", "cluster": "", "workload": ""}]}, "either 'answered_by' or 'expect'"),
+        ({"expect": [{"instance": "x", "cluster": "", "workload": ""}]}, "'answered_by' and 'expect' are both set"),
         ({"answered_by": None}, "'expect' is empty"),
     ],
 )

@@ -317,12 +317,12 @@ def test_check_mode_writes_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"cluster": "c9"}, "'c9' is not a workload cluster; workload clusters: c1, c2"),
+        ({"cluster": "c9"}, "'c9' is not a workload cluster. Set one of: c1, c2"),
         ({"clusters": []}, "'clusters' is empty"),
         ({"backends": {"namespace": "bookinfo", "label_selector": "app=nobody"}}, "no Deployment to scale down"),
         (
             {"backends": {"namespace": "bookinfo", "label_selector": "deployment=reviews-v1"}},
-            "no cluster could take over",
+            "no cluster can take over",
         ),
     ],
 )

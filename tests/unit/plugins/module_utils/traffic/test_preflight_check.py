@@ -67,48 +67,48 @@ VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[
 @pytest.mark.parametrize(
     ("break_it", "told"),
     [
-        (lambda d: PAGE(d).pop("name"), "routing_http_routes[0].name is missing: give a name"),
-        (lambda d: PAGE(d).pop("namespace"), "routing_http_routes[0].namespace is missing: give a namespace"),
+        (lambda d: PAGE(d).pop("name"), "routing_http_routes[0].name is missing. Set a name"),
+        (lambda d: PAGE(d).pop("namespace"), "routing_http_routes[0].namespace is missing. Set a namespace"),
         (lambda d: PAGE(d).update(namespace="Book_info"), "routing_http_routes[0].namespace is 'Book_info'"),
         (lambda d: PAGE(d).pop("spec"), "routing_http_routes[0].spec is missing"),
-        (lambda d: PAGE(d)["spec"].pop("parentRefs"), f"{PAGE_SPEC}.parentRefs is missing: name the Gateway"),
+        (lambda d: PAGE(d)["spec"].pop("parentRefs"), f"{PAGE_SPEC}.parentRefs is missing. Set the Gateway"),
         (lambda d: PAGE(d)["spec"].update(parentRefs=[]), f"{PAGE_SPEC}.parentRefs is empty"),
-        (lambda d: parents(d)[0].pop("name"), f"{PAGE_SPEC}.parentRefs[0].name is missing: give a Gateway's name"),
+        (lambda d: parents(d)[0].pop("name"), f"{PAGE_SPEC}.parentRefs[0].name is missing. Set a Gateway's name"),
         (lambda d: parents(d).append("http"), f"{PAGE_SPEC}.parentRefs[1].name is 'http'"),
         (lambda d: parents(d)[0].update(namespace="a.b"), f"{PAGE_SPEC}.parentRefs[0].namespace is 'a.b'"),
-        (lambda d: parents(d)[0].update(port=0), f"{PAGE_SPEC}.parentRefs[0].port is 0: give 1 to 65535"),
-        (lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]), f"{PAGE_SPEC}.hostnames[0] is 'a_b': give a DNS name"),
-        (lambda d: PAGE(d)["spec"].update(rules=[]), f"{PAGE_SPEC}.rules is empty: give at least one rule"),
+        (lambda d: parents(d)[0].update(port=0), f"{PAGE_SPEC}.parentRefs[0].port is 0. Set 1 to 65535"),
+        (lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]), f"{PAGE_SPEC}.hostnames[0] is 'a_b'. Set a DNS name"),
+        (lambda d: PAGE(d)["spec"].update(rules=[]), f"{PAGE_SPEC}.rules is empty. Set at least one rule"),
         (lambda d: PAGE(d)["spec"]["rules"][0].update(backendRefs=[]), f"{PAGE_SPEC}.rules[0].backendRefs is empty"),
         (
             lambda d: service(d).update(port=99999),
-            f"{PAGE_SPEC}.rules[0].backendRefs[0].port is 99999: give 1 to 65535",
+            f"{PAGE_SPEC}.rules[0].backendRefs[0].port is 99999. Set 1 to 65535",
         ),
         (lambda d: service(d).pop("port"), f"{PAGE_SPEC}.rules[0].backendRefs[0].port is missing"),
-        (lambda d: service(d).update(port="9080"), "backendRefs[0].port is '9080': give it as a number, not as text"),
+        (lambda d: service(d).update(port="9080"), "backendRefs[0].port is '9080'. Set a number, not text"),
         (lambda d: service(d).update(port=True), "backendRefs[0].port is True"),
         (lambda d: service(d).update(name="a b"), f"{PAGE_SPEC}.rules[0].backendRefs[0].name is 'a b'"),
-        (lambda d: service(d).update(namespace=""), "backendRefs[0].namespace is '': give the backend's namespace"),
+        (lambda d: service(d).update(namespace=""), "backendRefs[0].namespace is ''. Set the backend's namespace"),
         (
             lambda d: hostname(d).update(name="reviews_mesh"),
-            f"{REVIEWS_BACKEND}.name is 'reviews_mesh': give a DNS name",
+            f"{REVIEWS_BACKEND}.name is 'reviews_mesh'. Set a DNS name",
         ),
         (
             lambda d: hostname(d).update(namespace="bookinfo"),
-            f"{REVIEWS_BACKEND}.namespace is 'bookinfo': a Hostname has",
+            f"{REVIEWS_BACKEND}.namespace is 'bookinfo'. Remove it: a Hostname has",
         ),
         (lambda d: hostname(d).pop("group"), f"{REVIEWS_BACKEND}.group is ''"),
-        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port is 70000: give 1 to 65535"),
+        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port is 70000. Set 1 to 65535"),
         (
             lambda d: hostname(d).update(port=9081),
             f"{REVIEWS_BACKEND}.port is 9081: VirtualDestination bookinfo/reviews-vd offers reviews.mesh.internal.com "
-            "on port 9080, set that",
+            "on port 9080. Set that",
         ),
         (
             lambda d: d["routing_http_routes"].append("x"),
-            "routing_http_routes[2] is 'x': give name, namespace",
+            "routing_http_routes[2] is 'x'. Set name, namespace",
         ),
-        (lambda d: d.update(routing_route_tables={"a": 1}), "routing_route_tables is a mapping: give a list"),
+        (lambda d: d.update(routing_route_tables={"a": 1}), "routing_route_tables is a mapping. Set a list"),
         (lambda d: DESTINATION(d)["spec"].update(hosts=[]), f"{VD_SPEC}.hosts is empty"),
         (lambda d: DESTINATION(d)["spec"].pop("ports"), f"{VD_SPEC}.ports is missing"),
         (lambda d: DESTINATION(d)["spec"]["hosts"].append("a_b..c"), f"{VD_SPEC}.hosts[1] is 'a_b..c'"),
@@ -116,7 +116,7 @@ VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[
         (lambda d: DESTINATION(d)["spec"]["ports"].append({"number": 99999}), f"{VD_SPEC}.ports[1].number is 99999"),
         (lambda d: DESTINATION(d)["spec"]["ports"].append(80), f"{VD_SPEC}.ports[1].number is 80"),
         (lambda d: TABLE(d).update(name="UPPER"), "routing_route_tables[0].name is 'UPPER'"),
-        (lambda d: OUTSIDE(d).pop("answered_by"), "routing_proofs[2].answered_by is missing: give namespace and label"),
+        (lambda d: OUTSIDE(d).pop("answered_by"), "routing_proofs[2].answered_by is missing. Set namespace and label"),
         (lambda d: OUTSIDE(d).update(answered_by={}), "routing_proofs[2].answered_by is empty"),
         (lambda d: OUTSIDE(d)["answered_by"].pop("namespace"), "routing_proofs[2].answered_by.namespace is missing"),
         (
@@ -127,20 +127,23 @@ VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[
         (lambda d: OUTSIDE(d).update(path="reviews/0"), "routing_proofs[2].path is 'reviews/0'"),
         (lambda d: OUTSIDE(d).update(host="a b"), "routing_proofs[2].host is 'a b'"),
         (lambda d: OUTSIDE(d).pop("name"), "routing_proofs[2].name is missing"),
-        (lambda d: INSIDE(d).update(from_pod={}), "routing_proofs[0].from_pod is empty: give namespace and label"),
+        (lambda d: INSIDE(d).update(from_pod={}), "routing_proofs[0].from_pod is empty. Set namespace and label"),
         (lambda d: INSIDE(d).update(from_pod=None), "routing_proofs[0].from_pod is missing"),
         (lambda d: d["routing_proofs"].pop(0), "routing_proofs has no entry with from_pod"),
         (lambda d: d["routing_proofs"].pop(2), "no entry with step: step5 that is sent through the gateway"),
         (lambda d: d.update(routing_virtual_destinations=[]), "routing_virtual_destinations is empty"),
         (lambda d: d.update(routing_http_routes=[]), "routing_http_routes is empty"),
         (lambda d: d.update(routing_proofs=[]), "routing_proofs is empty"),
-        (lambda d: d.update(routing_proof=[]), "routing_proof is no variable of routing data"),
-        (lambda d: INSIDE(d).update(step=5), "routing_proofs[0].step is 5: give the name of a step"),
-        (lambda d: INSIDE(d).update(step="step2"), "routing_proofs[0].step is 'step2': no play handles it, give step1"),
+        (lambda d: d.update(routing_proof=[]), "routing_proof is not routing data"),
+        (lambda d: INSIDE(d).update(step=5), "routing_proofs[0].step is 5. Set the name of a step"),
+        (
+            lambda d: INSIDE(d).update(step="step2"),
+            "routing_proofs[0].step is 'step2', which no play handles. Set step1",
+        ),
         (lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "step1"}), "routing_proofs[3].step is 'step1'"),
         (
             lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "six"}),
-            "routing_proofs[3].step is 'six': no play handles it, give step4 or step5",
+            "routing_proofs[3].step is 'six', which no play handles. Set step4 or step5",
         ),
         (lambda d: INSIDE(d)["from_pod"].update(port=0), "routing_proofs[0].from_pod.port is 0"),
     ],
@@ -223,10 +226,10 @@ def test_every_step_of_a_role_alone_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("step4_http_routes", "move its entries to routing_http_routes, with step: step4"),
-        ("step5_proofs", "move its entries to routing_proofs, with step: step5"),
-        ("routing_mesh_proofs", "move its entries to routing_proofs"),
-        ("routing_gateway_proofs", "move its entries to routing_proofs"),
+        ("step4_http_routes", "Move its entries to routing_http_routes, with step: step4"),
+        ("step5_proofs", "Move its entries to routing_proofs, with step: step5"),
+        ("routing_mesh_proofs", "Move its entries to routing_proofs"),
+        ("routing_gateway_proofs", "Move its entries to routing_proofs"),
         ("verify_timeout", "doctor_timeout"),
     ],
 )
@@ -243,7 +246,7 @@ def test_former_names_are_refused_with_the_new_name(name: str, says: str) -> Non
     }
     with pytest.raises(Invalid) as refusal:
         preflight_check.run(params, False, print)
-    assert refusal.value.msg.startswith(f"cluster1: {name} is not used any more: ") and says in refusal.value.msg
+    assert refusal.value.msg.startswith(f"cluster1: {name} is no longer used. ") and says in refusal.value.msg
     assert preflight_check.run({**params, "variable_names": []}, False, print)["changed"] is False
 
 
@@ -254,8 +257,8 @@ GROUPS = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
     ("change", "says"),
     [
         ({}, []),
-        ({"management": []}, ["management needs exactly one host, it has none"]),
-        ({"management": ["m", "n"]}, ["it has 2 (m, n)"]),
+        ({"management": []}, ["management has no host. Put exactly one host in it"]),
+        ({"management": ["m", "n"]}, ["has 2 hosts (m, n)"]),
         ({"workload": [], "gateway": []}, ["group workload is empty", "group gateway is empty"]),
         ({"gateway": ["z"]}, ["z: is in inventory group gateway but not in workload"]),
         ({"management": ["a"]}, ["a: is in inventory groups management and workload"]),

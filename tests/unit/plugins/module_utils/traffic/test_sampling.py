@@ -272,11 +272,11 @@ def test_check_mode_sends_nothing() -> None:
     ("given_params", "words"),
     [
         ({"expect": []}, "'expect' is empty"),
-        ({"url": "ftp://x/"}, "has to be http://host"),
-        ({"url": "http://x:99999/"}, "malformed port"),
-        ({"url": "http://x/", "pattern": "("}, "no regular expression"),
-        ({"url": "http://x/", "path": "reviews"}, "has to start with /"),
-        ({}, "either 'url' or 'from_pod'"),
+        ({"url": "ftp://x/"}, "is not valid. Set http://host"),
+        ({"url": "http://x:99999/"}, "has an invalid port"),
+        ({"url": "http://x/", "pattern": "("}, "not a valid regular expression"),
+        ({"url": "http://x/", "path": "reviews"}, "Set a path that starts with /"),
+        ({}, "neither or both of 'url' and 'from_pod' are set"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(given_params: dict[str, Any], words: str) -> None:
