@@ -407,11 +407,11 @@ gateway_parameters:
       type: str
       returned: success
     meta_cluster_id:
-      description: The cluster ID they will use, likewise.
+      description: The cluster ID proxies will use, determined like C(discovery_address).
       type: str
       returned: success
     meta_mesh_id:
-      description: The mesh ID they will use, likewise.
+      description: The mesh ID proxies will use, determined like C(discovery_address).
       type: str
       returned: success
   sample:

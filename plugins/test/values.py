@@ -12,7 +12,7 @@ from ..module_utils.k8s.names import dns_label, dns_name, host_port, port, yaml_
 def cluster_name(value: object) -> bool:
     """A name that Gloo accepts for a cluster: a DNS name, so no underscore, that remains text in unquoted YAML.
 
-    kgateway writes the name unquoted into the proxy's Deployment: ``123`` or ``true`` would not stay text.
+    kgateway writes the name unquoted into the proxy's Deployment: YAML reads ``123`` or ``true`` as another type.
     """
     return dns_name(value) and yaml_keeps(str(value))
 

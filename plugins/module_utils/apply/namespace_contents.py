@@ -20,7 +20,7 @@ _IN_EVERY_NAMESPACE = {
     ("ConfigMap", "kube-root-ca.crt"),
     ("ConfigMap", "istio-ca-root-cert"),
 }
-# Records of events and endpoints, and objects that are served under a second API group too.
+# Events, endpoints, and objects that are also served under a second API group.
 _DERIVED_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 

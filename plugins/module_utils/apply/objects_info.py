@@ -85,7 +85,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _settle(cluster: Cluster, view: View, queries: list[Collection]) -> float:
-    """Seconds that a ready verdict must hold: none when no status has changed recently."""
+    """Seconds for which a ready verdict must be stable: 0 when no status has changed recently."""
     objects = [obj for query in queries for obj in view.items(query)]
     if objects and all(view.items(query) for query in queries) and all(settled(cluster, obj) for obj in objects):
         return 0.0

@@ -75,11 +75,11 @@ def is_istiod(obj: Json) -> bool:
 
 
 def _left_by_istio(obj: Json, namespace: str) -> bool:
-    kind, name, beside = obj["kind"], name_of(obj), meta(obj).get("namespace") == namespace
+    kind, name, same_namespace = obj["kind"], name_of(obj), meta(obj).get("namespace") == namespace
     if kind == "ConfigMap":
-        return name == ROOT_CERTIFICATE or (beside and _ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
+        return name == ROOT_CERTIFICATE or (same_namespace and _ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
     if kind == "Secret":
-        return beside and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(obj)))
+        return same_namespace and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(obj)))
     return kind == "GatewayClass" and _controller(obj).startswith("istio.io/")
 
 

@@ -154,7 +154,7 @@ class _Site:
 _Maker = Callable[[str, _Site, Sequence[Step]], Iterator[Step]]
 
 
-# -- objects of ours and adopted ones
+# -- our objects and adopted ones
 
 
 def _objects(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:

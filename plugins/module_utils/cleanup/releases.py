@@ -53,7 +53,7 @@ class NotedRelease:
 
 
 def note_ref(release: NotedRelease) -> Ref:
-    """The ConfigMap that holds our note."""
+    """The ConfigMap of our note."""
     return Ref("v1", "ConfigMap", release.namespace, note_name(release.name))
 
 

@@ -136,7 +136,7 @@ class _Reader:
         self.cluster = cluster
         self.namespace: str | None = params.get("namespace")
         self.gateway: str | None = params.get("gateway")
-        self.stamps: dict[tuple[str, str], str] = {}  # restarts of ours, by Gateway
+        self.stamps: dict[tuple[str, str], str] = {}  # our restarts, by Gateway
         expect = params.get("expect")
         self.want = Want(
             expect=tuple(expect) if expect else None,

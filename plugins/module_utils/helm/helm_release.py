@@ -338,7 +338,7 @@ class _Work:
             return ["{chart}"], packed_chart(found[0])
         if not self.chart.ref or (self.chart.local and step.version not in ("", self.chart.version)):
             raise self.invalid(
-                f"chart version {step.version} is needed, and Helm's record does not hold its subcharts. "
+                f"chart version {step.version} is required, but Helm's record does not contain its subcharts. "
                 f"Set chart to the chart of version {step.version}"
             )
         return self.chart.arguments(step.version), b""

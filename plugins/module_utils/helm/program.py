@@ -148,7 +148,7 @@ class Helm:
             stderr=subprocess.PIPE,
             pass_fds=kept,
             start_new_session=True,
-            # Two system calls and nothing else, so it is safe beside threads.
+            # Two system calls and nothing else, so it is safe with threads.
             preexec_fn=functools.partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
         )
         rest: bytes | None = stdin

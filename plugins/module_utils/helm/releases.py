@@ -61,7 +61,7 @@ class Release:
 
     ``status`` is Helm's status, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
     ``deleted`` when it was uninstalled.
-    ``stored_chart``: the chart as the record holds it, without its subcharts. ``values`` may hold secrets.
+    ``stored_chart``: the chart in the record, without its subcharts. ``values`` may contain secrets.
     """
 
     name: str
@@ -250,7 +250,7 @@ class ReleaseHistory:
 
     @property
     def newest(self) -> Release | None:
-        """The newest revision, whatever its status."""
+        """The newest revision, with any status."""
         return self.records[-1].release if self.records else None
 
     @property
@@ -265,7 +265,7 @@ class ReleaseHistory:
 
 
 def note_name(release: str) -> str:
-    """Name of the ConfigMap (and Secret) that holds our note about a release."""
+    """Name of the ConfigMap (and Secret) of our note about a release."""
     return f"multicluster.gloo.{release}"
 
 
@@ -288,7 +288,7 @@ def read_releases(cluster: Cluster, namespaces: Iterable[str] | None = None) -> 
 def read_release(cluster: Cluster, name: str, namespace: str, driver: str = "") -> ReleaseHistory:
     """One release. ``driver`` as in HELM_DRIVER; "" looks for Secrets and, when there are none, for ConfigMaps.
 
-    Two requests when Secrets or the given driver hold the release, else three.
+    Two requests if the release is in Secrets or the given driver, else three.
     """
     records = _records(cluster, namespace, f"owner=helm,name={name},status!={SUPERSEDED}", driver)
     note = cluster.get("v1", "ConfigMap", note_name(name), namespace)

@@ -18,7 +18,7 @@ CHANGED = "(redacted, changed)"
 
 
 def shown(values: Json) -> Json:
-    """The values with REDACTED in place of secrets; every key stays."""
+    """The values with REDACTED in place of secrets; all keys are kept."""
     return Redaction().values(values)
 
 

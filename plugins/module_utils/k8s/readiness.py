@@ -36,7 +36,7 @@ def judge(obj: Json) -> Verdict:
 
 
 def settle_seconds(obj: Json) -> float:
-    """Seconds that a ready verdict must hold before it counts.
+    """Seconds for which a ready verdict must be stable before it counts.
 
     Two writers compete for the status of Gateway API objects: with unchanged generation it was observed True, False,
     True within 50 ms, and True for 0.4 s on a Gateway whose parameters did not exist.

@@ -109,7 +109,7 @@ def fingerprint(value: Any) -> str:
 def redact(obj: Json, *, config_maps: bool = False) -> Json:
     """A copy with fingerprints in place of secret values: data of Secrets, fields and variables with names of secrets.
 
-    ``config_maps`` redacts the values of ConfigMaps too: installers store their values there, including licences.
+    ``config_maps`` also redacts the values of ConfigMaps: installers store their values there, including licences.
     """
     shown: Json = _redacted(obj)
     kinds = ("Secret", "ConfigMap") if config_maps else ("Secret",)

@@ -138,7 +138,7 @@ def _assigns(match: re.Match[str]) -> bool:
 
 
 def names_secret(name: str) -> bool:
-    """Whether a field or variable of that name holds a secret, rather than the name, place or kind of one."""
+    """Whether a field or variable of that name contains a secret, not the name, location or kind of one."""
     return bool(SECRET_NAME.search(name)) and not _REFERENCE.search(name)
 
 

@@ -54,7 +54,7 @@ Report = Callable[[str], None]
 def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]:
     """Result: taken, restored, sent, failed, failures, longest_gap, answers_before, answers_during, answers_after.
 
-    Raises ClusterError when traffic failed, with the same facts; the backends are restored in that case, too.
+    Raises ClusterError when traffic failed, with the same facts; the backends are restored in that case as well.
     """
     if not params["clusters"]:
         raise Invalid("failover_check: 'clusters' is empty. Give at least one cluster", option="clusters")

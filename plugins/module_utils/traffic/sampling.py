@@ -62,7 +62,7 @@ class Response:
 
 @dataclass
 class Tally:
-    """All responses so far. A window holds those since the last failure or restart."""
+    """All responses so far. A window contains those since the last failure or restart."""
 
     expected: Sequence[Expected]
     instances: Counter[str] = field(default_factory=Counter)
@@ -169,7 +169,7 @@ def excerpt(body: str) -> str:
 
 
 def read_response(status: int, body: str, pattern: re.Pattern[str], location: str = "") -> Response:
-    """What an HTTP response means. Only 200 with an instance in the body is a success: an error page may be 200 too."""
+    """Read an HTTP response. Only 200 with an instance in the body is a success: error pages may also be 200."""
     if 300 <= status < 400:
         return Response(None, str(status), f"redirect to {excerpt(location)}")
     if status != 200:
