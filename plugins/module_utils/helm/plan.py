@@ -227,8 +227,10 @@ def _version(base: Release, wanted: Wanted, whose: str, remarks: list[str]) -> s
     return wanted.version
 
 
-def _same_version(one: str, other: str) -> bool:
-    return one.removeprefix("v") == other.removeprefix("v")
+def _same_version(given: str, present: str) -> bool:
+    """Whether the present version is the given one; one without build metadata, as 1.2.3, stands for any build."""
+    given, present = given.removeprefix("v"), present.removeprefix("v")
+    return given in (present, present.partition("+")[0])
 
 
 def _newer(one: str, other: str) -> bool:

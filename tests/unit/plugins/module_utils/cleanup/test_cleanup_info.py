@@ -250,9 +250,7 @@ def test_check_mode_names_the_namespaces_that_stay_as_well(cluster: Playground) 
     before = cluster.names()
     result = cleanup.run({**cluster.connection, "phase": "namespaces", "steps": cluster.plan()["steps"]}, True, quiet)
     assert {step["name"]: step["action"] for step in result["steps"]} == {"bookinfo": "keep", "shop": "delete"}
-    kept = (
-        "would keep: Namespace bookinfo (contains objects not managed by this collection: ConfigMap bookinfo/settings)"
-    )
+    reason = "contains objects not managed by this collection: ConfigMap bookinfo/settings"
     assert f"would keep: Namespace bookinfo ({reason})" in result["summary"]
     assert cluster.names() == before
 

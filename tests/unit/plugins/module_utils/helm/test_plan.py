@@ -271,6 +271,23 @@ def test_an_adopted_release_is_given_back(rows: Sequence[tuple[Any, ...]], expec
         assert plan.steps[-1].values == {**THEIRS, **own}
 
 
+@pytest.mark.parametrize(
+    ("given", "present", "unchanged"),
+    [
+        # A repository gives 2.0.5+build for 2.0.5.
+        ("2.0.5", "2.0.5+build", True),
+        ("v2.0.5", "2.0.5", True),
+        ("2.0.5", "v2.0.5+b.1", True),
+        ("2.0.5+build", "2.0.5", False),
+        ("2.0.5+b", "2.0.5+a", False),
+        ("2.1.0", "2.1.0-rc1", False),
+    ],
+)
+def test_the_present_version_is_recognised(given: str, present: str, unchanged: bool) -> None:
+    live = history(*revisions((1, "deployed", OURS, present)), note=MADE)
+    assert (plan_present(live, Wanted("edge", given, OURS)).steps == ()) is unchanged
+
+
 LATER = replace(ADOPTED, paths=leaf_paths({"a": 1, "b": {"x": 1, "y": 1}}), writer="host/1:2 4")
 SET = {"a": 1, "b": {"x": 1, "y": 1}}
 
