@@ -233,7 +233,12 @@ class _Work:
         except ValueError as exc:
             more = f" ({len(owned) - 1} more of the chart's objects exist as well)" if len(owned) > 1 else ""
             crds = any(each.kind == CRD for each in owned)
-            way = "map the CRD to a switch of the chart in owned_crds" if crds else "let its owner manage the release"
+            way = (
+                "map the CRD to a switch of the chart in owned_crds"
+                if crds
+                else "set on_conflict to keep (mesh_on_release_conflict, gateway_on_release_conflict) where its owner "
+                "manages everything that the chart has"
+            )
             raise self.invalid(f"{exc}{more}. Remove it there, or {way}", owner=owned[0].owner) from None
         noted = self.history.note.left_out if self.history.note else ()
         return tuple(sorted({*noted, *found}))
