@@ -110,7 +110,7 @@ def test_ours_adopted_foreign() -> None:
 def test_a_copy_with_our_label_is_not_ours() -> None:
     """Made by someone from our manifest; once we have written fields of it, it is adopted."""
     copy, written = live(None, {objects.OWNER_LABEL: objects.MANAGER}), live({"f:data": {"f:a": {}}})
-    someone = {"f:metadata": {"f:labels": {f"f:{objects.OWNER_LABEL}": {}}}}
+    someone: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{objects.OWNER_LABEL}": {}}}}
     for obj in (copy, written):
         obj["metadata"]["labels"] = {objects.OWNER_LABEL: objects.MANAGER}
         obj["metadata"]["managedFields"].append(
