@@ -176,6 +176,29 @@ def test_only_our_values_are_taken_out_when_the_owner_changed_the_release_since(
     assert people.values() == {"colour": "red", "size": 2}
 
 
+def test_a_value_that_its_owner_changed_after_us_is_his(people: People) -> None:
+    chart = str(people.chart())
+    people.helm("install", "edge", chart, values={"colour": "red"})
+    people.run(chart=chart, values={"colour": "blue", "ours": {"x": 1}})
+    people.helm("upgrade", "edge", chart, "--reuse-values", "--set", "colour=green")
+    people.run(state="absent", keep_note=True)
+    assert people.values() == {"colour": "green"}
+    with people.untouched():
+        assert people.run(state="absent", keep_note=True)["changed"] is False
+
+
+def test_a_release_whose_newest_record_was_deleted_keeps_its_values(people: People) -> None:
+    """The usual first aid for a stuck release; all that is left may be superseded."""
+    for number in (1, 2, 3):
+        people.helm("upgrade", "--install", "edge", str(people.chart("1.1.0")), values={"number": number})
+    people.site.delete(people.cluster, f"/api/v1/namespaces/{people.namespace}/secrets/sh.helm.release.v1.edge.v3")
+    result = people.run(chart=people.chart("1.0.0"), values=SWITCHES)
+    assert result["release"]["whose"] == "adopted"
+    assert (people.values(), people.history()[-1][2]) == ({"number": 2, **SWITCHES}, "edge-1.1.0")
+    people.run(state="absent")
+    assert people.values() == {"number": 2}
+
+
 def test_values_are_given_back_after_helm_forgot_the_revision(people: People) -> None:
     chart = str(people.chart())
     people.helm("install", "edge", chart, values={"colour": "red"})

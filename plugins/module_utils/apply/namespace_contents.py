@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..k8s.client import Cluster
 from ..k8s.errors import Forbidden, NotServed
@@ -24,9 +24,12 @@ _IN_EVERY_NAMESPACE = {
 _DERIVED_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
-def unmanaged_objects(cluster: Cluster, namespace: str, going: Iterable[Ref]) -> list[Ref]:
+def unmanaged_objects(
+    cluster: Cluster, namespace: str, going: Iterable[Ref], leaves: Callable[[Json], bool] = lambda obj: False
+) -> list[Ref]:
     """Objects in the namespace that neither this collection nor Kubernetes created, except those in *going*.
 
+    ``leaves``: whether an object is deleted together with another one.
     Kinds that the user may not list are skipped: permission to delete a namespace without permission to list its
     objects is taken as intended.
     """
@@ -37,7 +40,7 @@ def unmanaged_objects(cluster: Cluster, namespace: str, going: Iterable[Ref]) ->
             objects = cluster.list(kind.api_version, kind.kind, namespace)
         except (Forbidden, NotServed):
             continue
-        found += [ref for ref in map(ref_of, others(objects)) if ref not in leaving]
+        found += [ref for obj in others(objects) if (ref := ref_of(obj)) not in leaving and not leaves(obj)]
     return found
 
 
@@ -59,3 +62,9 @@ def _namespaced_kinds(cluster: Cluster) -> Iterator[Kind]:
         for kind, verbs in cluster.resources(api_version):
             if kind.namespaced and kind.kind not in _DERIVED_KINDS and {"list", "delete"} <= verbs:
                 yield kind
+
+
+def contents(refs: Sequence[Ref]) -> str:
+    """Why a namespace that contains these objects of others stays."""
+    more = f" and {len(refs) - 5} more" if len(refs) > 5 else ""
+    return f"contains objects not managed by this collection: {', '.join(ref.title for ref in refs[:5])}{more}"

@@ -19,7 +19,7 @@ from . import adoption
 from .batch import CRD, Batch, Item
 from .managed_fields import applied_fields
 from .manifests import MANAGER, desired, flatten, is_adopted, is_ours, is_up_to_date, problems, ref_of, same_content
-from .namespace_contents import unmanaged_objects
+from .namespace_contents import contents, unmanaged_objects
 from .wait import NotDeleted, blockers, verdicts_when_ready, wait_until_gone
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -299,10 +299,7 @@ class _Removal:
         unmanaged = unmanaged_objects(self.cluster, item.ref.name, going)
         if unmanaged:
             item.action = "kept"
-            titles = ", ".join(ref.title for ref in unmanaged[:5])
-            item.reason = f"contains objects not managed by this collection: {titles}"
-            if len(unmanaged) > 5:
-                item.reason += f" and {len(unmanaged) - 5} more"
+            item.reason = contents(unmanaged)
         return bool(unmanaged)
 
     def _delete(self, item: Item, live: Json) -> None:

@@ -13,13 +13,27 @@ from typing import Any
 
 from ..apply import objects_info
 from ..apply.manifests import Ref
+from ..apply.namespace_contents import contents, unmanaged_objects
 from ..apply.objects import converge
 from ..gateway import gateway_proxy_info
 from ..gateway.controller import AUTO_MTLS, INTEGRATION, controller_container
 from ..helm import helm_release
 from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
+from ..k8s.fields import labels_of, meta
 from ..k8s.readiness import judge
-from .plan import DELETE, GIVE_BACK, KEEP, PHASES, SWITCH_OFF, UNINSTALL, WAIT, Step, step_of
+from .plan import (
+    DELETE,
+    GIVE_BACK,
+    KEEP,
+    PHASES,
+    RELEASE_NAME,
+    SWITCH_OFF,
+    UNINSTALL,
+    WAIT,
+    Step,
+    made_by_program,
+    step_of,
+)
 from .releases import HELM
 from .summary import summary
 
@@ -100,9 +114,9 @@ class _Work:
         }
         return [replace(step, action=KEEP, reason=kept[step.ref]) if step.ref in kept else step for step in batch]
 
-    def _remove(self, cluster: Cluster, batch: Iterable[Step], ours: bool) -> dict[str, Any]:
+    def _remove(self, cluster: Cluster, batch: Sequence[Step], ours: bool) -> dict[str, Any]:
         definitions = [_definition(step) for step in batch]
-        return converge(
+        result = converge(
             cluster,
             definitions,
             check=self.check,
@@ -111,6 +125,18 @@ class _Work:
             timeout=self._timeout,
             only_ours=ours,
         )
+        if self.check and ours:
+            self._predict_namespaces(cluster, result["objects"])
+        return result
+
+    def _predict_namespaces(self, cluster: Cluster, rows: Iterable[Json]) -> None:
+        """In check mode, which namespaces will stay because of objects that no step and no controller removes."""
+        going = [step.ref for step in map(step_of, self.params["steps"]) if step.action == DELETE]
+        for row in rows:
+            if row["kind"] == "Namespace" and row["action"] == "deleted":
+                left = unmanaged_objects(cluster, row["name"], going, _leaves)
+                if left:
+                    row.update(action="kept", reason=contents(left))
 
     def _release(self, step: Step) -> None:
         # The note is kept until the last phase: later runs also compare the age of leftovers with it.
@@ -180,6 +206,13 @@ class _Work:
         self.writes += result.get("writes", 0)
 
 
+def _leaves(obj: Json) -> bool:
+    """Whether a Helm release or a controller removes the object."""
+    found = meta(obj)
+    with_helm = RELEASE_NAME in (found.get("annotations") or {}) or labels_of(obj).get("owner") == "helm"
+    return with_helm or made_by_program(obj)
+
+
 def _is_ready(cluster: Cluster, step: Step) -> dict[str, Any]:
     live = cluster.get(step.api_version, step.kind, step.name, step.namespace)
     return {"ready": live is not None and judge(live).ready, "requests": cluster.requests}
@@ -201,5 +234,5 @@ def _translated(steps: Iterable[Step]) -> list[Json]:
 
 
 def _definition(step: Step) -> Json:
-    meta = {"name": step.name, "namespace": step.namespace} if step.namespace else {"name": step.name}
-    return {"apiVersion": step.api_version, "kind": step.kind, "metadata": meta}
+    place = {"namespace": step.namespace} if step.namespace else {}
+    return {"apiVersion": step.api_version, "kind": step.kind, "metadata": {"name": step.name, **place}}

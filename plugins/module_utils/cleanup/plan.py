@@ -55,7 +55,7 @@ WRITTEN: dict[tuple[str, str], str] = {
     ("", "Namespace"): "namespaces",
 }
 
-_HELM_NAME, _HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+RELEASE_NAME, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 _OURS = "created by this collection"
 _ADOPTED = "existed before: its former values are restored"
 _CONSENT = "removed only with cleanup_vendor_crds=true"
@@ -146,7 +146,7 @@ class _Site:
     def leaves_with_release(self, obj: Json) -> bool:
         """Whether the object is deleted when a release of ours is uninstalled."""
         notes = meta(obj).get("annotations") or {}
-        key = (notes.get(_HELM_NAMESPACE), notes.get(_HELM_NAME))
+        key = (notes.get(_RELEASE_NAMESPACE), notes.get(RELEASE_NAME))
         return any(each.ours and each.due and key == (each.namespace, each.name) for each in self.releases)
 
 
@@ -336,14 +336,14 @@ def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list
         ref = ref_of(obj)
         group = group_of(ref.api_version)
         crd = names.get((group, ref.kind))
-        if crd is None or (group, ref.kind, ref.namespace, ref.name) in gone or _made_by_program(obj):
+        if crd is None or (group, ref.kind, ref.namespace, ref.name) in gone or made_by_program(obj):
             continue
         if not is_ours(obj) and not site.leaves_with_release(obj):
             users.setdefault(crd, []).append(ref)
     return users
 
 
-def _made_by_program(obj: Json) -> bool:
+def made_by_program(obj: Json) -> bool:
     """Whether a controller derived the object from another one; Gloo Mesh labels translated objects."""
     found = meta(obj)
     if found.get("ownerReferences") or found.get("deletionTimestamp"):

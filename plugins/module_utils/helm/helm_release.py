@@ -78,7 +78,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 RULES: dict[str, Any] = {"required_if": [("state", "present", ("chart",)), ("state", "checked", ("chart",))]}
 
 _WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?")
+_NAME = re.compile(r"(?=.{1,53}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")  # Helm's rule
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
 
@@ -104,7 +104,7 @@ class _Work:
         self.name, self.namespace = str(params["name"]), str(params["namespace"])
         self.title = f"Helm release {self.namespace}/{self.name}"
         if not _NAME.fullmatch(self.name):
-            raise self.invalid("name must have lower case letters, digits and dashes, at most 53 characters")
+            raise self.invalid("name must have lower case letters, digits, dashes and dots, at most 53 characters")
         self.timeout = self._timeout(str(params["timeout"]))
         self.chart = self._chart()
         self.driver = self._driver(os.environ.get("HELM_DRIVER", ""))
@@ -233,7 +233,12 @@ class _Work:
         except ValueError as exc:
             more = f" ({len(owned) - 1} more objects of the chart also exist)" if len(owned) > 1 else ""
             crds = any(each.kind == CRD for each in owned)
-            way = "map the CRD to a switch of the chart in owned_crds" if crds else "do not install this release"
+            way = (
+                "map the CRD to a switch of the chart in owned_crds"
+                if crds
+                else "set on_conflict to keep (mesh_on_release_conflict, gateway_on_release_conflict) if its owner "
+                "manages all objects of the chart"
+            )
             raise self.invalid(
                 f"{exc}{more}. If its owner no longer needs it, remove it there; otherwise {way}", owner=owned[0].owner
             ) from None
@@ -304,7 +309,11 @@ class _Work:
         if plan.steps and newest is not None and self.params["state"] == "present":
             groups = {crd.partition(".")[2] for crd in newest.crds} | set(note.brings_groups)
             note = replace(note, brings_groups=tuple(sorted(groups)), only_crds=newest.only_crds)
-        if note != meanwhile and self.params["state"] == "present":
+        if self.params["state"] == "absent":
+            if note.ours:
+                return
+            note = replace(note, paths=(), our_version="")  # it is given back: nothing in it is ours any more
+        if note != meanwhile:
             self._apply(note.to_object())
 
     def _apply(self, obj: Json) -> None:
@@ -376,8 +385,8 @@ class _Work:
 
     def _held(self, record: Record) -> float:
         note = self.history.note
-        writer, _space, revision = (note.writer if note else "").rpartition(" ")
-        gone = revision == str(record.revision) and program.is_gone(writer)
+        writer = note.writer.rpartition(" ")[0] if note and note.last_revision == record.revision else ""
+        gone = program.is_gone(writer)
         return seconds_held(record, self.cluster.server_time or time.time(), self.timeout, gone)
 
     def _await_ready(self) -> None:

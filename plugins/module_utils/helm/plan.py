@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Literal
 
 from .releases import DEPLOYED, PENDING, SUPERSEDED, UNINSTALLED, UNINSTALLING, Note, Record, Release, ReleaseHistory
-from .values import Json, leaf_paths, merged, restored, same
+from .values import Json, Path, leaf_paths, merged, restored, same, value_at
 from .versions import Version
 
 # Seconds Helm works on a release by default (--timeout 5m0s). Younger pending records may be in progress.
@@ -124,11 +124,11 @@ def seconds_held(record: Record, now: float, timeout: float, writer_gone: bool) 
     """
     if record.status not in (*PENDING, UNINSTALLING) or writer_gone:
         return 0.0
-    try:
-        updated = datetime.fromisoformat(record.updated).timestamp()
-    except ValueError:
-        return 0.0
-    return max(0.0, max(HELM_TIMEOUT, timeout) - (now - updated))
+    longest = max(HELM_TIMEOUT, timeout)
+    # Helm's times are those of its machine. One far in the future is wrong: then the API server's counts.
+    ages = [now - datetime.fromisoformat(text).timestamp() for text in (record.updated, record.created) if text]
+    age = next((each for each in ages if each >= -HELM_TIMEOUT), longest)
+    return max(0.0, longest - age)
 
 
 # -- state present
@@ -227,8 +227,10 @@ def _version(base: Release, wanted: Wanted, whose: str, remarks: list[str]) -> s
     return wanted.version
 
 
-def _same_version(one: str, other: str) -> bool:
-    return one.removeprefix("v") == other.removeprefix("v")
+def _same_version(given: str, present: str) -> bool:
+    """Whether the present version is the given one; one without build metadata, as 1.2.3, stands for any build."""
+    given, present = given.removeprefix("v"), present.removeprefix("v")
+    return given in (present, present.partition("+")[0])
 
 
 def _newer(one: str, other: str) -> bool:
@@ -264,7 +266,7 @@ def plan_absent(history: ReleaseHistory, former: Json | None = None) -> Plan:
     if former is None or (note.paths is None and before is None):
         remark = f"revision {note.former_revision} is no longer in Helm's history: nothing is changed"
         return Plan("adopted", remarks=(remark,))
-    values = former if note.paths is None else restored(base.values, note.paths, former)
+    values = former if note.paths is None else restored(base.values, _still_ours(history, base), former)
     version = base.chart_version
     if before is not None and note.paths is None:
         version = before.chart_version
@@ -276,3 +278,18 @@ def plan_absent(history: ReleaseHistory, former: Json | None = None) -> Plan:
         return Plan("adopted", (Step("rollback", version, values, before.revision),), note)
     chart = next((each.revision for each in (base, before) if each and each.chart_version == version), 0)
     return Plan("adopted", _steps(record, base, version, values, chart), note)
+
+
+def _still_ours(history: ReleaseHistory, base: Release) -> list[Path]:
+    """The noted paths without those whose value others changed or removed since.
+
+    All of them when Helm has forgotten the revision that we made, or it failed.
+    """
+    note = history.note
+    made = [
+        each.release.values
+        for each in history.records
+        if note and each.revision == note.last_revision and each.status in (DEPLOYED, SUPERSEDED)
+    ]
+    paths = (note.paths if note else None) or ()
+    return [path for path in paths if not made or same(value_at(path, made[0]), value_at(path, base.values))]

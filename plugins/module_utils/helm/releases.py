@@ -127,6 +127,11 @@ class Note:
         return self.former_revision == 0
 
     @property
+    def last_revision(self) -> int:
+        """The revision that we made last, 0 when that is not noted."""
+        return _number(self.writer.rpartition(" ")[2])
+
+    @property
     def object_name(self) -> str:
         """Name of the note's ConfigMap, and of the Secret with former values."""
         return note_name(self.name)
@@ -205,9 +210,11 @@ class Record:
     def updated(self) -> str:
         """Time of Helm's last write, RFC 3339; "" when its labels lack it."""
         seconds = _number(self._labels.get("modifiedAt")) or _number(self._labels.get("createdAt"))
-        if seconds:
-            return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-        return str(self.stored["metadata"].get("creationTimestamp") or "")
+        try:
+            found = datetime.fromtimestamp(seconds, UTC).isoformat() if seconds else ""
+        except (ValueError, OverflowError, OSError):
+            found = ""
+        return found.replace("+00:00", "Z") or self.created
 
     @property
     def created(self) -> str:
@@ -288,9 +295,12 @@ def read_releases(cluster: Cluster, namespaces: Iterable[str] | None = None) -> 
 def read_release(cluster: Cluster, name: str, namespace: str, driver: str = "") -> ReleaseHistory:
     """One release. ``driver`` as in HELM_DRIVER; "" looks for Secrets and, when there are none, for ConfigMaps.
 
-    Two requests if the release is in Secrets or the given driver, else three.
+    Two requests if the release is in Secrets or the given driver. Superseded revisions are read only if there are no
+    others, as after someone deleted the newest record of a stuck release.
     """
-    records = _records(cluster, namespace, f"owner=helm,name={name},status!={SUPERSEDED}", driver)
+    selector = f"owner=helm,name={name}"
+    records = _records(cluster, namespace, f"{selector},status!={SUPERSEDED}", driver)
+    records = records or _records(cluster, namespace, selector, driver)
     note = cluster.get("v1", "ConfigMap", note_name(name), namespace)
     notes = [Note.from_object(note)] if note and NOTE_LABEL in (note["metadata"].get("labels") or {}) else []
     return next(iter(_histories(records, notes)), ReleaseHistory(name, namespace))
@@ -351,14 +361,16 @@ def decode(stored: Json) -> Release:
     data = _base64(packed)
     if stored.get("kind") != "ConfigMap":
         data = _base64(data.decode("ascii", "replace"))
+    text = _unzipped(data)
     try:
-        body = json.loads(_unzipped(data))
-    except (UnicodeDecodeError, ValueError):
+        body = json.loads(text)
+    except (UnicodeDecodeError, ValueError, RecursionError):
         raise ValueError("it does not contain JSON") from None
-    if not isinstance(body, dict):
-        raise ValueError("it does not contain a release")
+    body = _mapping(body)
     info, chart = _mapping(body.get("info")), _mapping(body.get("chart"))
     meta = _mapping(chart.get("metadata"))
+    if not meta.get("name") or not meta.get("version"):
+        raise ValueError("it does not contain a release")
     labels = stored["metadata"].get("labels") or {}
     return Release(
         name=str(body.get("name") or labels.get("name") or ""),

@@ -9,6 +9,7 @@ A path is a tuple of keys. Lists are leaf values, because Helm replaces them as 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -87,12 +88,20 @@ def _put_back(values: Json, path: Path, former: Json) -> None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same for Helm: 1 and 1.0 are, 1 and true are not."""
+    """Whether two values are the same for Helm: 1 and 1.0 are, 1 and true are not.
+
+    Helm stores numbers as floats, so integers beyond 2^53 lose digits.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    with contextlib.suppress(OverflowError):  # an integer beyond 1e308
+        if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+            return float(one) == float(other)
+    return bool(one == other)
 
 
 def at(path: Path, value: Any) -> Json:
@@ -101,3 +110,12 @@ def at(path: Path, value: Any) -> Json:
         value = {key: value}
     result: Json = value
     return result
+
+
+def value_at(path: Path, values: Any) -> Any:
+    """The value at ``path``; () when nothing is set there."""
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return ()
+        values = values[key]
+    return values

@@ -54,6 +54,7 @@ class Access:
         content = _read(name, kubeconfig, context)
         try:
             self._configuration, self._certificates = _load(content, kubeconfig, context)
+            self._impersonation = impersonation(content, context)
             self.server: str = self._configuration.host.rstrip("/")
             with self.files() as configuration:
                 self.pool = ApiClient(configuration).rest_client.pool_manager
@@ -69,7 +70,8 @@ class Access:
     def headers(self) -> dict[str, str]:
         """Authentication headers; created for each request, because tokens may be renewed."""
         settings = self._configuration.auth_settings().values()
-        return {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
+        found = {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
+        return {**found, **self._impersonation}
 
     @contextmanager
     def files(self) -> Iterator[Any]:
@@ -120,6 +122,23 @@ def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, b
                 del found[f"{key}-data"]
                 found.pop(key, None)
     return plain, certificates
+
+
+def impersonation(content: Json, context: str) -> dict[str, str]:
+    """Headers for the identity that the context's user takes on; the kubernetes package ignores these fields.
+
+    Raises ValueError for several groups and for extra fields, which need a header more than once.
+    """
+    user = _entry(content, "users", "user", _entry(content, "contexts", "context", context).get("user"))
+    groups = user.get("as-groups") or []
+    if user.get("as-user-extra") or not isinstance(groups, list) or len(groups) > 1:
+        raise ValueError("impersonation with as-user-extra or with several as-groups is not supported")
+    fields = {
+        "Impersonate-User": user.get("as"),
+        "Impersonate-Uid": user.get("as-uid"),
+        "Impersonate-Group": next(iter(groups), None),
+    }
+    return {header: str(value) for header, value in fields.items() if value}
 
 
 def context_alone(name: str, kubeconfig: str, context: str) -> Json:

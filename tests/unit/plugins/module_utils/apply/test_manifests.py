@@ -102,11 +102,25 @@ def live(fields: dict[str, Any] | None, labels: dict[str, str] | None = None, **
 
 def test_ours_adopted_foreign() -> None:
     fields: dict[str, Any] = {"f:data": {"f:a": {}}}
-    ours = live(fields, {objects.OWNER_LABEL: objects.MANAGER}, data={"a": "1"})
+    label = {objects.OWNER_LABEL: objects.MANAGER}
+    ours = live({**fields, "f:metadata": {"f:labels": {f"f:{objects.OWNER_LABEL}": {}}}}, label, data={"a": "1"})
     adopted, foreign = live(fields, data={"a": "1"}), live(None, data={"a": "1"})
     helm = live(None, {objects.OWNER_LABEL: "Helm"})
     assert [objects.is_ours(obj) for obj in (ours, adopted, foreign, helm)] == [True, False, False, False]
     assert [objects.is_adopted(obj) for obj in (ours, adopted, foreign, helm)] == [False, True, False, False]
+
+
+def test_a_copy_with_our_label_is_not_ours() -> None:
+    """Made by someone from our manifest; once we have written fields of it, it is adopted."""
+    copy, written = live(None, {objects.OWNER_LABEL: objects.MANAGER}), live({"f:data": {"f:a": {}}})
+    someone: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{objects.OWNER_LABEL}": {}}}}
+    for obj in (copy, written):
+        obj["metadata"]["labels"] = {objects.OWNER_LABEL: objects.MANAGER}
+        obj["metadata"]["managedFields"].append(
+            {"manager": "kubectl-create", "operation": "Update", "fieldsV1": someone}
+        )
+    assert [objects.is_ours(obj) for obj in (copy, written)] == [False, False]
+    assert [objects.is_adopted(obj) for obj in (copy, written)] == [False, True]
 
 
 def test_right_means_every_owned_field_and_no_other() -> None:

@@ -50,7 +50,7 @@ def build(
         {
             "manager": manager,
             "operation": "Apply" if manager == "multicluster.gloo" else "Update",
-            "fieldsV1": {"f:a": {}},
+            "fieldsV1": {"f:a": {}, "f:metadata": {"f:labels": {f"f:{label}": {} for label in meta["labels"]}}},
         }
     ]
     return {"apiVersion": API_VERSIONS.get(kind, "v1"), "kind": kind, "metadata": {**meta, **(metadata or {})}, **body}
@@ -69,7 +69,9 @@ def adopted(kind: str, name: str, namespace: str = "", **more: Any) -> Json:
 def crd(kind: str, group: str, created: str = LATER, labels: dict[str, str] | None = None) -> Json:
     """A CustomResourceDefinition."""
     spec = {"group": group, "names": {"kind": kind, "plural": f"{kind.lower()}s"}, "scope": "Namespaced"}
-    return build("CustomResourceDefinition", f"{kind.lower()}s.{group}", labels=labels, created=created, spec=spec)
+    manager = "multicluster.gloo" if labels == OURS else "someone"
+    name = f"{kind.lower()}s.{group}"
+    return build("CustomResourceDefinition", name, labels=labels, created=created, manager=manager, spec=spec)
 
 
 def note(release: str, namespace: str) -> Json:

@@ -236,6 +236,31 @@ def test_a_namespace_with_something_of_others_stays_and_is_named(cluster: Playgr
     assert cluster.names() == {"Namespace/bookinfo", "ConfigMap/settings"}
 
 
+def test_check_mode_names_the_namespaces_that_stay_as_well(cluster: Playground) -> None:
+    """Not those whose objects go with their release, with their owner or by a step of the plan."""
+    helm = {"annotations": {"meta.helm.sh/release-name": "edge", "meta.helm.sh/release-namespace": "shop"}}
+    cluster.has(
+        *(ours("Namespace", name) for name in ("bookinfo", "shop")),
+        ours("Secret", "certificate", "shop"),
+        build("ConfigMap", "settings", "shop", metadata=helm),
+        build("ConfigMap", "sh.helm.release.v1.edge.v1", "shop", {"owner": "helm"}),
+        build("ConfigMap", "translated", "shop", {"gloo.solo.io/parent_name": "x"}),
+        build("ConfigMap", "settings", "bookinfo"),
+    )
+    before = cluster.names()
+    result = cleanup.run({**cluster.connection, "phase": "namespaces", "steps": cluster.plan()["steps"]}, True, quiet)
+    assert {step["name"]: step["action"] for step in result["steps"]} == {"bookinfo": "keep", "shop": "delete"}
+    reason = "contains objects not managed by this collection: ConfigMap bookinfo/settings"
+    assert f"would keep: Namespace bookinfo ({reason})" in result["summary"]
+    assert cluster.names() == before
+
+
+def test_a_copy_of_our_manifest_made_by_others_stays(cluster: Playground) -> None:
+    cluster.has(build("HTTPRoute", "copy", "n", OURS), ours("HTTPRoute", "route", "n"))
+    cluster.clean()
+    assert cluster.names() == {"HTTPRoute/copy"}
+
+
 def test_leftovers_of_a_release_of_ours_go_by_their_age(cluster: Playground) -> None:
     secrets = [
         build("Secret", "relay-client-tls-secret", "gloo-mesh", created=LATER),

@@ -271,6 +271,51 @@ def test_an_adopted_release_is_given_back(rows: Sequence[tuple[Any, ...]], expec
         assert plan.steps[-1].values == {**THEIRS, **own}
 
 
+@pytest.mark.parametrize(
+    ("given", "present", "unchanged"),
+    [
+        # A repository gives 2.0.5+build for 2.0.5.
+        ("2.0.5", "2.0.5+build", True),
+        ("v2.0.5", "2.0.5", True),
+        ("2.0.5", "v2.0.5+b.1", True),
+        ("2.0.5+build", "2.0.5", False),
+        ("2.0.5+b", "2.0.5+a", False),
+        ("2.1.0", "2.1.0-rc1", False),
+    ],
+)
+def test_the_present_version_is_recognised(given: str, present: str, unchanged: bool) -> None:
+    live = history(*revisions((1, "deployed", OURS, present)), note=MADE)
+    assert (plan_present(live, Wanted("edge", given, OURS)).steps == ()) is unchanged
+
+
+LATER = replace(ADOPTED, paths=leaf_paths({"a": 1, "b": {"x": 1, "y": 1}}), writer="host/1:2 4")
+SET = {"a": 1, "b": {"x": 1, "y": 1}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "values"),
+    [
+        # Someone set another value in place of ours, or took it out, a map or a part of it.
+        ([(3, "superseded", {"a": 0}), (4, "superseded", SET), (5, "deployed", {**SET, "a": 7})], {"a": 7}),
+        ([(3, "superseded", {"a": 0}), (4, "superseded", SET), (5, "deployed", {"c": 1})], {"c": 1}),
+        ([(4, "superseded", SET), (5, "deployed", {"a": 1, "b": {"x": 1, "y": 5}})], {"a": 0, "b": {"y": 5}}),
+        # Ours failed: what is there is what was there before.
+        ([(3, "deployed", {"a": 5, "d": 1}), (4, "failed", SET)], {"a": 0, "d": 1}),
+        # Helm has forgotten what we set.
+        ([(9, "deployed", {**SET, "a": 7})], {"a": 0}),
+    ],
+)
+def test_a_value_of_ours_that_others_changed_is_theirs(rows: Sequence[tuple[Any, ...]], values: Json) -> None:
+    plan = plan_absent(history(*revisions(*rows), note=LATER), {"a": 0})
+    assert plan.steps[-1].values == values if plan.steps else rows[-1][2] == values
+
+
+def test_what_was_given_back_is_not_given_back_again() -> None:
+    given = replace(LATER, paths=(), writer="host/1:2 6")
+    rows = revisions((3, "superseded", {"a": 0}), (4, "superseded", SET), (6, "deployed", {"a": 7}))
+    assert plan_absent(history(*rows, note=given)).steps == ()
+
+
 def test_a_version_that_we_asked_for_goes_back() -> None:
     note = replace(ADOPTED, our_version="2.1.0")
     kept = revisions((3, "superseded"), (4, "deployed", BOTH, "2.1.0"))
@@ -317,6 +362,18 @@ def test_adopting_and_giving_back_restores_the_values(theirs: Json, ours: Json, 
 # -- stuck, or at work?
 
 NOW = 1_767_323_045.0  # 2026-01-02T03:04:05Z
+
+
+def test_a_time_far_in_the_future_does_not_block_for_ever() -> None:
+    stored = record("edge", 1, "pending-upgrade", modified=int(NOW) + 10**9, created="2026-01-02T03:03:05Z")
+    assert seconds_held(Record("east", stored), NOW, 60, False) == 240
+    stored["metadata"]["creationTimestamp"] = "2026-01-02T02:00:00Z"
+    assert seconds_held(Record("east", stored), NOW, 60, False) == 0
+
+
+def test_a_clock_that_is_ahead_is_no_reason_to_take_a_release() -> None:
+    stored = record("edge", 1, "uninstalling", modified=int(NOW) + 60, created="2026-01-02T02:00:00Z")
+    assert seconds_held(Record("east", stored), NOW, 60, False) >= 300
 
 
 @pytest.mark.parametrize(

@@ -76,27 +76,49 @@ def test_a_release_without_values_has_none() -> None:
     assert releases.decode(record(values=None)).values == {}
 
 
+def packed(data: bytes) -> Json:
+    return {"release": encoded(base64.b64encode(data).decode())}
+
+
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        {},
-        {"release": "%%%"},
-        {"release": encoded("%%%")},
-        {"release": encoded(encoded("no JSON"))},
-        {"release": encoded(encoded("[]"))},
-        {"release": encoded(base64.b64encode(gzip.compress(b"{}")[:-6]).decode())},
-        {"release": encoded(base64.b64encode(gzip.compress(b"\xff\xfe{")).decode())},
-        {"release": encoded(base64.b64encode(gzip.compress(b" " * (65 * 1024 * 1024))).decode())},
+        ({}, "it does not contain JSON"),
+        ({"release": "%%%"}, "it is not base64"),
+        ({"release": encoded("%%%")}, "it is not base64"),
+        ({"release": encoded(encoded("no JSON"))}, "it does not contain JSON"),
+        ({"release": encoded(encoded("[]"))}, "it does not contain a release"),
+        ({"release": encoded(encoded('{"info": "x", "chart": []}'))}, "it does not contain a release"),
+        (packed(b"\x1f\x8bxx"), "it is not gzip"),
+        (packed(gzip.compress(b"{}")[:-6]), "it is cut off"),
+        (packed(gzip.compress(b"\xff\xfe{")), "it does not contain JSON"),
+        (packed(gzip.compress(b"[" * 200_000)), "it does not contain JSON"),
+        (packed(gzip.compress(b" " * (65 * 1024 * 1024))), "it is cut off or unpacks to more than 64 MiB"),
     ],
 )
-def test_a_record_that_is_none_is_named(data: Json) -> None:
+def test_a_record_that_is_none_is_named(data: Json, reason: str) -> None:
     stored = {**record(), "data": data}
     [history] = releases.read_releases(Cluster(stored))  # type: ignore[arg-type]
     assert history.revisions == ((1, "deployed", "2026-01-02T03:04:05Z"),)
     with pytest.raises(
-        Invalid, match=r"east: Secret team/sh.helm.release.v1.edge.v1: this record of Helm release edge"
+        Invalid, match=rf"east: Secret team/sh.helm.release.v1.edge.v1: this record of Helm release edge.*: {reason}"
     ):
         assert history.newest
+
+
+@pytest.mark.parametrize("seconds", ["999999999999999999", "99999999999999", "x", "-1"])
+def test_a_time_that_is_none_counts_as_absent(seconds: str) -> None:
+    stored = record()
+    stored["metadata"]["labels"]["modifiedAt"] = seconds
+    assert releases.Record("east", stored).updated == "2026-01-02T03:04:05Z"
+
+
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+def test_a_release_of_superseded_revisions_is_found(kind: str) -> None:
+    """As after someone deleted the record of a stuck revision."""
+    stored = [record("edge", number, "superseded", kind=kind) for number in (1, 2)]
+    found = releases.read_release(Cluster(*stored), "edge", "team")  # type: ignore[arg-type]
+    assert found.revisions == tuple((number, "superseded", "2026-01-02T03:04:05Z") for number in (1, 2))
 
 
 def test_crds_of_the_folder_and_of_the_manifest_are_found() -> None:

@@ -74,3 +74,22 @@ def test_what_the_user_put_in_place_of_ours_stays() -> None:
 def test_values_are_compared_as_helm_sees_them(one: Any, other: Any, equal: bool) -> None:
     assert same(one, other) is equal
     assert same({"x": [one]}, {"x": [other]}) is equal
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        # Helm stored the first as the second (Helm 3.21).
+        (9007199254740993, 9007199254740992, True),
+        (12345678901234567890, 1.2345678901234567e19, True),
+        (9007199254740993, 9007199254740995, False),
+        (1, 1.0, True),
+        (1, True, False),
+        (1, "1", False),
+        (None, 0, False),
+        (10**400, 10**400, True),
+        (10**400, 1.0, False),
+    ],
+)
+def test_numbers_are_compared_as_helm_stores_them(one: Any, other: Any, equal: bool) -> None:
+    assert same({"n": one}, {"n": other}) is equal

@@ -33,7 +33,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors impor
     ClusterError,
     Unreachable,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig import without_certificates
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig import Access, without_certificates
 
 Json = dict[str, Any]
 
@@ -208,6 +208,26 @@ def test_files_of_the_user_are_found_beside_the_kubeconfig(server: Server, tempo
 
 def test_a_token_needs_no_certificate(server: Server, temporary: Path) -> None:
     assert who(server.kubeconfig(user={"token": "abc"})) == "Bearer abc"
+
+
+IMPERSONATE = ("Impersonate-User", "Impersonate-Group", "Impersonate-Uid")
+
+
+def test_requests_are_made_as_the_user_that_the_kubeconfig_impersonates(server: Server, temporary: Path) -> None:
+    """As helm, which gets the same kubeconfig."""
+    found = Access("c", server.kubeconfig(user={"token": "abc", "as": "jane", "as-groups": ["team"]}), "c").headers()
+    assert {key: found.get(key) for key in IMPERSONATE} == {
+        "Impersonate-User": "jane",
+        "Impersonate-Group": "team",
+        "Impersonate-Uid": None,
+    }
+    assert not set(IMPERSONATE) & set(Access("c", server.kubeconfig(user={"token": "abc"}), "c").headers())
+
+
+@pytest.mark.parametrize("fields", [{"as-groups": ["a", "b"]}, {"as-user-extra": {"reason": ["x"]}}])
+def test_an_impersonation_that_cannot_be_sent_is_refused(server: Server, temporary: Path, fields: Json) -> None:
+    with pytest.raises(BadKubeconfig, match="impersonation with"):
+        Access("c", server.kubeconfig(user={"token": "abc", "as": "jane", **fields}), "c")
 
 
 def plugin(server: Server, status: str) -> Json:
