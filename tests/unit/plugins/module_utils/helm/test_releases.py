@@ -90,10 +90,10 @@ def packed(data: bytes) -> Json:
         ({"release": encoded(encoded("[]"))}, "it does not contain a release"),
         ({"release": encoded(encoded('{"info": "x", "chart": []}'))}, "it does not contain a release"),
         (packed(b"\x1f\x8bxx"), "it is not gzip"),
-        (packed(gzip.compress(b"{}")[:-6]), "it is cut off"),
+        (packed(gzip.compress(b"{}")[:-6]), "it is truncated"),
         (packed(gzip.compress(b"\xff\xfe{")), "it does not contain JSON"),
         (packed(gzip.compress(b"[" * 200_000)), "it does not contain JSON"),
-        (packed(gzip.compress(b" " * (65 * 1024 * 1024))), "it is cut off or unpacks to more than 64 MiB"),
+        (packed(gzip.compress(b" " * (65 * 1024 * 1024))), "it is truncated or exceeds 64 MiB uncompressed"),
     ],
 )
 def test_a_record_that_is_none_is_named(data: Json, reason: str) -> None:
