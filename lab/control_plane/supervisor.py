@@ -190,9 +190,10 @@ def start(home: Path) -> subprocess.Popen[bytes] | None:
         )
 
 
-def wait_started(home: Path, child: subprocess.Popen[bytes] | None, timeout: float = 60.0) -> dict[str, str]:
+def wait_started(home: Path, child: subprocess.Popen[bytes] | None, timeout: float = 180.0) -> dict[str, str]:
     """Wait until every part has run once; returns the errors of the parts that fail, by name. timeout in seconds."""
     deadline = time.monotonic() + timeout
+    state: dict[str, Any] | None = None
     while time.monotonic() < deadline:
         state = status(home)
         if state is not None and None not in state["parts"].values():
@@ -201,7 +202,11 @@ def wait_started(home: Path, child: subprocess.Popen[bytes] | None, timeout: flo
             lines = (home / "logs" / "supervisor.out").read_text(errors="replace").strip().splitlines()[-1:]
             raise LabError(f"the supervisor ended with code {child.returncode}: {' '.join(lines)}")
         time.sleep(0.05)
-    raise LabError(f"the supervisor is not ready after {timeout:.0f} s; see {home / 'logs' / 'supervisor.log'}")
+    missing = [name for name, error in state["parts"].items() if error is None] if state else []
+    raise LabError(
+        f"the supervisor is not ready after {timeout:.0f} s, parts that have not run: {', '.join(missing) or 'all'}; "
+        f"see {home / 'logs' / 'supervisor.log'}"
+    )
 
 
 def status(home: Path) -> dict[str, Any] | None:
