@@ -141,8 +141,11 @@ class Cluster:
     def start(self, notify: Notify) -> None:
         """Start the watches; `notify(kind)` is called after each change of a cache."""
         self._notify = notify
+        # Custom kinds are marked as served by the watch of CRDs alone, which runs as soon as it is started.
+        for cache in self._caches.values():
+            if cache.kind.group in BUILT_IN_GROUPS:
+                cache.set_served(True)
         for name, cache in self._caches.items():
-            cache.set_served(cache.kind.group in BUILT_IN_GROUPS)
             cache.start(f"watch-{self.name}-{name}")
 
     def wait_synced(self, timeout: float) -> bool:

@@ -15,7 +15,9 @@ import pytest
 
 from lab.control_plane import api
 from lab.control_plane.api import ApiError
-from lab.control_plane.cluster import Cluster
+from lab.control_plane.cluster import CRD, Cluster
+from lab.control_plane.kinds import kind_of
+from lab.control_plane.watch_cache import WatchCache
 
 
 def config_map(name: str, version: int, **data: str) -> dict[str, Any]:
@@ -230,3 +232,24 @@ def test_an_unreachable_server_is_one_short_error(monkeypatch: pytest.MonkeyPatc
         Cluster("c1", Path("unused")).delete("Pod", "p", "default")
     assert caught.value.status == 0
     assert str(caught.value).endswith("Connection refused")
+
+
+def test_a_kind_whose_crd_is_listed_during_the_start_is_followed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gateway = kind_of("Gateway")
+    crd = {
+        "metadata": {"name": gateway.crd, "resourceVersion": "1"},
+        "spec": {"versions": [{"name": gateway.version, "served": True}]},
+        "status": {"conditions": [{"type": "Established", "status": "True"}]},
+    }
+
+    def start(cache: WatchCache, _name: str) -> None:
+        if cache.kind.kind == CRD:  # its thread lists before the next cache is started
+            cache._replace([crd], 1)
+            cache._changed()
+
+    monkeypatch.setattr(WatchCache, "start", start)
+    cluster = Cluster("one", tmp_path / "kubeconfig")
+    cluster.start(lambda kind: None)
+    assert cluster.served("Gateway") and cluster._caches["Gateway"]._served.is_set()
