@@ -44,6 +44,7 @@ def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [False, True])
 def test_the_table_and_the_exit_status(tmp_path: Path, colour: bool) -> None:
     fail_on, environment = ("never", {"ANSIBLE_FORCE_COLOR": "1"}) if colour else ("failed", {"ANSIBLE_NOCOLOR": "1"})

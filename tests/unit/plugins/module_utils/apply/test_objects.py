@@ -194,6 +194,8 @@ def test_foreign_objects_go_only_when_told_so(fake: Any) -> None:
     assert actions(go(fake, config(namespace="default"), state="absent", delete_only_ours=False)) == ["deleted"]
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.usefixtures("fast")
 def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> None:
     held = config()

@@ -176,6 +176,7 @@ def hostile(test: Callable[[str], None]) -> Callable[[str], None]:
     return test
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @hostile
 @given(st.text(min_size=1))
@@ -253,6 +254,7 @@ def test_markdown_holds_every_fact(name: str) -> None:
     assert text.startswith(("# ✅ ok: Healthy\n", "# ❌ failed: Unhealthy: first failure in cluster2\n"))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @hostile
 @given(st.text(min_size=1))
@@ -300,6 +302,7 @@ def test_junit_has_the_reason() -> None:
     assert reasons == {"because relay-token failed in cluster2"}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @hostile
 @given(st.text(min_size=1))
