@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..k8s.fields import Json, mapping, without_nulls
+from ..k8s.fields import Json, without_nulls
 from ..k8s.kinds import group_of
 from ..k8s.names import dns_label
 from ..k8s.redaction import redact
@@ -211,15 +211,9 @@ def desired(definition: Json, *, owned: bool) -> Json:
 def is_ours(live: Json) -> bool:
     """True for objects that this collection created and may delete.
 
-    A copy of a manifest has the label too, but then another field manager set it.
+    The label decides alone: an object restored from a backup has it, and other field managers.
     """
-    found = live.get("metadata") or {}
-    if (found.get("labels") or {}).get(OWNER_LABEL) != MANAGER:
-        return False
-    if not found.get("managedFields"):
-        return True
-    labels = mapping(mapping((applied_fields(live, MANAGER) or {}).get("f:metadata")).get("f:labels"))
-    return f"f:{OWNER_LABEL}" in labels
+    return ((live.get("metadata") or {}).get("labels") or {}).get(OWNER_LABEL) == MANAGER
 
 
 def is_adopted(live: Json) -> bool:

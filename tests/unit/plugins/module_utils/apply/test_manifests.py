@@ -110,17 +110,12 @@ def test_ours_adopted_foreign() -> None:
     assert [objects.is_adopted(obj) for obj in (ours, adopted, foreign, helm)] == [False, True, False, False]
 
 
-def test_a_copy_with_our_label_is_not_ours() -> None:
-    """Made by someone from our manifest; once we have written fields of it, it is adopted."""
-    copy, written = live(None, {objects.OWNER_LABEL: objects.MANAGER}), live({"f:data": {"f:a": {}}})
-    someone: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{objects.OWNER_LABEL}": {}}}}
-    for obj in (copy, written):
-        obj["metadata"]["labels"] = {objects.OWNER_LABEL: objects.MANAGER}
-        obj["metadata"]["managedFields"].append(
-            {"manager": "kubectl-create", "operation": "Update", "fieldsV1": someone}
-        )
-    assert [objects.is_ours(obj) for obj in (copy, written)] == [False, False]
-    assert [objects.is_adopted(obj) for obj in (copy, written)] == [False, True]
+def test_an_object_restored_from_a_backup_is_ours() -> None:
+    restored = live(None, {objects.OWNER_LABEL: objects.MANAGER})
+    restored["metadata"]["managedFields"].append(
+        {"manager": "velero", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {}}}}
+    )
+    assert objects.is_ours(restored) and not objects.is_adopted(restored)
 
 
 def test_right_means_every_owned_field_and_no_other() -> None:

@@ -255,12 +255,6 @@ def test_check_mode_names_the_namespaces_that_stay_as_well(cluster: Playground) 
     assert cluster.names() == before
 
 
-def test_a_copy_of_our_manifest_made_by_others_stays(cluster: Playground) -> None:
-    cluster.has(build("HTTPRoute", "copy", "n", OURS), ours("HTTPRoute", "route", "n"))
-    cluster.clean()
-    assert cluster.names() == {"HTTPRoute/copy"}
-
-
 def test_leftovers_of_a_release_of_ours_go_by_their_age(cluster: Playground) -> None:
     secrets = [
         build("Secret", "relay-client-tls-secret", "gloo-mesh", created=LATER),
