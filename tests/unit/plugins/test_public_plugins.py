@@ -64,6 +64,7 @@ def test_every_public_plugin_is_documented(kind: str, name: str, documentation: 
     assert any(f"multicluster.gloo.{name}" in str(task) for task in _tasks(documentation)), "no example that runs"
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path: Path) -> None:
     (tmp_path / "crds").mkdir()
     (tmp_path / "crds" / "things.yaml").write_text(yaml.safe_dump(CRD), encoding="utf-8")

@@ -271,6 +271,7 @@ def test_any_unguarded_guess_is_found(expression: str, guess: bool) -> None:
     assert bool(unguarded(role)) is guess
 
 
+@pytest.mark.slow
 def test_an_unknown_address_ends_the_run_before_the_agent_is_installed(tmp_path: Path) -> None:
     """Nothing is asked of a cluster: the kubeconfig does not exist."""
     site = {

@@ -187,6 +187,7 @@ def test_another_checksum_leaves_no_file(site: tuple[str, dict[str, bytes]], tmp
     assert list((tmp_path / "programs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_unreachable_releases_are_skipped(site: tuple[str, dict[str, bytes]]) -> None:
     assert download.REACHABLE_WITHIN <= 2
     url, files = site

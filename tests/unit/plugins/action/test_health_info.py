@@ -44,7 +44,6 @@ def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("colour", [False, True])
 def test_the_table_and_the_exit_status(tmp_path: Path, colour: bool) -> None:
     fail_on, environment = ("never", {"ANSIBLE_FORCE_COLOR": "1"}) if colour else ("failed", {"ANSIBLE_NOCOLOR": "1"})
@@ -63,6 +62,7 @@ def test_the_table_and_the_exit_status(tmp_path: Path, colour: bool) -> None:
     assert failure == -1 if colour else table < failure, "the table comes before the failure"
 
 
+@pytest.mark.slow
 def test_a_former_value_of_show_is_refused_with_the_present_ones(tmp_path: Path) -> None:
     run = doctor(tmp_path, "-e", "doctor_show=wrong")
     assert run.returncode == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_what_was_applied_is_what_is_owned(tree: dict[str, Any]) -> None:
     assert project({"top": tree}, fields_of({"top": tree})) == {"top": tree}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(TREES, TREES)
 def test_fields_of_others_do_not_show(mine: dict[str, Any], other: dict[str, Any]) -> None:
@@ -63,6 +65,7 @@ def test_fields_of_others_do_not_show(mine: dict[str, Any], other: dict[str, Any
         assert project(live, fields_of(mine)) == mine
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_every_leaf_can_be_found_removed_and_put_back(tree: dict[str, Any]) -> None:
@@ -77,6 +80,7 @@ def test_every_leaf_can_be_found_removed_and_put_back(tree: dict[str, Any]) -> N
         assert find(tree, path) == value
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(TREES, TREES)
 def test_union_holds_both(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -194,8 +194,6 @@ def test_foreign_objects_go_only_when_told_so(fake: Any) -> None:
     assert actions(go(fake, config(namespace="default"), state="absent", delete_only_ours=False)) == ["deleted"]
 
 
-@pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.usefixtures("fast")
 def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> None:
     held = config()
@@ -208,6 +206,7 @@ def test_a_stuck_finalizer_is_named_and_stops_what_comes_later(fake: Any) -> Non
     assert fake[0].get("v1", "namespaces", "", "bookinfo")
 
 
+@pytest.mark.slow
 def test_a_stuck_object_is_identified_by_kind_not_by_name_alone(fake: Any) -> None:
     held = {**config(), "kind": "Secret", "data": {"k": "dg=="}}
     held["metadata"]["finalizers"] = ["x.example/hold"]
@@ -218,6 +217,7 @@ def test_a_stuck_object_is_identified_by_kind_not_by_name_alone(fake: Any) -> No
     assert results == {"Namespace": "skipped", "ConfigMap": "deleted", "Secret": "failed"}
 
 
+@pytest.mark.slow
 def test_every_stuck_object_is_reported_as_failed(fake: Any) -> None:
     held = [config("a"), config("b")]
     for each in held:

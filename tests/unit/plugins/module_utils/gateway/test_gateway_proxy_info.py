@@ -84,6 +84,7 @@ def test_what_is_not_met_fails_with_the_record(gateway: Any, stage: Any) -> None
     assert run(gateway, check=True, expect=THREE, wait=True)["proxies"][0]["verdict"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_wait_ends_with_the_last_change(gateway: Any, stage: Any) -> None:
     [service] = [s for s in stage.model().objects.services if s["metadata"]["name"] == "http"]
     write(gateway[0], {**service, "status": {}})
@@ -152,6 +153,7 @@ def test_a_restart_is_foretold_and_done_once(gateway: Any) -> None:
     assert run(gateway, restart="if_needed")["restarted"] == []
 
 
+@pytest.mark.slow
 def test_a_wait_with_a_restart_waits_for_the_rollout(gateway: Any) -> None:
     api, _options = gateway
     with pytest.raises(

@@ -57,6 +57,7 @@ def read(fake: Any, *queries: dict[str, Any], wait_for: str = "none", wait_timeo
     return objects_info.run(params, False, quiet)
 
 
+@pytest.mark.slow
 def test_a_service_is_waited_for_until_it_has_an_address(fake: Any) -> None:
     api, _kubeconfig = fake
     service(api, "mgmt")

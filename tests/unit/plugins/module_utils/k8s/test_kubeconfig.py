@@ -180,6 +180,7 @@ def test_certificates_of_a_kubeconfig_are_used_and_in_no_file(server: Server, te
         assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_without_python_s_goodbye_leaves_nothing(server: Server, temporary: Path) -> None:
     program = f"""
         import os
@@ -254,6 +255,7 @@ def test_an_exec_plugin_is_told_the_cluster_s_ca(server: Server, temporary: Path
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_clusters_with_the_same_certificates_load_side_by_side(server: Server, temporary: Path) -> None:
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(who, [server.kubeconfig()] * 20)) == {"somebody"}

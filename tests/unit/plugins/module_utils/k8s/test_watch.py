@@ -115,6 +115,7 @@ def test_while_nothing_changes_the_judge_is_asked_once_a_second(cluster: Cluster
     assert len(looks) < 10
 
 
+@pytest.mark.slow
 def test_a_kind_served_only_later_is_followed(fake: Any, cluster: Cluster) -> None:
     api, _kubeconfig = fake
 
@@ -129,6 +130,7 @@ def test_a_kind_served_only_later_is_followed(fake: Any, cluster: Cluster) -> No
     assert verdict.ready
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_told_at_the_end(fake: Any, cluster: Cluster) -> None:
     with Watcher(cluster, [MAPS]) as watcher:
         fake[0].refuse("GET", "configmaps", 403, {"reason": "Forbidden", "message": "is forbidden: User x"}, times=99)

@@ -110,6 +110,7 @@ def test_boxes_stand_apart_or_one_in_the_other(health: dict[str, Any], width: in
             assert apart(one, other) or within(one, other) or within(other, one), (one, other)
 
 
+@pytest.mark.slow
 @any_picture
 def test_nothing_leaves_the_picture_and_no_text_its_box(health: dict[str, Any], width: int) -> None:
     found = picture(health, width)

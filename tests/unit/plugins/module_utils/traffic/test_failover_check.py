@@ -241,6 +241,7 @@ def test_whatever_happens_at_any_step_all_come_back(
     assert world.state("c1") == before
 
 
+@pytest.mark.slow
 def test_traffic_that_does_not_go_on_is_told_with_what_was_measured(world: World) -> None:
     before = world.state("c1")
     away = lambda: any(not each["spec"]["replicas"] for each in world.state("c1").values())  # noqa: E731
