@@ -154,8 +154,3 @@ def assigned_secrets(value: str) -> Iterator[str]:
     for match in _ASSIGNED.finditer(value):
         if _assigns(match):
             yield match[3].strip("\\\"'")
-
-
-def without_url_users(value: str) -> str:
-    """The text with the user and password of its URLs redacted."""
-    return _URL_USER.sub(rf"\1{REDACTED}@", value)
