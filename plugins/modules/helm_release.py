@@ -75,10 +75,17 @@ options:
   values:
     description:
       - Values to set. Other values of the release are kept.
+      - An adopted release that has all of them already is not changed, and gets no note.
       - Values under names of secrets and below C(licensing) are shown redacted in results and diffs.
     type: dict
     default: {}
     aliases: [release_values]
+  initial_values:
+    description:
+      - Values below O(values) for a release that this module installed.
+      - A release that existed before does not get them.
+    type: dict
+    default: {}
   allow_downgrade:
     description: Whether O(version) may be older than the installed one.
     type: bool
@@ -147,6 +154,9 @@ EXAMPLES = r"""
       controller:
         extraEnv:
           KGW_ENABLE_ISTIO_AUTO_MTLS: "true"
+    initial_values:
+      controller:
+        logLevel: info
     wait: true
 
 - name: Install CRDs except those that another release owns

@@ -64,6 +64,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "repo_url": {"type": "str", "default": "", "aliases": ["chart_repo_url"]},
     "version": {"type": "str", "default": "", "aliases": ["chart_version"]},
     "values": {"type": "dict", "default": {}, "aliases": ["release_values"]},
+    "initial_values": {"type": "dict", "default": {}},
     "allow_downgrade": {"type": "bool", "default": False},
     "upgrade_adopted": {"type": "bool", "default": False},
     "on_conflict": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
@@ -92,8 +93,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 def secrets(params: dict[str, Any]) -> set[str]:
     """Texts of the parameters that must not be shown anywhere."""
-    values = params.get("values")
-    return secret_texts(values) if isinstance(values, dict) else set()
+    found = [params.get(option) for option in ("values", "initial_values")]
+    return {text for values in found if isinstance(values, dict) for text in secret_texts(values)}
 
 
 class _Work:
@@ -109,6 +110,7 @@ class _Work:
         self.chart = self._chart()
         self.driver = self._driver(os.environ.get("HELM_DRIVER", ""))
         self.values: Json = params.get("values") or {}
+        self.initial: Json = params.get("initial_values") or {}
         self.secrets = secrets(params)
         self.history = self._read()
         driver = self.history.driver or self.driver
@@ -153,7 +155,12 @@ class _Work:
         """The plan; the switches ``left`` leave out CRDs that another release owns. Raises Invalid."""
         values = merged(switched_off(left), self.values)
         wanted = Wanted(
-            self.chart.name, self.chart.version, values, self.params["allow_downgrade"], self.params["upgrade_adopted"]
+            self.chart.name,
+            self.chart.version,
+            values,
+            self.initial,
+            self.params["allow_downgrade"],
+            self.params["upgrade_adopted"],
         )
         former = self._former(wanted)
         try:

@@ -6,6 +6,7 @@
 
 The plan depends on ownership: ours (the release did not exist before our note), adopted (it did), foreign (no note).
 Values set by others are always kept; an adopted release keeps its chart version unless an upgrade is requested.
+One that has everything already gets no step and no note, even if its newest revision failed: the owner decides on that.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The requested state. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one."""
+    """The requested state. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one.
+
+    ``initial``: values below ``values`` for a release that is ours; an adopted one does not get them.
+    """
 
     chart: str = ""
     version: str = ""
     values: Json = field(default_factory=dict, repr=False)
+    initial: Json = field(default_factory=dict, repr=False)
     allow_downgrade: bool = False
     upgrade_adopted: bool = False
 
@@ -141,10 +146,11 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
     """
     record, base = present_record(history), base_release(history)
     note, former = _note(history, base, former)
-    note = replace(note, paths=leaf_paths(wanted.values))
     whose: Literal["ours", "adopted"] = "ours" if note.ours else "adopted"
+    ours = merged(wanted.initial, wanted.values) if note.ours else wanted.values
+    note = replace(note, paths=leaf_paths(ours))
     if record is None or base is None:
-        return Plan(whose, (Step("install", wanted.version, wanted.values),), note)
+        return Plan(whose, (Step("install", wanted.version, ours),), note)
     if wanted.chart and base.chart != wanted.chart:
         raise Refused(
             f"chart {base.chart} {base.chart_version} is installed, not {wanted.chart}. "
@@ -152,7 +158,9 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
         )
     remarks = [text] if (text := trouble(record)) else []
     version = _version(base, wanted, whose, remarks)
-    values = merged(_their_values(history.note, base, former), wanted.values)
+    values = merged(_their_values(history.note, base, former), ours)
+    if whose == "adopted" and history.note is None and version == base.chart_version and same(values, base.values):
+        return Plan(whose, remarks=tuple(remarks))
     chart = base.revision if version == base.chart_version != wanted.version else 0
     steps = _steps(record, base, version, values, chart)
     if steps and whose == "adopted":

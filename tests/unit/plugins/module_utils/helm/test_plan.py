@@ -124,6 +124,31 @@ def test_our_release_is_upgraded_never_downgraded(version: str, present: str, re
         assert [step.action for step in plan.steps] == ([] if result == "unchanged" else ["upgrade"])
 
 
+def test_initial_values_are_for_our_own_release() -> None:
+    initial = {"ui": {"type": "ClusterIP"}, "controller": {"env": {"A": "false", "B": "1"}}}
+    both = merged(initial, OURS)
+    wanted = Wanted("edge", "2.0.5", OURS, initial)
+    plan = plan_present(history(), wanted)
+    assert plan.steps[0].values == both
+    assert plan.note and plan.note.paths == leaf_paths(both)
+    assert plan_present(history(*revisions((1, "deployed", both)), note=plan.note), wanted).steps == ()
+    [step] = plan_present(history(*revisions((1, "deployed", OURS)), note=MADE), wanted).steps
+    assert step.values == both
+    plan = plan_present(history(*revisions((3, "deployed"))), wanted)
+    assert plan.steps[0].values == BOTH
+    assert plan.note and plan.note.paths == PATHS
+
+
+@pytest.mark.parametrize("newest", ["deployed", "failed", "pending-upgrade"])
+@pytest.mark.parametrize("values", [{}, OURS])
+def test_an_adopted_release_that_needs_nothing_gets_no_step_and_no_note(newest: str, values: Json) -> None:
+    rows = [(3, "deployed", BOTH), (4, newest, BOTH)] if newest != "deployed" else [(3, "deployed", BOTH)]
+    plan = plan_present(history(*revisions(*rows)), Wanted("edge", "2.0.0", values, {"taste": 1}))
+    assert (plan.whose, plan.steps, plan.note, plan.former) == ("adopted", (), None, None)
+    assert "2.0.5 is kept" in plan.remarks[-1]
+    assert ("has status" in plan.remarks[0]) is (newest != "deployed")
+
+
 def test_values_that_we_no_longer_set_go_away() -> None:
     live = history(*revisions((1, "deployed", merged(OURS, {"mine": 1, "x": {"y": 2}}))), note=MADE)
     [step] = plan_present(live, Wanted("edge", "", {"x": {"y": 3}})).steps
