@@ -102,8 +102,8 @@ cleanup: venv $(NEEDS) ## remove everything that site installed
 	@$(PLAY) playbooks/cleanup.yml $(if $(INVENTORY),,-e cleanup_vendor_crds=true) $(ARGS)
 
 .PHONY: lab-up lab-down
-lab-up: venv ## start the lab: real control planes on this machine
-	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS))
+lab-up: venv ## start the lab: real control planes on this machine (ARGS="--set KEY=VALUE" for a variant)
+	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(filter lab-up,$(MAKECMDGOALS)),$(ARGS))
 
 lab-down: venv ## stop the lab and delete its data, except the program cache
 	@$(BIN)/python -m lab down

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lab import inventory, paths
+from lab import charts, inventory, paths, settings
 from lab.control_plane import processes, supervisor
 from lab.control_plane.api import Api, ApiError
 from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
@@ -58,8 +59,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m lab", description="Local Kubernetes control planes with simulated Gloo products."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("up", help="start the lab, or restart stopped processes")
+    command = commands.add_parser(
+        "up",
+        help="start the lab, or restart stopped processes",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="settings (the first value is the default; they are kept until `lab down`):\n" + _settings_help(),
+    )
     command.add_argument("--workloads", type=_count, default=None, metavar="N", help="workload clusters (default 2)")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, also of a running lab"
+    )
     command.set_defaults(run=_up)
     command = commands.add_parser(
         "down", help="stop all processes and delete the lab's folder (the program cache is kept)"
@@ -80,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _settings_help() -> str:
+    return "\n".join(
+        textwrap.fill(f"{key}={values.replace(' ', '')}  {plays}", 110, initial_indent="  ", subsequent_indent="      ")
+        for key, values, plays in settings.rows()
+    )
+
+
 def _count(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 9:
@@ -91,8 +107,10 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
     if home.exists() and any(home.iterdir()) and not (home / LOCK).exists():
         # Refused because `lab down` would delete it.
         raise LabError(f"{home} is not empty and not a lab. Set LAB_HOME to another folder")
+    changes = [settings.parse(text) for text in arguments.set]
     home.mkdir(parents=True, exist_ok=True)
     with _exclusive(home):
+        settings.change(home, changes)
         names = _cluster_names(home, arguments.workloads)
         planes = [ControlPlane(home, name, number) for number, name in enumerate(names)]
         progress = Progress(steps=3)
@@ -149,6 +167,7 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
     fresh = home / "lab.json.new"
     fresh.write_text(json.dumps(state, indent=1))
     fresh.replace(home / "lab.json")
+    charts.write(home)
     inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies))
 
 
@@ -189,6 +208,11 @@ def _status(home: Path, arguments: argparse.Namespace) -> int:
         table.add_row(name, *row)
         healthy = healthy and ok
     console.print(table)
+    chosen = settings.values(home)
+    variants = Table("setting", "value", "allowed", "plays")
+    for key, allowed, plays in settings.rows():
+        variants.add_row(key, chosen[key], allowed, plays)
+    console.print(variants)
     state = supervisor.status(home)
     if state is None:
         console.print("supervisor: not running. Start it: python -m lab up")

@@ -7,10 +7,9 @@ from typing import Any
 
 import yaml
 
+from lab import charts
 from lab.programs.go_build import ISTIO_VERSION
 from lab.programs.programs import Supplies
-
-CHARTS = Path(__file__).parent / "vendor" / "charts"
 
 
 def inventory(home: Path, management: str, workloads: list[str], supplies: Supplies) -> dict[str, Any]:
@@ -19,6 +18,7 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
     def host(name: str) -> dict[str, Any]:
         return {"kube_context": name}
 
+    chart = charts.references(home)
     return {
         "all": {
             "vars": {
@@ -26,13 +26,13 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
                 "ansible_python_interpreter": "{{ ansible_playbook_python }}",
                 "kubeconfig": str(home / "kubeconfig"),
                 "helm_binary": str(supplies.programs["helm"]),
-                "mesh_crds_chart": {"ref": str(CHARTS / "gloo-platform-crds")},
-                "mesh_platform_chart": {"ref": str(CHARTS / "gloo-platform")},
-                "mesh_operator_chart": {"ref": str(CHARTS / "gloo-operator")},
+                "mesh_crds_chart": {"ref": chart["gloo-platform-crds"]},
+                "mesh_platform_chart": {"ref": chart["gloo-platform"]},
+                "mesh_operator_chart": {"ref": chart["gloo-operator"]},
                 "mesh_eastwest_chart": {"ref": str(supplies.istio_charts / "gateway")},
                 "gateway_api_crds": str(supplies.gateway_api_crds),
-                "gateway_crds_chart": {"ref": str(CHARTS / "gloo-gateway-crds")},
-                "gateway_chart": {"ref": str(CHARTS / "gloo-gateway")},
+                "gateway_crds_chart": {"ref": chart["gloo-gateway-crds"]},
+                "gateway_chart": {"ref": chart["gloo-gateway"]},
             },
             "children": {
                 "management": {"hosts": {management: host(management)}},

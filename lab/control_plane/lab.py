@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
+from lab import settings
 from lab.control_plane.cluster import Cluster, Notify
 from lab.control_plane.reservations import Reservations
 
@@ -71,6 +72,10 @@ class Lab:
     def stop(self) -> None:
         for cluster in self.clusters.values():
             cluster.stop()
+
+    def setting(self, key: str) -> str:
+        """The present value of a row of lab/settings.py."""
+        return settings.value(self.home, key)
 
     def free_port(self) -> int:
         """A free port of 127.0.0.1, never returned twice by this process."""

@@ -36,11 +36,11 @@ ROOTS = (
         "lab",
         floors(
             "errors paths progress",
-            "programs",
+            "programs settings",
             "control_plane",
             "pods",
             "vendor",
-            "traffic",
+            "traffic charts",
             "inventory supervise",
             "__main__",
         ),

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import inventory
-
-CHARTS = inventory.CHARTS
+from lab.charts import SOURCES as CHARTS
 
 CRDS = sorted(file for file in CHARTS.glob("*/templates/*.yaml") if "CustomResourceDefinition" in file.read_text())
 
