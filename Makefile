@@ -20,6 +20,8 @@ INVENTORY ?=
 ARGS ?=
 # Number of workload clusters in the lab. Empty: as many as the lab has, or two.
 WORKLOADS ?=
+# A site of other people, installed on the lab: python -m lab site lists them.
+SITE ?=
 
 # Report directory of site, verify and doctor.
 REPORTS ?= $(ROOT)/reports
@@ -104,6 +106,7 @@ cleanup: venv $(NEEDS) ## remove everything that site installed
 .PHONY: lab-up lab-down
 lab-up: venv ## start the lab: real control planes on this machine (ARGS="--set KEY=VALUE" for a variant)
 	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(filter lab-up,$(MAKECMDGOALS)),$(ARGS))
+	@$(if $(SITE),$(BIN)/python -m lab site $(SITE))
 
 lab-down: venv ## stop the lab and delete its data, except the program cache
 	@$(BIN)/python -m lab down

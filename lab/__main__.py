@@ -27,6 +27,8 @@ from lab.control_plane.objects import condition_is_true, load_balancer_ingress
 from lab.errors import LabError
 from lab.programs import programs
 from lab.progress import Progress
+from lab.sites import site as sites
+from lab.sites.play import Player
 
 MANAGEMENT = "mgmt"
 LOCK = "up.lock"  # also marks a folder as a lab
@@ -83,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-n", "--lines", type=int, default=200, help="number of lines (default 200)")
     command.add_argument("-f", "--follow", action="store_true", help="continue with new lines")
     command.set_defaults(run=_logs)
+    command = commands.add_parser("site", help="install a site of other people; without a name, list the sites")
+    command.add_argument("name", nargs="?", metavar="NAME")
+    command.set_defaults(run=_site)
     command = commands.add_parser("exec", help="run a command with the lab's kubectl, helm and kubeconfig")
     command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     command.set_defaults(run=_exec)
@@ -276,6 +281,19 @@ def _exec(home: Path, arguments: argparse.Namespace) -> int:
     if program is None:
         raise LabError(f"{command[0]}: not found in {home / 'bin'} or on PATH")
     os.execve(program, command, environment)
+
+
+def _site(home: Path, arguments: argparse.Namespace) -> int:
+    if not arguments.name:
+        for name in sites.names():
+            print(f"{name}: {sites.load(name).about}")
+        return 0
+    site = sites.load(arguments.name)
+    if not _clusters(home):
+        raise LabError(f"no lab in {home}. Start one: python -m lab up")
+    Player(home, lambda text: print(text, flush=True)).play(site)
+    print(f"site {site.name} is there: {site.about}")
+    return 0
 
 
 def _clusters(home: Path) -> list[str]:

@@ -41,7 +41,7 @@ ROOTS = (
             "pods",
             "vendor",
             "traffic charts",
-            "inventory supervise",
+            "inventory supervise sites",
             "__main__",
         ),
     ),
