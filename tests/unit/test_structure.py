@@ -54,6 +54,7 @@ ROOTS = (
             "helm istiod",
             "mesh",
             "gateway",
+            "site",
             "traffic",
             "doctor bundle report cleanup",
         ),

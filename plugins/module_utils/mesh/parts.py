@@ -12,7 +12,7 @@ from ..istiod.objects import flag, selects_pods_of, template_labels
 from ..k8s.fields import Json, dig, key_of, mappings, name_of, number, status_of
 from ..k8s.readiness import replicas_wanted
 
-SERVER, AGENT = "gloo-mesh-mgmt-server", "gloo-mesh-agent"
+SERVER, AGENT, OPERATOR = "gloo-mesh-mgmt-server", "gloo-mesh-agent", "gloo-operator"
 #: arguments that only an agent has; a mirrored image may have another name
 _AGENT_ARGUMENTS = ("cluster", "relay-address")
 
@@ -25,6 +25,11 @@ def servers(deployments: Iterable[Json]) -> list[Json]:
 def agents(deployments: Iterable[Json]) -> list[Json]:
     """Deployments of agents, in the same order."""
     return sorted(filter(_is_agent, deployments), key=_order)
+
+
+def operators(deployments: Iterable[Json]) -> list[Json]:
+    """Deployments of the Gloo Operator, in the same order."""
+    return sorted(filter(_is_operator, deployments), key=_order)
 
 
 def services_of(workload: Json | None, services: Iterable[Json], port: str = "") -> list[Json]:
@@ -54,6 +59,10 @@ def _is_server(deployment: Json) -> bool:
 
 def _is_agent(deployment: Json) -> bool:
     return _runs(deployment, AGENT) or all(argument(deployment, name) for name in _AGENT_ARGUMENTS)
+
+
+def _is_operator(deployment: Json) -> bool:
+    return _runs(deployment, OPERATOR) or template_labels(deployment).get("app.kubernetes.io/name") == OPERATOR
 
 
 def _runs(deployment: Json, program: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from helm_records import record
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +22,6 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.helm.plan import
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.helm.releases import Note, Record, ReleaseHistory
 from ansible_collections.multicluster.gloo.plugins.module_utils.helm.values import leaf_paths, merged, same
-
-from .records import record
 
 Json = dict[str, Any]
 THEIRS = {"image": {"registry": "registry.example.com"}, "licensing": {"key": "L"}}

@@ -7,11 +7,10 @@ import gzip
 from typing import Any
 
 import pytest
+from helm_records import encoded, record
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.helm import releases
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
-
-from .records import encoded, record
 
 Json = dict[str, Any]
 

@@ -1,0 +1,366 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The layers of Gloo Mesh and Istio in a site, found by what they are, not by the names of the guide (pure).
+
+By arguments, images, labels, ports and kinds; the records of a layer are those of records.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..apply.manifests import is_ours
+from ..helm.plan import base_release
+from ..istiod.objects import command_of, join_host_port, selects_pods_of, template_labels
+from ..k8s.fields import (
+    Json,
+    dig,
+    full_name,
+    key_of,
+    labels_match,
+    labels_of,
+    mapping,
+    mappings,
+    meta,
+    name_of,
+    spec_of,
+    texts,
+    title_of,
+)
+from ..k8s.readiness import load_balancer_address
+from ..mesh.parts import agents, argument, operators, servers, services_of
+from .records import (
+    ABSENT,
+    ADOPTED,
+    AUTO,
+    EXTERNAL,
+    MANAGE,
+    OURS,
+    USE,
+    ClusterObjects,
+    Planned,
+    helm_layer,
+    object_owner,
+    objects_layer,
+    record,
+    release_of,
+)
+
+MANAGEMENT_LAYERS = ("crds", "platform", "workspace", "trust")
+WORKLOAD_LAYERS = ("crds", "agent", "operator", "istio", "eastwest")
+LAYERS = tuple(dict.fromkeys((*MANAGEMENT_LAYERS, *WORKLOAD_LAYERS)))
+
+MESH_CRD = "kubernetesclusters.admin.gloo.solo.io"
+RELAY_PORT, TELEMETRY_PORT, EASTWEST_PORT = 9900, 4317, 15443
+LICENCE_KEYS = ("gloo-mesh-license-key", "gloo-trial-license-key")
+
+#: In type, labels or annotations of a Secret cacerts that Gloo Mesh issued.
+_ISSUER = "mesh.gloo.solo.io"
+_DISABLED = re.compile(r"--[a-z-]*disable-?(relay-)?(ca|token)(-[a-z-]+)?(=true)?", re.IGNORECASE)
+_RELAY_SWITCHES = ("disableCa", "disableCaCertGeneration", "disableTokenGeneration")
+
+
+def site_layers(clusters: Sequence[ClusterObjects], planned: Mapping[str, Planned]) -> dict[str, dict[str, Json]]:
+    """Records by host and layer.
+
+    A record: cluster, layer, state, mode, manage (whether roles write), reason (a sentence), problem (a sentence for a
+    contradiction that must be solved first, or ""), owner, object, namespace, name, release {name, namespace, chart,
+    version}, and facts of the layer.
+    """
+    found: dict[str, dict[str, Json]] = {}
+    workloads = [each for each in clusters if each.role == "workload"]
+    for cluster in clusters:
+        rows = found.setdefault(cluster.host, {})
+        rows["crds"] = _crds(cluster, planned)
+        if cluster.role == "management":
+            rows["platform"] = _platform(cluster, planned)
+            names = [_registered_name(each) for each in workloads]
+            rows["workspace"] = _workspace(cluster, names)
+            rows["trust"] = _trust(cluster, workloads)
+    management = next((each for each in clusters if each.role == "management"), None)
+    for cluster in workloads:
+        rows = found[cluster.host]
+        rows["agent"] = _agent(cluster, planned, management)
+        rows["istio"] = _istio(cluster, planned.get("istio", Planned()))
+        rows["operator"] = _operator(cluster, planned, rows["istio"])
+        rows["eastwest"] = _eastwest(cluster, planned, management)
+    return found
+
+
+def problems(layers: Mapping[str, Mapping[str, Json]]) -> list[str]:
+    """Every contradiction, with the cluster's name."""
+    return [
+        f"{row['cluster']}: {row['problem']}" for rows in layers.values() for row in rows.values() if row["problem"]
+    ]
+
+
+def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
+    """CRDs of others are used; missing ones are installed, so the chart is compared with what exists (helm_release)."""
+    row = helm_layer(cluster, "crds", [each for each in cluster.crds if name_of(each) == MESH_CRD], planned, {})
+    if row["state"] == EXTERNAL and row["mode"] != USE:
+        row |= {"manage": True, "problem": ""}
+    return row
+
+
+# -- management server -------------------------------------------------------------------------------------------------
+
+
+def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
+    found = servers(cluster.deployments)
+    server = found[0] if found else None
+    namespace = str(meta(server).get("namespace") or "")
+    relay = _preferred(
+        [
+            *services_of(server, cluster.services, "grpc"),
+            *(s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT)),
+        ]
+    )
+    telemetry = _preferred(_telemetry(cluster, namespace))
+    row = helm_layer(
+        cluster,
+        "platform",
+        found,
+        planned,
+        {
+            "relay_service": name_of(relay),
+            "relay_address": _address(relay, "grpc", RELAY_PORT),
+            "relay_port": _port(relay, "grpc", RELAY_PORT) or RELAY_PORT,
+            "authority": f"{name_of(relay)}.{namespace}" if relay else "",
+            "telemetry_service": name_of(telemetry),
+            "telemetry_address": _address(telemetry, "otlp", TELEMETRY_PORT),
+            "telemetry_port": _port(telemetry, "otlp", TELEMETRY_PORT) or TELEMETRY_PORT,
+            "registered": sorted(map(name_of, cluster.registrations)),
+        },
+    )
+    values = _release_values(server, cluster)
+    row["facts"]["own_relay_certificates"] = own_relay_certificates(values, server)
+    row["facts"]["licence"] = _licence(cluster, row)
+    return row
+
+
+def _telemetry(cluster: ClusterObjects, namespace: str) -> list[Json]:
+    """Services of the telemetry gateway: in the server's namespace, for a Deployment; collectors are DaemonSets."""
+    services = [s for s in cluster.services if namespace and meta(s).get("namespace") == namespace]
+    return [
+        service
+        for service in services
+        if _port(service, "otlp", TELEMETRY_PORT)
+        and any(selects_pods_of(service, deployment) for deployment in cluster.deployments)
+    ]
+
+
+def _preferred(services: Iterable[Json]) -> Json | None:
+    """The Service that other clusters can reach: with an address, else of type LoadBalancer, else the first."""
+    return min(
+        services,
+        key=lambda s: (not load_balancer_address(s), spec_of(s).get("type") != "LoadBalancer"),
+        default=None,
+    )
+
+
+def _port(service: Json | None, name: str, number: int) -> int:
+    """The Service's port of that name, else of that number, else 0."""
+    ports = mappings(spec_of(service).get("ports"))
+    for port in ports:
+        if name and port.get("name") == name and isinstance(port.get("port"), int):
+            return int(port["port"])
+    return number if any(port.get("port") == number for port in ports) else 0
+
+
+def _address(service: Json | None, name: str, number: int) -> str:
+    """host:port of the Service for other clusters, "" when it has no load balancer address."""
+    host = load_balancer_address(service) if service else ""
+    return join_host_port(host, _port(service, name, number) or number) if host else ""
+
+
+def _release_values(obj: Json | None, cluster: ClusterObjects) -> Json:
+    """Values of the object's release; they may contain secrets and never leave this file."""
+    history = release_of(obj, cluster.releases) if obj is not None else None
+    base = base_release(history) if history else None
+    return base.values if base else {}
+
+
+def own_relay_certificates(values: Json, server: Json | None = None) -> str:
+    """Why the relay uses certificates of its users, so that relay Secrets are not generated; "" when it does not."""
+    relay = mapping(dig(values, "glooMgmtServer", "relay"))
+    for switch in _RELAY_SWITCHES:
+        if relay.get(switch) in (True, "true"):
+            return f"Helm value glooMgmtServer.relay.{switch} is set"
+    if dig(relay, "tlsSecret", "name"):
+        return "Helm value glooMgmtServer.relay.tlsSecret is set"
+    for container in mappings(dig(server, "spec", "template", "spec", "containers")):
+        for word in command_of(container):
+            if _DISABLED.fullmatch(word):
+                return f"{title_of(server)} has argument {word}"
+    return ""
+
+
+def _licence(cluster: ClusterObjects, row: Json) -> str:
+    """Where the management server's licence comes from without our key; "" when there is none."""
+    if row["state"] in (ADOPTED, EXTERNAL):
+        return "the present installation"
+    for secret in cluster.licences:
+        notes = texts(meta(secret).get("annotations"))
+        made = (notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name"))
+        release = row["release"]
+        if secret.get("data") and (not release or made != (release["namespace"], release["name"])):
+            return full_name(secret)
+    return ""
+
+
+# -- workspaces and trust ----------------------------------------------------------------------------------------------
+
+
+def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
+    """Workspaces of others that include all clusters are enough; ours would claim the same namespaces."""
+    theirs = [each for each in cluster.workspaces if not is_ours(each)]
+    labels = {name_of(each): labels_of(each) for each in cluster.registrations}
+    missing = [name for name in names if not any(_includes(each, name, labels.get(name, {})) for each in theirs)]
+    facts = {"missing": missing if theirs else []}
+    listed = ", ".join(full_name(each) for each in theirs)
+    if cluster.mode("workspace") == MANAGE:
+        ours = [each for each in cluster.workspaces if is_ours(each)]
+        return objects_layer(cluster, "workspace", ours, f"one is created beside {listed or 'none'}", facts)
+    problem = ""
+    if missing:
+        problem = (
+            f"Workspace {listed} does not include {', '.join(missing)}. Add the clusters to its spec.workloadClusters, "
+            "or set mesh_layers.workspace to manage and mesh_workspace_spec to what no other Workspace includes"
+        )
+    absent = "no Workspace exists: one is created"
+    return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
+
+
+def _includes(workspace: Json, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether the Workspace selects the cluster, by name, pattern or labels of its KubernetesCluster."""
+    for entry in mappings(spec_of(workspace).get("workloadClusters")):
+        wanted, selector = str(entry.get("name") or ""), texts(entry.get("selector"))
+        if wanted and re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), name):
+            return True
+        if not wanted and labels_match(selector, labels) and (selector or not entry.get("name")):
+            return True
+    return False
+
+
+def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json:
+    """Whether the clusters need a RootTrustPolicy of ours."""
+    own = [
+        f"{full_name(secret)} in {each.name}" for each in workloads for secret in each.cacerts if not _issued(secret)
+    ]
+    facts = {"own_certificates": own, "governs": any(map(governs, cluster.policies))}
+    if not cluster.policies and cluster.mode("trust") == AUTO:
+        known = [each.roots for each in workloads]
+        if own:
+            reason = f"Secret {', '.join(own)} was not issued by Gloo Mesh: the root CA is managed elsewhere"
+            return record(cluster, "trust", EXTERNAL, reason, facts=facts)
+        if len(known) > 1 and frozenset.intersection(*known):
+            reason = f"{', '.join(each.name for each in workloads)} already share a root certificate"
+            return record(cluster, "trust", EXTERNAL, reason, facts=facts)
+    running = [each.name for each in workloads if each.istiods and each.roots]
+    absent = "no RootTrustPolicy exists: one is created"
+    if running:
+        absent += f". It replaces the root certificate of Istio in {', '.join(running)}, and workloads are restarted"
+    return objects_layer(cluster, "trust", cluster.policies, absent, facts)
+
+
+def _issued(secret: Json) -> bool:
+    """Whether Gloo Mesh issued the Secret."""
+    marks = {str(secret.get("type") or ""), *labels_of(secret), *texts(meta(secret).get("annotations"))}
+    return any(_ISSUER in mark for mark in marks)
+
+
+def governs(policy: Json) -> bool:
+    """Whether the RootTrustPolicy applies to every mesh; a selection of meshes cannot be evaluated here."""
+    return not spec_of(policy).get("applyToMeshes")
+
+
+# -- workload clusters -------------------------------------------------------------------------------------------------
+
+
+def _registered_name(cluster: ClusterObjects) -> str:
+    """Name of the cluster in Gloo Mesh: its agent's, else the planned one."""
+    return argument(next(iter(agents(cluster.deployments)), None), "cluster") or cluster.name
+
+
+def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:
+    found = agents(cluster.deployments)
+    agent = found[0] if found else None
+    name = argument(agent, "cluster")
+    registrations = [each for each in (management.registrations if management else ()) if name_of(each) == cluster.name]
+    facts = {
+        "cluster": name,
+        "relay_address": argument(agent, "relay-address"),
+        "authority": argument(agent, "relay-authority"),
+        "registered": bool(registrations),
+        "registration_ours": any(map(is_ours, registrations)),
+    }
+    row = helm_layer(cluster, "agent", found, planned, facts)
+    if row["manage"] and row["state"] != OURS and name and name != cluster.name:
+        row["problem"] = (
+            f"{title_of(agent)} registers this cluster as {name}, not as {cluster.name}. "
+            f"Set mesh_cluster_name to {name}"
+        )
+    return row
+
+
+def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
+    """Istio, by a ServiceMeshController or without one. planned: namespace and name of the operator's istiod."""
+    facts = {"istiods": list(cluster.istiods), "deployments": [full_name(each) for each in cluster.istiod_deployments]}
+    absent = "no istiod exists: the Gloo Operator installs it"
+    present = list(cluster.istiod_deployments) or [
+        {"kind": "Service", "metadata": {"namespace": each["namespace"], "name": each["name"] or "istiod"}}
+        for each in cluster.istiods
+    ]
+    if cluster.controllers or not present:
+        return objects_layer(cluster, "istio", cluster.controllers, absent, facts)
+    main, owner = present[0], object_owner(present[0])
+    if cluster.mode("istio") == MANAGE and (planned.namespace, planned.name) not in map(key_of, present):
+        reason = f"the Gloo Operator installs one beside {title_of(main)}, because mesh_layers.istio is manage"
+        return record(cluster, "istio", ABSENT, reason, facts=facts)
+    reason = f"{title_of(main)} belongs to {owner}: it is used unchanged"
+    return record(cluster, "istio", EXTERNAL, reason, main=main, owner=owner, facts=facts)
+
+
+def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Json) -> Json:
+    """The operator is needed only for an Istio that it installs for us."""
+    row = helm_layer(cluster, "operator", operators(cluster.deployments), planned, {})
+    if row["manage"] and not istio["manage"] and cluster.mode("operator") == AUTO:
+        kept = "it is not changed" if row["state"] != ABSENT else "it is not installed"
+        row |= {"manage": False, "reason": f"Istio is not managed by this collection: {kept}"}
+    return row
+
+
+def _eastwest(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:
+    found = eastwest_services(cluster.services, management.settings if management else ())
+    service = _preferred(found)
+    pods = [d for d in cluster.deployments if service is not None and selects_pods_of(service, d)]
+    facts = {
+        "address": _address(service, "tls", EASTWEST_PORT),
+        "deployments": [full_name(each) for each in pods],
+        "services": [full_name(each) for each in found],
+        "revision": template_labels(pods[0]).get("istio.io/rev", "") if pods else "",
+    }
+    main = [service] if service is not None else []
+    return helm_layer(cluster, "eastwest", main, planned, facts)
+
+
+def eastwest_services(services: Iterable[Json], settings: Iterable[Json]) -> list[Json]:
+    """Services that Gloo Mesh uses as east-west gateways.
+
+    Those that a selector of a WorkspaceSettings matches, or with the label istio=eastwestgateway; with a port named tls
+    or https, or port 15443.
+    """
+    selectors = [{"istio": "eastwestgateway"}]
+    for each in settings:
+        for gateway in mappings(dig(each, "spec", "options", "eastWestGateways")):
+            if labels := texts(dig(gateway, "selector", "labels")):
+                selectors.append(labels)
+    return [
+        service
+        for service in services
+        if any(labels_match(selector, labels_of(service)) for selector in selectors)
+        and any(_port(service, name, EASTWEST_PORT) for name in ("tls", "https"))
+    ]

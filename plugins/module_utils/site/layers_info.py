@@ -1,0 +1,235 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module layers_info: reads all clusters once and decides on each layer of the site.
+
+One call for all clusters, because decisions depend on several: a RootTrustPolicy of the management cluster on the roots
+of all workload clusters, an agent on the management server's addresses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ..helm.charts import chart_source
+from ..helm.releases import ReleaseHistory, read_releases
+from ..istiod import istiod_info
+from ..istiod.discovery import discover
+from ..k8s.client import Cluster
+from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
+from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
+from ..mesh.parts import agents, operators, servers
+from .layers import LAYERS, LICENCE_KEYS, MESH_CRD, eastwest_services, problems, site_layers
+from .records import MODES, ClusterObjects, Planned
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "clusters": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "host": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+            "kubeconfig": {"type": "path", "required": True},
+            "context": {"type": "str", "required": True},
+            "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
+            "layers": {"type": "dict", "default": {}},
+            "required": {"type": "bool", "default": True},
+        },
+    },
+    "planned": {"type": "dict", "default": {}},
+    "license_secrets": {"type": "list", "elements": "str", "default": ["license-keys"], "no_log": False},
+    "strict": {"type": "bool", "default": True},
+}
+
+ADMIN = "admin.gloo.solo.io/v2"
+CACERTS, ROOT_CERT = "cacerts", "istio-ca-root-cert"
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: layers, decisions, problems, unread, msg, requests. Raises Invalid for contradictions when strict."""
+    _check_modes(params["clusters"])
+    planned = {layer: _planned(mapping(row)) for layer, row in mapping(params.get("planned")).items()}
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        rows = [(row, pool.submit(_read, row, planned, params["license_secrets"])) for row in params["clusters"]]
+        clusters: list[ClusterObjects] = []
+        unread: list[str] = []
+        requests = 0
+        for row, job in rows:
+            try:
+                found, count = job.result()
+            except Unreachable as exc:
+                if row.get("required", True):
+                    raise
+                unread.append(exc.msg)
+                continue
+            clusters.append(found)
+            unread += found.unread
+            requests += count
+    layers = site_layers(clusters, planned)
+    contradictions = problems(layers)
+    result = {
+        "changed": False,
+        "layers": layers,
+        "decisions": [
+            f"{row['cluster']}: {layer}: {row['reason']}" for rows in layers.values() for layer, row in rows.items()
+        ],
+        "problems": contradictions,
+        "unread": unread,
+        "requests": requests,
+    }
+    if contradictions and params.get("strict", True):
+        raise Invalid("; ".join(contradictions), **result)
+    return {**result, "msg": f"{len(layers)} cluster{'' if len(layers) == 1 else 's'} read"}
+
+
+def _check_modes(clusters: Iterable[Json]) -> None:
+    """Raises Invalid for names of layers and modes that do not exist."""
+    wrong = []
+    for row in clusters:
+        for layer, mode in mapping(row.get("layers")).items():
+            if layer not in LAYERS:
+                wrong.append(f"{row['name']}: mesh_layers has {layer}: no such layer. Use {', '.join(LAYERS)}")
+            elif mode not in MODES:
+                wrong.append(f"{row['name']}: mesh_layers.{layer} is {mode!r}. Use {', '.join(MODES)}")
+    if wrong:
+        raise Invalid("; ".join(wrong))
+
+
+def _planned(row: Json) -> Planned:
+    """The planned release, with its chart's name where the chart is known."""
+    chart = ""
+    if row.get("chart"):
+        with contextlib.suppress(ValueError):  # reported by helm_release
+            chart = chart_source(str(row["chart"]), str(row.get("repo_url") or "")).name
+    return Planned(str(row.get("name") or ""), str(row.get("namespace") or ""), chart)
+
+
+def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[ClusterObjects, int]:
+    """The objects of one cluster, and the number of requests."""
+    with Cluster(row["kubeconfig"], row["context"], row["name"]) as cluster:
+        reader = _Reader(cluster)
+        management = row.get("role") == "management"
+        found = reader.management(planned, licences) if management else reader.workload(planned)
+        objects = ClusterObjects(
+            row["host"],
+            row["name"],
+            "management" if management else "workload",
+            texts(row.get("layers")),
+            crds=reader.crds(),
+            unread=reader.unread,
+            **found,
+        )
+        return objects, cluster.requests
+
+
+class _Reader:
+    """Reads one cluster; ``unread``: what is forbidden."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.unread: list[str] = []
+
+    def management(self, planned: dict[str, Planned], licences: list[str]) -> dict[str, Any]:
+        deployments, services = self._list("apps/v1", "Deployment"), self._list("v1", "Service")
+        found = servers(deployments)
+        namespaces = {_namespace(found[:1]) or planned.get("platform", Planned()).namespace}
+        return {
+            "deployments": deployments,
+            "services": services,
+            "workspaces": self._list(ADMIN, "Workspace"),
+            "settings": self._list(ADMIN, "WorkspaceSettings"),
+            "registrations": self._list(ADMIN, "KubernetesCluster"),
+            "policies": self._list(ADMIN, "RootTrustPolicy"),
+            "releases": self._releases(found, planned, ("crds", "platform")),
+            "licences": [
+                secret
+                for name in dict.fromkeys(licences)
+                for where in namespaces
+                if where
+                for secret in self._secret(name, where, LICENCE_KEYS)
+            ],
+        }
+
+    def workload(self, planned: dict[str, Planned]) -> dict[str, Any]:
+        listed, forbidden = istiod_info.read(self.cluster, None, None)
+        self.unread += [f"{self.cluster.name}: {each}" for each in forbidden]
+        deployments, services = listed["deployments"] or [], listed["services"] or []
+        istio = discover(listed)
+        keys = {key for key in istio["deployments"] if key}
+        homes = {str(each["namespace"]) for each in istio["istiods"]} | {planned.get("istio", Planned()).namespace}
+        found = [*agents(deployments), *operators(deployments), *eastwest_services(services, ())]
+        return {
+            "deployments": deployments,
+            "services": services,
+            "controllers": self._list("operator.gloo.solo.io/v1", "ServiceMeshController"),
+            "releases": self._releases(found, planned, ("crds", "agent", "operator", "eastwest")),
+            "istiods": istio["istiods"],
+            "istiod_deployments": [each for each in deployments if key_of(each) in keys],
+            "cacerts": [secret for home in sorted(filter(None, homes)) for secret in self._secret(CACERTS, home, ())],
+            "roots": frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home)),
+        }
+
+    def crds(self) -> list[Json]:
+        try:
+            crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", MESH_CRD)
+        except Forbidden as exc:
+            self._note(exc)
+            return []
+        return [{**crd, "spec": {}}] if crd else []
+
+    def _list(self, api_version: str, kind: str) -> list[Json]:
+        try:
+            return self.cluster.list(api_version, kind)
+        except NotServed:
+            return []
+
+    def _releases(
+        self, objects: Iterable[Json], planned: dict[str, Planned], layers: Iterable[str]
+    ) -> list[ReleaseHistory]:
+        """Releases of the namespaces that the objects and their annotations name, and of the planned ones."""
+        names = {planned[layer].namespace for layer in layers if layer in planned}
+        for obj in objects:
+            annotated = texts(meta(obj).get("annotations")).get("meta.helm.sh/release-namespace")
+            names |= {_namespace([obj]), annotated or ""}
+        try:
+            return read_releases(self.cluster, filter(None, names))
+        except Forbidden as exc:
+            self._note(exc)
+            return []
+
+    def _secret(self, name: str, namespace: str, keys: Iterable[str]) -> list[Json]:
+        """The Secret without values, as a list of one or none; of the keys those that are not empty."""
+        try:
+            secret = self.cluster.get("v1", "Secret", name, namespace)
+        except Forbidden as exc:
+            self._note(exc)
+            return []
+        if secret is None:
+            return []
+        kept = {key: "" for key in keys if mapping(secret.get("data")).get(key)}
+        return [{"kind": "Secret", "metadata": secret["metadata"], "type": secret.get("type"), "data": kept}]
+
+    def _roots(self, namespace: str) -> set[str]:
+        """Digests of the certificates that Istio distributes to proxies."""
+        try:
+            text = dig(self.cluster.get("v1", "ConfigMap", ROOT_CERT, namespace), "data", "root-cert.pem")
+        except Forbidden as exc:
+            self._note(exc)
+            return set()
+        found = _CERTIFICATE.findall(str(text or ""))
+        return {hashlib.sha256("".join(each.split()).encode()).hexdigest()[:16] for each in found}
+
+    def _note(self, exc: ClusterError) -> None:
+        self.unread.append(exc.msg)
+
+
+def _namespace(objects: Iterable[Json]) -> str:
+    return next((str(meta(obj).get("namespace") or "") for obj in objects), "")

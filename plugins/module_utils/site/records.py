@@ -1,0 +1,209 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a cluster has of a layer, who owns it, and whether the roles may write it (pure).
+
+A layer is absent, ours (this collection made it), adopted (a Helm release that existed before: its values and version
+are kept) or external (no Helm release that may be changed: Argo CD, Flux, istioctl, kubectl).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..apply.manifests import is_ours
+from ..helm.ownership import owner_of
+from ..helm.plan import base_release, present_record
+from ..helm.releases import ReleaseHistory
+from ..k8s.fields import Json, key_of, labels_of, mappings, meta, name_of, texts, title_of
+
+ABSENT, OURS, ADOPTED, EXTERNAL = "absent", "ours", "adopted", "external"
+AUTO, MANAGE, USE = "auto", "manage", "use"
+MODES = (AUTO, MANAGE, USE)
+
+
+@dataclass(frozen=True)
+class ClusterObjects:
+    """The objects of one cluster. Kinds that the API server does not serve are empty.
+
+    ``role``: management or workload. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
+    ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
+    ``data`` of a licence has its keys that are not empty. ``unread``: a sentence for each list that is forbidden.
+    """
+
+    host: str
+    name: str
+    role: str
+    modes: Mapping[str, str] = field(default_factory=dict)
+    deployments: Sequence[Json] = ()
+    services: Sequence[Json] = ()
+    crds: Sequence[Json] = ()
+    controllers: Sequence[Json] = ()
+    workspaces: Sequence[Json] = ()
+    settings: Sequence[Json] = ()
+    registrations: Sequence[Json] = ()
+    policies: Sequence[Json] = ()
+    releases: Sequence[ReleaseHistory] = ()
+    istiods: Sequence[Json] = ()
+    istiod_deployments: Sequence[Json] = ()
+    cacerts: Sequence[Json] = ()
+    roots: frozenset[str] = frozenset()
+    licences: Sequence[Json] = ()
+    unread: Sequence[str] = ()
+
+    def mode(self, layer: str) -> str:
+        return self.modes.get(layer) or AUTO
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A release that a role installs for a layer. ``chart``: the chart's name, "" when it is not known."""
+
+    name: str = ""
+    namespace: str = ""
+    chart: str = ""
+
+    def __str__(self) -> str:
+        return f"Helm release {self.namespace}/{self.name}"
+
+
+def helm_layer(
+    cluster: ClusterObjects, layer: str, objects: Sequence[Json], planned: Mapping[str, Planned], facts: Json
+) -> Json:
+    """The record of a layer that a Helm release contains. objects: what was found, the one in use first."""
+    plan = planned.get(layer, Planned())
+    main = objects[0] if objects else None
+    history = release_of(main, cluster.releases) if main is not None else _release_named(plan, cluster.releases)
+    base = base_release(history) if history else None
+    ours = history is not None and history.note is not None and history.note.ours
+    release: Json = {}
+    owner = problem = ""
+    if base is not None and history is not None:
+        release = {"name": history.name, "namespace": history.namespace, "chart": base.chart}
+        release["version"] = base.chart_version
+        owner = f"Helm release {history.title} (chart {base.chart} {base.chart_version})"
+    if main is not None and (base is None or _has_gitops(main) or plan.chart not in ("", base.chart)) and not ours:
+        owner = owner if base is not None and not _has_gitops(main) else object_owner(main)
+        state, reason = EXTERNAL, f"{title_of(main)} belongs to {owner}: it is used unchanged"
+    elif ours:
+        state, reason = OURS, f"{owner} was installed by this collection"
+    elif main is not None:
+        state, reason = ADOPTED, f"{owner} existed before: its version and values are kept"
+    else:
+        state, reason = ABSENT, f"it does not exist: {plan} is installed"
+        if base is not None:
+            problem = f"{owner} exists and does not contain it. Add it to the values of this release, or uninstall it"
+    return record(cluster, layer, state, reason, main=main, owner=owner, release=release, facts=facts, problem=problem)
+
+
+def record(
+    cluster: ClusterObjects,
+    layer: str,
+    state: str,
+    reason: str,
+    *,
+    main: Json | None = None,
+    owner: str = "",
+    release: Json | None = None,
+    facts: Json | None = None,
+    problem: str = "",
+) -> Json:
+    """A record; the mode decides whether the layer is managed."""
+    mode = cluster.mode(layer)
+    manage = state != EXTERNAL
+    if mode == USE:
+        manage, problem = False, ""
+        what = title_of(main) if main is not None else "it"
+        verb = "is used unchanged" if main is not None else "does not exist and is not created"
+        reason = f"{what} {verb}, because mesh_layers.{layer} is use"
+    elif mode == MANAGE and state == EXTERNAL and not problem:
+        problem = (
+            f"{title_of(main)} belongs to {owner}, so it cannot be changed here, but mesh_layers.{layer} is manage. "
+            "Set it to use, or remove the object where it is managed"
+        )
+    namespace, name = key_of(main)
+    return {
+        "cluster": cluster.name,
+        "layer": layer,
+        "state": state,
+        "mode": mode,
+        "manage": manage,
+        "reason": reason,
+        "problem": problem,
+        "owner": owner,
+        "object": title_of(main) if main is not None else "",
+        "namespace": namespace,
+        "name": name,
+        "release": release or {},
+        "facts": facts or {},
+    }
+
+
+def objects_layer(
+    cluster: ClusterObjects, layer: str, objects: Sequence[Json], absent: str, facts: Json, problem: str = ""
+) -> Json:
+    """The record of a layer of single objects, ours first. absent: the sentence when there are none."""
+    ours = [each for each in objects if is_ours(each)]
+    if ours:
+        reason = f"{title_of(ours[0])} was created by this collection"
+        return record(cluster, layer, OURS, reason, main=ours[0], facts=facts)
+    if not objects:
+        return record(cluster, layer, ABSENT, absent, facts=facts)
+    main, owner = objects[0], object_owner(objects[0])
+    if cluster.mode(layer) == MANAGE and not _has_manager(main):
+        reason = f"{title_of(main)} existed before and is changed, because mesh_layers.{layer} is manage"
+        return record(cluster, layer, ADOPTED, reason, main=main, owner=owner, facts=facts)
+    reason = f"{title_of(main)} belongs to {owner}: it is used unchanged"
+    return record(cluster, layer, EXTERNAL, reason, main=main, owner=owner, facts=facts, problem=problem)
+
+
+def _has_gitops(obj: Json) -> bool:
+    """Whether Argo CD or Flux would revert changes, also those of a Helm release that they took over."""
+    return owner_of(obj, "", "").startswith(("Argo CD", "Flux"))
+
+
+def _has_manager(obj: Json) -> bool:
+    """Whether a program would revert changes of the object."""
+    return owner_of(obj, "", "") != "no Helm release"
+
+
+def release_of(obj: Json, releases: Iterable[ReleaseHistory]) -> ReleaseHistory | None:
+    """The installed release that contains the object: named by its annotations, else the one whose manifest has it."""
+    installed = [each for each in releases if present_record(each) is not None]
+    notes = texts(meta(obj).get("annotations"))
+    name = notes.get("meta.helm.sh/release-name")
+    if name:
+        namespace = notes.get("meta.helm.sh/release-namespace")
+        return next((each for each in installed if (each.namespace, each.name) == (namespace, name)), None)
+    for history in installed:
+        base = base_release(history)
+        for each in base.objects if base else ():
+            where = meta(each).get("namespace") or (history.namespace if meta(obj).get("namespace") else None)
+            if (each["kind"], name_of(each), where) == (obj.get("kind"), name_of(obj), meta(obj).get("namespace")):
+                return history
+    return None
+
+
+def _release_named(plan: Planned, releases: Iterable[ReleaseHistory]) -> ReleaseHistory | None:
+    """The installed release of the planned name."""
+    for each in releases:
+        if (each.namespace, each.name) == (plan.namespace, plan.name) and present_record(each) is not None:
+            return each
+    return None
+
+
+def object_owner(obj: Json) -> str:
+    """Who manages an object, for messages."""
+    owner = owner_of(obj, "", "")
+    if owner != "no Helm release":
+        return owner
+    if any(key.startswith(("operator.istio.io/", "install.operator.istio.io/")) for key in labels_of(obj)):
+        return "istioctl"
+    managers = [
+        str(each.get("manager") or "")
+        for each in mappings(meta(obj).get("managedFields"))
+        if not each.get("subresource")
+    ]
+    return f"field manager {managers[0]}" if managers and managers[0] else "an unknown owner"

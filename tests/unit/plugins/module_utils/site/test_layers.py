@@ -1,0 +1,515 @@
+"""What is there, whose it is, and what the roles may write: tables of sites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from helm_records import record as stored
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.helm.releases import Note, Record, ReleaseHistory
+from ansible_collections.multicluster.gloo.plugins.module_utils.site import layers as engine
+from ansible_collections.multicluster.gloo.plugins.module_utils.site.records import ClusterObjects, Planned
+
+Json = dict[str, Any]
+PLANNED = {
+    "crds": Planned("gloo-platform-crds", "gloo-mesh", "gloo-platform-crds"),
+    "platform": Planned("gloo-platform", "gloo-mesh", "gloo-platform"),
+    "agent": Planned("gloo-platform", "gloo-mesh", "gloo-platform"),
+    "operator": Planned("gloo-operator", "gloo-mesh", "gloo-operator"),
+    "istio": Planned("istiod-gloo", "istio-system"),
+    "eastwest": Planned("istio-eastwestgateway", "istio-eastwest", "gateway"),
+}
+MGMT = ClusterObjects("mgmt", "mgmt", "management")
+EAST = ClusterObjects("east", "east", "workload")
+WEST = ClusterObjects("west", "west", "workload")
+OURS = {"labels": {"app.kubernetes.io/managed-by": "multicluster.gloo"}}
+ARGO = {"annotations": {"argocd.argoproj.io/tracking-id": "mesh:apps/Deployment:x/y"}}
+FLUX = {"labels": {"helm.toolkit.fluxcd.io/name": "mesh", "helm.toolkit.fluxcd.io/namespace": "flux"}}
+KUSTOMIZE = {"labels": {"kustomize.toolkit.fluxcd.io/name": "mesh", "kustomize.toolkit.fluxcd.io/namespace": "flux"}}
+KUBECTL = {"managedFields": [{"manager": "kubectl-create", "operation": "Update"}]}
+ISTIOCTL = {"labels": {"operator.istio.io/component": "Pilot"}}
+
+
+def helm(name: str, namespace: str) -> Json:
+    notes = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
+    return {"annotations": notes, "labels": {"app.kubernetes.io/managed-by": "Helm"}}
+
+
+def obj(kind: str, name: str, namespace: str = "", metadata: Json | None = None, **parts: Any) -> Json:
+    meta = {"name": name, **({"namespace": namespace} if namespace else {}), **(metadata or {})}
+    return {"kind": kind, "metadata": meta, **parts}
+
+
+def deployment(
+    program: str,
+    namespace: str = "gloo-mesh",
+    metadata: Json | None = None,
+    *,
+    name: str = "",
+    args: list[str] | None = None,
+) -> Json:
+    container = {"name": "main", "image": f"registry.example/solo/{program}:1.2.3", "args": args or []}
+    template = {"metadata": {"labels": {"app": program}}, "spec": {"containers": [container]}}
+    return obj("Deployment", name or program, namespace, metadata, spec={"replicas": 1, "template": template})
+
+
+def service(
+    name: str,
+    namespace: str,
+    ports: dict[str, int],
+    metadata: Json | None = None,
+    *,
+    selector: str = "",
+    address: str = "",
+    kind: str = "LoadBalancer",
+) -> Json:
+    spec = {
+        "type": kind,
+        "selector": {"app": selector or name},
+        "ports": [{"name": port, "port": number} for port, number in ports.items()],
+    }
+    ingress = [{"ip": address}] if address else []
+    return obj("Service", name, namespace, metadata, spec=spec, status={"loadBalancer": {"ingress": ingress}})
+
+
+def release(
+    name: str,
+    namespace: str,
+    chart: str,
+    version: str = "2.9.1",
+    *,
+    ours: bool = False,
+    noted: bool = False,
+    **more: Any,
+) -> ReleaseHistory:
+    note = Note(name, namespace, former_revision=0 if ours else 3) if ours or noted else None
+    body = stored(name, 3, namespace=namespace, chart=chart, version=version, **more)
+    return ReleaseHistory(name, namespace, "secret", note, (Record("mgmt", body),))
+
+
+def layers(*clusters: ClusterObjects, planned: dict[str, Planned] | None = None) -> dict[str, dict[str, Json]]:
+    return engine.site_layers(clusters, PLANNED if planned is None else planned)
+
+
+SERVER = deployment("gloo-mesh-mgmt-server", "gloo", helm("mesh", "gloo"))
+
+
+# -- releases
+
+
+def test_a_fresh_site_is_installed() -> None:
+    found = layers(MGMT, EAST)
+    for rows in found.values():
+        for layer, row in rows.items():
+            assert (row["layer"], row["state"], row["manage"], row["problem"]) == (layer, "absent", True, "")
+    assert list(found["mgmt"]) == ["crds", "platform", "workspace", "trust"]
+    assert set(found["east"]) == {"crds", "agent", "operator", "istio", "eastwest"}
+    assert found["mgmt"]["platform"]["reason"] == "it does not exist: Helm release gloo-mesh/gloo-platform is installed"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "releases", "state", "owner"),
+    [
+        (helm("mesh", "gloo"), [release("mesh", "gloo", "gloo-platform")], "adopted", "Helm release gloo/mesh"),
+        (helm("mesh", "gloo"), [release("mesh", "gloo", "gloo-platform", noted=True)], "adopted", "gloo/mesh"),
+        (helm("mesh", "gloo"), [release("mesh", "gloo", "gloo-platform", ours=True)], "ours", ""),
+        # Another chart of the same program cannot take the values.
+        (helm("mesh", "gloo"), [release("mesh", "gloo", "umbrella")], "external", "chart umbrella 2.9.1"),
+        # Helm's records are gone, or only those of an uninstalled release are left.
+        (helm("mesh", "gloo"), [], "external", "Helm release gloo/mesh"),
+        (helm("mesh", "gloo"), [release("mesh", "gloo", "gloo-platform", status="uninstalled")], "external", "Helm"),
+        # A release of the planned name is another one.
+        (helm("mesh", "gloo"), [release("gloo-platform", "gloo-mesh", "gloo-platform")], "external", "gloo/mesh"),
+        (ARGO, [], "external", "Argo CD application mesh"),
+        (KUSTOMIZE, [], "external", "Flux Kustomization flux/mesh"),
+        (KUBECTL, [], "external", "field manager kubectl-create"),
+        ({}, [], "external", "an unknown owner"),
+        # Flux has Helm records; Argo CD may have taken over a release.
+        ({**helm("mesh", "gloo"), **FLUX}, [release("mesh", "gloo", "gloo-platform")], "external", "Flux HelmRelease"),
+        ({**helm("mesh", "gloo"), "annotations": {**helm("mesh", "gloo")["annotations"], **ARGO["annotations"]}},
+         [release("mesh", "gloo", "gloo-platform")], "external", "Argo CD"),
+        # Before Helm 3.2 objects have no annotations: the manifest of the release names them.
+        ({}, [release("mesh", "gloo", "gloo-platform",
+                      manifest="kind: Deployment\napiVersion: apps/v1\nmetadata:\n  name: gloo-mesh-mgmt-server\n")],
+         "adopted", "gloo/mesh"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["auto", "use", "manage"])
+def test_the_owner_decides_what_is_written(
+    metadata: Json, releases: list[ReleaseHistory], state: str, owner: str, mode: str
+) -> None:
+    server = deployment("gloo-mesh-mgmt-server", "gloo", metadata)
+    site = replace(MGMT, deployments=[server], releases=releases, modes={"platform": mode})
+    row = layers(site, EAST)["mgmt"]["platform"]
+    assert (row["state"], row["mode"]) == (state, mode)
+    assert owner in row["owner"]
+    assert row["manage"] is (mode != "use" and state != "external")
+    assert bool(row["problem"]) is (mode == "manage" and state == "external")
+    if row["problem"]:
+        assert owner in row["problem"] and "mesh_layers.platform is manage" in row["problem"]
+        assert engine.problems({"mgmt": {"platform": row}}) == [f"mgmt: {row['problem']}"]
+    if state in ("ours", "adopted"):
+        assert row["release"] == {"name": "mesh", "namespace": "gloo", "chart": "gloo-platform", "version": "2.9.1"}
+        assert "2.9.1" in row["reason"] or mode == "use"
+    assert (row["namespace"], row["name"]) == ("gloo", "gloo-mesh-mgmt-server")
+
+
+def test_a_release_of_the_planned_name_without_the_layer_is_not_taken() -> None:
+    row = layers(MGMT, replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform")]))["east"][
+        "agent"
+    ]
+    assert row["problem"].startswith("Helm release gloo-mesh/gloo-platform (chart gloo-platform 2.9.1) exists and does")
+    ours = replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform", ours=True)])
+    assert layers(MGMT, ours)["east"]["agent"]["state"] == "ours"
+
+
+def test_crds_of_others_are_used_and_missing_ones_installed() -> None:
+    crd = obj("CustomResourceDefinition", "kubernetesclusters.admin.gloo.solo.io", metadata=KUBECTL)
+    row = layers(replace(MGMT, crds=[crd]), EAST)["mgmt"]["crds"]
+    assert (row["state"], row["manage"], row["problem"]) == ("external", True, "")
+    row = layers(replace(MGMT, crds=[crd], modes={"crds": "use"}), EAST)["mgmt"]["crds"]
+    assert (row["state"], row["manage"]) == ("external", False)
+
+
+# -- management server
+
+
+@pytest.mark.parametrize(
+    ("services", "relay", "telemetry"),
+    [
+        ([], "", ""),
+        ([service("gloo-mesh-mgmt-server", "gloo", {"grpc": 9900})], "", ""),
+        ([service("gloo-mesh-mgmt-server", "gloo", {"grpc": 9900}, address="192.0.2.7")], "192.0.2.7:9900", ""),
+        ([service("gloo-mesh-mgmt-server", "gloo", {"grpc": 443}, address="2001:db8::7")], "[2001:db8::7]:443", ""),
+        # A second Service for the other clusters.
+        (
+            [
+                service("gloo-mesh-mgmt-server", "gloo", {"grpc": 9900}, kind="ClusterIP"),
+                service("public", "gloo", {"relay": 9900}, selector="gloo-mesh-mgmt-server", address="192.0.2.8"),
+            ],
+            "192.0.2.8:9900",
+            "",
+        ),
+        (
+            [service("elsewhere", "default", {"grpc": 9900}, selector="gloo-mesh-mgmt-server", address="192.0.2.7")],
+            "",
+            "",
+        ),
+        ([service("otel", "gloo", {"otlp": 4317}, selector="telemetry", address="192.0.2.9")], "", "192.0.2.9:4317"),
+        # The collector is a DaemonSet.
+        ([service("otel", "gloo", {"otlp": 4317}, selector="collector", address="192.0.2.9")], "", ""),
+    ],
+)
+def test_addresses_are_those_of_the_services_that_select_the_server(
+    services: list[Json], relay: str, telemetry: str
+) -> None:
+    site = replace(MGMT, deployments=[SERVER, deployment("telemetry", "gloo")], services=services)
+    facts = layers(site, EAST)["mgmt"]["platform"]["facts"]
+    assert (facts["relay_address"], facts["telemetry_address"]) == (relay, telemetry)
+    if relay:
+        assert facts["authority"] == f"{facts['relay_service']}.gloo"
+
+
+@pytest.mark.parametrize(
+    ("relay", "args", "own"),
+    [
+        ({}, [], False),
+        ({"disableCa": True}, [], True),
+        ({"disableCa": False, "disableTokenGeneration": False}, [], False),
+        ({"disableCaCertGeneration": True}, [], True),
+        ({"disableTokenGeneration": "true"}, [], True),
+        ({"tlsSecret": {"name": "server-tls"}}, [], True),
+        ({"tlsSecret": {"name": ""}}, [], False),
+        ({"tokenSecret": {"name": "token"}}, [], False),
+        ({}, ["--disable-relay-ca=true"], True),
+        ({}, ["--disable-ca-cert-generation"], True),
+        ({}, ["--disable-relay-ca=false"], False),
+        ({}, ["--disable-cache"], False),
+    ],
+)
+def test_own_relay_certificates_are_found(relay: Json, args: list[str], own: bool) -> None:
+    server = deployment("gloo-mesh-mgmt-server", "gloo", helm("mesh", "gloo"), args=args)
+    history = release("mesh", "gloo", "gloo-platform", values={"glooMgmtServer": {"relay": relay}})
+    facts = layers(replace(MGMT, deployments=[server], releases=[history]), EAST)["mgmt"]["platform"]["facts"]
+    assert bool(facts["own_relay_certificates"]) is own
+
+
+@pytest.mark.parametrize(
+    ("state", "data", "metadata", "found"),
+    [
+        ("absent", {"gloo-mesh-license-key": ""}, {}, "gloo-mesh/license-keys"),
+        ("absent", {"gloo-trial-license-key": ""}, {}, "gloo-mesh/license-keys"),
+        ("absent", {}, {}, ""),
+        # Our chart made it from our key.
+        ("ours", {"gloo-mesh-license-key": ""}, helm("mesh", "gloo"), ""),
+        ("ours", {"gloo-mesh-license-key": ""}, {}, "gloo-mesh/license-keys"),
+        ("adopted", {}, {}, "the present installation"),
+        ("external", {}, {}, "the present installation"),
+    ],
+)
+def test_a_licence_in_a_secret_is_found(state: str, data: Json, metadata: Json, found: str) -> None:
+    secret = obj("Secret", "license-keys", "gloo-mesh", metadata, data=data)
+    history = release("mesh", "gloo", "gloo-platform", ours=state == "ours")
+    site = replace(MGMT, licences=[secret])
+    if state != "absent":
+        site = replace(site, deployments=[SERVER], releases=[] if state == "external" else [history])
+    row = layers(site, EAST)["mgmt"]["platform"]
+    assert (row["state"], row["facts"]["licence"]) == (state, found)
+
+
+# -- workspaces and trust
+
+
+def workspace(*entries: Json, metadata: Json | None = None) -> Json:
+    return obj("Workspace", "team", "gloo-mesh", metadata, spec={"workloadClusters": list(entries)})
+
+
+@pytest.mark.parametrize(
+    ("spaces", "state", "missing"),
+    [
+        ([], "absent", []),
+        ([workspace({"name": "*"})], "external", []),
+        ([workspace({"name": "*"}, metadata=OURS)], "ours", []),
+        ([workspace({"name": "east"}, {"name": "west"})], "external", []),
+        ([workspace({"name": "east"}), workspace({"name": "west"})], "external", []),
+        ([workspace({"name": "east"})], "external", ["west"]),
+        ([workspace({"name": "*est"}, {"name": "eas*"})], "external", []),
+        ([workspace({"selector": {"env": "prod"}})], "external", ["west"]),
+        ([workspace({"selector": {}})], "external", []),
+        ([workspace()], "external", ["east", "west"]),
+        ([workspace({"name": "east"}, metadata=OURS), workspace({"name": "other"})], "ours", ["east", "west"]),
+    ],
+)
+def test_workspaces_of_others_that_include_the_clusters_are_enough(
+    spaces: list[Json], state: str, missing: list[str]
+) -> None:
+    clusters = [obj("KubernetesCluster", "east", "gloo-mesh", {"labels": {"env": "prod"}})]
+    row = layers(replace(MGMT, workspaces=spaces, registrations=clusters), EAST, WEST)["mgmt"]["workspace"]
+    assert (row["state"], row["facts"]["missing"]) == (state, missing)
+    assert row["manage"] is (state != "external")
+    if state == "external" and missing:
+        assert f"does not include {', '.join(missing)}" in row["problem"]
+    else:
+        assert row["problem"] == ""
+
+
+def test_a_workspace_beside_others_has_to_be_asked_for() -> None:
+    site = replace(MGMT, workspaces=[workspace({"name": "other"})], modes={"workspace": "manage"})
+    row = layers(site, EAST)["mgmt"]["workspace"]
+    assert (row["state"], row["manage"], row["problem"]) == ("absent", True, "")
+
+
+ROOT, OTHER = frozenset({"aa"}), frozenset({"bb"})
+POLICY = obj("RootTrustPolicy", "root", "gloo-mesh", KUBECTL, spec={"config": {}})
+OWN = obj("Secret", "cacerts", "istio-system", type="Opaque")
+ISSUED = obj("Secret", "cacerts", "istio-system", type="certificates.mesh.gloo.solo.io/issued_certificate")
+LABELLED = obj("Secret", "cacerts", "istio-system", {"labels": {"agent.certificates.mesh.gloo.solo.io": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("policies", "cacerts", "roots", "state", "manage"),
+    [
+        ([], ((), ()), (frozenset(), frozenset()), "absent", True),
+        # Each istiod signs for itself.
+        ([], ((), ()), (ROOT, OTHER), "absent", True),
+        ([], ((ISSUED,), ()), (ROOT, OTHER), "absent", True),
+        ([], ((LABELLED,), ()), (ROOT, frozenset()), "absent", True),
+        ([POLICY], ((), ()), (ROOT, OTHER), "external", False),
+        ([{**POLICY, "metadata": {"name": "r", "namespace": "g", **OURS}}], ((), ()), (ROOT, ROOT), "ours", True),
+        # Own PKI, also while only one cluster has its certificates.
+        ([], ((OWN,), (OWN,)), (ROOT, ROOT), "external", False),
+        ([], ((OWN,), ()), (ROOT, frozenset()), "external", False),
+        # A common root is enough, wherever it comes from; a rotation adds a second one.
+        ([], ((), ()), (ROOT, ROOT), "external", False),
+        ([], ((), ()), (ROOT | OTHER, ROOT), "external", False),
+    ],
+)
+def test_a_root_trust_policy_only_where_nobody_else_manages_the_root(
+    policies: list[Json], cacerts: tuple[Any, Any], roots: tuple[Any, Any], state: str, manage: bool
+) -> None:
+    east = replace(EAST, cacerts=cacerts[0], roots=roots[0])
+    west = replace(WEST, cacerts=cacerts[1], roots=roots[1])
+    row = layers(replace(MGMT, policies=policies), east, west)["mgmt"]["trust"]
+    assert (row["state"], row["manage"], row["problem"]) == (state, manage, "")
+
+
+def test_a_single_cluster_shares_its_root_with_nobody() -> None:
+    assert layers(MGMT, replace(EAST, roots=ROOT))["mgmt"]["trust"]["manage"] is True
+
+
+@pytest.mark.parametrize(
+    ("owner", "problem"), [(KUBECTL, False), (ARGO, True), (FLUX, True), (helm("mesh", "gloo"), True)]
+)
+def test_manage_takes_over_an_object_that_no_program_reverts(owner: Json, problem: bool) -> None:
+    policy = obj("RootTrustPolicy", "root", "gloo-mesh", owner)
+    row = layers(replace(MGMT, policies=[policy], modes={"trust": "manage"}), EAST)["mgmt"]["trust"]
+    assert bool(row["problem"]) is problem
+    assert row["manage"] is not problem
+    assert row["name"] == "root"
+
+
+# -- agents
+
+
+def test_a_registered_agent_keeps_its_name() -> None:
+    args = ["--cluster=old", "--relay-address=192.0.2.1:9900", "--relay-authority", "server.gloo"]
+    agent = deployment("gloo-mesh-agent", "solo", helm("gloo-agent", "solo"), args=args)
+    site = replace(EAST, deployments=[agent], releases=[release("gloo-agent", "solo", "gloo-platform")])
+    row = layers(MGMT, site)["east"]["agent"]
+    assert row["facts"] | {"registered": None} == {
+        "cluster": "old",
+        "relay_address": "192.0.2.1:9900",
+        "authority": "server.gloo",
+        "registered": None,
+        "registration_ours": False,
+    }
+    assert row["problem"] == (
+        "Deployment solo/gloo-mesh-agent registers this cluster as old, not as east. Set mesh_cluster_name to old"
+    )
+    assert layers(MGMT, replace(site, name="old"))["east"]["agent"]["problem"] == ""
+
+
+def test_registrations_are_known() -> None:
+    made = [obj("KubernetesCluster", "east", "gloo-mesh", OURS), obj("KubernetesCluster", "west", "gloo-mesh")]
+    found = layers(replace(MGMT, registrations=made), EAST, WEST)
+    assert [found[host]["agent"]["facts"]["registered"] for host in ("east", "west")] == [True, True]
+    assert [found[host]["agent"]["facts"]["registration_ours"] for host in ("east", "west")] == [True, False]
+
+
+# -- Istio
+
+
+def istiod(name: str = "istiod", namespace: str = "istio-system", metadata: Json | None = None) -> ClusterObjects:
+    row = {"namespace": namespace, "name": name, "revision": "default", "address": f"{name}.{namespace}.svc:15012"}
+    return replace(EAST, istiods=[row], istiod_deployments=[obj("Deployment", name, namespace, metadata)])
+
+
+CONTROLLER = obj("ServiceMeshController", "mesh", metadata=KUBECTL)
+
+
+@pytest.mark.parametrize(
+    ("site", "state", "owner"),
+    [
+        (EAST, "absent", ""),
+        (istiod(metadata=ISTIOCTL), "external", "istioctl"),
+        (istiod(metadata=helm("istiod", "istio-system")), "external", "Helm release istio-system/istiod"),
+        (istiod(metadata=ARGO), "external", "Argo CD application mesh"),
+        (istiod("istiod-canary", "mesh"), "external", "an unknown owner"),
+        (replace(EAST, istiods=[{"namespace": "istio-system", "name": None}]), "external", ""),
+        (replace(EAST, controllers=[CONTROLLER]), "external", "field manager kubectl-create"),
+        (replace(istiod("istiod-gloo"), controllers=[CONTROLLER]), "external", "field manager kubectl-create"),
+        (replace(istiod("istiod-gloo"), controllers=[{**CONTROLLER, "metadata": {"name": "m", **OURS}}]), "ours", ""),
+    ],
+)
+def test_the_operator_is_installed_only_for_an_istio_of_ours(site: ClusterObjects, state: str, owner: str) -> None:
+    rows = layers(MGMT, site)["east"]
+    assert (rows["istio"]["state"], rows["istio"]["manage"]) == (state, state != "external")
+    assert owner in rows["istio"]["owner"]
+    assert rows["operator"]["manage"] is (state != "external")
+    present = replace(site, deployments=[deployment("gloo-operator")])
+    assert layers(MGMT, present)["east"]["operator"]["state"] == "external"
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "manage", "problem"),
+    [
+        # Beside the operator's istiod, which has another name.
+        ("istiod", KUBECTL, True, False),
+        ("istiod", ARGO, True, False),
+        ("istiod-gloo", KUBECTL, False, True),
+        ("istiod-gloo", ARGO, False, True),
+    ],
+)
+def test_istio_of_the_operator_beside_another_has_to_be_asked_for(
+    name: str, metadata: Json, manage: bool, problem: bool
+) -> None:
+    row = layers(MGMT, replace(istiod(name, metadata=metadata), modes={"istio": "manage"}))["east"]["istio"]
+    assert (row["manage"], bool(row["problem"])) == (manage, problem)
+
+
+EASTWEST = {"labels": {"istio": "eastwestgateway"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "settings", "name"),
+    [
+        (service("ew", "mesh", {"tls": 15443}, EASTWEST), {}, "ew"),
+        (service("ew", "mesh", {"https": 443}, EASTWEST), {}, "ew"),
+        (service("ew", "mesh", {"mtls": 15443}, EASTWEST), {}, "ew"),
+        (service("ew", "mesh", {"http": 80}, EASTWEST), {}, ""),
+        (service("ingress", "mesh", {"tls": 15443}, {"labels": {"istio": "ingressgateway"}}), {}, ""),
+        (service("ew", "mesh", {"tls": 15443}, {"labels": {"role": "ew"}}), {"role": "ew"}, "ew"),
+        (service("ew", "mesh", {"tls": 15443}, {"labels": {"role": "ew"}}), {"role": "other"}, ""),
+    ],
+)
+def test_east_west_gateways_are_those_that_gloo_mesh_uses(found: Json, settings: Json, name: str) -> None:
+    spec = {"options": {"eastWestGateways": [{"selector": {"labels": settings}}]}}
+    site = replace(MGMT, settings=[obj("WorkspaceSettings", "s", "x", spec=spec)] if settings else [])
+    row = layers(site, replace(EAST, services=[found]))["east"]["eastwest"]
+    assert (row["name"], row["state"]) == (name, "external" if name else "absent")
+
+
+def test_an_east_west_gateway_of_a_release_is_adopted_with_its_address() -> None:
+    meta = {**helm("ew", "mesh"), "labels": {**helm("ew", "mesh")["labels"], **EASTWEST["labels"]}}
+    found = [
+        service("internal", "mesh", {"tls": 15443}, meta, kind="ClusterIP", selector="ew"),
+        service("ew", "mesh", {"tls": 443}, meta, address="192.0.2.20"),
+    ]
+    site = replace(
+        EAST,
+        services=found,
+        deployments=[deployment("ew", "mesh")],
+        releases=[release("ew", "mesh", "gateway", "1.26.0")],
+    )
+    row = layers(MGMT, site)["east"]["eastwest"]
+    assert (row["state"], row["release"]["version"]) == ("adopted", "1.26.0")
+    assert row["facts"]["address"] == "192.0.2.20:443"
+    assert row["facts"]["deployments"] == ["mesh/ew"]
+
+
+# -- any site
+
+OWNERS = st.sampled_from([{}, OURS, ARGO, FLUX, KUSTOMIZE, KUBECTL, ISTIOCTL, helm("mesh", "gloo")])
+MODE = st.sampled_from(["auto", "use", "manage", ""])
+
+
+@given(
+    modes=st.fixed_dictionaries(dict.fromkeys(engine.LAYERS, MODE)),
+    server=st.none() | OWNERS,
+    agent=st.none() | OWNERS,
+    controller=st.none() | OWNERS,
+    policy=st.none() | OWNERS,
+    owned=st.booleans(),
+)
+def test_what_is_used_is_never_written(
+    modes: dict[str, str], server: Any, agent: Any, controller: Any, policy: Any, owned: bool
+) -> None:
+    """For any owner and mode; and nothing with a contradiction is written."""
+    history = [release("mesh", "gloo", "gloo-platform", ours=owned)]
+    management = replace(
+        MGMT,
+        modes=modes,
+        releases=history,
+        deployments=[] if server is None else [deployment("gloo-mesh-mgmt-server", "gloo", server)],
+        policies=[] if policy is None else [obj("RootTrustPolicy", "r", "gloo", policy)],
+    )
+    workload = replace(
+        EAST,
+        modes=modes,
+        releases=history,
+        deployments=[] if agent is None else [deployment("gloo-mesh-agent", "gloo", agent)],
+        controllers=[] if controller is None else [obj("ServiceMeshController", "m", "", controller)],
+    )
+    for rows in layers(management, workload).values():
+        for layer, row in rows.items():
+            assert row["reason"] and row["cluster"]
+            if modes[layer] == "use":
+                assert (row["manage"], row["problem"]) == (False, "")
+            if row["owner"].startswith(("Argo CD", "Flux")):
+                assert row["manage"] is False
+            if row["problem"] and layer != "agent":
+                assert row["manage"] is False or row["state"] == "absent"
