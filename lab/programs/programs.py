@@ -118,19 +118,21 @@ class Supplies:
     sources: dict[str, str]
     istio_charts: Path
     gateway_api_crds: Path
+    operator_gateway_api: Path  # brought by the Gloo Operator
 
 
 def supplies(progress: Progress) -> Supplies:
     """Find, download or build what is missing; raises LabError."""
     found: dict[str, Path] = {}
     sources: dict[str, str] = {}
-    assets = {name: paths.cache() / name for name in (go_build.ISTIO_CHARTS, go_build.GATEWAY_API_CRDS)}
+    names = (go_build.ISTIO_CHARTS, go_build.GATEWAY_API_CRDS, go_build.OPERATOR_GATEWAY_API)
+    assets = {name: paths.cache() / name for name in names}
     if _find(found, sources) or not all(path.exists() for path in assets.values()):
         with go_build.exclusive(paths.cache(), progress):
             _fetch(found, sources, assets, progress)
     found["envoy"] = _envoy()
     sources["envoy"] = "Python package"
-    return Supplies(found, sources, assets[go_build.ISTIO_CHARTS], assets[go_build.GATEWAY_API_CRDS])
+    return Supplies(found, sources, *(assets[name] for name in names))
 
 
 def _find(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:

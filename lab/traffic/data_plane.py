@@ -1,8 +1,8 @@
 """The data plane: from API objects to listeners on loopback and to Envoy's configuration.
 
 - A Bookinfo Pod gets a real HTTP server, and a proxy that resolves names as its sidecar would (for `kubectl exec`).
-- A LoadBalancer Service with an address gets listeners there while one of its Pods is ready: Envoy's for gateway
-  proxies, the simulated east-west gateway's, a TCP relay for all others.
+- A Service with a load balancer's address or node ports gets listeners there while one of its Pods is ready: Envoy's
+  for gateway proxies, the simulated east-west gateway's, a TCP relay for all others.
 - The Envoy of a gateway proxy Pod (started by pods/kubelet.py) gets new files when its configuration changes.
 """
 
@@ -23,9 +23,10 @@ from lab.control_plane.objects import (
     deleting,
     is_loopback,
     labels_of,
-    load_balancer_ingress,
+    outside_addresses,
     pods_behind,
     ready,
+    resolve,
     uid_of,
 )
 from lab.pods import envoy_files
@@ -51,6 +52,7 @@ class DataPlane:
     kinds = (
         "Pod",
         "Service",
+        "Node",
         "EndpointSlice",
         "ServiceEntry",
         "WorkloadEntry",
@@ -74,7 +76,7 @@ class DataPlane:
         wanted: dict[Hashable, Http | Tcp] = {}
         for cluster in lab.clusters.values():
             wanted.update(self._bookinfo(cluster))
-            wanted.update(self._load_balancers(cluster))
+            wanted.update(self._services(cluster))
         changed = self._update_ports(self._listeners.update(wanted))
         if changed:
             for cluster in lab.clusters.values():
@@ -147,21 +149,21 @@ class DataPlane:
                     cluster.apply(obj, MANAGER)
         remove_others(lab.home, cluster.name, map(uid_of, pods))
 
-    def _load_balancers(self, cluster: Cluster) -> Iterator[tuple[Hashable, Http | Tcp]]:
-        """Listeners at the addresses of LoadBalancer Services except those of gateway proxies, which Envoy binds."""
-        for service, address, port in load_balancers(cluster):
+    def _services(self, cluster: Cluster) -> Iterator[tuple[Hashable, Http | Tcp]]:
+        """Listeners at the outside addresses of Services except those of gateway proxies, which Envoy binds."""
+        for service, address, outside, port in outside_services(cluster):
             namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
             behind = [(p, t) for p, t in pods_behind(cluster, namespace, name, port) if ready(p)]
             if not behind or any(is_gateway_proxy(pod) for pod, _ in behind):
                 continue
             pod, target = behind[0]
-            key = ("balancer", cluster.name, address, port)
+            key = ("service", cluster.name, address, outside)
             if labels_of(pod).get("istio") == "eastwestgateway" and target == EAST_WEST:
                 handler = functools.partial(self._sidecar.east_west, cluster, namespace)
-                yield (*key, "east-west", namespace), Http(address, port, handler)
+                yield (*key, "east-west", namespace), Http(address, outside, handler)
             else:
                 relay = functools.partial(self._relay, cluster, namespace, name, port)
-                yield (*key, "relay", namespace, name), Tcp(address, port, relay)
+                yield (*key, "relay", namespace, name), Tcp(address, outside, relay)
 
     def _relay(self, cluster: Reader, namespace: str, name: str, port: int) -> tuple[str, int] | None:
         for pod, target in pods_behind(cluster, namespace, name, port):
@@ -213,24 +215,22 @@ class DataPlane:
             yield "127.0.0.1", self._pod_ports.local(cluster.name, uid, port) or 0, port
         if not ready(pod):
             return
-        for service, address, port in load_balancers(cluster, pod["metadata"]["namespace"]):
+        for service, address, outside, port in outside_services(cluster, pod["metadata"]["namespace"]):
             metadata = service["metadata"]
             for behind, target in pods_behind(cluster, metadata["namespace"], metadata["name"], port):
                 if uid_of(behind) == uid and target in ports:
-                    yield address, port, target
+                    yield address, outside, target
 
 
-def load_balancers(cluster: Reader, namespace: str | None = None) -> Iterator[tuple[Object, str, int]]:
-    """(Service, loopback address, port) of every LoadBalancer Service that has an address."""
+def outside_services(cluster: Reader, namespace: str | None = None) -> Iterator[tuple[Object, str, int, int]]:
+    """(Service, loopback address, port there, port of the Service) of every Service that is reached from outside."""
     for service in cluster.list("Service", namespace):
-        if service["spec"].get("type") != "LoadBalancer" or deleting(service):
+        if deleting(service):
             continue
-        for ingress in load_balancer_ingress(service):
-            address = ingress.get("ip") or ""
-            if not is_loopback(address):
-                continue
-            for port in service["spec"].get("ports") or []:
-                yield service, address, int(port["port"])
+        for host, outside, port in outside_addresses(cluster, service):
+            address = resolve(host)
+            if is_loopback(address):
+                yield service, address, outside, port
 
 
 def _current(cluster: Reader, pod: Object) -> Object:

@@ -20,6 +20,7 @@ from lab.control_plane.objects import (
     labels_of,
     pods_behind,
     ready,
+    resolve,
     uid_of,
 )
 from lab.pods.pod_ports import LocalPort
@@ -27,6 +28,7 @@ from lab.pods.pod_ports import LocalPort
 REFUSED = 1  # a port of 127.0.0.1 that refuses connections
 EAST_WEST = 15443
 TLS_MODE = "security.istio.io/tlsMode"
+SELECT_WORKLOADS = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,18 @@ def behind_entry(
     """Endpoints of one port of a ServiceEntry.
 
     by_metadata: WorkloadEntries are selected by metadata.labels (kgateway) instead of spec.labels (Istio);
-    local_only: only Pods of this cluster (east-west gateway). Resolution DNS is not supported: no endpoints.
+    local_only: only Pods of this cluster (east-west gateway). With resolution DNS sidecars resolve the host names of
+    the lab's load balancers; kgateway ignores the selector and would resolve the entry's own hosts, which no DNS has.
     """
     spec, namespace = entry["spec"], entry["metadata"]["namespace"]
     mesh = spec.get("location", "MESH_EXTERNAL") == "MESH_INTERNAL"
-    if spec.get("resolution") != "STATIC":
+    by_name = spec.get("resolution") == "DNS"
+    if spec.get("resolution") not in ("STATIC", "DNS") or (by_name and by_metadata):
         return []
     selector = (spec.get("workloadSelector") or {}).get("labels")
     if not selector:
         inline = [] if local_only else spec.get("endpoints") or []
-        return [_workload(f"{host['address']}", host, {}, port, mesh) for host in inline if host.get("address")]
+        return [_workload(f"{host['address']}", host, {}, port, mesh) for host in inline if _usable(host, by_name)]
     found = [
         _pod_endpoint(cluster, local_port, pod, int(port.get("targetPort") or port["number"]), mesh)
         for pod in cluster.list("Pod", namespace, selector)
@@ -95,7 +99,7 @@ def behind_entry(
     for workload in cluster.list("WorkloadEntry", namespace):
         spec = workload["spec"]
         labels = labels_of(workload) if by_metadata else spec.get("labels") or {}
-        if selector.items() <= labels.items() and is_ip(spec.get("address")):
+        if selector.items() <= labels.items() and _usable(spec, by_name):
             found.append(_workload(workload["metadata"]["name"], spec, labels_of(workload), port, mesh))
     return found
 
@@ -179,9 +183,40 @@ def _workload(name: str, spec: Object, labels: dict[str, str], port: Object, mes
     """A WorkloadEntry or inline endpoint; an address that is not on loopback is refused."""
     number = int((spec.get("ports") or {}).get(port["name"]) or port.get("targetPort") or port["number"])
     tls = mesh and {**labels, **(spec.get("labels") or {})}.get(TLS_MODE) == "istio"
-    here = is_loopback(spec["address"])
-    address, number = (spec["address"], number) if here else ("127.0.0.1", REFUSED)
+    address = resolve(spec["address"])
+    address, number = (address, number) if is_loopback(address) else ("127.0.0.1", REFUSED)
     return Endpoint(address, number, name, tls=tls, remote=True, weight=int(spec.get("weight") or 1))
+
+
+def _usable(workload: Object, by_name: bool) -> bool:
+    """Whether a WorkloadEntry or inline endpoint has an address; by_name: one that can be resolved is enough."""
+    address = workload.get("address")
+    return is_ip(resolve(address) if by_name else address)
+
+
+def _selected_workloads(cluster: Reader, namespace: str, name: str, number: int) -> list[Endpoint]:
+    """WorkloadEntries that istiod adds to a Service's Pods, unless its environment forbids it."""
+    service = cluster.get("Service", name, namespace)
+    port = next((p for p in (service or {"spec": {}})["spec"].get("ports") or [] if p["port"] == number), None)
+    selector = (service or {"spec": {}})["spec"].get("selector")
+    if port is None or not selector or not _selects_workloads(cluster):
+        return []
+    target = port.get("targetPort") if isinstance(port.get("targetPort"), int) else number
+    described = {"name": port.get("name"), "number": number, "targetPort": target}
+    return [
+        _workload(workload["metadata"]["name"], workload["spec"], labels_of(workload), described, True)
+        for workload in cluster.list("WorkloadEntry", namespace)
+        if selector.items() <= (workload["spec"].get("labels") or {}).items() and _usable(workload["spec"], False)
+    ]
+
+
+def _selects_workloads(cluster: Reader) -> bool:
+    """Whether an istiod of the cluster lets Services select WorkloadEntries, which is its default."""
+    for pod in cluster.list("Pod", labels={"app": "istiod"}):
+        env = {e["name"]: e.get("value") for c in pod["spec"]["containers"] for e in c.get("env") or []}
+        if ready(pod) and env.get(SELECT_WORKLOADS, "true") != "false":
+            return True
+    return False
 
 
 def _full_name(cluster: Reader, namespace: str, host: str) -> str:
@@ -204,7 +239,11 @@ def _plain(cluster: Reader, local_port: LocalPort, namespace: str, host: str, po
 def _in_mesh(cluster: Reader, local_port: LocalPort, namespace: str, host: str, port: int) -> list[Endpoint] | None:
     entry = service_entry(cluster, host)
     if entry is None:
-        return _plain(cluster, local_port, namespace, host, port)
+        found = _plain(cluster, local_port, namespace, host, port)
+        if found is None:
+            return None
+        name, where = _full_name(cluster, namespace, host).split(".")[:2]
+        return [*found, *_selected_workloads(cluster, where, name, port)]
     port_of_entry = entry_port(entry, port)
     return behind_entry(cluster, local_port, entry, port_of_entry) if port_of_entry else None
 

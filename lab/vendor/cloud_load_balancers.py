@@ -1,4 +1,8 @@
-"""The load balancers of a cloud, simulated. Each LoadBalancer Service gets a loopback address."""
+"""The load balancers of a cloud, simulated, and the external addresses of its nodes.
+
+Each LoadBalancer Service gets a loopback address, or a host name instead (setting load-balancers). The node ports of
+all Services are served at the external address of the cluster's node.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 
 from lab.control_plane.api import ApiError
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, deleting
+from lab.control_plane.objects import Object, deleting, host_name
 
 MANAGER = "lab-cloud"
 
@@ -17,23 +21,27 @@ class CloudLoadBalancers:
     """Assigns every LoadBalancer Service a stable address; releases it when the Service is deleted."""
 
     name = "cloud"
-    kinds = ("Service",)
+    kinds = ("Service", "Node")
 
     def __init__(self) -> None:
         self._assigned: dict[tuple[str, str], str] = {}
 
     def reconcile(self, lab: Lab) -> None:
         seen = set()
+        provider = lab.setting("load-balancers")
         for cluster in lab.clusters.values():
+            for node in cluster.list("Node"):
+                address = lab.address(cluster.name, f"node {node['metadata']['name']}", [])
+                cluster.set_status(node, {"addresses": [{"type": "ExternalIP", "address": address}]}, MANAGER)
             for service in cluster.list("Service"):
                 metadata = service["metadata"]
                 key = f"{metadata['namespace']}/{metadata['name']}"
                 seen.add((cluster.name, key))  # the address survives a change of type, as a reserved one
-                if not wants_address(service):
+                if not wants_address(service) or provider == "none":
                     continue
                 address = lab.address(cluster.name, key, [port["port"] for port in service["spec"]["ports"]])
                 try:
-                    cluster.set_status(service, status(address), MANAGER)
+                    cluster.set_status(service, status(address, provider), MANAGER)
                 except ApiError as error:
                     if error.status != 422:  # the Service was deleted meanwhile
                         raise
@@ -57,6 +65,7 @@ def wants_address(service: Object) -> bool:
     return not deleting(service)
 
 
-def status(address: str) -> Object:
-    """The status that a cloud writes."""
-    return {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}
+def status(address: str, provider: str) -> Object:
+    """The status that a cloud writes: an address, or the host name of its load balancer."""
+    entry = {"hostname": host_name(address)} if provider == "hostname" else {"ip": address, "ipMode": "VIP"}
+    return {"loadBalancer": {"ingress": [entry]}}

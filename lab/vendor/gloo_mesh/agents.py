@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, deleting, load_balancer_ingress, newest_ready, status_of, timestamp
+from lab.control_plane.objects import (
+    Object,
+    deleting,
+    newest_ready,
+    outside_addresses,
+    status_of,
+    timestamp,
+    uid_of,
+)
 from lab.vendor.gloo_mesh.relay import Agent, Problem, Server, problem
 from lab.vendor.gloo_mesh.secrets import (
     CLIENT_SECRET,
@@ -15,10 +24,12 @@ from lab.vendor.gloo_mesh.secrets import (
     SERVER_SECRET,
     SIGNING_SECRET,
     TOKEN_SECRET,
+    issued_by_gloo,
     secret_data,
 )
 
 AGENT = "gloo-mesh-agent"
+LICENCE_KEYS = ("gloo-mesh-license-key", "gloo-trial-license-key")
 
 
 class FoundAgent(NamedTuple):
@@ -30,8 +41,25 @@ class FoundAgent(NamedTuple):
     problem: Problem | None
 
 
-def find_agents(lab: Lab, server_at: str | None) -> list[FoundAgent]:
-    """Every cluster's agent. The Pod of one that cannot start gets the status of a crash loop."""
+class ServerSettings(NamedTuple):
+    """The management server's own settings: arguments that the chart writes from its values."""
+
+    cluster: str
+    licence_secret: str = "license-keys"
+    tls_secret: str = SERVER_SECRET
+    signing_secret: str = SIGNING_SECRET
+    token_secret: str = TOKEN_SECRET
+    token_key: str = "token"
+    ca: bool = True  # it signs the certificates of agents
+    makes_ca: bool = True  # it creates the root and what the root signs
+    makes_token: bool = True
+
+
+def find_agents(lab: Lab, server_at: str | None, held: Container[tuple[str, str]]) -> list[FoundAgent]:
+    """Every cluster's agent. The Pod of one that cannot start gets the status of a crash loop.
+
+    held: (registered name, Pod uid) of the agents that are connected already.
+    """
     server = _server(lab.management, server_at)
     result: list[FoundAgent] = []
     connected: set[str] = set()
@@ -40,6 +68,7 @@ def find_agents(lab: Lab, server_at: str | None) -> list[FoundAgent]:
             if status_of(pod).get("phase") != "Running" or deleting(pod):
                 continue
             agent = _agent(cluster, pod)
+            agent = agent._replace(held=(agent.cluster, uid_of(pod)) in held)
             why = problem(agent, server)
             if why is None and agent.cluster in connected:
                 why = Problem(f'rpc error: code = AlreadyExists desc = cluster "{agent.cluster}" is connected already')
@@ -102,56 +131,77 @@ def server_pod(management: Cluster, namespace: str) -> Object | None:
     return newest_ready(management.list("Pod", namespace, {"app": SERVER}))
 
 
+def server_settings(management: Cluster, namespace: str) -> ServerSettings:
+    """The settings in the Deployment's arguments; defaults for those that are not there."""
+    deployment = management.get("Deployment", SERVER, namespace)
+    args = _arguments(deployment["spec"]["template"]) if deployment else {}
+    defaults = ServerSettings(management.name)
+    return ServerSettings(
+        cluster=args.get("cluster") or management.name,
+        licence_secret=args.get("license-secret-name") or defaults.licence_secret,
+        tls_secret=args.get("relay-tls-secret-name") or defaults.tls_secret,
+        signing_secret=args.get("relay-signing-tls-secret-name") or defaults.signing_secret,
+        token_secret=args.get("relay-identity-token-secret-name") or defaults.token_secret,
+        token_key=args.get("relay-identity-token-secret-key") or defaults.token_key,
+        ca=args.get("disable-relay-ca") != "true",
+        makes_ca=args.get("disable-relay-ca-cert-generation") != "true",
+        makes_token=args.get("disable-relay-token-generation") != "true",
+    )
+
+
 def _server(management: Cluster, namespace: str | None) -> Server:
     where = namespace or "gloo-mesh"
-    service = management.get("Service", SERVER, where) or {}
-    ports = [p["port"] for p in (service.get("spec") or {}).get("ports") or [] if p.get("name") == "grpc"]
-    ingress = load_balancer_ingress(service)
-    hosts = [i.get("ip") or i.get("hostname") for i in ingress]
-    registered = {c["metadata"]["name"] for c in management.list("KubernetesCluster")}
+    settings = server_settings(management, where)
+    service = management.get("Service", SERVER, where)
+    ports = {p["port"] for p in (service or {"spec": {}})["spec"].get("ports") or [] if p.get("name") == "grpc"}
+    found = outside_addresses(management, service) if service else ()
+    tls = secret_data(management, settings.tls_secret, where) or {}
+    signing = secret_data(management, settings.signing_secret, where) or {}
+    token = secret_data(management, settings.token_secret, where) or {}
     return Server(
         ready=namespace is not None,
-        addresses=[f"{host}:{port}" for host in hosts for port in ports],
-        certificate=(secret_data(management, SERVER_SECRET, where) or {}).get("tls.crt", b""),
-        root=(secret_data(management, ROOT_SECRET, where) or {}).get("ca.crt", b""),
-        signing=(secret_data(management, SIGNING_SECRET, where) or {}).get("tls.crt", b""),
-        token=(secret_data(management, TOKEN_SECRET, where) or {}).get("token", b""),
-        registered=frozenset(registered),
+        addresses=[f"{host}:{outside}" for host, outside, port in found if port in ports],
+        certificate=tls.get("tls.crt", b""),
+        authorities=b"\n".join([tls.get("ca.crt", b""), signing.get("tls.crt", b"") if settings.ca else b""]),
+        token=token.get(settings.token_key, b""),
+        registered=frozenset(c["metadata"]["name"] for c in management.list("KubernetesCluster")),
+        signs=settings.ca and "tls.key" in signing,
     )
 
 
 def _agent(cluster: Cluster, pod: Object) -> Agent:
-    args = dict(
-        arg.removeprefix("--").split("=", 1) for arg in pod["spec"]["containers"][0].get("args") or [] if "=" in arg
-    )
+    args = _arguments(pod)
     namespace = pod["metadata"]["namespace"]
-    root_secret = args.get("relay-root-tls-secret-name", ROOT_SECRET)
-    token_secret = args.get("relay-identity-token-secret-name", TOKEN_SECRET)
-    token_key = args.get("relay-identity-token-secret-key", "token")
+    client_secret = args.get("relay-client-tls-secret-name") or CLIENT_SECRET
+    root_secret = args.get("relay-root-tls-secret-name") or ROOT_SECRET
+    token_secret = args.get("relay-identity-token-secret-name") or TOKEN_SECRET
+    token_key = args.get("relay-identity-token-secret-key") or "token"
+    client = secret_data(cluster, client_secret, namespace)
+    own = client is not None and not issued_by_gloo(cluster.get("Secret", client_secret, namespace))
+    root = client if own else secret_data(cluster, root_secret, namespace)
     return Agent(
         namespace=namespace,
         cluster=args.get("cluster", ""),
         address=args.get("relay-address", ""),
         authority=args.get("relay-authority", ""),
-        root=(secret_data(cluster, root_secret, namespace) or {}).get("ca.crt"),
+        root=(root or {}).get("ca.crt"),
         token=(secret_data(cluster, token_secret, namespace) or {}).get(token_key),
-        client=(secret_data(cluster, CLIENT_SECRET, namespace) or {}).get("tls.crt"),
+        client=(client or {}).get("tls.crt"),
+        own=own,
+        client_secret=client_secret,
         root_secret=root_secret,
         token_secret=token_secret,
         token_key=token_key,
     )
 
 
-def registered_name(management: Cluster, namespace: str) -> str:
-    """The management cluster's name in the server's settings (common.cluster)."""
-    deployment = management.get("Deployment", SERVER, namespace) or {}
-    for arg in deployment["spec"]["template"]["spec"]["containers"][0].get("args") or []:
-        if arg.startswith("--cluster="):
-            return str(arg.removeprefix("--cluster="))
-    return management.name
-
-
 def licensed(management: Cluster, namespace: str) -> bool:
-    """Whether there is a licence key; any text that is not empty is valid here."""
-    found = secret_data(management, "license-keys", namespace) or {}
-    return any(found.get(key, b"").strip() for key in ("gloo-mesh-license-key", "gloo-trial-license-key"))
+    """Whether there is a licence or trial key; any text that is not empty is valid here."""
+    found = secret_data(management, server_settings(management, namespace).licence_secret, namespace) or {}
+    return any(found.get(key, b"").strip() for key in LICENCE_KEYS)
+
+
+def _arguments(pod: Object) -> dict[str, str]:
+    """Arguments --name=value of the first container."""
+    args = pod["spec"]["containers"][0].get("args") or []
+    return dict(arg.removeprefix("--").split("=", 1) for arg in args if "=" in arg)

@@ -28,18 +28,26 @@ def names_of(certificate_pem: bytes) -> tuple[str, ...]:
     return tuple(names.get_values_for_type(x509.DNSName))
 
 
-@functools.lru_cache(maxsize=32)
-def issued_by(certificate_pem: bytes, issuer_pem: bytes) -> bool:
-    """Whether the first certificate of a chain was signed by this issuer."""
+@functools.lru_cache(maxsize=64)
+def trusted(chain_pem: bytes, authorities_pem: bytes) -> bool:
+    """Whether the first certificate of a chain leads to one of the authorities, through the others of the chain."""
     try:
-        issuer = x509.load_pem_x509_certificate(issuer_pem)
-        x509.load_pem_x509_certificate(certificate_pem).verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+        chain = x509.load_pem_x509_certificates(chain_pem)
+        authorities = x509.load_pem_x509_certificates(authorities_pem)
+    except ValueError:
         return False
-    return True
+    leaf, *others = chain
+    for _ in chain:
+        if any(_issued(leaf, authority) for authority in authorities):
+            return True
+        above = next((other for other in others if _issued(leaf, other)), None)
+        if above is None:
+            return False
+        leaf = above
+    return False
 
 
-def relay_secrets(namespace: str) -> dict[str, dict[str, bytes]]:
+def relay_secrets(namespace: str, token_key: str = "token") -> dict[str, dict[str, bytes]]:
     """The Secrets that the management server creates at its first start, by name."""
     root, signing, leaf = ec_key(), ec_key(), ec_key()
     name = f"{SERVER}.{namespace}"
@@ -51,7 +59,7 @@ def relay_secrets(namespace: str) -> dict[str, dict[str, bytes]]:
         ROOT_SECRET: {"ca.crt": ca, "tls.crt": ca, "tls.key": key_pem(root)},
         SIGNING_SECRET: {"ca.crt": ca, "tls.crt": pem(signing_cert), "tls.key": key_pem(signing)},
         SERVER_SECRET: {"ca.crt": ca, "tls.crt": pem(leaf_cert), "tls.key": key_pem(leaf)},
-        TOKEN_SECRET: {"token": secrets.token_urlsafe(48).encode()},
+        TOKEN_SECRET: {token_key: secrets.token_urlsafe(48).encode()},
     }
 
 
@@ -140,6 +148,14 @@ def load_key(text: bytes) -> Key:
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise ValueError("only EC and RSA keys are supported")
     return key
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _usage(authority: bool) -> x509.KeyUsage:

@@ -1,8 +1,9 @@
 """The Gloo Mesh management server and its agents, simulated.
 
 The server acts while Deployment gloo-mesh-mgmt-server has a ready Pod, an agent while a Pod of gloo-mesh-agent runs.
-A cluster whose agent is not connected keeps its Istio objects. Relay Secrets, the mesh root and `cacerts` stay when the
-chart or the policy is deleted, as the real ones do.
+A cluster whose agent is not connected keeps its Istio objects, and the others keep their endpoints to it while it is
+registered. A connected agent stays connected when its KubernetesCluster is deleted; it is refused when it or the server
+starts again. Relay Secrets, the mesh root and `cacerts` stay when the chart or the policy is deleted.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ import logging
 
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
-from lab.control_plane.objects import Object, age, deleting, labels_of
+from lab.control_plane.objects import Object, Reader, age, deleting, labels_of, uid_of
 from lab.pods.pod_logs import SimulatedLogs
-from lab.vendor.gloo_mesh.agents import FoundAgent, find_agents, licensed, registered_name, server_namespace, server_pod
+from lab.vendor.gloo_mesh.agents import FoundAgent, find_agents, licensed, server_namespace, server_pod, server_settings
 from lab.vendor.gloo_mesh.certificates import client_secret, relay_secrets
 from lab.vendor.gloo_mesh.metrics import Metrics
 from lab.vendor.gloo_mesh.route_tables import translate_routes
 from lab.vendor.gloo_mesh.secrets import (
-    CLIENT_SECRET,
     MANAGER,
     ROOT_SECRET,
+    SERVER_SECRET,
     SIGNING_SECRET,
     TOKEN_SECRET,
     put_secret,
     secret_data,
 )
+from lab.vendor.gloo_mesh.snapshots import Snapshots
 from lab.vendor.gloo_mesh.translation import OUTPUT_KINDS, OUTPUT_LABELS, Translation, common_status
-from lab.vendor.gloo_mesh.trust import apply_trust, roots_differ, trust_status
+from lab.vendor.gloo_mesh.trust import Rules, apply_trust, roots_differ, trust_status
 from lab.vendor.gloo_mesh.virtual_destinations import translate_destination
 from lab.vendor.gloo_mesh.workspaces import Mesh, east_west_gateways, in_workspace, select
 
@@ -63,26 +65,40 @@ class GlooMesh:
     def __init__(self) -> None:
         self._logs = SimulatedLogs()
         self._metrics = Metrics()
+        self._snapshots = Snapshots()
+        self._held: set[tuple[str, str]] = set()  # (registered name, Pod uid) of the connected agents
+        self._server = ""  # uid of the server's Pod
 
     def reconcile(self, lab: Lab) -> None:
         server_at = server_namespace(lab.management)
         if server_at is not None:
             self._create_relay_secrets(lab.management, server_at)
-        agents = find_agents(lab, server_at)
-        connected = {found.agent.cluster: found.cluster for found in agents if found.problem is None}
+        self._forget_after_restart(lab.management, server_at)
+        agents = find_agents(lab, server_at, self._held)
+        accepted = [found for found in agents if found.problem is None]
+        self._held = {(found.agent.cluster, uid_of(found.pod)) for found in accepted}
+        connected = {found.agent.cluster: found.cluster for found in accepted}
         self._report(lab, server_at, agents, connected)
         if server_at is None or not lab.management.served("Workspace"):
             return
         for found in agents:
             if found.problem is None:
                 self._issue_client_certificate(lab.management, server_at, found)
-        mesh = Mesh(registered_name(lab.management, server_at), lab.management, dict(connected))
         if not licensed(lab.management, server_at):
             self._report_unlicensed(lab.management)
             return
-        self._admin_status(mesh, lab.management)
-        apply_trust(lab.management, connected)
-        self._translate(mesh, lab.management, connected)
+        registered = {obj["metadata"]["name"] for obj in lab.management.list("KubernetesCluster")}
+        name = server_settings(lab.management, server_at).cluster
+        present: dict[str, Reader] = {name: connected[name] for name in connected.keys() & registered}
+        self._admin_status(Mesh(name, lab.management, present), lab.management)
+        rules = Rules(
+            early=lab.setting("roots") == "early",
+            replaces=lab.setting("foreign-cacerts") == "replaced",
+            server=server_at,
+        )
+        apply_trust(lab.management, connected, rules)
+        known = self._snapshots.known(dict(connected), registered)
+        self._translate(Mesh(name, lab.management, known), lab.management, connected)
 
     def stop(self) -> None:
         self._metrics.stop()
@@ -105,20 +121,33 @@ class GlooMesh:
             message = f'relay client of cluster "{name}" {"connected" if name in connected else "is not connected"}'
             self._logs.write(lab.home, management.name, pod, "info", message, topic=f"relay {name}")
 
+    def _forget_after_restart(self, management: Cluster, namespace: str | None) -> None:
+        """A server that starts knows neither connections nor clusters."""
+        pod = server_pod(management, namespace) if namespace is not None else None
+        if pod is not None and uid_of(pod) != self._server:
+            self._server = uid_of(pod)
+            self._held.clear()
+            self._snapshots.forget()
+
     def _create_relay_secrets(self, management: Cluster, namespace: str) -> None:
-        """Once; of an incomplete set only the missing ones are created."""
-        if management.get("Secret", ROOT_SECRET, namespace) and management.get("Secret", TOKEN_SECRET, namespace):
+        """Those that the settings do not disable, once; of an incomplete set only the missing ones are created."""
+        settings = server_settings(management, namespace)
+        names = {SERVER_SECRET: settings.tls_secret, SIGNING_SECRET: settings.signing_secret}
+        made = {**names, ROOT_SECRET: ROOT_SECRET} if settings.makes_ca else {}
+        made |= {TOKEN_SECRET: settings.token_secret} if settings.makes_token else {}
+        if all(management.get("Secret", name, namespace) for name in made.values()):
             return
         log.info("creating the relay secrets in %s/%s", management.name, namespace)
-        for name, data in relay_secrets(namespace).items():
-            put_secret(management, name, namespace, data)
+        for name, data in relay_secrets(namespace, settings.token_key).items():
+            if name in made:
+                put_secret(management, made[name], namespace, data)
 
     def _issue_client_certificate(self, management: Cluster, namespace: str, found: FoundAgent) -> None:
-        signing = secret_data(management, SIGNING_SECRET, namespace)
-        if signing is None or found.cluster.get("Secret", CLIENT_SECRET, found.agent.namespace) is not None:
+        signing = secret_data(management, server_settings(management, namespace).signing_secret, namespace)
+        if signing is None or found.agent.client is not None:
             return
         data = client_secret(found.agent.cluster, signing)
-        put_secret(found.cluster, CLIENT_SECRET, found.agent.namespace, data)
+        put_secret(found.cluster, found.agent.client_secret, found.agent.namespace, data)
 
     def _report_unlicensed(self, management: Cluster) -> None:
         for kind in ("KubernetesCluster", "Workspace", "WorkspaceSettings", "VirtualDestination", "RouteTable"):
@@ -136,7 +165,7 @@ class GlooMesh:
             _status(management, obj, settings_status(mesh, obj))
 
     def _translate(self, mesh: Mesh, management: Cluster, connected: dict[str, Cluster]) -> None:
-        differ = roots_differ(connected)
+        differ = roots_differ(mesh.clusters)
         keep: dict[str, set[tuple[str, str, str]]] = {name: set() for name in connected}
         for kind in ("VirtualDestination", "RouteTable"):
             for obj in sorted(management.list(kind), key=age):

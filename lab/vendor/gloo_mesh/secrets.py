@@ -6,6 +6,7 @@ import base64
 
 from lab.control_plane.api import ApiError
 from lab.control_plane.cluster import Cluster
+from lab.control_plane.objects import Object, Reader, labels_of
 
 MANAGER = "gloo-mesh"
 SERVER = "gloo-mesh-mgmt-server"
@@ -14,9 +15,15 @@ TOKEN_SECRET = "relay-identity-token-secret"
 CLIENT_SECRET = "relay-client-tls-secret"
 SERVER_SECRET = "relay-server-tls-secret"
 SIGNING_SECRET = "relay-tls-signing-secret"
+OWNER = {"owner.gloo.solo.io/name": "gloo-mesh"}
 
 
-def secret_data(cluster: Cluster, name: str, namespace: str) -> dict[str, bytes] | None:
+def issued_by_gloo(secret: Object | None) -> bool:
+    """Whether Gloo Mesh wrote this Secret; users' own Secrets lack its label."""
+    return secret is not None and OWNER.items() <= labels_of(secret).items()
+
+
+def secret_data(cluster: Reader, name: str, namespace: str) -> dict[str, bytes] | None:
     """Data of a Secret, None when there is no such Secret."""
     secret = cluster.get("Secret", name, namespace)
     if secret is None:
@@ -29,7 +36,7 @@ def put_secret(cluster: Cluster, name: str, namespace: str, data: dict[str, byte
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"owner.gloo.solo.io/name": "gloo-mesh"}},
+        "metadata": {"name": name, "namespace": namespace, "labels": OWNER},
         "type": kind,
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }

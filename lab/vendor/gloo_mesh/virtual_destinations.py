@@ -66,23 +66,18 @@ def _destination_objects(
         labels: dict[str, str] = local["spec"]["selector"]
         remote = [(other, address) for other in backing if other != name for address in addresses[other]]
         by_name = any(not is_ip(address.address) for _, address in remote)
-        common = {
+        entry = {
             "hosts": spec.get("hosts") or [host],
             "addresses": [_virtual_ip(host)],
             "location": "MESH_INTERNAL",
             "resolution": "DNS" if by_name else "STATIC",
             "ports": [_entry_port(port) for port in spec["ports"]],
             "exportTo": exported_to(workspace),
+            "workloadSelector": {"labels": labels},
         }
-        if by_name:  # DNS allows no workload selector: the addresses are in the entry itself
-            entry = {**common, "endpoints": [_remote(spec, labels, other, address) for other, address in remote]}
-        else:
-            entry = {**common, "workloadSelector": {"labels": labels}}
         about = (name, mesh, destination, "VirtualDestination", owner)
         objects = [istio_object("ServiceEntry", object_name("vd", host, owner), entry, *about)]
         for other, address in remote:
-            if by_name:
-                break
             unique = object_name("vd", host, owner, digest(f"{other}/{address.address}/{address.port}"))
             objects.append(
                 istio_object("WorkloadEntry", unique, _remote(spec, labels, other, address), *about, labels=labels)

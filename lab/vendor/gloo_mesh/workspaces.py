@@ -72,13 +72,16 @@ def east_west_gateways(options: Object, cluster: str, reader: Reader) -> list[tu
     for entry in selectors:
         selector = entry.get("selector") or {"labels": {"istio": "eastwestgateway"}}
         for service in select([selector], cluster, reader):
-            ports = {p.get("name"): p["port"] for p in service["spec"].get("ports") or []}
-            port = ports.get("tls") or ports.get("https")
-            if not port:
+            ports = {p.get("name"): int(p["port"]) for p in service["spec"].get("ports") or []}
+            wanted = entry.get("port") or {}
+            named = ports.get("tls") or ports.get("https")
+            port = (ports.get(wanted.get("name")) or wanted.get("number")) if wanted else named
+            if port not in ports.values() or port is None:
                 continue
             overrides = [
-                GatewayAddress(o["addr"], int((o.get("port") or {}).get("number") or port))
+                GatewayAddress(o["addr"], int(o.get("port") or port))
                 for o in entry.get("hostInfoOverrides") or []
+                if o.get("addr")
             ]
             ingress = load_balancer_ingress(service)
             assigned = [GatewayAddress(i.get("ip") or i.get("hostname") or "", port) for i in ingress]

@@ -2,7 +2,9 @@
 
 It acts in a workload cluster while the operator has a ready Pod there. `values` and `verdict` decide, the class runs
 Helm and writes status. A finalizer holds a ServiceMeshController until its Istio is uninstalled. Istio's CRDs (with
-Helm's resource policy `keep`) and the namespace stay. What else the real operator does is not known.
+Helm's resource policy `keep`) and the namespace stay. Values for istiod come from ConfigMap gloo-extensions-config in
+the operator's namespace, too. Without a licence it installs the same and logs an error. What else the real operator
+does is not known.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +24,15 @@ from lab.control_plane.kinds import kind_of
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, condition_is_true, deleting, labels_of, status_of
 from lab.pods.pod_logs import SimulatedLogs
+from lab.vendor.gloo_operator.gateway_api import GatewayApi
 from lab.vendor.gloo_operator.istio_release import (
     BASE,
+    EXTENSIONS,
     ISTIOD,
+    PRESET,
     REVISION,
     HelmError,
+    extensions,
     helm,
     injector,
     install,
@@ -48,6 +55,7 @@ class GlooOperator:
     kinds = (
         "Pod",
         "Secret",
+        "ConfigMap",
         "Namespace",
         "Deployment",
         "ServiceMeshController",
@@ -61,6 +69,7 @@ class GlooOperator:
         self._pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="gloo-operator")
         self._running: dict[str, Future[None]] = {}
         self._logs = SimulatedLogs()
+        self._gateway_api = GatewayApi()
 
     def reconcile(self, lab: Lab) -> None:
         """One round over the workload clusters, in parallel: Helm takes seconds.
@@ -92,7 +101,11 @@ class GlooOperator:
 
     def _cluster(self, lab: Lab, cluster: Cluster) -> None:
         pod = operator_pod(cluster.list("Pod"))
-        if pod is None or not cluster.served("ServiceMeshController"):
+        if pod is None:
+            return
+        if not old(pod) and lab.setting("operator-gateway-api") == "brought":
+            self._gateway_api.bring(cluster, lab.operator_gateway_api)
+        if not cluster.served("ServiceMeshController"):
             return
         controllers = cluster.list("ServiceMeshController")
         if not controllers:
@@ -119,12 +132,21 @@ class GlooOperator:
     def _install(self, lab: Lab, cluster: Cluster, pod: Object, smc: Object) -> None:
         spec = smc["spec"]
         namespace = spec.get("installNamespace") or "istio-system"
-        observed = Observed(spec, licensed(cluster, pod))
+        observed = Observed(spec, old=old(pod))
+        more: Object = {}
+        try:
+            more = extensions(cluster.get("ConfigMap", EXTENSIONS, pod["metadata"]["namespace"]))
+        except ValueError as failure:
+            observed = observed._replace(bad_values=str(failure))
         if refusal(observed):
             self._report(lab, cluster, pod, smc, verdict(observed))
             return
+        if not licensed(cluster, pod):
+            message = f"no Solo Istio licence in {LICENCES[0]}: licensed features are off"
+            self._logs.write(lab.home, cluster.name, pod, "error", message, "licence")
         cluster.apply(_finalizers(smc, [FINALIZER]), MANAGER)
-        base, istiod = values(spec, lab.istiod_port(cluster.name))
+        preset = PRESET if lab.setting("istiod-env") == "preset" else {}
+        base, istiod = values(spec, lab.istiod_port(cluster.name), more, preset)
         fingerprint = hashlib.sha256(json.dumps([base, istiod], sort_keys=True).encode()).hexdigest()[:16]
         error = ""
         exists = _istiod_exists(cluster, namespace)
@@ -183,6 +205,12 @@ def operator_pod(pods: list[Object]) -> Object | None:
         if labels_of(pod).get("app.kubernetes.io/name") == "gloo-operator" and condition_is_true(pod, "Ready"):
             return pod
     return None
+
+
+def old(pod: Object) -> bool:
+    """Whether the operator is older than 0.5: its last phase is INSTALLED, and it brings no Gateway API."""
+    found = re.search(r":v?0\.([0-4])\.", pod["spec"]["containers"][0].get("image") or "")
+    return found is not None
 
 
 def licensed(cluster: Cluster, pod: Object) -> bool:

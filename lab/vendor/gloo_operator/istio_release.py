@@ -10,12 +10,17 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import yaml
+
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object
 
 REVISION = "gloo"
 BASE, ISTIOD = "istio-base", f"istiod-{REVISION}"  # release names
+
+EXTENSIONS, EXTENSIONS_KEY = "gloo-extensions-config", "values.istiod"
+PRESET = {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}
 
 IMAGES = "us-docker.pkg.dev/gloo-mesh/istio"
 
@@ -34,10 +39,11 @@ class HelmError(Exception):
     """Helm failed; the message is the last line of its output."""
 
 
-def values(spec: Object, port: int) -> tuple[Object, Object]:
+def values(spec: Object, port: int, more: Object, preset: dict[str, str]) -> tuple[Object, Object]:
     """Helm values of Istio's charts base and istio-discovery for a ServiceMeshController.
 
-    port: of this cluster's istiod webhooks on localhost; the API server cannot reach Pod addresses in the lab.
+    port: of this cluster's istiod webhooks on localhost; the API server cannot reach Pod addresses in the lab. more:
+    the user's values for istiod, which win. preset: istiod's environment, as far as the operator itself sets it.
     Metadata exchange, the ALPN filter and the stats provider need Istio's own Envoy and are disabled.
     """
     namespace, hook = spec.get("installNamespace") or "istio-system", f"https://localhost:{port}"
@@ -70,13 +76,34 @@ def values(spec: Object, port: int) -> tuple[Object, Object]:
         "env": {
             "PILOT_ENABLE_METADATA_EXCHANGE": "false",
             "PILOT_ENABLE_ALPN_FILTER": "false",
-            "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false",
             "PILOT_SKIP_VALIDATE_TRUST_DOMAIN": "true",
+            **preset,
         },
     }
     if spec.get("trustDomain"):
         istiod["meshConfig"] = {"trustDomain": spec["trustDomain"]}
-    return base, istiod
+    return base, merged(istiod, more)
+
+
+def merged(below: Object, above: Object) -> Object:
+    """Helm's merge of values: maps are merged, everything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def extensions(config: Object | None) -> Object:
+    """Values for istiod in ConfigMap gloo-extensions-config; raises ValueError when they cannot be read."""
+    text = ((config or {}).get("data") or {}).get(EXTENSIONS_KEY) or ""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"ConfigMap {EXTENSIONS}, key {EXTENSIONS_KEY}: {' '.join(str(error).split())}") from error
+    if not isinstance(found or {}, dict):
+        raise ValueError(f"ConfigMap {EXTENSIONS}, key {EXTENSIONS_KEY}: not a map")
+    return found or {}
 
 
 def leftovers(objects: list[Object], namespace: str) -> list[tuple[str, str, str]]:

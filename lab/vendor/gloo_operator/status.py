@@ -20,7 +20,8 @@ class Observed(NamedTuple):
     """One ServiceMeshController and the state of its installation."""
 
     spec: Object
-    licensed: bool
+    old: bool = False  # the operator is older than 0.5
+    bad_values: str = ""  # what is wrong with the user's values
     helm_error: str = ""
     deployed: bool = False  # both charts, with these values
     available: bool = False  # Deployment istiod-gloo has a ready Pod
@@ -31,8 +32,8 @@ class Observed(NamedTuple):
 def refusal(observed: Observed) -> str:
     """Why the operator does not install anything; empty when it does."""
     version = observed.spec.get("version") or ""
-    if not observed.licensed:
-        return f"no Solo Istio licence: env {LICENCES[0]} of the operator is empty"
+    if observed.bad_values:
+        return observed.bad_values
     if not re.fullmatch(r"1\.(2[0-9]|3[0-9])\.\d+(-[a-z0-9.-]+)?", version):
         return f'chart "istiod" version "{version}" not found in the Istio chart repository'
     if observed.spec.get("dataplaneMode", "Ambient") != "Sidecar":
@@ -41,14 +42,17 @@ def refusal(observed: Observed) -> str:
 
 
 def verdict(observed: Observed) -> Verdict:
-    """The status. A condition that waiting is False; the phase is then INSTALLED instead of FAILED."""
+    """The status. A condition that is waited for is False.
+
+    The phase is INSTALLED when everything is ready (operator before 0.5), or until it is (0.5, then SUCCEEDED).
+    """
     message = refusal(observed)
     if message:
         return "FAILED", {"Initialized": message, "Ready": message}
     if observed.helm_error:
         return "FAILED", {"ControlPlaneDeployed": observed.helm_error, "Ready": observed.helm_error}
     if not observed.deployed:
-        return "INSTALLING", {kind: "installing charts" for kind in CONDITIONS if kind != "Initialized"}
+        return "PENDING", {kind: "installing charts" for kind in CONDITIONS if kind != "Initialized"}
     waiting = []
     if not observed.available:
         waiting.append(("ControlPlaneDeployed", f"Deployment {ISTIOD} has no ready Pod"))
@@ -57,8 +61,11 @@ def verdict(observed: Observed) -> Verdict:
     if not observed.injects:
         waiting.append(("WebhookDeployed", "the injection webhook has no CA bundle yet"))
     if waiting:
-        return "INSTALLED", {**dict(waiting), "Ready": "; ".join(text for _, text in waiting)}
-    return "SUCCEEDED", {}
+        return "PENDING" if observed.old else "INSTALLED", {
+            **dict(waiting),
+            "Ready": "; ".join(text for _, text in waiting),
+        }
+    return "INSTALLED" if observed.old else "SUCCEEDED", {}
 
 
 def conditions(false: dict[str, str], phase: str, generation: int, before: list[Object]) -> list[Object]:

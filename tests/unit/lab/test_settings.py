@@ -8,6 +8,7 @@ import pytest
 
 from lab import __main__ as cli
 from lab import paths, settings
+from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.errors import LabError
 
@@ -35,7 +36,14 @@ def test_unknown_settings_are_refused_with_the_list_before_anything_is_written(
 
 @pytest.mark.parametrize("key", settings.SETTINGS)
 def test_every_allowed_value_is_kept_until_it_is_changed(tmp_path: Path, key: str) -> None:
-    lab = Lab(home=tmp_path, clusters={"mgmt": None}, management="mgmt", programs={}, istio_charts=tmp_path)  # type: ignore[dict-item]
+    lab = Lab(
+        home=tmp_path,
+        clusters={"mgmt": Cluster("mgmt", tmp_path / "kubeconfig")},
+        management="mgmt",
+        programs={},
+        istio_charts=tmp_path,
+        operator_gateway_api=tmp_path,
+    )
     assert lab.setting(key) == settings.SETTINGS[key].values[0]
     for value in settings.SETTINGS[key].values:
         settings.change(tmp_path, [settings.parse(f"{key}={value}")])

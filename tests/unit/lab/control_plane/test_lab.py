@@ -15,6 +15,7 @@ def test_a_released_address_is_given_back(tmp_path: Path) -> None:
         management="mgmt",
         programs={},
         istio_charts=tmp_path,
+        operator_gateway_api=tmp_path,
     )
     address = lab.address("mgmt", "ns/one", [9900])
     assert lab.address("mgmt", "ns/one", [9900]) == address

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from lab.pods.listeners import Http, Listeners, Tcp
-from lab.traffic.data_plane import load_balancers
+from lab.traffic.data_plane import outside_services
 
 
 async def refuse(request: web.BaseRequest) -> web.StreamResponse:
@@ -18,7 +18,7 @@ def test_only_loopback_addresses_are_served(made: Any) -> None:
     service = made.obj("Service", "s", spec={"type": "LoadBalancer", "ports": [{"port": 80}]})
     for ingress in ([{"ip": "10.0.0.1"}], [{"hostname": "x.example"}], []):
         service["status"] = {"loadBalancer": {"ingress": ingress}}
-        assert list(load_balancers(made.Cluster("c", service))) == []
+        assert list(outside_services(made.Cluster("c", service))) == []
     listeners = Listeners()
     try:
         assert listeners.update({"outside": Http("0.0.0.0", 0, refuse)}) == {}

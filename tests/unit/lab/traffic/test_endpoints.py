@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lab.traffic import endpoints
 
 HOST = "reviews.mesh.internal.com"
@@ -148,3 +150,39 @@ def test_names_that_do_not_resolve(made: Any) -> None:
 def test_sni_can_be_parsed_again() -> None:
     assert endpoints.from_sni(endpoints.sni(HOST, 9080)) == (HOST, 9080)
     assert endpoints.from_sni("example.com") is None
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ([], ["remote", "v1"]),
+        ([{"name": "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES", "value": "true"}], ["remote", "v1"]),
+        ([{"name": "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES", "value": "false"}], ["v1"]),
+    ],
+)
+def test_a_plain_service_selects_workload_entries_unless_istiod_forbids_it(made: Any, env: Any, expected: Any) -> None:
+    pods = reviews(made, v1={})
+    caller = made.pod("productpage", {"app": "productpage"})
+    istiod = made.pod("istiod", {"app": "istiod"}, "istio-system", containers=[{"name": "discovery", "env": env}])
+    service = made.service("reviews", 9080, pods, selector={"app": "reviews"})
+    cluster = made.Cluster("c1", *pods, caller, istiod, *service, made.entry(), made.remote())
+    (choice,) = outbound(cluster, made.local, caller, "reviews", 9080, "/reviews/0")
+    assert names(choice.endpoints) == expected
+    # On the Service's own port, where no east-west gateway listens; the gateway proxy has Pods only.
+    assert {(e.address, e.port) for e in choice.endpoints if e.remote} <= {("127.9.9.9", 9080)}
+    backend = {"kind": "Service", "namespace": "bookinfo", "name": "reviews", "port": 9080}
+    assert names(endpoints.for_gateway(cluster, made.local, backend)) == ["v1"]
+    outsider = made.pod("outsider", sidecar=False)
+    (choice,) = outbound(cluster, made.local, outsider, "reviews", 9080, "/")
+    assert names(choice.endpoints) == ["v1"]
+
+
+def test_with_resolution_dns_sidecars_resolve_and_the_gateway_proxy_has_nothing(made: Any) -> None:
+    pods = reviews(made, v1={})
+    caller = made.pod("productpage", {"app": "productpage"})
+    names_of_balancers = made.remote(address="127-9-9-9.elb.lab.invalid")
+    cluster = made.Cluster("c1", *pods, caller, made.entry(resolution="DNS"), names_of_balancers)
+    (choice,) = outbound(cluster, made.local, caller, HOST, 9080, "/reviews/0")
+    assert names(choice.endpoints) == ["remote", "v1"]
+    assert {(e.address, e.port) for e in choice.endpoints if e.remote} == {("127.9.9.9", 15443)}
+    assert gateway(made, cluster) == []

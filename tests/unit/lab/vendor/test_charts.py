@@ -9,12 +9,21 @@ import yaml
 
 from lab.charts import SOURCES as CHARTS
 
-CRDS = sorted(file for file in CHARTS.glob("*/templates/*.yaml") if "CustomResourceDefinition" in file.read_text())
+
+def crds(file: Any) -> Any:
+    """The CRDs of a template with all switches on; [] when their fields are templates, too."""
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("{{")]
+    if any("{{" in line for line in lines):
+        return []
+    found = [document for document in yaml.safe_load_all("\n".join(lines)) if document]
+    return [document for document in found if document["kind"] == "CustomResourceDefinition"]
 
 
-@pytest.mark.parametrize("file", CRDS, ids=lambda path: f"{path.parts[-3]}/{path.name}")
-def test_crds_are_structural_with_the_right_name(file: Any) -> None:
-    crd = yaml.safe_load(file.read_text())
+CRDS = [(file, crd) for file in sorted(CHARTS.glob("*/templates/*.yaml")) for crd in crds(file)]
+
+
+@pytest.mark.parametrize("crd", [crd for _, crd in CRDS], ids=[f"{f.parts[-3]}/{f.name}" for f, _ in CRDS])
+def test_crds_are_structural_with_the_right_name(crd: Any) -> None:
     spec = crd["spec"]
     assert crd["metadata"]["name"] == f"{spec['names']['plural']}.{spec['group']}"
     for version in spec["versions"]:

@@ -171,8 +171,27 @@ def test_a_gateway_with_a_hostname_leads_to_resolution_dns(made: Any, mesh: Any,
     mesh.clusters["cluster2"].objects[-1] = east_west(made, {"hostname": "lb.example.com"})
     found = by_kind(translate_destination(mesh, destination, ""), "cluster1")
     assert found["ServiceEntry"]["spec"]["resolution"] == "DNS"
-    assert found["ServiceEntry"]["spec"]["endpoints"][0]["address"] == "lb.example.com"
-    assert "WorkloadEntry" not in found
+    assert found["ServiceEntry"]["spec"]["workloadSelector"] == {"labels": LABELS}
+    assert found["WorkloadEntry"]["spec"]["address"] == "lb.example.com"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"hostInfoOverrides": [{"addr": "127.9.9.9", "port": 32443}]}, ("127.9.9.9", 32443)),
+        ({"hostInfoOverrides": [{"addr": "127.9.9.9"}]}, ("127.9.9.9", 15443)),
+        ({"port": {"number": 15443}}, ("127.2.2.2", 15443)),
+        ({"port": {"name": "tls"}}, ("127.2.2.2", 15443)),
+        ({"port": {"name": "other"}}, None),
+    ],
+)
+def test_settings_choose_the_gateways_address_and_port(mesh: Any, destination: Any, entry: Any, expected: Any) -> None:
+    selector = {"selector": {"labels": {"istio": "eastwestgateway"}}}
+    settings = {"metadata": {"name": "s", "namespace": "gloo-mesh-config", "uid": "s"}, "kind": "WorkspaceSettings"}
+    mesh.config.objects.append({**settings, "spec": {"options": {"eastWestGateways": [{**selector, **entry}]}}})
+    found = by_kind(translate_destination(mesh, destination, ""), "cluster1")
+    way = found["WorkloadEntry"]["spec"] if "WorkloadEntry" in found else None
+    assert (way and (way["address"], way["ports"]["http-9080"])) == expected
 
 
 @pytest.mark.parametrize("gateway", ["pending", "unnamed"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.vendor.gloo_operator.gloo_operator import licensed, operator_pod
+from lab.vendor.gloo_operator.gloo_operator import licensed, old, operator_pod
 
 
 @pytest.mark.parametrize("text", ["key", ""])
@@ -25,3 +25,11 @@ def test_only_a_ready_operator_acts(made: Any) -> None:
     assert operator_pod([made.pod("p", labels, ready=False), made.pod("q")]) is None
     ready = made.pod("p", labels)
     assert operator_pod([ready]) is ready
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"), [("0.4.2", True), ("v0.2.3", True), ("0.5.0", False), ("0.10.1", False), ("latest", False)]
+)
+def test_operators_before_0_5_are_old(made: Any, tag: Any, expected: Any) -> None:
+    image = f"registry.example:5000/gloo-operator/gloo-operator:{tag}"
+    assert old(made.pod("op", sidecar=False, containers=[{"name": "manager", "image": image}])) is expected

@@ -11,14 +11,15 @@ from lab.vendor.gloo_operator.status import CONDITIONS, Observed, conditions, ve
 SPEC = {"cluster": "cluster1", "dataplaneMode": "Sidecar", "installNamespace": "istio-system", "version": "1.27.0"}
 
 
-DONE = Observed(SPEC, licensed=True, deployed=True, available=True, responds=True, injects=True)
+DONE = Observed(SPEC, deployed=True, available=True, responds=True, injects=True)
 
 
 @pytest.mark.parametrize(
     ("seen", "phase", "expected_false"),
     [
         (DONE, "SUCCEEDED", {}),
-        (DONE._replace(licensed=False), "FAILED", {"Initialized": "SOLO_ISTIO_LICENSE_KEY", "Ready": "licence"}),
+        (DONE._replace(old=True), "INSTALLED", {}),
+        (DONE._replace(bad_values="no map"), "FAILED", {"Initialized": "no map", "Ready": "no map"}),
         (
             DONE._replace(spec={**SPEC, "version": "9.9.9"}),
             "FAILED",
@@ -28,6 +29,11 @@ DONE = Observed(SPEC, licensed=True, deployed=True, available=True, responds=Tru
         (DONE._replace(helm_error="boom"), "FAILED", {"ControlPlaneDeployed": "boom", "Ready": "boom"}),
         (DONE._replace(available=False), "INSTALLED", {"ControlPlaneDeployed": "no ready Pod", "Ready": "no ready"}),
         (DONE._replace(responds=False), "INSTALLED", {"ControlPlaneDeployed": "does not respond", "Ready": "respond"}),
+        (
+            DONE._replace(available=False, old=True),
+            "PENDING",
+            {"ControlPlaneDeployed": "no ready Pod", "Ready": "no ready"},
+        ),
         (DONE._replace(injects=False), "INSTALLED", {"WebhookDeployed": "CA bundle", "Ready": "CA bundle"}),
     ],
 )
@@ -39,7 +45,7 @@ def test_verdicts(seen: Any, phase: Any, expected_false: Any) -> None:
 
 def test_charts_not_installed_yet() -> None:
     phase, expected_false = verdict(DONE._replace(deployed=False))
-    assert phase == "INSTALLING"
+    assert phase == "PENDING"
     assert set(expected_false) == set(CONDITIONS) - {"Initialized"}
 
 
