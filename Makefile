@@ -23,6 +23,9 @@ WORKLOADS ?=
 # A site of other people, installed on the lab: python -m lab site lists them.
 SITE ?=
 
+# Workload cluster for remove-cluster.
+CLUSTER ?=
+
 # Report directory of site, verify and doctor.
 REPORTS ?= $(ROOT)/reports
 REPORT := -e report_path=$(REPORTS)
@@ -46,7 +49,7 @@ endif
 
 .PHONY: help
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
@@ -82,7 +85,7 @@ requirements: ## update requirements.txt from requirements.in (needs uv)
 
 # --- the guide -------------------------------------------------------------------------------------------------------
 
-.PHONY: site verify doctor failover bundle cleanup
+.PHONY: site verify doctor failover bundle remove-cluster cleanup
 site: venv $(NEEDS) ## install and verify everything (ARGS="--tags gateway" for one step, INVENTORY=path for your clusters)
 	@$(PLAY) playbooks/site.yml $(REPORT) $(ARGS)
 
@@ -98,6 +101,9 @@ failover: venv $(NEEDS) ## verify failover while one cluster's backends are scal
 
 bundle: venv $(NEEDS) ## collect a redacted support bundle from all clusters (read-only)
 	@$(PLAY) playbooks/bundle.yml -e bundle_dest=$(REPORTS) $(ARGS)
+
+remove-cluster: venv $(NEEDS) ## take one workload cluster out while the others serve (CLUSTER=name)
+	@$(PLAY) playbooks/remove_cluster.yml -e remove_cluster=$(CLUSTER) $(ARGS)
 
 # In the lab the vendors' CRDs are removed, too. On your own clusters add ARGS="-e cleanup_vendor_crds=true".
 cleanup: venv $(NEEDS) ## remove everything that site installed

@@ -16,7 +16,7 @@ from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
-from .plan import PHASES, WRITTEN, Options, Step, plan, step_of, vendor_crds
+from .plan import PHASES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
 from .summary import summary
 
@@ -30,6 +30,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 _GATEWAY_API = "gateway.networking.k8s.io"
+#: groups of the objects that Gloo Mesh translates into workload clusters
+_TRANSLATED = ("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io")
 Groups = dict[str, list[str]]
 
 
@@ -103,6 +105,8 @@ def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -
     """Candidates for leftovers of programs that a release of ours installed."""
     made = {each.purpose: each.namespace for each in releases if each.ours}
     places = {made[purpose] for purpose in ("agent", "server") if purpose in made}
+    if "agent" in made:
+        yield from translated_objects(cluster)
     if "operator" in made:
         places |= istio
         yield from cluster.list("v1", "Pod", labels="app=istiod")
@@ -113,6 +117,15 @@ def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -
         yield from cluster.list("v1", "ConfigMap", labels=CLASS_LABEL)
     for namespace in sorted(places):
         yield from cluster.list("v1", "Secret", namespace)
+
+
+def translated_objects(cluster: Cluster) -> Iterator[Json]:
+    """Objects that Gloo Mesh translated into the cluster."""
+    for group in _TRANSLATED:
+        for version in cluster.served_versions(group)[:1]:
+            for kind, verbs in list(cluster.resources(f"{group}/{version}")):
+                if "list" in verbs:
+                    yield from filter(is_translated, cluster.list(kind.api_version, kind.kind))
 
 
 def _parameters(cluster: Cluster, groups: Groups) -> Iterator[Json]:

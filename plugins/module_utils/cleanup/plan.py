@@ -17,6 +17,7 @@ from ..apply.manifests import Ref, is_adopted, is_ours, ref_of
 from ..helm.releases import NOTE_LABEL
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
 from ..k8s.kinds import group_of
+from ..mesh import parts
 from .leftovers import controller_leftovers, istio_leftovers, relay_secrets, since
 from .releases import HELM, NotedRelease, Purpose, note_ref
 
@@ -279,6 +280,15 @@ def _relay_secrets(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[S
         )
 
 
+def _translated(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """What our agent translated and has not deleted: it was down, or its cluster is no longer registered."""
+    agents = [release for release in site.releases if release.purpose == "agent"]
+    others = [each for each in parts.agents(site.kind("Deployment")) if not site.leaves_with_release(each)]
+    if not others and all(release.ours for release in agents):
+        for obj in since(filter(is_translated, site.objects), site.made("agent")):
+            yield of_object(phase, DELETE, obj, "translated by the agent that this collection installed")
+
+
 def _istio_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
     leaving = dict.fromkeys(_leaving_istio(site, steps), site.options.istio_revision)
     for namespace in leaving or [site.options.istio_namespace]:
@@ -344,13 +354,17 @@ def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list
 
 
 def made_by_program(obj: Json) -> bool:
-    """Whether a controller derived the object from another one; Gloo Mesh labels translated objects."""
+    """Whether a controller derived the object from another one."""
     found = meta(obj)
     if found.get("ownerReferences") or found.get("deletionTimestamp"):
         return True
+    return group_of(obj["apiVersion"]) == "internal.gloo.solo.io" or is_translated(obj)
+
+
+def is_translated(obj: Json) -> bool:
+    """Whether Gloo Mesh translated the object from another one, by its labels."""
     marks = ("gloo.solo.io/parent_", "owner.gloo.solo.io/", "reconciler.mesh.gloo.solo.io/", "agent.gloo.solo.io")
-    internal = group_of(obj["apiVersion"]) == "internal.gloo.solo.io"
-    return internal or any(str(label).startswith(marks) for label in found.get("labels") or {})
+    return any(label.startswith(marks) for label in labels_of(obj))
 
 
 def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
@@ -393,7 +407,7 @@ _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "istio": (_objects, _istiod),
     "agents": (_releases("operator", "agent"),),
     "platform": (_objects, _releases("server")),
-    "leftovers": (_relay_secrets, _istio_leftovers),
+    "leftovers": (_translated, _relay_secrets, _istio_leftovers),
     "crds": (_crds,),
     "namespaces": (_namespaces,),
 }

@@ -175,6 +175,18 @@ def _registered(target: CheckTarget) -> Finding:
     return state
 
 
+def _no_others_registered(target: CheckTarget) -> Finding:
+    """A cluster that was taken out of the inventory only: Gloo Mesh still translates it."""
+    known = {registered_name(facts) for facts in target.site.workloads}
+    # The management cluster may be registered as well.
+    known |= {target.cluster, argument(target.facts.find("Deployment", SERVER), "cluster")}
+    others = [name_of(obj) for obj in target.facts.of("KubernetesCluster") if name_of(obj) not in known]
+    if others:
+        names = ", ".join(sorted(others))
+        return warning(f"{names}: still registered, but in no host of the inventory")
+    return ok("every KubernetesCluster is a host of the inventory")
+
+
 def _agent_name(facts: Facts) -> str:
     """Cluster name in the agent's configuration, "" if unknown."""
     return "" if "Deployment" in facts.unreadable else argument(facts.find("Deployment", AGENT), "cluster")
@@ -369,6 +381,11 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "registered", "cluster is registered", workloads, _registered,
         f"create the KubernetesCluster in the management cluster with {_SITE}", ("reach",),
+    ),
+    Check(
+        "registrations", "every registered cluster is in the inventory", management, _no_others_registered,
+        "unless another inventory manages it, add it to the inventory, or, if the cluster is gone, take it out with "
+        "remove_cluster.yml -e remove_cluster=NAME -e remove_unreachable=true",
     ),
     Check(
         "relay-root", "relay root certificate matches the management cluster", workloads,

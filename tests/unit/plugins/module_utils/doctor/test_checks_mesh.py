@@ -19,11 +19,18 @@ from health_changes import (
     set_secret,
     set_state,
 )
-from health_site import Site
+from health_site import Site, gloo
 
 
 def _argument(place: int, value: str) -> Change:
     return set_field("c2", "Deployment", "gloo-mesh-agent", f"spec.template.spec.containers.0.args.{place}", value)
+
+
+def _add_registration(name: str) -> Change:
+    def change(site: Site) -> None:
+        site.clusters["mgmt"]["KubernetesCluster"].append(gloo("KubernetesCluster", name, "gloo-mesh", {}))
+
+    return change
 
 
 _STALE = {"created": None, "keys": {"ca.crt": "another"}}
@@ -41,6 +48,13 @@ BROKEN = [
     ),
     Broken(
         "management-server", "mgmt", "failed", drop("mgmt", "Deployment", "gloo-mesh-mgmt-server"), ("does not exist",)
+    ),
+    Broken(
+        "registrations",
+        "mgmt",
+        "warning",
+        _add_registration("c9"),
+        ("c9: still registered", "remove_cluster.yml", "unless another inventory"),
     ),
     Broken(
         "licence", "mgmt", "failed", set_state("Workspace", "ws", "UNLICENSED", "expired"), ("UNLICENSED", "licensing.")
