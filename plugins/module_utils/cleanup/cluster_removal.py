@@ -20,9 +20,11 @@ from typing import Any
 
 from ..apply.manifests import MANAGER, difference
 from ..apply.objects import converge
+from ..apply.wait import verdicts_when_ready
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import ClusterError, Conflict, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, key_of, name_of, title_of
+from ..k8s.pods import pods_of
 from ..k8s.progress import Progress
 from ..k8s.readiness import judge
 from ..k8s.verdict import waiting
@@ -78,7 +80,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     with _connections(params["clusters"], progress) as connections:
         work = _Work(connections, params, check, progress)
         site = work.read()
-        problems = refusals(site)
+        problems = refusals(site, started=params["phase"] != "check")
         if problems:
             raise Invalid("; ".join(problems), cluster=params["cluster"], problems=problems)
         before = site
@@ -161,9 +163,25 @@ class _Work:
             self._delete_leads(site.leads())
             return
         left = self._until_gone() if found else []
+        if left and self._restart_server(site):
+            left = self._until_gone()
         self._delete_leads(left)
         if found and site.reachable:
             self._grace()
+
+    def _restart_server(self, site: Site) -> bool:
+        """Restart a management server that still translates the cluster: it forgets clusters that are not registered.
+
+        An agent that is still connected is refused from then on. Requests do not pass through the server. The Pods are
+        deleted, which leaves no trace in a Deployment that may belong to others.
+        """
+        cluster = self.clusters[site.management.name]
+        running = list(filter(_runs, parts.servers(site.management.of("Deployment"))))
+        for server in running:
+            self._delete(cluster.name, pods_of(server, cluster.list("v1", "Pod", key_of(server)[0])))
+            self.lines.append(f"{cluster.name}: restarted {title_of(server)}, which still translated {self.name}")
+            verdicts_when_ready(cluster, [server], float(self.params["wait_timeout"]), self.progress, just_written=True)
+        return bool(running)
 
     def _finish(self, site: Site) -> None:
         """Delete what is still translated, and restore what belongs to others."""
@@ -172,7 +190,7 @@ class _Work:
             self._delete_leads(leads)
             raise ClusterError(
                 f"{site.management.name}: {shown(leads)}: came back after the deletion, so the management server still "
-                f"translates {self.name}. Restart its Deployment, which serves no requests, and repeat the removal",
+                f"translates {self.name}. Check that no agent is connected under this name, and repeat the removal",
                 cluster=site.management.name,
             )
         kept = [lead for lead in leads if not lead.translated]

@@ -246,14 +246,14 @@ class Site:
                 yield f"{self.request.name}: {title_of(obj)} no longer serves requests"
 
 
-def refusals(site: Site) -> list[str]:
-    """Why the removal must not start, one sentence each."""
+def refusals(site: Site, started: bool = False) -> list[str]:
+    """Why the removal must not start, one sentence each. ``started``: it may already be deregistered."""
     name, management = site.request.name, site.management
     if management.unreachable:
         return [management.unreachable]
     if name == management.name:
         return [f"{name}: is the management cluster. Remove the whole site with cleanup.yml"]
-    if site.removed is None and site.registration is None:
+    if site.removed is None and site.registration is None and not started:
         registered = ", ".join(sorted(site.registrations)) or "none"
         return [
             f"{name}: is not registered in {management.name} (registered: {registered}) and is no workload host of the "

@@ -167,6 +167,12 @@ def test_what_must_not_start(found: Site, texts: list[str]) -> None:
     assert [each for each in texts if each not in text] == []
 
 
+def test_a_removal_that_has_deregistered_the_cluster_continues() -> None:
+    found = site(having(MGMT, KubernetesCluster=[]), C1, unreachable=True)
+    assert refusals(found)
+    assert refusals(found, started=True) == []
+
+
 def test_all_reasons_are_given_at_once() -> None:
     found = refusals(site(MGMT, replace(C2, gateway=True, uid="m"), unreachable=False))
     assert len(found) == 2, found
