@@ -42,7 +42,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.kinds: dict[str, dict[str, tuple[str, bool]]] = {
             "v1": dict(_CORE),
-            "apps/v1": {"deployments": ("Deployment", True)},
+            "apps/v1": {"deployments": ("Deployment", True), "statefulsets": ("StatefulSet", True)},
             "apiextensions.k8s.io/v1": dict(_CRDS),
         }
         self.schemas: dict[tuple[str, str], Json] = {}  # by (group/version, plural), of kinds of CRDs

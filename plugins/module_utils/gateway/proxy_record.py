@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from ..istiod.discovery import image_version
 from ..k8s.fields import Json, condition, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
+from ..k8s.names import url_host
 from ..k8s.pods import is_ready
 from ..k8s.readiness import judge, replicas_wanted
 from .controller import INTEGRATION, controller_container, switch
@@ -61,12 +61,7 @@ def url(model: ProxyModel) -> str | None:
     ranked = [x for wanted in ("HTTP", "HTTPS") for x in listeners if x.get("protocol") == wanted]
     if not model.addresses or not ranked:
         return None
-    host = model.addresses[0]
-    try:
-        host = f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
-    except ValueError:
-        pass
-    return f"{ranked[0]['protocol'].lower()}://{host}:{ranked[0]['port']}"
+    return f"{ranked[0]['protocol'].lower()}://{url_host(model.addresses[0])}:{ranked[0]['port']}"
 
 
 def problems(model: ProxyModel) -> list[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One context of a kubeconfig: server, credentials and connections.
+"""One context of a kubeconfig: server, credentials and connections. As for kubectl, it may be several files, a:b.
 
 The ``kubernetes`` package writes certificates and keys of a kubeconfig into files and removes them when Python exits.
 Ansible workers exit without this cleanup, so certificates are kept in memory here. They are in files only while the ssl
@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import base64
 import copy
+import os
 import re
 import ssl
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import BadKubeconfig
-from .fields import Json
+from .fields import Json, mapping, mappings
 
 try:
     import urllib3
@@ -94,7 +95,7 @@ def _load(content: Json, kubeconfig: str, context: str) -> tuple[Any, dict[str, 
     plain, certificates = without_certificates(content, context)
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
-        base = str(Path(kubeconfig).absolute().parent)
+        base = str(files_of(kubeconfig)[0].absolute().parent)
         KubeConfigLoader(plain, context, config_base_path=base, temp_file_path=folder).load_and_set(configuration)
         for *_place, attribute in _CERTIFICATES:
             path = getattr(configuration, attribute)
@@ -147,18 +148,11 @@ def context_alone(name: str, kubeconfig: str, context: str) -> Json:
     Raises BadKubeconfig.
     """
     content = _read(name, kubeconfig, context)
-    base = Path(kubeconfig).absolute().parent
     chosen = copy.deepcopy(_entry(content, "contexts", "context", context))
     alone: Json = {"apiVersion": "v1", "kind": "Config", "current-context": context, "preferences": {}}
     alone["contexts"] = [{"name": context, "context": chosen}]
     for rows, entry in (("clusters", "cluster"), ("users", "user")):
         found = copy.deepcopy(_entry(content, rows, entry, chosen.get(entry)))
-        for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
-            if found.get(key):
-                found[key] = str(base / str(found[key]))
-        plugin = found.get("exec")
-        if isinstance(plugin, dict) and "/" in str(plugin.get("command", "")):
-            plugin["command"] = str(base / str(plugin["command"]))
         alone[rows] = [{"name": chosen.get(entry), entry: found}]
     return alone
 
@@ -193,22 +187,34 @@ def _keep_in_memory(pool: Json, configuration: Any) -> None:
         pool.pop(key)
 
 
+def files_of(kubeconfig: str) -> list[Path]:
+    """The files of a kubeconfig, which may be a list as in KUBECONFIG; a path that exists is one file."""
+    one = Path(kubeconfig)
+    if os.pathsep not in kubeconfig or one.exists():
+        return [one]
+    return [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part.strip()] or [one]
+
+
+def merged(contents: Iterable[Json]) -> Json:
+    """Several kubeconfigs as one, by the rules of kubectl: the first entry of a name is used, and used whole."""
+    result: Json = {}
+    for content in contents:
+        for key, value in content.items():
+            if key not in ("clusters", "users", "contexts"):
+                result.setdefault(key, value)
+                continue
+            rows = result.setdefault(key, [])
+            names = [row.get("name") for row in rows]
+            rows += [row for row in mappings(value) if row.get("name") not in names]
+    return result
+
+
 def _read(name: str, kubeconfig: str, context: str) -> Json:
-    """The parsed kubeconfig, which contains the context."""
-    try:
-        content = yaml.safe_load(Path(kubeconfig).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} does not exist. Set 'kubeconfig' to the file with context {context}",
-            cluster=name,
-        ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
-        raise BadKubeconfig(
-            f"{name}: the kubeconfig {kubeconfig} cannot be read: {text}. Correct it", cluster=name
-        ) from None
-    rows = content.get("contexts") if isinstance(content, dict) else None
-    contexts = [str(row.get("name")) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
+    """The parsed kubeconfig, which contains the context; all paths in it are absolute."""
+    files = files_of(kubeconfig)
+    existing = [path for path in files if path.exists()] or files
+    content = merged(_parsed(name, path, context) for path in existing)
+    contexts = [str(row.get("name")) for row in mappings(content.get("contexts"))]
     if context not in contexts:
         have = ", ".join(sorted(contexts)) or "none"
         raise BadKubeconfig(
@@ -217,8 +223,44 @@ def _read(name: str, kubeconfig: str, context: str) -> Json:
             cluster=name,
             contexts=sorted(contexts),
         )
-    found: Json = content
-    return found
+    return content
+
+
+def _parsed(name: str, path: Path, context: str) -> Json:
+    """One file of the kubeconfig; its relative paths belong to its folder."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if text.startswith("$ANSIBLE_VAULT;"):
+            raise BadKubeconfig(
+                f"{name}: the kubeconfig {path} is encrypted by Ansible Vault and is not decrypted here. Write it "
+                "decrypted to a private file (ansible.builtin.copy does, with mode 0600) and set 'kubeconfig' to that "
+                "file",
+                cluster=name,
+            )
+        content = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise BadKubeconfig(
+            f"{name}: the kubeconfig {path} does not exist. Set 'kubeconfig' to the file with context {context}",
+            cluster=name,
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
+        raise BadKubeconfig(f"{name}: the kubeconfig {path} cannot be read: {text}. Correct it", cluster=name) from None
+    content = mapping(content)
+    base = path.absolute().parent
+    for rows, entry in (("clusters", "cluster"), ("users", "user")):
+        for row in mappings(content.get(rows)):
+            _make_absolute(mapping(row.get(entry)), base)
+    return content
+
+
+def _make_absolute(entry: Json, base: Path) -> None:
+    for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+        if entry.get(key):
+            entry[key] = str(base / str(entry[key]))
+    plugin = mapping(entry.get("exec"))
+    if "/" in str(plugin.get("command") or ""):
+        plugin["command"] = str(base / str(plugin["command"]))
 
 
 def _yaml_fault(exc: Exception) -> str:

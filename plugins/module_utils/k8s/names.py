@@ -51,6 +51,39 @@ def host_port(value: object) -> bool:
     return dns_name(host)
 
 
+def split_host(text: str) -> tuple[str, int | None]:
+    """(host, port) of ``host``, ``host:port``, an IPv6 address or ``[IPv6]:port``; port None when there is none."""
+    if _address(text, 6):
+        return text, None
+    found = re.fullmatch(r"(\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:]*))(:(?P<port>[0-9]{1,5}))?", text)
+    if not found:
+        return text, None
+    return found["ip"] or found["host"] or "", int(found["port"]) if found["port"] else None
+
+
+def url_host(host: str) -> str:
+    """The host as in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if _address(host, 6) else host
+
+
+def ascii_host(host: str) -> str:
+    """A host name as in DNS, TLS and the Host header: lower case, without a final dot, other scripts as xn--."""
+    host = host.strip().rstrip(".").lower()
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
+
+
+def request_host(text: object) -> bool:
+    """A host that a request can be for: a DNS name of any script or an IP address, with or without port."""
+    if not isinstance(text, str):
+        return False
+    host, number = split_host(text)
+    is_address = _address(host, 4) or _address(host, 6)
+    return (number is None or port(number)) and (is_address or dns_name(ascii_host(host)))
+
+
 def _address(text: str, version: int) -> bool:
     try:
         return ipaddress.ip_address(text).version == version

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Deployments and their Pods: ownership, readiness with reasons, and mesh membership (pure)."""
+"""Pods and the workloads that own them: readiness with reasons, mesh membership, backends of requests (pure)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .fields import (
@@ -19,6 +19,7 @@ from .fields import (
     mapping,
     mappings,
     meta,
+    name_of,
     parse_selector,
     selector_matches,
     spec_of,
@@ -31,9 +32,9 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
     return [
         pod
         for pod in pods
-        if pod["metadata"].get("namespace") == namespace
-        and labels_match(labels, pod["metadata"].get("labels") or {})
-        and not pod["metadata"].get("deletionTimestamp")
+        if meta(pod).get("namespace") == namespace
+        and labels_match(labels, labels_of(pod))
+        and not meta(pod).get("deletionTimestamp")
     ]
 
 
@@ -54,8 +55,8 @@ def pod_trouble(pod: Json) -> str:
     """What prevents a Pod from being ready, per container; "" when it is ready."""
     status = status_of(pod)
     found: list[str] = []
-    for kind, field in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
-        for container in mappings(status.get(field)):
+    for kind, key in (("init container", "initContainerStatuses"), ("container", "containerStatuses")):
+        for container in mappings(status.get(key)):
             if (
                 container.get("ready")
                 or mapping(mapping(container.get("state")).get("terminated")).get("reason") == "Completed"
@@ -103,46 +104,82 @@ def has_sidecar(pod: Mapping[str, Any]) -> bool:
     )
 
 
+def owner_of(pod: Json) -> tuple[str, str]:
+    """(kind, name) of the workload that runs the Pod: of its ReplicaSet's owner, derived from names; else its own."""
+    owners = mappings(meta(pod).get("ownerReferences"))
+    owner = next((each for each in owners if each.get("controller")), next(iter(owners), None))
+    if owner is None:
+        return "Pod", name_of(pod)
+    kind, name = str(owner.get("kind")), str(owner.get("name"))
+    if kind == "ReplicaSet":
+        for label, by in (("rollouts-pod-template-hash", "Rollout"), ("pod-template-hash", "Deployment")):
+            if suffix := labels_of(pod).get(label):
+                return by, name.removesuffix(f"-{suffix}")
+    return kind, name
+
+
 @dataclass(frozen=True)
 class Backends:
     """The instances that have to respond in one cluster.
 
-    ``instances``: ready Pods, each ``{instance, cluster, workload}``. ``problems``: a sentence for every Deployment
-    that has none.
+    ``instances``: ready Pods, each ``{instance, cluster, workload}``. ``problems``: a sentence for every workload that
+    has none. ``workloads``: (kind, name) of all of them.
     """
 
     instances: list[Json]
     problems: list[str]
+    workloads: list[tuple[str, str]] = field(default_factory=list)
 
 
-def backends(cluster: str, deployments: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]) -> Backends:
-    """Instances of the Deployments of *selection* ({namespace, label_selector}) in one cluster."""
-    found, everyone = Backends([], []), list(pods)
-    for deployment in selected(deployments, selection):
-        name = deployment["metadata"]["name"]
-        own = pods_of(deployment, everyone)
-        ready = [pod["metadata"]["name"] for pod in own if is_ready(pod)]
+def backends(cluster: str, workloads: Iterable[Json], pods: Iterable[Json], selection: Mapping[str, str]) -> Backends:
+    """Instances of *selection* ({namespace, label_selector}) in one cluster.
+
+    These are the Pods with the labels, whatever owns them, and the Pods of those *workloads* (Deployments and
+    StatefulSets) that have the labels themselves. Pods of Jobs do not serve requests.
+    """
+    found, namespace, wanted = Backends([], []), selection["namespace"], parse_selector(selection["label_selector"])
+    alive = [pod for pod in living(pods, namespace, {}) if status_of(pod).get("phase") not in ("Succeeded", "Failed")]
+    groups: dict[tuple[str, str], list[Json]] = {}
+    rest = {name_of(pod): pod for pod in alive if labels_match(wanted, labels_of(pod)) and owner_of(pod)[0] != "Job"}
+    scaled_to_0 = set()
+    for workload in selected(workloads, selection):
+        key = str(workload.get("kind") or "Deployment"), name_of(workload)
+        groups[key] = pods_of(workload, alive) if spec_of(workload).get("selector") else []
+        for pod in groups[key]:
+            rest.pop(name_of(pod), None)
+        if spec_of(workload).get("replicas", 1) == 0:
+            scaled_to_0.add(key)
+    for pod in rest.values():
+        groups.setdefault(owner_of(pod), []).append(pod)
+    for (kind, name), own in groups.items():
+        ready = [name_of(pod) for pod in own if is_ready(pod)]
+        found.workloads.append((kind, name))
         found.instances.extend({"instance": pod, "cluster": cluster, "workload": name} for pod in ready)
         if not ready:
-            found.problems.append(
-                f"{cluster}: Deployment {selection['namespace']}/{name} {_why_silent(deployment, own)}"
-            )
+            why = _why_silent((kind, name) in scaled_to_0, own)
+            found.problems.append(f"{cluster}: {kind} {namespace}/{name} {why}")
     return found
 
 
-def selected(objects: Iterable[Json], selection: Mapping[str, str]) -> list[Json]:
-    """Objects in the namespace of *selection* that have its labels."""
+def selected(workloads: Iterable[Json], selection: Mapping[str, str]) -> list[Json]:
+    """Workloads in the namespace of *selection* that have its labels, themselves or in their Pod template."""
     wanted = parse_selector(selection["label_selector"])
     return [
         each
-        for each in objects
-        if each["metadata"].get("namespace") == selection["namespace"]
-        and labels_match(wanted, each["metadata"].get("labels") or {})
+        for each in workloads
+        if meta(each).get("namespace") == selection["namespace"]
+        and (
+            labels_match(wanted, labels_of(each))
+            or labels_match(wanted, labels_of(mapping(spec_of(each).get("template"))))
+        )
     ]
 
 
-def _why_silent(deployment: Json, pods: Iterable[Json]) -> str:
-    if (deployment.get("spec") or {}).get("replicas", 1) == 0:
-        return "is scaled to 0 replicas, so no instance can respond. Scale it up"
-    troubles = [f"{pod['metadata']['name']}: {pod_trouble(pod)}" for pod in pods]
+def _why_silent(scaled_to_0: bool, pods: Iterable[Json]) -> str:
+    if scaled_to_0:
+        return (
+            "is scaled to 0 replicas, so no instance can respond. Scale it up unless this is intended; then select "
+            "other workloads"
+        )
+    troubles = [f"{name_of(pod)}: {pod_trouble(pod)}" for pod in pods]
     return "has no ready Pod" + (f": {'; '.join(troubles[:3])}" if troubles else "")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of, status_of
-from ..k8s.pods import is_ready
+from ..k8s.pods import is_ready, owner_of
 from ..k8s.verdict import Verdict, failed, ready, waiting
 
 PARENT = "gloo.solo.io/parent_"
@@ -204,16 +204,6 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
 # -- endpoints -------------------------------------------------------------------------------------------------------
 
 
-def _workload(pod: Json) -> str:
-    """Name of a Pod's Deployment, derived from its ReplicaSet's name."""
-    for owner in meta(pod).get("ownerReferences") or ():
-        if owner.get("kind") == "ReplicaSet":
-            suffix = labels_of(pod).get("pod-template-hash")
-            return str(owner.get("name")).removesuffix(f"-{suffix}") if suffix else str(owner.get("name"))
-        return str(owner.get("name"))
-    return str(meta(pod).get("name"))
-
-
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
     selector, namespace = _selector(entry), meta(entry).get("namespace")
@@ -222,7 +212,7 @@ def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
             "pod": str(meta(p).get("name")),
             "ip": str((p.get("status") or {}).get("podIP") or ""),
             "ready": is_ready(p),
-            "workload": _workload(p),
+            "workload": owner_of(p)[1],
             "version": labels_of(p).get("version", ""),
         }
         for p in pods

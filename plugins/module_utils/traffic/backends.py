@@ -12,14 +12,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..k8s.client import Cluster, connect
-from ..k8s.errors import ClusterError
+from ..k8s.errors import ClusterError, Forbidden
 from ..k8s.fields import Json
-from ..k8s.pods import Backends, backends, selected
+from ..k8s.pods import Backends, backends
 from .sampling import Expected
 
-DEPLOYMENT, POD = ("apps/v1", "Deployment"), ("v1", "Pod")
+DEPLOYMENT, STATEFUL_SET, POD = ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "Pod")
 
-#: Option that selects the Deployments whose instances have to respond
+#: Option that selects the Pods that have to respond
 SELECTION_SPEC: dict[str, Any] = {
     "type": "dict",
     "options": {
@@ -42,17 +42,22 @@ def workload_clusters(
         }
 
 
-def deployments(cluster: Cluster, selection: Mapping[str, str]) -> list[Json]:
-    """Deployments of *selection* ({namespace, label_selector}) in one cluster."""
-    return selected(cluster.list(*DEPLOYMENT, selection["namespace"]), selection)
+def workloads(cluster: Cluster, namespace: str | None = None) -> list[Json]:
+    """Deployments and StatefulSets; a user who may not list StatefulSets has none."""
+    found = cluster.list(*DEPLOYMENT, namespace)
+    try:
+        found += cluster.list(*STATEFUL_SET, namespace)
+    except Forbidden:
+        pass
+    return found
 
 
 def read(clusters: Mapping[str, Cluster], selection: Mapping[str, str]) -> list[Backends]:
     """The backends of every cluster."""
 
     def one(cluster: Cluster) -> Backends:
-        pods = cluster.list(*POD, selection["namespace"])
-        return backends(cluster.name, deployments(cluster, selection), pods, selection)
+        namespace = selection["namespace"]
+        return backends(cluster.name, workloads(cluster, namespace), cluster.list(*POD, namespace), selection)
 
     with ThreadPoolExecutor(max_workers=max(1, len(clusters))) as pool:
         return list(pool.map(one, clusters.values()))
@@ -64,13 +69,13 @@ def expected(found: Sequence[Backends]) -> list[Expected]:
 
 
 def required(clusters: Mapping[str, Cluster], selection: Mapping[str, str]) -> list[Expected]:
-    """Instances that have to respond; ClusterError when a Deployment has no ready instance or none is found."""
+    """Instances that have to respond; ClusterError when a workload has no ready instance or none is found."""
     found = read(clusters, selection)
     problems = [text for each in found for text in each.problems]
     instances = expected(found)
     if not instances and not problems:
         problems = [
-            f"{', '.join(clusters) or 'no cluster'}: no Deployment in namespace {selection['namespace']} has labels "
+            f"{', '.join(clusters) or 'no cluster'}: no Pod in namespace {selection['namespace']} has labels "
             f"{selection['label_selector']}, so no instance can respond. Deploy one, or correct answered_by"
         ]
     if problems:

@@ -17,19 +17,19 @@ from ..apply.manifests import ref_of
 from ..apply.wait import verdicts_when_ready
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import ClusterError, Invalid, Timeout
-from ..k8s.fields import Json
-from ..k8s.pods import pods_of
+from ..k8s.fields import Json, title
+from ..k8s.pods import pods_of, selected
 from ..k8s.progress import Progress, blocked, lines
 from ..k8s.signals import Interrupted, Interrupts
 from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import backends
 from . import sampling as traffic
-from .backends import DEPLOYMENT
 from .request_stream import Sample, Stream, longest_gap, settled, tally_of, unproven
 from .sampling import Expected
 from .scale_down import left_scaled_down, restore, scale_down
-from .traffic_check import REQUEST_SPEC, UrlClient, send_requests
+from .traffic_check import send_requests
+from .url_client import REQUEST_SPEC, UrlClient
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTERS_SPEC,
@@ -48,6 +48,9 @@ RULES: dict[str, Any] = {"required_if": [("state", "checked", ["cluster", "backe
 # Seconds within which the API server of the scaled-down cluster has to be reachable again.
 _RESTORE_WITHIN = 120.0
 
+#: kinds with a number of replicas that this check may set
+SCALABLE = ("Deployment", "StatefulSet")
+
 Report = Callable[[str], None]
 
 
@@ -62,9 +65,7 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
         site = _Site(clusters, params, _safely(progress))
         healed = site.heal(check)
         if params["state"] == "restored":
-            return _result(
-                site, healed, f"{len(healed)} Deployments restored" if healed else "no Deployment to restore"
-            )
+            return _result(site, healed, f"{len(healed)} workloads restored" if healed else "no workload to restore")
         if params["cluster"] not in clusters:
             names = ", ".join(clusters) or "none"
             raise Invalid(
@@ -98,10 +99,10 @@ class _Site:
         self.facts = _Facts()
         self.taken: list[Json] = []
 
-    # -- Deployments left scaled down by a killed run
+    # -- workloads left scaled down by a killed run
 
     def heal(self, check: bool) -> list[Json]:
-        """Restore Deployments left scaled down by an earlier run, in every cluster; returns their records.
+        """Restore workloads left scaled down by an earlier run, in every cluster; returns their records.
 
         An error in one cluster does not stop the others; it is raised at the end.
         """
@@ -118,7 +119,7 @@ class _Site:
         return healed
 
     def _heal(self, name: str, cluster: Cluster, check: bool, healed: list[Json]) -> None:
-        for deployment in left_scaled_down(cluster.list(*DEPLOYMENT)):
+        for deployment in left_scaled_down(backends.workloads(cluster)):
             self.report(f"{name}: {ref_of(deployment).title} was left scaled down by a killed run: restoring it")
             if not check:
                 restore(cluster, deployment)
@@ -131,8 +132,10 @@ class _Site:
         if not check:
             self._await_ready(self._backends(target), target)
         going = [each for each in self._backends(target) if each["spec"].get("replicas", 1)]
-        expected = self._expected()
-        problem = refusal(name, self.params["backends"], going, expected)
+        found = backends.read(self.clusters, self.params["backends"])
+        expected = backends.expected(found)
+        here = next(each for each, cluster in zip(found, self.clusters, strict=True) if cluster == name)
+        problem = refusal(name, self.params["backends"], going, expected, here.workloads)
         if problem and not (check and healed):
             raise ClusterError(problem, cluster=name)
         titles = ", ".join(ref_of(each).title for each in going)
@@ -179,7 +182,7 @@ class _Site:
 
     @contextmanager
     def _scaled_down(self, target: Cluster, going: list[Json]) -> Iterator[Interrupts]:
-        """Inside the context the Deployments have 0 replicas; at exit they are always restored."""
+        """Inside the context the workloads have 0 replicas; at exit they are always restored."""
         with Interrupts() as interrupts:
             try:
                 for deployment in going:
@@ -195,7 +198,7 @@ class _Site:
                 self._restore(target, going)
 
     def _restore(self, target: Cluster, going: list[Json]) -> None:
-        """An error with one Deployment does not stop the others; an unreachable API server is retried."""
+        """An error with one workload does not stop the others; an unreachable API server is retried."""
         report = Progress(target.name, self.report)
         left = list(going)
         while left:
@@ -222,13 +225,14 @@ class _Site:
 
     def _await_gone(self, target: Cluster, going: list[Json], interrupts: Interrupts) -> None:
         namespace = self.params["backends"]["namespace"]
-        pods, deployments = Collection("v1", "Pod", namespace), Collection(*DEPLOYMENT, namespace)
+        pods = Collection("v1", "Pod", namespace)
+        kinds = {each["kind"]: Collection(each["apiVersion"], each["kind"], namespace) for each in going}
 
         def look(view: View) -> Verdict:
             interrupts.check()
             verdicts = {}
             for each in going:
-                live = view.get(deployments, each["metadata"]["name"], namespace) or each
+                live = view.get(kinds[each["kind"]], each["metadata"]["name"], namespace) or each
                 running = pods_of(each, view.items(pods))
                 if running:
                     back = (
@@ -238,7 +242,7 @@ class _Site:
                     verdicts[ref_of(each).title] = waiting(f"{len(running)} Pods still run: {names}{back}")
             return together(verdicts)
 
-        with Watcher(target, [pods, deployments]) as watcher:
+        with Watcher(target, [pods, *kinds.values()]) as watcher:
             verdict = watcher.until(look, self.timeout, self.report)
         if not verdict.ready:
             raise Timeout("\n".join(lines(target.name, blocked(verdict), watcher.waited)), cluster=target.name)
@@ -272,7 +276,8 @@ class _Site:
     # -- responses
 
     def _backends(self, cluster: Cluster) -> list[Json]:
-        return backends.deployments(cluster, self.params["backends"])
+        selection = self.params["backends"]
+        return selected(backends.workloads(cluster, selection["namespace"]), selection)
 
     def _expected(self) -> list[Expected]:
         return backends.expected(backends.read(self.clusters, self.params["backends"]))
@@ -289,17 +294,27 @@ class _Site:
         return tally.records()
 
 
-def refusal(cluster: str, selection: Json, going: Sequence[Json], expected: Sequence[Expected]) -> str:
-    """Why the check cannot prove failover; "" when it can."""
+def refusal(
+    cluster: str,
+    selection: Json,
+    going: Sequence[Json],
+    expected: Sequence[Expected],
+    workloads: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Why the check cannot prove failover; "" when it can. workloads: (kind, name) of all backends in the cluster."""
     where = f"namespace {selection['namespace']} with labels {selection['label_selector']}"
+    others = [title(kind, name, selection["namespace"]) for kind, name in workloads if kind not in SCALABLE]
+    if others:
+        text = f"{', '.join(others)} would still respond: only {' and '.join(SCALABLE)} are scaled down here"
+        return f"{cluster}: {text}. Select other backends, or scale it down by its own means and watch the traffic"
     if not going:
-        text = f"no Deployment to scale down in {where}: none exists, or all are scaled to 0"
+        text = f"no Deployment or StatefulSet to scale down in {where}: none exists, or all are scaled to 0"
         return f"{cluster}: {text}. Correct backends, or deploy one"
     if not any(each.cluster == cluster for each in expected):
-        text = f"no ready Pod of a Deployment in {where}, so the check would not interrupt traffic"
+        text = f"no ready Pod in {where}, so the check would not interrupt traffic"
         return f"{cluster}: {text}. Correct backends, or check why the Pods are not ready"
     if not any(each.cluster != cluster for each in expected):
-        text = f"no other cluster has a ready Pod of a Deployment in {where}, so no cluster can take over"
+        text = f"no other cluster has a ready Pod in {where}, so no cluster can take over"
         return f"{cluster}: {text}. Deploy it in another cluster"
     return ""
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scale Deployments to 0 and restore them, even after a killed run.
+"""Scale Deployments and StatefulSets to 0 and restore them, even after a killed run.
 
 One write scales to 0 and records the former replicas and their field managers in an annotation, so the number is never
-only in the process. An autoscaler pauses while a Deployment has 0 replicas.
+only in the process. An autoscaler pauses while a workload has 0 replicas.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _MERGE = "application/merge-patch+json"
 _TRIES = 20
 
 
-def former(deployment: Json) -> Json | None:
+def former(workload: Json) -> Json | None:
     """{replicas, owners} recorded when it was scaled to 0; None when not scaled down."""
-    text = (deployment["metadata"].get("annotations") or {}).get(ANNOTATION)
+    text = (workload["metadata"].get("annotations") or {}).get(ANNOTATION)
     if text is None:
         return None
     try:
@@ -40,12 +40,12 @@ def former(deployment: Json) -> Json | None:
         return {"replicas": 1, "owners": []}
 
 
-def note(deployment: Json) -> str:
-    """The annotation for a Deployment that is about to be scaled to 0."""
-    replicas = deployment["spec"].get("replicas", 1)
+def note(workload: Json) -> str:
+    """The annotation for a workload that is about to be scaled to 0."""
+    replicas = workload["spec"].get("replicas", 1)
     owners = [
         {key: entry[key] for key in ("manager", "operation", "apiVersion", "subresource") if key in entry}
-        for entry in deployment["metadata"].get("managedFields") or ()
+        for entry in workload["metadata"].get("managedFields") or ()
         if _REPLICAS in (entry.get("fieldsV1") or {}).get("f:spec", {})
     ]
     return json.dumps({"replicas": replicas, "owners": owners}, separators=(",", ":"))
@@ -67,12 +67,12 @@ def handed_back(entries: Iterable[Json], owners: Iterable[Json]) -> list[Json]:
     return others
 
 
-def scale_down(cluster: Cluster, deployment: Json) -> None:
+def scale_down(cluster: Cluster, workload: Json) -> None:
     """Scale to 0 and record the replicas it has at this moment.
 
-    A Deployment that another run has scaled down in the meantime keeps its record.
+    A workload that another run has scaled down in the meantime keeps its record.
     """
-    ref = ref_of(deployment)
+    ref = ref_of(workload)
     for attempt in range(_TRIES):
         live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
         if live is None or former(live) is not None:
@@ -86,18 +86,18 @@ def scale_down(cluster: Cluster, deployment: Json) -> None:
                 raise
 
 
-def restore(cluster: Cluster, deployment: Json) -> Json | None:
-    """The restored Deployment; None when it was deleted. Idempotent.
+def restore(cluster: Cluster, workload: Json) -> Json | None:
+    """The restored workload; None when it was deleted. Idempotent.
 
-    A Deployment that was scaled up in the meantime keeps its replicas.
+    A workload that was scaled up in the meantime keeps its replicas.
     """
-    ref = ref_of(deployment)
+    ref = ref_of(workload)
     live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
     noted = former(live) if live else None
     if live is None or noted is None:
         return live
     if not live["spec"].get("replicas", 1):
-        live = _patch(cluster, deployment, {"spec": {"replicas": noted["replicas"]}})
+        live = _patch(cluster, workload, {"spec": {"replicas": noted["replicas"]}})
     for attempt in range(_TRIES):
         if live is None or former(live) is None:
             return live
@@ -114,8 +114,8 @@ def restore(cluster: Cluster, deployment: Json) -> Json | None:
     return live
 
 
-def _patch(cluster: Cluster, deployment: Json, change: Json) -> Json | None:
-    ref = ref_of(deployment)
+def _patch(cluster: Cluster, workload: Json, change: Json) -> Json | None:
+    ref = ref_of(workload)
     where = cluster.kind(ref.api_version, ref.kind)
     try:
         return cluster.request(
@@ -131,6 +131,6 @@ def _patch(cluster: Cluster, deployment: Json, change: Json) -> Json | None:
         return None
 
 
-def left_scaled_down(deployments: Iterable[Json]) -> list[Json]:
-    """Deployments that a run scaled down and did not restore."""
-    return [deployment for deployment in deployments if former(deployment) is not None]
+def left_scaled_down(workloads: Iterable[Json]) -> list[Json]:
+    """Workloads that a run scaled down and did not restore."""
+    return [workload for workload in workloads if former(workload) is not None]

@@ -2,41 +2,34 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Engine of the module traffic_check: sequential HTTP requests to a URL, or through a port-forward to a Pod."""
+"""Engine of the module traffic_check: sequential requests to a URL, to a Gateway, or by port-forward to a Pod."""
 
 from __future__ import annotations
 
 import http.client
 import re
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
+from ..gateway.proxy_model import Objects, ProxyModel
 from ..k8s.client import CLUSTER_SPEC, CLUSTERS_SPEC, Cluster, connect
-from ..k8s.errors import ClusterError
+from ..k8s.errors import ClusterError, Forbidden
 from ..k8s.fields import Json
 from ..k8s.progress import Progress
 from ..k8s.readiness import judge
 from . import backends
 from . import sampling as traffic
-
-# Options of the request and of reading its response; documented in the doc fragment "requests".
-REQUEST_SPEC: dict[str, Any] = {
-    "path": {"type": "str", "default": "/"},
-    "host": {"type": "str"},
-    "headers": {"type": "dict", "default": {}},
-    "validate_certs": {"type": "bool", "default": True},
-    "pattern": {"type": "str", "default": traffic.DEFAULT_PATTERN},
-}
+from .gateway_target import GATEWAY_SPEC, NoTarget, Target, target
+from .url_client import REQUEST_SPEC, REQUEST_TIMEOUT, UrlClient, exchange, failure_of
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
     **REQUEST_SPEC,
     "name": {"type": "str"},
     "url": {"type": "str"},
+    "gateway": GATEWAY_SPEC,
     "from_pod": {
         "type": "dict",
         "options": {
@@ -62,8 +55,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "patience": {"type": "int", "default": 10},
 }
 
-MAX_BODY = 512 * 1024
-REQUEST_TIMEOUT = 10.0
+GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 
 class Client(Protocol):
@@ -87,15 +79,13 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if check:
         text = f"{origin}: check mode: no request is sent to {params['path']}"
         return {"changed": False, "msg": text, "requests": 0, **_facts(origin, params, traffic.Tally([]))}
-    if bool(params.get("url")) == bool(params.get("from_pod")):
-        raise ClusterError(
-            f"{origin}: neither or both of 'url' and 'from_pod' are set. Set one; if 'url' is that of a Gateway, check "
-            "that the Gateway has an address"
-        )
+    if sum(bool(params.get(name)) for name in ("url", "gateway", "from_pod")) != 1:
+        raise ClusterError(f"{origin}: exactly one of 'url', 'gateway' and 'from_pod' is required. Set one")
     with ExitStack() as stack:
         clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or ()))
-        here = stack.enter_context(connect(params, progress)) if params.get("from_pod") else None
-        if here and clusters and not _ready_pods(here, params["from_pod"]):
+        here = None if params.get("url") else stack.enter_context(connect(params, progress))
+        inside = params.get("from_pod")
+        if here and inside and clusters and not _ready_pods(here, params["from_pod"]):
             problems = backends.read({origin: here}, params["from_pod"])[0].problems
             others = [name for name, each in clusters.items() if _ready_pods(each, params["from_pod"])]
             if problems:
@@ -107,7 +97,13 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             expected = backends.required(clusters, params["answered_by"])
         else:
             expected = [traffic.Expected(e["instance"], e["cluster"], e["workload"]) for e in params["expect"]]
-        client = _PodClient(here, params, pattern) if here else UrlClient(origin, params, pattern)
+        client: Client
+        if here and inside:
+            client = _PodClient(here, params, pattern)
+        else:
+            where = target_of(here, params) if here else Target(params["url"], params.get("host") or "")
+            params = {**params, "url": where.url, "host": where.host}
+            client = UrlClient(origin, params, pattern, where.others)
         limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
         outcome, tally = send_requests(origin, client, expected, limits, progress)
         facts = _facts(origin, params, tally, outcome)
@@ -116,6 +112,25 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if outcome != "complete":
         raise ClusterError(text, cluster=origin, **facts)
     return {"changed": False, "msg": text, **facts}
+
+
+def target_of(cluster: Cluster, params: dict[str, Any]) -> Target:
+    """Where requests through the Gateway of the option ``gateway`` are sent. Raises ClusterError."""
+    name, namespace = params["gateway"]["name"], params["gateway"]["namespace"]
+    found = cluster.get(GATEWAY_API, "Gateway", name, namespace)
+    if found is None:
+        text = f"Gateway {namespace}/{name} does not exist. Create it, or correct 'gateway'"
+        raise ClusterError(f"{cluster.name}: {text}", cluster=cluster.name)
+    try:
+        routes = cluster.list(GATEWAY_API, "HTTPRoute")
+    except Forbidden:
+        routes = []
+    services = cluster.list("v1", "Service", namespace)
+    objects = Objects([found], (), {}, (), services, (), (), (), ())
+    try:
+        return target(found, ProxyModel(objects, namespace, name).addresses, routes, params)
+    except NoTarget as exc:
+        raise ClusterError(f"{cluster.name}: {exc}", cluster=cluster.name) from None
 
 
 def send_requests(
@@ -183,79 +198,6 @@ def _facts(
     }
 
 
-def _headers(params: dict[str, Any]) -> dict[str, str]:
-    headers = {
-        "Accept": "*/*",
-        "User-Agent": "multicluster.gloo",
-        **{str(k): str(v) for k, v in params["headers"].items()},
-    }
-    if params.get("host"):
-        headers["Host"] = params["host"]
-    return headers
-
-
-def _exchange(
-    connection: http.client.HTTPConnection, params: dict[str, Any], path: str, pattern: re.Pattern[str]
-) -> traffic.Response:
-    connection.request("GET", path, headers=_headers(params))
-    response = connection.getresponse()
-    body = response.read(MAX_BODY)
-    if not response.isclosed():
-        connection.close()  # the body is longer than what is read: its rest must not start the next response
-    text = body.decode("utf-8", "replace")
-    return traffic.read_response(response.status, text, pattern, response.getheader("Location") or "")
-
-
-def _failure(exc: Exception) -> traffic.Response:
-    if isinstance(exc, ConnectionRefusedError):
-        return traffic.Response(None, "connection refused")
-    if isinstance(exc, TimeoutError):
-        return traffic.Response(None, "timed out", f"no response within {REQUEST_TIMEOUT:g} s")
-    if isinstance(exc, ConnectionResetError | http.client.RemoteDisconnected):
-        return traffic.Response(None, "connection closed without a response")
-    return traffic.Response(None, type(exc).__name__, traffic.excerpt(str(exc)))
-
-
-class UrlClient:
-    """A new connection for every request, so that a balancer of connections balances requests."""
-
-    def __init__(self, origin: str, params: dict[str, Any], pattern: re.Pattern[str]) -> None:
-        parts = urlsplit(params["url"])
-        try:
-            port = parts.port
-        except ValueError:
-            raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} has an invalid port. Set 1 to 65535", option="url"
-            ) from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} is not valid. Set http://host[:port] or https://...", option="url"
-            )
-        self._host, self._port, self._tls = parts.hostname, port, parts.scheme == "https"
-        self._path = parts.path.rstrip("/") + params["path"]
-        self._params, self._pattern = params, pattern
-        self.target = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._path}"
-
-    def send(self) -> traffic.Response:
-        connection: http.client.HTTPConnection
-        if self._tls:
-            context = ssl.create_default_context()
-            if not self._params["validate_certs"]:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=REQUEST_TIMEOUT, context=context)
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_TIMEOUT)
-        try:
-            return _exchange(connection, self._params, self._path, self._pattern)
-        except (OSError, http.client.HTTPException) as exc:
-            return _failure(exc)
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        """Nothing to close: every request has its connection."""
-
-
 def _ready_pods(cluster: Cluster, source: Json) -> list[str]:
     """Names of the ready Pods of ``from_pod``, sorted."""
     pods = cluster.list("v1", "Pod", source["namespace"], source["label_selector"])
@@ -294,10 +236,12 @@ class _PodClient:
                 sock = self._cluster.pod_socket(self._source["namespace"], self._pod, self._source["port"])
                 sock.settimeout(REQUEST_TIMEOUT)
                 self._connection.sock = sock
-            return _exchange(self._connection, self._params, self._params["path"], self._pattern)
+            host = self._params.get("host") or ""
+            status, body, location = exchange(self._connection, self._params, self._params["path"], host)
+            return traffic.read_response(status, body, self._pattern, location)
         except (OSError, http.client.HTTPException) as exc:
             self.close()
-            return _failure(exc)
+            return failure_of(exc)
         except ClusterError as exc:
             self.close()
             return traffic.Response(None, "port-forward failed", traffic.excerpt(exc.msg))

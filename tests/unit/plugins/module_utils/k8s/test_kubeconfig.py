@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import http.server
 import json
 import os
@@ -21,10 +20,10 @@ from typing import Any
 
 import pytest
 import yaml
+from authority import Authority, pem_of
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import transport
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
@@ -38,48 +37,6 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig i
 Json = dict[str, Any]
 
 COLLECTIONS = Path(transport.__file__).parents[6]
-
-
-class Authority:
-    """A CA for one test."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.key = name, ec.generate_private_key(ec.SECP256R1())
-        self.certificate, _key = self._sign(name, self.key, ca=True)
-
-    def issue(self, name: str, *names: x509.GeneralName) -> tuple[bytes, bytes]:
-        """(certificate, key) as PEM."""
-        return self._sign(name, ec.generate_private_key(ec.SECP256R1()), names)
-
-    def _sign(
-        self, name: str, key: ec.EllipticCurvePrivateKey, names: tuple[x509.GeneralName, ...] = (), ca: bool = False
-    ) -> tuple[bytes, bytes]:
-        now = datetime.datetime.now(datetime.UTC)
-        usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
-        built = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)]))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca, None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        )
-        if names:
-            built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        pem = built.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        return pem, _pem(key)
-
-
-def _pem(
-    key: ec.EllipticCurvePrivateKey,
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption(),  # noqa: B008
-) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -297,7 +254,7 @@ def test_a_port_forward_has_the_certificates_in_files_as_long_as_it_connects(
 def _encrypted(server: Server) -> Json:
     key = serialization.load_pem_private_key(server.key, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return {"client-key-data": _data(_pem(key, serialization.BestAvailableEncryption(b"secret")))}
+    return {"client-key-data": _data(pem_of(key, serialization.BestAvailableEncryption(b"secret")))}
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,8 @@ def test_a_deployment_that_cannot_respond_is_refused_before_the_first_request(cl
     assert "requests_sent" not in refusal.value.facts
 
 
-def test_no_deployment_at_all_is_refused(clusters: Clusters) -> None:
-    with pytest.raises(ClusterError, match="east, west: no Deployment in namespace bookinfo has labels app=reviews"):
+def test_no_backend_at_all_is_refused(clusters: Clusters) -> None:
+    with pytest.raises(ClusterError, match="east, west: no Pod in namespace bookinfo has labels app=reviews"):
         clusters.check()
 
 

@@ -55,7 +55,7 @@ class World:
         store = api.store
 
         def following(key: Any, obj: Json) -> Json:
-            if key[1] != "deployments":
+            if key[1] not in ("deployments", "statefulsets"):
                 return store(key, obj)
             obj = copy.deepcopy(obj)
             obj["status"] = dict.fromkeys(
@@ -78,11 +78,13 @@ class World:
             pod = {"metadata": meta, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
             api.write("v1", "pods", "bookinfo", pod)
 
-    def deploy(self, cluster: str, name: str, replicas: int = 1, **annotations: str) -> None:
+    def deploy(
+        self, cluster: str, name: str, replicas: int = 1, plural: str = "deployments", **annotations: str
+    ) -> None:
         labels = {"app": "reviews", "deployment": name}
         spec = {"replicas": replicas, "selector": {"matchLabels": {"deployment": name}}}
         meta = {"name": name, "labels": labels, "annotations": {"kept": "yes", **annotations}}
-        self.apis[cluster].write("apps/v1", "deployments", "bookinfo", {"metadata": meta, "spec": spec})
+        self.apis[cluster].write("apps/v1", plural, "bookinfo", {"metadata": meta, "spec": spec})
 
     def ask(self) -> Response:
         if self.failing():
@@ -101,7 +103,7 @@ class World:
                 }
             )
             for key, obj in list(self.apis[cluster].objects.items())  # its server goes on writing
-            if key[1] == "deployments"
+            if key[1] in ("deployments", "statefulsets")
         }
 
     def params(self, **changes: Any) -> Json:
@@ -315,12 +317,40 @@ def test_check_mode_writes_nothing(world: World) -> None:
     assert (world.state("c1"), [len(api.writes()) for api in world.apis.values()]) == before
 
 
+def test_stateful_sets_are_scaled_down_and_restored_as_well(world: World) -> None:
+    world.deploy("c1", "reviews-v4", 2, plural="statefulsets")
+    before = world.state("c1")
+    result = world.check()
+    assert world.state("c1") == before
+    assert ("reviews-v4", 2) in [(row["name"], row["replicas"]) for row in result["taken"]]
+    assert {row["workload"] for row in result["answers_during"]} == {"reviews-v3"}
+
+
+@pytest.mark.parametrize("kind", ["Rollout", "DaemonSet", "Pod"])
+def test_backends_that_cannot_be_scaled_down_are_refused(world: World, kind: str) -> None:
+    owners = [{"kind": kind, "name": "reviews-v5", "controller": True}] if kind in ("DaemonSet",) else []
+    labels = {"app": "reviews"}
+    if kind == "Rollout":
+        owners = [{"kind": "ReplicaSet", "name": "reviews-v5-77", "controller": True}]
+        labels |= {"rollouts-pod-template-hash": "77"}
+    meta = {"name": "reviews-v5", "labels": labels, "ownerReferences": owners}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    world.apis["c1"].write("v1", "pods", "bookinfo", {"metadata": meta, "status": ready})
+    with pytest.raises(ClusterError) as refusal:
+        world.check()
+    assert f"c1: {kind} bookinfo/reviews-v5 would still respond" in refusal.value.msg
+    assert world.apis["c1"].writes() == []
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"cluster": "c9"}, "'c9' is not a workload cluster. Set one of: c1, c2"),
         ({"clusters": []}, "'clusters' is empty"),
-        ({"backends": {"namespace": "bookinfo", "label_selector": "app=nobody"}}, "no Deployment to scale down"),
+        (
+            {"backends": {"namespace": "bookinfo", "label_selector": "app=nobody"}},
+            "no Deployment or StatefulSet to scale down",
+        ),
         (
             {"backends": {"namespace": "bookinfo", "label_selector": "deployment=reviews-v1"}},
             "no cluster can take over",

@@ -276,7 +276,7 @@ def test_check_mode_sends_nothing() -> None:
         ({"url": "http://x:99999/"}, "has an invalid port"),
         ({"url": "http://x/", "pattern": "("}, "not a valid regular expression"),
         ({"url": "http://x/", "path": "reviews"}, "Set a path that starts with /"),
-        ({}, "neither or both of 'url' and 'from_pod' are set"),
+        ({}, "exactly one of 'url', 'gateway' and 'from_pod' is required"),
     ],
 )
 def test_bad_input_is_refused_before_any_request(given_params: dict[str, Any], words: str) -> None:
