@@ -23,6 +23,8 @@ options:
   kubeconfig:
     description:
       - Path of the kubeconfig that has the O(context).
+      - Several paths separated by C(:) are merged as by kubectl. The first entry of a name is used, missing files are
+        skipped.
       - The environment variable E(KUBECONFIG) is never used.
     type: path
     required: true

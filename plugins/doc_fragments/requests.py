@@ -17,7 +17,9 @@ options:
     type: str
     default: /
   host:
-    description: The C(Host) header, if it differs from the URL's host.
+    description:
+      - The C(Host) header, if it differs from the URL's host, perhaps with a port.
+      - TLS requests the certificate of this name (SNI) and compares it.
     type: str
   headers:
     description: Additional headers.
@@ -27,6 +29,9 @@ options:
     description: Whether an C(https) URL needs a valid certificate.
     type: bool
     default: true
+  ca_cert:
+    description: File with the PEM certificates of the CAs for C(https). The system's CAs by default.
+    type: path
   pattern:
     description:
       - Regular expression for the name of the instance in a response body, in its group C(instance) or its first group.

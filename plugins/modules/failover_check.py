@@ -12,14 +12,15 @@ module: failover_check
 short_description: Scale down one cluster's backends, check that traffic continues, restore them
 version_added: 0.1.0
 description:
-  - Scales the Deployments behind a destination in one workload cluster to 0 while requests are sent through the
-    gateway, checks that the other clusters respond, restores the Deployments, and checks that all instances respond
+  - Scales the Deployments and StatefulSets behind a destination in one workload cluster to 0 while requests are sent
+    through the gateway, checks that the other clusters respond, restores them, and checks that all instances respond
     again.
-  - The Deployments are restored in every case, also when the check fails or the run is interrupted. The write that
-    scales a Deployment to 0 records its replicas in an annotation, so that a later run first
-    restores Deployments left scaled down by a killed run; with O(state=restored) it does only that.
-  - A restored Deployment has its former replicas and field managers. A HorizontalPodAutoscaler pauses while its
-    Deployment has 0 replicas and continues afterwards.
+  - Backends of another kind, such as Argo Rollouts or DaemonSets, are refused, because they would still respond.
+  - The backends are restored in every case, also when the check fails or the run is interrupted. The write that
+    scales a workload to 0 records its replicas in an annotation, so that a later run first
+    restores workloads left scaled down by a killed run; with O(state=restored) it does only that.
+  - A restored workload has its former replicas and field managers. A HorizontalPodAutoscaler pauses while its
+    workload has 0 replicas and continues afterwards.
   - Nothing is scaled down unless every expected instance responds first and another cluster can take over.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -43,7 +44,7 @@ options:
   state:
     description:
       - V(checked) runs the whole check.
-      - V(restored) only restores Deployments left scaled down by an earlier run, in all workload clusters.
+      - V(restored) only restores workloads left scaled down by an earlier run, in all workload clusters.
     type: str
     choices: [checked, restored]
     default: checked
@@ -51,7 +52,7 @@ options:
     description: The workload cluster whose backends are scaled down.
     type: str
   backends:
-    description: The Deployments whose instances have to respond, in each workload cluster.
+    description: The Pods that have to respond, in each workload cluster.
     type: dict
     suboptions:
       namespace:
@@ -63,8 +64,36 @@ options:
         type: str
         required: true
   url:
-    description: URL of the gateway that O(path) is added to.
+    description: URL of the gateway that O(path) is added to. Give this or O(gateway).
     type: str
+  gateway:
+    description:
+      - A Gateway of one of O(clusters), instead of O(url). Requests are sent to its address.
+      - Of its listeners for HTTP and HTTPS one is used that serves O(host), preferably with a matching HTTPRoute
+        attached, HTTP before HTTPS. A listener's hostname is used as O(host) if none is given.
+    type: dict
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace. Not needed if only one Gateway of the cluster has this name.
+        type: str
+      cluster:
+        description: Its cluster, one of O(clusters).
+        type: str
+        required: true
+      listener:
+        description: Name of the listener to use.
+        type: str
+      port:
+        description: Port of the listener to use.
+        type: int
+      scheme:
+        description: Protocol of the listener to use.
+        type: str
+        choices: [http, https]
   max_gap:
     description: Seconds without a successful response that are allowed.
     type: float
@@ -104,10 +133,13 @@ EXAMPLES = r"""
     backends:
       namespace: bookinfo
       label_selector: app=reviews
-    url: http://192.0.2.10:8080
+    gateway:
+      cluster: cluster1
+      namespace: gloo-system
+      name: http
     path: /reviews/0
 
-- name: Restore Deployments left scaled down by a killed run
+- name: Restore workloads left scaled down by a killed run
   multicluster.gloo.failover_check:
     state: restored
     clusters:

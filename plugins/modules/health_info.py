@@ -33,8 +33,13 @@ options:
       - V(virtual_destinations), V(route_tables) and V(http_routes) are lists of dicts with C(name), C(namespace) and
         C(spec).
       - V(proofs) is a list of dicts with C(name), C(path), C(answered_by) (C(namespace) and C(label_selector) of the
-        Deployments whose Pods have to respond), optionally C(host) and C(headers). With C(from_pod) (C(namespace),
-        C(label_selector), C(port)) requests are sent inside the mesh, else through the Gateways.
+        Pods that have to respond). With C(from_pod) (C(namespace), C(label_selector), C(port)) requests are sent inside
+        the mesh, else to C(url) or through the Gateways that have a matching route. C(gateway) (C(name),
+        C(namespace), C(listener), C(port), C(scheme)) chooses among them and their listeners. C(host), C(headers),
+        C(ca_cert), C(validate_certs) and C(pattern) are those of M(multicluster.gloo.traffic_check).
+      - With C(clusters), names of clusters, an entry of V(http_routes) or V(proofs) is for these clusters only.
+      - V(istiod) may have C(namespace) and C(revision) of the istiod that the gateways are meant to use. Another one
+        that works is a warning.
       - Without it every destination and route in the clusters is checked and no request is sent.
     type: dict
   fail_on:

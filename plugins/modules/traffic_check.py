@@ -12,11 +12,11 @@ module: traffic_check
 short_description: Send requests until every expected instance has responded
 version_added: 0.1.0
 description:
-  - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL, or through a port-forward
-    to a Pod.
-  - With O(answered_by) it finds the expected instances. Every ready Pod of the selected Deployments in all
-    workload clusters of O(clusters) has to respond. It fails before the first request when one of the Deployments has
-    no ready Pod or is scaled to 0, or when there is none.
+  - Sends HTTP GET requests, one after the other, from the machine where it runs to a URL or a Gateway, or through a
+    port-forward to a Pod.
+  - With O(answered_by) it finds the expected instances. Every ready Pod with these labels in all workload clusters of
+    O(clusters) has to respond, whatever owns it. It fails before the first request when a workload has no ready Pod or
+    is scaled to 0, or when there is none.
   - Ends as soon as every expected instance has responded. Fails with the missing instances once the probability that a
     live one was missed is below one in a million.
   - With n instances an instance is assumed to get at least the share 1/(n*k) of the requests, where k is the number of
@@ -24,7 +24,8 @@ description:
     remote one.
   - Failures before the first successful response are tolerated, since new configuration takes time to propagate. Later
     ones are counted, and every instance has to respond again after them.
-  - Redirects are not followed and count as failures. Only a response with status 200 and an instance in the body
+  - A redirect of the same resource to another scheme or port of the same host is followed; any other counts as a
+    failure. Only a response with status 200 and an instance in the body
     counts.
   - In check mode nothing is sent.
 author:
@@ -41,8 +42,32 @@ options:
   url:
     description:
       - URL that O(path) is added to. Every request makes a new connection.
-      - Give this or O(from_pod).
+      - Give this, O(gateway) or O(from_pod).
     type: str
+  gateway:
+    description:
+      - A Gateway of this cluster, instead of O(url). Requests are sent to its address.
+      - Of its listeners for HTTP and HTTPS one is used that serves O(host), preferably with a matching HTTPRoute
+        attached, HTTP before HTTPS. A listener's hostname is used as O(host) if none is given.
+    type: dict
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace. Not needed if only one Gateway of the cluster has this name.
+        type: str
+      listener:
+        description: Name of the listener to use.
+        type: str
+      port:
+        description: Port of the listener to use.
+        type: int
+      scheme:
+        description: Protocol of the listener to use.
+        type: str
+        choices: [http, https]
   from_pod:
     description:
       - A Pod of this cluster that receives the requests through a port-forward of the API server and calls the mesh.
@@ -62,7 +87,7 @@ options:
         type: int
         required: true
   answered_by:
-    description: Deployments of which every ready Pod has to respond. Needs O(clusters).
+    description: Pods that have to respond. Needs O(clusters).
     type: dict
     suboptions:
       namespace:
@@ -70,7 +95,7 @@ options:
         type: str
         required: true
       label_selector:
-        description: Their labels, such as V(app=reviews).
+        description: Their labels, such as V(app=reviews), or labels of their Deployments and StatefulSets.
         type: str
         required: true
   clusters:
@@ -139,7 +164,9 @@ EXAMPLES = r"""
   multicluster.gloo.traffic_check:
     kubeconfig: ~/.kube/config
     context: cluster1
-    url: http://192.0.2.10:8080
+    gateway:
+      namespace: gloo-system
+      name: http
     path: /reviews/0
     answered_by:
       namespace: bookinfo

@@ -54,6 +54,13 @@ options:
         description: Its spec, with C(hosts) and C(ports).
         type: dict
         required: true
+  check_routes:
+    description:
+      - Whether problems of HTTPRoutes to the host count, such as a wrong port. RV(destinations) has them in any case.
+      - If an HTTPRoute leads to the host, problems that only gateways have count as well. Sidecars, for example, use
+        endpoints with host names, which gateways ignore.
+    type: bool
+    default: true
   wait:
     description:
       - Wait until O(wait_for) holds. Fails after O(wait_timeout), or when a permanent problem

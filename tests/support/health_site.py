@@ -103,7 +103,8 @@ class Site:
             "c1": _workload("c1", "c2", "192.0.2.2"),
             "c2": _workload("c2", "c1", "192.0.2.1"),
         }
-        _gateway(self.clusters["c1"])
+        self.gateways: set[str] = set()
+        self.add_gateway("c1", "192.0.2.7")
         self.secrets: dict[str, dict[str, Json | None]] = {
             "mgmt": {
                 "relay-root-tls-secret": _secret("ca.crt", "relay root"),
@@ -139,6 +140,11 @@ class Site:
             ],
         }
 
+    def add_gateway(self, cluster: str, address: str) -> None:
+        """Gateway controller, Gateway http, its proxy and a route r in a workload cluster."""
+        self.gateways.add(cluster)
+        _gateway(self.clusters[cluster], cluster, address)
+
     def one(self, cluster: str, kind: str, name: str) -> Json:
         """The object of this name, to be changed."""
         return next(o for o in self.clusters[cluster][kind] if o["metadata"]["name"] == name)
@@ -157,7 +163,7 @@ class Site:
         return SiteFacts([self._facts(name) for name in self.clusters], _Probes(self), self.data)
 
     def _facts(self, name: str) -> Facts:
-        role, gateway = ("management", False) if name == "mgmt" else ("workload", name == "c1")
+        role, gateway = ("management", False) if name == "mgmt" else ("workload", name in self.gateways)
         if name in self.unreachable:
             return Facts(name, role, gateway, unreachable=self.unreachable[name])
         gone = {*self.unreadable[name], *self.absent[name]}
@@ -196,7 +202,7 @@ class _Probes:
             raise NotReadable("no log")
         return self._site.logs[key]
 
-    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], target: Any) -> Json:
         self._site.asked += 1
         missing = [e for e in expect if e["cluster"] in self._site.silent]
         answers = [{"instance": e["instance"], "cluster": e["cluster"], "count": 1} for e in expect if e not in missing]
@@ -205,7 +211,7 @@ class _Probes:
             "proof": proof["name"],
             "cluster": cluster,
             "path": proof["path"],
-            "url": url or "",
+            "url": target.url if target else "",
             "sent": len(expect),
             "answers": [] if failures else answers,
             "failures": failures,
@@ -381,7 +387,7 @@ def _workload(name: str, other: str, other_address: str) -> dict[str, list[Json]
     }
 
 
-def _gateway(cluster: dict[str, list[Json]]) -> None:
+def _gateway(cluster: dict[str, list[Json]], name: str, address: str) -> None:
     """Adds gateway controller, Gateway, its proxy and a route."""
     switches = [{"name": f"KGW_ENABLE_ISTIO_{name}", "value": "true"} for name in ("AUTO_MTLS", "INTEGRATION")]
     controller = deployment(
@@ -392,7 +398,7 @@ def _gateway(cluster: dict[str, list[Json]]) -> None:
     )
     told = {
         "CA_ADDR": "istiod-gloo.istio-system.svc:15012",
-        "ISTIO_META_CLUSTER_ID": "c1",
+        "ISTIO_META_CLUSTER_ID": name,
         "ISTIO_META_MESH_ID": "cluster.local",
     }
     env = [{"name": key, "value": value} for key, value in told.items()]
@@ -402,11 +408,11 @@ def _gateway(cluster: dict[str, list[Json]]) -> None:
     )
     gateway_api, ours = "gateway.networking.k8s.io/v1", {"controllerName": "solo.io/gloo-gateway-v2"}
     reference = {"group": "gateway.kgateway.dev", "kind": "GatewayParameters", "name": "params"}
-    settings = {"istioDiscoveryAddress": told["CA_ADDR"], "istioMetaClusterId": "c1"}
+    settings = {"istioDiscoveryAddress": told["CA_ADDR"], "istioMetaClusterId": name}
     listener = {"name": "http", "port": 8080, "protocol": "HTTP"}
     cluster["Deployment"] += [controller, proxy]
     cluster["Pod"] += [pod_of(controller), pod_of(proxy)]
-    cluster["Service"].append(service("http", "edge", {"http": 8080}, "192.0.2.7"))
+    cluster["Service"].append(service("http", "edge", {"http": 8080}, address))
     cluster |= {
         "ReplicaSet": [],
         "GatewayClass": [
@@ -440,7 +446,7 @@ def _gateway(cluster: dict[str, list[Json]]) -> None:
                 },
                 status={
                     "conditions": conditions("Accepted", "Programmed"),
-                    "addresses": [{"value": "192.0.2.7"}],
+                    "addresses": [{"value": address}],
                     "listeners": [{"name": "http", "conditions": conditions("Accepted", "Programmed", "ResolvedRefs")}],
                 },
             )

@@ -11,24 +11,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from ..apply.manifests import OWNER_LABEL
 from ..gateway import proxy_checks, proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
-from ..gateway.parameter_kinds import CONTROLLERS
 from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
 from ..gateway.proxy_objects import containers
 from ..istiod import discovery
 from ..istiod.objects import discovery_container
-from ..k8s.fields import Json, mappings, meta, number, spec_of, title, title_of
+from ..k8s.client import FIELD_MANAGER
+from ..k8s.fields import (
+    Json,
+    key_of,
+    labels_of,
+    mapping,
+    mappings,
+    meta,
+    name_of,
+    number,
+    spec_of,
+    status_of,
+    title,
+    title_of,
+)
 from ..k8s.log_causes import Cause
 from ..k8s.pods import has_sidecar, is_ready, pods_of
-from ..k8s.readiness import judge
+from ..k8s.readiness import judge_parent
 from ..k8s.verdict import Verdict
 from ..mesh import virtual_destination
+from ..traffic import routes as http_routes
 from . import logs
 from .checks_mesh import NO_ADDRESS, gateways
-from .checks_routing import CREATE_ROUTING, destinations, objects_of
+from .checks_routing import CREATE_ROUTING, destinations, host_port_title, objects_of
 from .facts import GATEWAY_CRD, Facts, SiteFacts
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
@@ -40,85 +54,105 @@ OLDEST_BUNDLE = (1, 2, 1)
 # -- Gateways and routes -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Route:
-    """An HTTPRoute of the site's data or, without data, of the cluster."""
-
-    namespace: str
-    name: str
-    spec: Json
-
-    @property
-    def title(self) -> str:
-        return title("HTTPRoute", self.name, self.namespace)
-
-    def parents(self) -> list[tuple[str, str]]:
-        """(namespace, name) of its Gateways."""
-        return [
-            (str(ref.get("namespace") or self.namespace), str(ref.get("name")))
-            for ref in self.spec.get("parentRefs") or ()
-            if ref.get("kind", "Gateway") == "Gateway"
-        ]
-
-    def backends(self) -> list[Json]:
-        return [ref for rule in mappings(self.spec.get("rules")) for ref in mappings(rule.get("backendRefs"))]
-
-
-def _is_supported(facts: Facts, gateway: Json) -> bool:
-    """Whether its controller is kgateway's, or unknown."""
-    wanted = spec_of(gateway).get("gatewayClassName")
-    for found in facts.lists.get("GatewayClass") or ():
-        if meta(found).get("name") == wanted:
-            return spec_of(found).get("controllerName") in CONTROLLERS
-    return True
+def _is_foreign(facts: Facts, gateway: tuple[str, str]) -> bool:
+    """Whether an existing Gateway belongs to another controller and has no proxy of kgateway."""
+    try:
+        model = ProxyModel(facts.proxies, *gateway)
+    except NotReadable:
+        return False
+    return model.gateway is not None and model.is_foreign
 
 
 def gateways_of(site: SiteFacts, facts: Facts) -> list[tuple[str, str]]:
-    """(namespace, name) of the Gateways of the site's routes or, without data, of all that are supported."""
-    wanted = site.wanted("http_routes")
-    if wanted is not None:
-        named = [parent for r in wanted for parent in Route(r["namespace"], r["name"], r.get("spec") or {}).parents()]
-        return list(dict.fromkeys(named))
-    found = facts.lists.get("Gateway") or ()
-    return [(meta(g)["namespace"], meta(g)["name"]) for g in found if _is_supported(facts, g)]
+    """(namespace, name) of the Gateways of the site's routes and proofs or, without data, of all that are supported.
+
+    Of the Gateways of a route, those of other controllers are left out unless it has no other.
+    """
+    if site.data is None:
+        found = [(str(meta(g).get("namespace")), name_of(g)) for g in facts.lists.get("Gateway") or ()]
+        return [gateway for gateway in found if not _is_foreign(facts, gateway)]
+    named: list[tuple[str, str]] = []
+    for route in site.wanted("http_routes", facts.name) or ():
+        parents = [parent.key for parent in http_routes.parents(_as_object(route))]
+        named += [parent for parent in parents if not _is_foreign(facts, parent)] or parents
+    for proof in site.wanted("proofs", facts.name) or ():
+        chosen = proof.get("gateway") or {}
+        if chosen.get("name") and chosen.get("namespace"):
+            named.append((chosen["namespace"], chosen["name"]))
+    return list(dict.fromkeys(named))
 
 
-def routes_of(site: SiteFacts, facts: Facts) -> list[Route]:
-    """The HTTPRoutes of the site's data or, without data, those of the supported Gateways."""
-    wanted = site.wanted("http_routes")
+def routes_of(site: SiteFacts, facts: Facts) -> list[Json]:
+    """The HTTPRoutes of the site's data or, without data, those of the supported Gateways and their children."""
+    wanted = site.wanted("http_routes", facts.name)
     if wanted is not None:
-        return [Route(r["namespace"], r["name"], r.get("spec") or {}) for r in wanted]
-    found = [Route(meta(r)["namespace"], meta(r)["name"], spec_of(r)) for r in facts.lists.get("HTTPRoute") or ()]
-    known = gateways_of(site, facts)
-    return [r for r in found if any(parent in known for parent in r.parents())]
+        return [_as_object(route) for route in wanted]
+    found: list[Json] = []
+    for gateway in gateways_of(site, facts):
+        found += [r for r in http_routes.attached(facts.lists.get("HTTPRoute") or (), gateway) if r not in found]
+    return found
+
+
+def live_routes(site: SiteFacts, facts: Facts) -> list[Json]:
+    """All HTTPRoutes of the cluster and those of the site's data that do not exist."""
+    live = list(facts.lists.get("HTTPRoute") or ())
+    keys = {key_of(route) for route in live}
+    return [*live, *(route for route in routes_of(site, facts) if key_of(route) not in keys)]
+
+
+def _as_object(row: Json) -> Json:
+    """An entry of the site's data as an HTTPRoute."""
+    place = {"name": row["name"], "namespace": row["namespace"]}
+    return {"kind": "HTTPRoute", "metadata": place, "spec": row.get("spec") or {}}
 
 
 def proxy_model(site: SiteFacts, facts: Facts, namespace: str, name: str) -> ProxyModel:
-    """The objects of a Gateway and its proxy, and what is required of them."""
+    """The objects of a Gateway and its proxy, and what is required of them; its settings may lead to any istiod."""
     leads_to_mesh = any(
         ref.get("kind") == "Hostname"
-        for r in routes_of(site, facts)
-        if (namespace, name) in r.parents()
-        for ref in r.backends()
+        for route in http_routes.attached(live_routes(site, facts), (namespace, name))
+        for ref in http_routes.backend_refs(route)
     )
-    want = Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None, facts.istiod)
-    return ProxyModel(facts.proxies, namespace, name, want)
+    return ProxyModel(
+        facts.proxies, namespace, name, Want(("kgateway-proxy", *MESH_CONTAINERS) if leads_to_mesh else None)
+    )
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
 
 
+def gateway_title(gateway: tuple[str, str]) -> str:
+    return title("Gateway", gateway[1], gateway[0])
+
+
 def each_gateway(site: SiteFacts) -> Iterator[CheckTarget]:
     """Every Gateway of every gateway cluster; the subject is (namespace, name)."""
     return (
-        CheckTarget(site, facts, found, title("Gateway", found[1], found[0]))
+        CheckTarget(site, facts, found, gateway_title(found))
         for facts in site.gateways
         for found in gateways_of(site, facts)
     )
 
 
 def _each_route(site: SiteFacts) -> Iterator[CheckTarget]:
-    return (CheckTarget(site, facts, r, r.title) for facts in site.gateways for r in routes_of(site, facts))
+    """Every HTTPRoute; related are its Gateways and the destinations of its backends."""
+    for facts in site.gateways:
+        for route in routes_of(site, facts):
+            live = facts_of_route(facts, route)
+            hosts = {str(r.get("name")) for each in (route, live) for r in http_routes.backend_refs(each or {})}
+            related = [gateway_title(parent.key) for parent in http_routes.parents(route)]
+            related += [
+                host_port_title(destination, host_port)
+                for destination in destinations(site)
+                for host_port in destination.host_ports()
+                if host_port.host in hosts
+            ]
+            yield CheckTarget(site, facts, route, title_of(route), tuple(related))
+
+
+def facts_of_route(facts: Facts, route: Json) -> Json | None:
+    """The route as it is in the cluster, None if it does not exist."""
+    return next((r for r in facts.lists.get("HTTPRoute") or () if key_of(r) == key_of(route)), None)
 
 
 # -- the proxy ---------------------------------------------------------------------------------------------------------
@@ -149,12 +183,51 @@ def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Calla
         found = proxy_model(target.site, target.facts, *target.subject)
         verdict = check(found)
         if verdict is None:
-            return ok("", target.object)
+            return _other_istiods(target, found) if name == "istiod-address" else ok("", target.object)
         cause = _logged_cause(target, found) if name in ("deployment", "rollout") else None
         text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
-        return failed(text, cause.hint if cause else "", target.object)
+        hint = cause.hint if cause else _rerun_hint(target, found) if name in _SET_BY_PARAMETERS else ""
+        return failed(text, hint, target.object)
 
     return evaluate
+
+
+#: checks that fail for a wrong value in the parameters
+_SET_BY_PARAMETERS = ("settings", "istiod-address", "cluster-id")
+
+
+def _rerun_hint(target: CheckTarget, found: ProxyModel) -> str:
+    """site.yml, where it certainly writes the right value: to parameters of its own, for the only istiod."""
+    parameters = [found.parameters(ref) for ref in found.refs]
+    ours = any(labels_of(each).get(OWNER_LABEL) == FIELD_MANAGER for each in parameters if each)
+    return f"{_PARAMETERS}, or run site.yml --tags gateway" if ours and len(target.facts.istio["istiods"]) == 1 else ""
+
+
+def _other_istiods(target: CheckTarget, found: ProxyModel) -> Finding:
+    """The proxy uses an istiod of this cluster that works; remarks on others."""
+    used = found.plane
+    if used is None or not found.in_mesh:
+        return ok("", target.object)
+    text = f"istiod {used['namespace']}/{used['name']}, version {used['version']}"
+    chosen = (target.site.data or {}).get("istiod") or {}
+    if chosen.get("revision") and chosen["revision"] not in (used["revision"], *(used["tags"] or ())):
+        return warning(
+            f"it uses {text}, of revision {used['revision']}; the site's data choose revision {chosen['revision']}",
+            "unless the move to the other revision is under way, set gateway_istiod_revision to the revision in use",
+            target.object,
+        )
+    newer = [
+        each for each in target.facts.used if _release(each) > _release(used) and each["mesh_id"] == used["mesh_id"]
+    ]
+    if newer:
+        names = ", ".join(f"{each['namespace']}/{each['name']} ({each['version']})" for each in newer)
+        return ok(f"{text}; a newer one is in use in this cluster: {names}", target.object)
+    return ok(text, target.object)
+
+
+def _release(istiod: Json) -> tuple[int, ...]:
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", str(istiod["version"] or ""))
+    return tuple(map(int, match.groups())) if match else ()
 
 
 def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
@@ -166,7 +239,7 @@ def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
     agents = [pod for pod in found.current_pods if not is_ready(pod) and has_sidecar(pod)]
     if not agents:
         return None
-    namespace = str((target.facts.istiod or {}).get("namespace"))
+    namespace = str((found.plane or target.facts.istiod or {}).get("namespace"))
     istiods = [pod for d in target.facts.of("Deployment") if discovery_container(d) for pod in pods_of(d, pods)]
     here = [pod for pod in istiods if meta(pod).get("namespace") == namespace]
     # istiod's log does not identify Pods: lines older than these Pods are about others.
@@ -175,17 +248,21 @@ def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
     return refused or logs.first_cause(target, agents, proxy_logs.CERTIFICATES, "istio-proxy")
 
 
-_PARAMETERS = "correct the parameters with site.yml --tags gateway"
-_CONTROLLER = "read the controller's log, then restart it"
+_PARAMETERS = "correct the value in the parameters"
+_CONTROLLER = "read the controller's log; if it has no reason, restart the controller"
 
 #: name in proxy_checks.CHECKS -> (id, title, hint)
 PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "gateway": (
         "gateway",
         "Gateway exists",
-        "create it with site.yml --tags gateway, or correct the parentRefs of the routes",
+        "if the routes are meant for it, create it (site.yml --tags gateway); otherwise correct their parentRefs",
     ),
-    "class": ("gateway-class", "GatewayClass belongs to Gloo Gateway or kgateway", "correct spec.gatewayClassName"),
+    "class": (
+        "gateway-class",
+        "GatewayClass belongs to Gloo Gateway or kgateway",
+        "unless another controller is meant to serve it, correct spec.gatewayClassName",
+    ),
     "controller": (
         "gateway-controller",
         "gateway controller is running",
@@ -195,14 +272,18 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "parameters": (
         "gateway-parameters",
         "parameters of the Gateway exist",
-        "create them with site.yml --tags gateway, or correct parametersRef",
+        "correct parametersRef, or create them (site.yml --tags gateway)",
     ),
     "self-managed": (
         "gateway-self-managed",
         "controller deploys the proxy",
         "unless the proxy is deployed by other means, remove selfManaged from the parameters",
     ),
-    "switch": ("gateway-switches", "controller adds the mesh containers", "site.yml --tags gateway sets it"),
+    "switch": (
+        "gateway-switches",
+        "controller adds the mesh containers",
+        "unless the routes are meant to stay outside the mesh, change it in the Helm values (site.yml --tags gateway)",
+    ),
     "generation": ("gateway-accepted", "Gateway is accepted at its current generation", _CONTROLLER),
     "settings": ("gateway-settings", "istio settings in the parameters are valid", _PARAMETERS),
     "istiod-address": ("gateway-istiod-address", "proxy's istiod address is correct", _PARAMETERS),
@@ -226,11 +307,12 @@ _BEYOND_PROXY = {
 
 
 def _proxy_checks() -> Iterator[Check]:
-    """Each depends on those before it: the order of proxy_checks.CHECKS is from cause to symptom."""
-    before: tuple[str, ...] = ("gateway-api",)
+    """Each depends on those before it for the same Gateway: proxy_checks.CHECKS is ordered from cause to symptom."""
+    before: tuple[str, ...] = ()
     for name, check in proxy_checks.CHECKS:
         id, text, hint = PROXY_CHECKS[name]
-        yield Check(id, text, each_gateway, _of_proxy(name, check), hint, (*before, *_BEYOND_PROXY.get(id, ())))
+        needs = ("gateway-api", *_BEYOND_PROXY.get(id, ()))
+        yield Check(id, text, each_gateway, _of_proxy(name, check), hint, needs, needs_own=before)
         before = (*before, id)
 
 
@@ -305,29 +387,31 @@ def _version(target: CheckTarget) -> Finding:
 
 
 def _live(target: CheckTarget) -> Json | None:
-    return target.facts.find("HTTPRoute", target.subject.name, target.subject.namespace)
+    return target.facts.find("HTTPRoute", name_of(target.subject), key_of(target.subject)[0])
 
 
 def _route(target: CheckTarget) -> Finding:
     found = _live(target)
     if found is None:
         return failed(f"{target.object} does not exist", CREATE_ROUTING)
-    wanted, have = target.subject.parents(), Route("", "", spec_of(found)).parents()
-    have = [(namespace or target.subject.namespace, name) for namespace, name in have]
-    missing = [f"{namespace}/{name}" for namespace, name in wanted if (namespace, name) not in have]
+    have = [parent.key for parent in http_routes.parents(found)]
+    missing = [parent.key for parent in http_routes.parents(target.subject) if parent.key not in have]
     if missing:
-        return failed(f"{target.object} has no parentRef to Gateway {', '.join(missing)}", "correct its parentRefs")
-    return ok(f"{target.object} is attached to {', '.join('/'.join(parent) for parent in have)}")
+        names = ", ".join(map("/".join, missing))
+        return failed(f"{target.object} has no parentRef to Gateway {names}", "correct its parentRefs")
+    if not have:
+        return ok(f"{target.object} is attached to no Gateway itself")
+    return ok(f"{target.object} is attached to {', '.join(map('/'.join, have))}")
 
 
 def _route_backends(target: CheckTarget) -> Finding:
     live = _live(target) or {}
-    objects, backends = objects_of(target.facts), Route("", "", spec_of(live)).backends()
+    objects, backends = objects_of(target.facts), http_routes.backend_refs(live)
     texts = []
     for destination in destinations(target.site):  # for backendRefs of kind VirtualDestination
         named = virtual_destination.Target(name=destination.name)
         texts += [problem.text for problem in virtual_destination.route_problems([live], named, None)[1]]
-    for host in [str(ref.get("name")) for ref in backends if ref.get("kind") == "Hostname"]:
+    for host in dict.fromkeys(str(ref.get("name")) for ref in backends if ref.get("kind") == "Hostname"):
         named = virtual_destination.Target(host)
         entry, missing = virtual_destination.find_entry(objects, named)
         served = sorted({number(port.get("number")) for port in mappings(spec_of(entry).get("ports"))})
@@ -336,15 +420,61 @@ def _route_backends(target: CheckTarget) -> Finding:
         if entry is None and not problems:
             texts += [f"{target.object}: backendRef {host}: {problem.text}" for problem in missing]
     if texts:
-        return failed("; ".join(dict.fromkeys(texts)))
+        state = _accepted_by_controllers(target, live)
+        return failed("; ".join(dict.fromkeys([*texts, *([state] if state else [])])))
+    remarks = endpoint_remarks(target.facts, live)
+    if remarks:
+        # Requests show what the running version of the controller does with them.
+        return warning("; ".join(remarks), "the message names what to do")
     shown = [f"{ref.get('name')}:{ref.get('port')}" for ref in backends]
-    return ok(f"backends {', '.join(shown)}")
+    return ok(f"backends {', '.join(shown)}" if shown else "no backend of its own")
+
+
+def endpoint_remarks(facts: Facts, route: Json) -> list[str]:
+    """Why gateways, but not sidecars, cannot use the endpoints of the hosts that the route leads to."""
+    objects, texts = objects_of(facts), []
+    for ref in http_routes.backend_refs(route):
+        named = virtual_destination.Target(str(ref.get("name")))
+        entry = virtual_destination.find_entry(objects, named)[0] if ref.get("kind") == "Hostname" else None
+        if entry is not None:
+            texts += [problem.text for problem in virtual_destination.gateway_problems(entry, objects, named)]
+    return list(dict.fromkeys(texts))
 
 
 def _route_accepted(target: CheckTarget) -> Finding:
     live = _live(target)
-    verdict = judge(live) if live else Verdict("failed", "does not exist")
-    return ok("Accepted, ResolvedRefs") if verdict.ready else failed(f"{target.object}: {verdict.reason}")
+    text = _accepted_by_controllers(target, live) if live else "does not exist"
+    return failed(f"{target.object}: {text}") if text else ok("Accepted, ResolvedRefs")
+
+
+def _accepted_by_controllers(target: CheckTarget, live: Json) -> str:
+    """Why the controller of a Gateway of the route, or of a route that delegates to it, refuses it; "" if none does.
+
+    The status has entries of all controllers; that of the Gateway's own class counts.
+    """
+    facts, gateways = target.facts, gateways_of(target.site, target.facts)
+    judged = False
+    for ref in mappings(spec_of(live).get("parentRefs")):
+        parent = next(iter(http_routes.parents({"metadata": live["metadata"], "spec": {"parentRefs": [ref]}})), None)
+        if parent and parent.key in gateways:
+            judged = True
+            verdict = judge_parent(live, ref, ProxyModel(facts.proxies, *parent.key).controller_name)
+            if not verdict.ready:
+                return verdict.reason
+    if judged:
+        return ""
+    by_routes = [
+        mapping(entry.get("parentRef"))
+        for entry in mappings(status_of(live).get("parents"))
+        if mapping(entry.get("parentRef")).get("kind") == "HTTPRoute"
+    ]
+    for ref in by_routes:
+        verdict = judge_parent(live, ref)
+        if not verdict.ready:
+            return verdict.reason
+    if by_routes or http_routes.delegating(live, facts.of("HTTPRoute")):
+        return ""
+    return "no Gateway serves it: it has no parentRef to one, and no HTTPRoute delegates to it"
 
 
 CHECKS: tuple[Check, ...] = (
@@ -355,29 +485,30 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "gateway-bootstrap", "proxy runs with the current bootstrap", each_gateway, _bootstrap,
         "restart its Deployment (kubectl rollout restart), or run site.yml --tags gateway",
-        ("gateway-deployment", "gateway-pods"),
+        needs_own=("gateway-deployment", "gateway-pods"),
     ),
     Check(
         "gateway-integration", "controller discovers ServiceEntries", each_gateway, _integration,
-        f"set controller.extraEnv.{INTEGRATION} to true in its Helm values",
-        ("gateway-api", "gateway", "gateway-controller"),
+        f"unless no route leads to a VirtualDestination, set controller.extraEnv.{INTEGRATION} to true in its Helm "
+        "values",
+        ("gateway-api",), needs_own=("gateway", "gateway-controller"),
     ),
     Check(
         "gateway-version", "controller version has no known bug that applies here", each_gateway, _version,
-        "upgrade the controller", ("gateway-api", "gateway", "gateway-controller"),
+        "upgrade the controller", ("gateway-api",), needs_own=("gateway", "gateway-controller"),
     ),
     Check(
         "route", "HTTPRoute exists", _each_route, _route, "",
-        ("gateway-api", "gateway", "gateway-class", "gateway-accepted"),
+        ("gateway-api",), needs_own=("gateway", "gateway-class", "gateway-accepted"),
     ),
     Check(
         "route-backends", "HTTPRoute's backends are valid", _each_route, _route_backends,
         "use kind Hostname of group networking.istio.io with the host and one of its ports, without a namespace",
-        ("route", "service-entry"),
+        needs_own=("route", "service-entry"),
     ),
     Check(
         "route-accepted", "HTTPRoute is accepted", _each_route, _route_accepted,
         "compare its parentRefs and backendRefs with the existing objects",
-        ("route", "route-backends", "gateway-listeners", "gateway-integration"),
+        needs_own=("route", "route-backends", "gateway-listeners", "gateway-integration"),
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from ..gateway.proxy_objects import template_of
 from ..istiod import discovery
 from ..istiod.objects import discovery_container, env
 from ..k8s.fields import Json, labels_match, labels_of, meta, name_of, selects, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living
+from ..k8s.pods import has_sidecar, is_ready, living, owner_of
 from ..k8s.readiness import pod_trouble
 from ..mesh import virtual_destination
 from .checks_istio import served_revisions
@@ -102,11 +102,15 @@ def _destination_in_cluster(site: SiteFacts) -> Iterator[CheckTarget]:
 
 def _host_port_in_cluster(site: SiteFacts) -> Iterator[CheckTarget]:
     return (
-        CheckTarget(site, facts, (d, host_port), f"{d.title} {host_port.host}:{host_port.port}")
+        CheckTarget(site, facts, (d, host_port), host_port_title(d, host_port))
         for facts in site.workloads
         for d in destinations(site)
         for host_port in d.host_ports()
     )
+
+
+def host_port_title(destination: Destination, host_port: virtual_destination.Target) -> str:
+    return f"{destination.title} {host_port.host}:{host_port.port}"
 
 
 # -- Services and Pods -------------------------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ def _backends(target: CheckTarget) -> Finding:
     not_ready = [pod for pod in pods if not is_ready(pod)]
     scaled_down = [
         found
-        for found in target.facts.of("Deployment")
+        for found in target.facts.workloads
         if spec_of(found).get("replicas") == 0
         and meta(found).get("namespace") == meta(service).get("namespace")
         and selects(spec_of(service).get("selector") or {}, labels_of(template_of(found)))
@@ -174,37 +178,78 @@ def _backends(target: CheckTarget) -> Finding:
     return ok(f"ready Pods of {named}: {len(pods)}")
 
 
-def _is_injected(facts: Facts, namespace: str, labels: dict[str, str]) -> bool:
-    """Whether the labels select an istiod of the cluster."""
+def _injection(target: CheckTarget) -> Finding:
+    pods = backing_pods(target.subject, target.facts)
+    for name in sorted({str(meta(pod)["namespace"]) for pod in pods}):
+        labels = labels_of(target.facts.find("Namespace", name))
+        here = [pod for pod in pods if meta(pod)["namespace"] == name]
+        finding = _injected(target.facts, name, labels, here)
+        if finding:
+            return finding
+    return ok(f"Pods with a sidecar: {len(pods)}" if pods else "the destination has no Pod in this cluster")
+
+
+def _injected(facts: Facts, namespace: str, labels: dict[str, str], pods: list[Json]) -> Finding | None:
+    """A finding when Pods of a namespace are not in the mesh, or their successors will not be."""
+    outside = [pod for pod in pods if not has_sidecar(pod) and not _is_ambient(labels, pod)]
+    by_labels = [pod for pod in pods if _is_injected(facts, namespace, labels, pod)]
+    served = sorted(served_revisions(facts))
+    if not outside:
+        if len(by_labels) == len(pods) or labels.get("istio-injection") == "disabled":
+            return None
+        pods = [pod for pod in pods if pod not in by_labels and not _is_ambient(labels, pod)]
+        if not pods:
+            return None
+        return warning(
+            f"{_injection_labels(namespace, labels)}, istiod serves {', '.join(served) or 'no revision'}: "
+            f"{title_of(pods[0])} has a sidecar, but Pods that replace it will have none",
+            f"unless the sidecars are injected by other means, label the namespace istio.io/rev={' or '.join(served)}",
+        )
+    pod, (kind, owner) = outside[0], owner_of(outside[0])
+    text, restart = f"{title_of(pod)} has no sidecar", f"restart {title(kind, owner, namespace)}"
+    if labels_of(pod).get("sidecar.istio.io/inject") == "false":
+        hint = "unless the Pod is meant to be outside the mesh, remove its label sidecar.istio.io/inject=false"
+    elif pod in by_labels:
+        hint = f"{restart}: the Pod is older than the injection label, or injection was refused (read its events)"
+    elif labels.get("istio-injection") == "disabled":
+        hint = (
+            "unless the Pods are meant to be outside the mesh, remove label istio-injection=disabled from their "
+            f"Namespace, then {restart}"
+        )
+    else:
+        text = f"{_injection_labels(namespace, labels)}, istiod serves {', '.join(served) or 'no revision'}; {text}"
+        hint = (
+            "unless its Pods are meant to be outside the mesh, label the namespace "
+            f"istio.io/rev={' or '.join(served)} and {restart}"
+        )
+    return failed(text, hint, title_of(pod))
+
+
+def _injection_labels(namespace: str, labels: dict[str, str]) -> str:
+    shown = ", ".join(f"{k}={labels[k]}" for k in ("istio-injection", "istio.io/rev") if k in labels)
+    return f"Namespace {namespace} has {f'label {shown}' if shown else 'no injection label'}"
+
+
+def _is_ambient(labels: dict[str, str], pod: Json) -> bool:
+    """Whether the Pod is in the mesh without a sidecar."""
+    return {**labels, **labels_of(pod)}.get("istio.io/dataplane-mode") == "ambient"
+
+
+def _is_injected(facts: Facts, namespace: str, labels: dict[str, str], pod: Json) -> bool:
+    """Whether the labels of the Pod or of its namespace select an istiod of the cluster."""
+    own = labels_of(pod)
+    if own.get("sidecar.istio.io/inject") == "false":
+        return False
+    if own.get("sidecar.istio.io/inject") == "true" and "istio.io/rev" not in own and "istio.io/rev" not in labels:
+        return "default" in served_revisions(facts) or len(facts.istio["istiods"]) == 1
+    if "istio.io/rev" in own and labels.get("istio-injection") != "disabled":
+        return own["istio.io/rev"] in served_revisions(facts)
     if "istio-injection" not in labels and "istio.io/rev" not in labels:
         return False
     try:
         return bool(discovery.choose(facts.istio, for_namespace=namespace, namespace_labels=labels))
     except discovery.ChoiceError:
         return False
-
-
-def _injection(target: CheckTarget) -> Finding:
-    pods = backing_pods(target.subject, target.facts)
-    served = sorted(served_revisions(target.facts))
-    for name in sorted({meta(pod)["namespace"] for pod in pods}):
-        labels = labels_of(target.facts.find("Namespace", name))
-        enabled = _is_injected(target.facts, name, labels)
-        bare = [pod for pod in pods if meta(pod)["namespace"] == name and not has_sidecar(pod)]
-        if not enabled and labels.get("istio-injection") != "disabled":
-            shown = ", ".join(f"{k}={labels[k]}" for k in ("istio-injection", "istio.io/rev") if k in labels)
-            text = (
-                f"Namespace {name} has {f'label {shown}' if shown else 'no injection label'}, "
-                f"istiod serves {', '.join(served) or 'no revision'}"
-            )
-            hint = f"label it istio.io/rev={' or '.join(served)} and restart its Deployments"
-            return failed(f"{text}; {title_of(bare[0])} has no sidecar", hint) if bare else warning(text, hint)
-        if bare:
-            hint = "restart its Deployment: the Pod is older than the injection label"
-            if not enabled:
-                hint = "remove label istio-injection=disabled from its Namespace, then restart its Deployment"
-            return failed(f"{title_of(bare[0])} has no sidecar", hint, title_of(bare[0]))
-    return ok(f"Pods with a sidecar: {len(pods)}" if pods else "the destination has no Pod in this cluster")
 
 
 # -- Gloo's objects ----------------------------------------------------------------------------------------------------
@@ -272,7 +317,8 @@ def objects_of(facts: Facts) -> virtual_destination.RoutingObjects:
 
 
 def _finding(problems: Iterable[virtual_destination.Problem], otherwise: str) -> Finding:
-    texts = [problem.text for problem in problems]
+    """A failure with the problems that sidecars have; those of gateways alone belong to the routes."""
+    texts = [problem.text for problem in problems if not problem.gateways]
     return failed("; ".join(texts)) if texts else ok(otherwise)
 
 
@@ -298,7 +344,7 @@ def _workload_entries(target: CheckTarget) -> Finding:
     remote, problems = virtual_destination.remote_endpoints(entry, objects.workload_entries, host_port)
     others = clusters_with_service(target, destination)
     reachable = [row for row in remote if row["address"] or row["network"]]
-    if not problems and len(reachable) < len(others):
+    if all(problem.gateways for problem in problems) and len(reachable) < len(others):
         return failed(
             f"only {len(reachable)} WorkloadEntries of other clusters exist, but Services in {', '.join(others)}",
             "check that the WorkspaceSettings select the east-west gateway of each, and that it has an address",

@@ -9,16 +9,16 @@ Pure except for the requests, which SiteFacts.probes sends.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from ..gateway import proxy_record
-from ..k8s.fields import Json, labels_of, meta, parse_selector, spec_of, title_of
+from ..k8s.fields import Json, key_of, labels_of, meta, parse_selector, spec_of, title_of
 from ..k8s.pods import Backends, backends, has_sidecar, is_ready, living, pods_of
-from .checks_gateway import gateways_of, proxy_model, routes_of
+from ..traffic import gateway_target
+from ..traffic import routes as http_routes
+from .checks_gateway import endpoint_remarks, gateway_title, gateways_of, live_routes, proxy_model, routes_of
 from .checks_mesh import workloads
 from .facts import Facts, SiteFacts, workload_ready
-from .runner import Check, CheckTarget, Finding, failed, ok, warning
+from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
 
 def expected(site: SiteFacts, proof: Json) -> list[Json]:
@@ -27,7 +27,7 @@ def expected(site: SiteFacts, proof: Json) -> list[Json]:
 
 
 def _backends(facts: Facts, selection: Json) -> Backends:
-    return backends(facts.name, facts.of("Deployment"), facts.of("Pod"), selection)
+    return backends(facts.name, facts.workloads, facts.of("Pod"), selection)
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
@@ -39,31 +39,72 @@ def _from_pods(site: SiteFacts) -> Iterator[CheckTarget]:
         source = proof.get("from_pod")
         if source:
             wanted = parse_selector(source["label_selector"])
+            possible = [f for f in site.workloads if f.name in (proof.get("clusters") or [f.name])]
             having = [
                 f
-                for f in site.workloads
+                for f in possible
                 if any(is_ready(p) for p in living(f.lists.get("Pod", ()), source["namespace"], wanted))
             ]
-            for facts in having or site.workloads[:1]:
+            for facts in having or possible[:1]:
                 yield CheckTarget(site, facts, (proof, None), str(proof["name"]))
 
 
 def _through_gateways(site: SiteFacts) -> Iterator[CheckTarget]:
+    """Proofs through each Gateway that they name or else that has a matching route; without any, through the first.
+
+    Related are the Gateway and the routes that match.
+    """
     for facts in site.gateways:
-        for gateway in gateways_of(site, facts):
-            for proof in site.wanted("proofs") or ():
-                if not proof.get("from_pod"):
-                    yield CheckTarget(site, facts, (proof, gateway), str(proof["name"]))
+        for proof in site.wanted("proofs", facts.name) or ():
+            if proof.get("from_pod"):
+                continue
+            possible = [gateway for gateway in gateways_of(site, facts) if _may_use(proof, gateway)]
+            try:
+                matching = {gateway: _matching(site, facts, proof, gateway) for gateway in possible}
+            except NotReadable:  # the checks of the Gateways report it
+                matching = {gateway: [] for gateway in possible}
+            for gateway in [each for each in possible if matching[each]] or possible[:1]:
+                related = (gateway_title(gateway), *map(title_of, matching[gateway]))
+                yield CheckTarget(site, facts, (proof, gateway), str(proof["name"]), related)
+
+
+def _may_use(proof: Json, gateway: tuple[str, str]) -> bool:
+    wanted = proof.get("gateway") or {}
+    return wanted.get("namespace") in (None, "", gateway[0]) and wanted.get("name") in (None, "", gateway[1])
+
+
+def _matching(site: SiteFacts, facts: Facts, proof: Json, gateway: tuple[str, str]) -> list[Json]:
+    """The routes of a Gateway that match the proof; of those in the site's data, as they are there."""
+    wanted = {key_of(route): route for route in routes_of(site, facts)}
+    every = [wanted.get(key_of(route), route) for route in live_routes(site, facts)]
+    model = proxy_model(site, facts, *gateway)
+    host = _host(proof, model.gateway) or next(iter(model.addresses), "")
+    return [
+        route
+        for route in every
+        if gateway in [parent.key for parent in http_routes.parents(route)]
+        and http_routes.matches(route, str(proof["path"]), host, proof.get("headers"), every)
+    ]
+
+
+def _host(proof: Json, gateway: Json | None) -> str:
+    """The host of a proof's requests: its own, else the hostname of the only listener; "" for the address."""
+    if proof.get("host"):
+        return str(proof["host"])
+    try:
+        return gateway_target.target(gateway or {}, ["192.0.2.1"], (), proof).host
+    except gateway_target.NoTarget:
+        return ""
 
 
 def _selections(site: SiteFacts) -> Iterator[CheckTarget]:
-    """The Deployments that proofs are sent to or from, once in every workload cluster."""
+    """The Pods that proofs are sent to or from, once in every workload cluster."""
     proofs = site.wanted("proofs") or ()
     found = [proof[key] for proof in proofs for key in ("answered_by", "from_pod") if proof.get(key)]
     unique = {(each["namespace"], each["label_selector"]): each for each in found}
     for facts in site.workloads:
         for (namespace, labels), selection in unique.items():
-            yield CheckTarget(site, facts, selection, f"Deployments with labels {labels} in namespace {namespace}")
+            yield CheckTarget(site, facts, selection, f"Pods with labels {labels} in namespace {namespace}")
 
 
 # -- backends --------------------------------------------------------------------------------------------------------
@@ -76,7 +117,7 @@ def _proof_backends(target: CheckTarget) -> Finding:
     if found.problems:
         return failed("; ".join(text.removeprefix(f"{target.cluster}: ") for text in found.problems))
     count = len(found.instances)
-    return ok(f"ready instances: {count}" if count else "no such Deployment in this cluster")
+    return ok(f"ready instances: {count}" if count else "no such Pod in this cluster")
 
 
 def _managed_workloads(target: CheckTarget) -> Finding:
@@ -88,11 +129,11 @@ def _managed_workloads(target: CheckTarget) -> Finding:
             return state
         bare = [pod for pod in pods_of(deployment, pods) if not has_sidecar(pod)]
         if bare:
-            hint = "label its namespace for injection, then restart its Deployment"
+            hint = "unless it is meant to be outside the mesh, label its namespace for injection, then restart it"
             return failed(f"{title_of(bare[0])} has no container istio-proxy", hint, title_of(bare[0]))
     empty = [s for s in target.facts.of("Service") if _is_managed(s) and not _selected_pods(s, pods)]
     if empty:
-        hint = "deploy it with site.yml --tags bookinfo"
+        hint = "unless its Deployment was removed on purpose, deploy it with site.yml --tags bookinfo"
         return warning(f"{title_of(empty[0])} selects no Pod", hint, title_of(empty[0]))
     return ok("all are ready and have a sidecar")
 
@@ -108,68 +149,20 @@ def _selected_pods(service: Json, pods: Sequence[Json]) -> list[Json]:
 # -- a route matches the request ---------------------------------------------------------------------------------------
 
 
-def matches(route: Json, path: str, host: str = "", headers: Mapping[str, str] | None = None) -> bool:
-    """Whether an HTTPRoute's spec matches a GET of the path; its query is ignored."""
-    names = route.get("hostnames") or []
-    if names and not any(_host_fits(str(name), host.partition(":")[0]) for name in names):
-        return False
-    rules: list[Json] = route.get("rules") or [{}]
-    alternatives: list[Json] = [match for rule in rules for match in rule.get("matches") or [{}]]
-    given = {name.lower(): value for name, value in (headers or {}).items()}
-    return any(_fits(match, path.partition("?")[0], given) for match in alternatives)
-
-
-def _host_fits(name: str, host: str) -> bool:
-    return host.endswith(name[1:]) and host != name[2:] if name.startswith("*.") else host == name
-
-
-def _fits(match: Json, path: str, headers: Mapping[str, str]) -> bool:
-    wanted = match.get("path") or {}
-    kind, value = wanted.get("type", "PathPrefix"), str(wanted.get("value", "/"))
-    if kind == "Exact":
-        fits = path == value
-    elif kind == "RegularExpression":
-        fits = _expression_matches(value, path)
-    else:
-        prefix = value.rstrip("/")
-        fits = path == prefix or path.startswith(f"{prefix}/")
-    return (
-        fits
-        and match.get("method", "GET") == "GET"
-        and all(
-            headers.get(str(h.get("name")).lower()) == h.get("value")
-            for h in match.get("headers") or ()
-            if h.get("type", "Exact") == "Exact"
-        )
-    )
-
-
-def _expression_matches(expression: str, path: str) -> bool:
-    """Whether the expression matches; True if Python cannot compile it, as it may be valid in Envoy."""
-    try:
-        return re.fullmatch(expression, path) is not None
-    except re.error:
-        return True
-
-
 def _route_match(target: CheckTarget) -> Finding:
     proof, gateway = target.subject
-    host, path = str(proof.get("host") or ""), str(proof["path"])
-    ours = [r for r in routes_of(target.site, target.facts) if gateway in r.parents()]
-    live = [(r, spec_of(target.facts.find("HTTPRoute", r.name, r.namespace))) for r in ours]
-    for route, found in live:
-        if matches(found, path, host or _address(target), proof.get("headers")):
-            return ok(f"{route.title} matches GET {path}")
-    names = ", ".join(route.title for route, _found in live)
+    every = list(target.facts.of("HTTPRoute"))
+    ours = [route for route in every if gateway in [parent.key for parent in http_routes.parents(route)]]
+    model, path = proxy_model(target.site, target.facts, *gateway), str(proof["path"])
+    host = _host(proof, model.gateway)
+    for route in ours:
+        if http_routes.matches(route, path, host or next(iter(model.addresses), ""), proof.get("headers"), every):
+            return ok(f"{title_of(route)} matches GET {path}")
+    names = ", ".join(map(title_of, ours))
     return failed(
         f"no HTTPRoute matches GET {path}{f' of host {host}' if host else ''}, so the Gateway responds with 404 "
         f"({f'checked {names}' if names else 'it has no HTTPRoute'})"
     )
-
-
-def _address(target: CheckTarget) -> str:
-    found = proxy_model(target.site, target.facts, *target.subject[1]).addresses
-    return found[0] if found else ""
 
 
 # -- the responses -----------------------------------------------------------------------------------------------------
@@ -180,6 +173,11 @@ _BY_STATUS = {
     "503": "no usable endpoint. Check mTLS (same root CA, sidecars) and that the east-west gateway is reachable",
     "connection refused": "nothing listens at the address. Check the Gateway's address and port",
     "timed out": "the address is unreachable from this machine. Check firewalls and the load balancer's network",
+    "gaierror": "the address is a name that this machine cannot resolve. Check DNS, or set url in the proof",
+    "TLS handshake failed": "no HTTPS listener serves the name of the request. Compare host in the proof with the "
+    "hostnames of the listeners, and check their certificates",
+    "certificate refused": "the certificate is for another name, or its CA is unknown here. Set host, or the CA in "
+    "ca_cert, in the proof; validate_certs: false accepts any certificate",
 }
 
 
@@ -190,31 +188,55 @@ def _answers(target: CheckTarget) -> Finding:
         selection = proof["answered_by"]
         return failed(
             f"no ready Pod in {selection['namespace']} with labels {selection['label_selector']}",
-            "unless they are scaled down on purpose, scale them up",
+            "unless they are absent on purpose, deploy them or scale their workload up; otherwise correct answered_by",
         )
-    url = proxy_record.url(proxy_model(target.site, target.facts, *gateway)) if gateway else None
-    if gateway and not url:
-        return failed(f"Gateway {'/'.join(gateway)} has no HTTP listener with an address", "add one to the Gateway")
-    result = target.site.probes.send(target.cluster, proof, expect, url)
+    try:
+        where = _target(target, proof, gateway) if gateway else None
+    except gateway_target.NoTarget as exc:
+        return failed(str(exc), "compare the proof with the listeners of the Gateway")
+    result = target.site.probes.send(target.cluster, proof, expect, where)
     target.site.answers.append(
         {key: result[key] for key in ("proof", "cluster", "path", "url", "sent", "answers", "failures")}
     )
     if result["complete"]:
         instances = ", ".join(f"{row['instance']} ({row['cluster']})" for row in result["answers"])
         return ok(f"GET {proof['path']}: responses from {instances}")
+    return failed(result["text"], _answers_hint(target, result))
+
+
+def _target(target: CheckTarget, proof: Json, gateway: tuple[str, str]) -> gateway_target.Target:
+    """Where the requests of a proof are sent. Raises NoTarget."""
+    if proof.get("url"):
+        return gateway_target.Target(str(proof["url"]), str(proof.get("host") or ""))
+    model = proxy_model(target.site, target.facts, *gateway)
+    if model.gateway is None:
+        raise gateway_target.NoTarget(f"{gateway_title(gateway)} does not exist")
+    return gateway_target.target(model.gateway, model.addresses, target.facts.of("HTTPRoute"), proof)
+
+
+def _answers_hint(target: CheckTarget, result: Json) -> str:
+    proof, gateway = target.subject
     statuses = [str(row["status"]) for row in result["failures"]]
     silent = sorted({row["cluster"] for row in result["missing"]} - {row["cluster"] for row in result["answers"]})
+    if gateway and (remarks := _endpoint_remarks(target, proof, gateway)):
+        return "; ".join(remarks)
     if result["answers"] and silent:
-        hint = (
+        return (
             f"no response from {', '.join(silent)}: check that TCP port 15443 of its east-west gateway is open from "
             f"{target.cluster}, that the root CA is the same, and that no locality load balancing keeps traffic local"
         )
-    else:
-        hint = next(
-            (text for status, text in _BY_STATUS.items() if status in statuses),
-            "read the logs of the instances that do not respond",
-        )
-    return failed(result["text"], hint)
+    return next(
+        (text for status, text in _BY_STATUS.items() if status in statuses),
+        "read the logs of the instances that do not respond",
+    )
+
+
+def _endpoint_remarks(target: CheckTarget, proof: Json, gateway: tuple[str, str]) -> list[str]:
+    """Why gateways cannot use endpoints of the destinations that the proof's routes lead to."""
+    every = list(target.facts.of("HTTPRoute"))
+    routes = http_routes.delegated(_matching(target.site, target.facts, proof, gateway), every)
+    texts = [text for route in routes for text in endpoint_remarks(target.facts, route)]
+    return list(dict.fromkeys(texts))
 
 
 _MESH = (
@@ -224,7 +246,7 @@ _MESH = (
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "proof-backends", "every Deployment of a proof can respond", _selections, _proof_backends, _SCALE_UP,
+        "proof-backends", "every workload of a proof can respond", _selections, _proof_backends, _SCALE_UP,
         ("backends",),
     ),
     Check(
@@ -238,11 +260,11 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "route-match", "an HTTPRoute matches the request", _through_gateways, _route_match,
         "compare path, path type (Exact allows no trailing slash), hostnames and headers with the route's rules",
-        ("route-accepted",),
+        ("gateway-api",), needs_own=("gateway", "route-accepted"),
     ),
     Check(
         "gateway-answers", "all expected backends respond through the gateway", _through_gateways, _answers, "",
-        ("route-match", "mesh-answers", "gateway-pods", "gateway-address", "gateway-listeners", "virtual-destination"),
-        _MESH,
+        ("mesh-answers", "virtual-destination"), _MESH,
+        needs_own=("route-match", "gateway-pods", "gateway-address", "gateway-listeners"),
     ),
 )  # fmt: skip

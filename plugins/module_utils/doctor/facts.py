@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ from ..istiod.objects import command_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
+from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
+from ..mesh.virtual_destination import is_translated
+from ..traffic.gateway_target import Target
 from .runner import Finding, NotReadable, failed, ok
 
 MESH_NAMESPACE = "gloo-mesh"
@@ -72,6 +76,7 @@ MANAGEMENT: tuple[Listing, ...] = (
 #: in addition to those of istiod_info.read(): Services, Deployments, Namespaces, ConfigMaps, webhooks, EndpointSlices
 WORKLOAD: tuple[Listing, ...] = (
     Listing("v1", "Pod"),
+    Listing("apps/v1", "StatefulSet"),
     Listing("apps/v1", "ReplicaSet", labels=GATEWAY_LABEL),
     Listing("v1", "ConfigMap", fields=f"metadata.name={ROOT_CERT}"),
     Listing("v1", "ConfigMap", labels=GATEWAY_LABEL, name=BOOTSTRAP),
@@ -144,24 +149,44 @@ class Facts:
         return discovery.discover(self.istio_objects)
 
     @cached_property
+    def used(self) -> list[Json]:
+        """The istiods that inject the Pods of some namespace, first those of namespaces with destinations of Gloo Mesh,
+        then by their number of Pods; the only istiod whatever uses it."""
+        istiods: list[Json] = self.istio["istiods"]
+        if len(istiods) < 2:
+            return list(istiods)
+        destinations = {meta(e).get("namespace") for e in self.lists.get("ServiceEntry", ()) if is_translated(e)}
+        sidecars = Counter(meta(p).get("namespace") for p in self.lists.get("Pod", ()) if has_sidecar(p))
+        found: dict[int, tuple[int, int]] = {}
+        for namespace in self.istio_objects.get("namespaces") or ():
+            labels, name = labels_of(namespace), name_of(namespace)
+            if "istio.io/rev" in labels or "istio-injection" in labels:
+                try:
+                    place = istiods.index(discovery.choose(self.istio, for_namespace=name, namespace_labels=labels))
+                except discovery.ChoiceError:
+                    continue
+                before = found.get(place, (0, 0))
+                found[place] = before[0] + (name in destinations), before[1] + sidecars[name]
+        return [istiods[place] for place in sorted(found, key=lambda place: found[place], reverse=True)]
+
+    @cached_property
     def chosen(self) -> tuple[Json | None, str]:
-        """The istiod that proxies of this cluster use, or None and the reason."""
+        """The istiod that most proxies of this cluster use, or None and the reason."""
+        if self.used:
+            return self.used[0], ""
         try:
             return discovery.choose(self.istio), ""
         except discovery.ChoiceError as exc:
-            why = str(exc)
-        for namespace in self.istio_objects.get("namespaces") or ():
-            labels = labels_of(namespace)
-            if self.istio["istiods"] and ("istio.io/rev" in labels or "istio-injection" in labels):
-                try:
-                    return discovery.choose(self.istio, for_namespace=name_of(namespace), namespace_labels=labels), ""
-                except discovery.ChoiceError as exc:
-                    why = str(exc)
-        return None, why
+            return None, str(exc)
 
     @property
     def istiod(self) -> Json | None:
         return self.chosen[0]
+
+    @property
+    def workloads(self) -> list[Json]:
+        """Deployments and, as far as they can be listed, StatefulSets."""
+        return [*self.of("Deployment"), *self.lists.get("StatefulSet", ())]
 
     @cached_property
     def proxies(self) -> Objects:
@@ -188,8 +213,11 @@ class Probes(Protocol):
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         """The last lines of a container's log."""
 
-    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
-        """Result of a proof: ``{complete, text, url, sent, answers, failures, missing}``."""
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], target: Target | None) -> Json:
+        """Result of a proof: ``{complete, text, url, sent, answers, failures, missing}``.
+
+        target: where its requests are sent, None for its ``from_pod``.
+        """
 
 
 @dataclass(frozen=True)
@@ -213,9 +241,12 @@ class SiteFacts:
     def gateways(self) -> list[Facts]:
         return [facts for facts in self.clusters if facts.gateway]
 
-    def wanted(self, key: str) -> list[Json] | None:
-        """Entries of the site's data, None without data."""
-        return None if self.data is None else list(self.data.get(key) or ())
+    def wanted(self, key: str, cluster: str = "") -> list[Json] | None:
+        """Entries of the site's data, those for the cluster if one is given; None without data."""
+        if self.data is None:
+            return None
+        found = list(self.data.get(key) or ())
+        return [each for each in found if not cluster or cluster in (each.get("clusters") or [cluster])]
 
     def is_connected(self, cluster: str) -> bool | None:
         """Whether the agent is connected; None when the metric cannot be read."""

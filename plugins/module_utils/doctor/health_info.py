@@ -18,9 +18,10 @@ from ..gateway.proxy_record import record
 from ..k8s import redaction
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import BadKubeconfig, ClusterError
-from ..k8s.fields import Json, status_of
+from ..k8s.fields import Json, key_of, name_of, spec_of, status_of
 from ..k8s.progress import one_line
 from ..mesh import virtual_destination
+from ..traffic import routes as http_routes
 from . import checks_gateway, checks_istio, checks_mesh, checks_routing, checks_traffic, runner, table
 from .facts import SERVER, Facts, SiteFacts, read_facts
 from .probes import LiveProbes
@@ -218,11 +219,11 @@ def _routes(site: SiteFacts) -> list[Json]:
     return [
         {
             "cluster": facts.name,
-            "namespace": route.namespace,
-            "name": route.name,
-            "gateway": ", ".join("/".join(parent) for parent in route.parents()),
-            "hostnames": list(route.spec.get("hostnames") or ()),
-            "backends": [f"{ref.get('name')}:{ref.get('port')}" for ref in route.backends()],
+            "namespace": key_of(route)[0],
+            "name": name_of(route),
+            "gateway": ", ".join("/".join(parent.key) for parent in http_routes.parents(route)),
+            "hostnames": list(spec_of(route).get("hostnames") or ()),
+            "backends": [f"{ref.get('name')}:{ref.get('port')}" for ref in http_routes.backend_refs(route)],
         }
         for facts in site.gateways
         for route in checks_gateway.routes_of(site, facts)

@@ -16,6 +16,7 @@ from ..k8s.errors import ClusterError
 from ..k8s.fields import Json, labels_of, meta
 from ..k8s.pods import is_ready
 from ..traffic import traffic_check
+from ..traffic.gateway_target import Target
 from .facts import SERVER, Facts
 from .runner import NotReadable
 
@@ -106,19 +107,21 @@ class LiveProbes:
             raise found
         return found
 
-    def send(self, cluster: str, proof: Json, expect: Sequence[Json], url: str | None) -> Json:
+    def send(self, cluster: str, proof: Json, expect: Sequence[Json], target: Target | None) -> Json:
         connection = self._clusters[cluster]
         params = {
             "kubeconfig": connection.kubeconfig,
             "context": connection.context,
             "cluster": cluster,
             "name": str(proof["name"]),
-            "url": url,
+            "url": target.url if target else None,
+            "others": target.others if target else (),
             "from_pod": proof.get("from_pod"),
             "path": str(proof["path"]),
-            "host": proof.get("host"),
+            "host": target.host if target else proof.get("host"),
             "headers": proof.get("headers") or {},
             "validate_certs": bool(proof.get("validate_certs", True)),
+            "ca_cert": proof.get("ca_cert"),
             "expect": list(expect),
             "pattern": proof.get("pattern") or traffic_check.ARGUMENT_SPEC["pattern"]["default"],
             "min_requests": 0,
@@ -129,7 +132,8 @@ class LiveProbes:
             result, complete = traffic_check.run(params, False, self._progress), True
         except ClusterError as exc:
             result, complete = {"msg": exc.msg, **exc.facts}, False
-        unsent = {"proof": params["name"], "cluster": cluster, "path": params["path"], "url": url or "", "sent": 0}
+        unsent = {"proof": params["name"], "cluster": cluster, "path": params["path"], "sent": 0}
+        unsent["url"] = target.url if target else ""
         return {
             **unsent,
             "answers": [],

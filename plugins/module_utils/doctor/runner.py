@@ -52,12 +52,13 @@ def failed(message: str, hint: str = "", object: str = "") -> Finding:
 
 @dataclass(frozen=True)
 class CheckTarget:
-    """What a check is evaluated for: a cluster, and perhaps one object of it."""
+    """What a check is evaluated for: a cluster, and perhaps one object of it. ``related``: objects that it uses."""
 
     site: Any  # SiteFacts and Facts: facts.py needs this file
     facts: Any
     subject: Any = None
     object: str = ""
+    related: tuple[str, ...] = ()
 
     @property
     def cluster(self) -> str:
@@ -69,7 +70,8 @@ class Check:
     """One check. ``title``: the statement that is true when it is ok.
 
     ``evaluate`` raises NotReadable where a fact is missing. ``needs``: checks that must not have failed in the same
-    cluster or in the management cluster; ``needs_all``: in any cluster.
+    cluster or in the management cluster; ``needs_all``: in any cluster; ``needs_own``: in the same cluster for the same
+    object or one that is related to it.
     """
 
     id: str
@@ -79,15 +81,17 @@ class Check:
     hint: str = ""
     needs: tuple[str, ...] = ()
     needs_all: tuple[str, ...] = ()
+    needs_own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Record:
-    """A check's finding for one target. ``because``: the failed record it was skipped for."""
+    """A check's finding for one target, by its object. ``because``: the failed record it was skipped for."""
 
     check: Check
     cluster: str
     finding: Finding
+    object: str = ""
     because: Record | None = field(default=None, repr=False)
 
     @property
@@ -124,10 +128,10 @@ def run_checks(checks: Sequence[Check], site: Any, management: str, prerequisite
 def _record(
     check: Check, target: CheckTarget, before: Sequence[Record], management: str, prerequisites: Sequence[str]
 ) -> Record:
-    because = _failed_dependency(check, target.cluster, before, management, prerequisites)
+    because = _failed_dependency(check, target, before, management, prerequisites)
     if because is not None:
         text = f"because {because.check.id} failed in {because.cluster}"
-        return Record(check, target.cluster, Finding("unknown", text, "", target.object), because)
+        return Record(check, target.cluster, Finding("unknown", text, "", target.object), target.object, because)
     try:
         found = check.evaluate(target)
     except NotReadable as exc:
@@ -137,19 +141,24 @@ def _record(
         found = warning(
             f"{INTERNAL_ERROR}: {type(exc).__name__}: {exc}", "report it with a support bundle (playbooks/bundle.yml)"
         )
-    return Record(check, target.cluster, found if found.object else replace(found, object=target.object))
+    found = found if found.object else replace(found, object=target.object)
+    return Record(check, target.cluster, found, target.object)
 
 
 def _failed_dependency(
-    check: Check, cluster: str, before: Sequence[Record], management: str, prerequisites: Sequence[str]
+    check: Check, target: CheckTarget, before: Sequence[Record], management: str, prerequisites: Sequence[str]
 ) -> Record | None:
     """The first failed record that the check depends on, directly or through skipped ones; prerequisites first."""
 
-    def is_dependency(record: Record) -> bool:
-        near = record.cluster in (cluster, management)
-        return (near and record.check.id in check.needs) or record.check.id in check.needs_all
+    objects = (target.object, *target.related)
 
-    first = [record for record in before if record.cluster == cluster and record.check.id in prerequisites]
+    def is_dependency(record: Record) -> bool:
+        near = record.cluster in (target.cluster, management)
+        own = record.cluster == target.cluster and record.object in objects
+        id = record.check.id
+        return (near and id in check.needs) or id in check.needs_all or (own and id in check.needs_own)
+
+    first = [record for record in before if record.cluster == target.cluster and record.check.id in prerequisites]
     for record in [*first, *filter(is_dependency, before)]:
         if record.because is not None:
             return record.because

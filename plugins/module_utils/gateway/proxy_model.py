@@ -296,7 +296,11 @@ class ProxyModel:
         target = istio.service_of_address(address)
         if target:
             return target
-        parts = istio.split_host_port(address)[0].split(".")
+        host = istio.split_host_port(address)[0]
+        for service in self.objects.services:
+            if host in (spec_of(service).get("clusterIP"), *(spec_of(service).get("clusterIPs") or ())):
+                return str(meta(service).get("namespace")), name_of(service)
+        parts = host.split(".")
         if len(parts) == 1 and parts[0] and ":" not in parts[0]:
             return self.namespace, parts[0]
         known = {meta(s).get("namespace") for s in self.objects.services}

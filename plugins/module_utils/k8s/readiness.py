@@ -223,26 +223,26 @@ def _route(obj: Json) -> Verdict:
     if not refs:
         return failed("no parentRefs, so no Gateway accepts it. Set them")
     for ref in refs:
-        verdict = _parent(obj, ref)
+        verdict = judge_parent(obj, ref)
         if not verdict.ready:
             return verdict
     return ready(f"accepted by {', '.join(sorted({_parent_title(obj, ref) for ref in refs}))}")
 
 
-def _parent(obj: Json, ref: Json) -> Verdict:
-    """Verdict of the controllers for one parentRef: the best one counts."""
-    title = _parent_title(obj, ref)
+def judge_parent(route: Json, ref: Json, controller: str = "") -> Verdict:
+    """Verdict for one parentRef: that of *controller* or, where it is unknown, the best one of all controllers."""
+    title = _parent_title(route, ref)
     entries = [
         entry
-        for entry in mappings(status_of(obj).get("parents"))
-        if _parent_key(obj, mapping(entry.get("parentRef"))) == _parent_key(obj, ref)
+        for entry in mappings(status_of(route).get("parents"))
+        if _parent_key(route, mapping(entry.get("parentRef"))) == _parent_key(route, ref)
+        and controller in ("", entry.get("controllerName"))
     ]
     if not entries:
-        return waiting(
-            f"not reconciled by any controller for {title}. Check that the Gateway exists and its class is served"
-        )
+        by = f"controller {controller}" if controller else "any controller"
+        return waiting(f"not reconciled by {by} for {title}. Check that the Gateway exists and its class is served")
     verdicts = [
-        _named(obj, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
+        _named(route, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
         or ready()
         for entry in entries
     ]

@@ -65,10 +65,18 @@ class RoutingObjects:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its remedy. A ``passing`` one may disappear while translation is in progress."""
+    """A problem with its remedy. A ``passing`` one may disappear while translation is in progress.
+
+    ``gateways``: it concerns gateways alone; sidecars use the destination all the same.
+    """
 
     text: str
     passing: bool = False
+    gateways: bool = False
+
+
+#: what to do until gateways can use endpoints with host names
+_BY_SIDECAR = "Until then, route to a Service whose Pods have a sidecar and call this host: sidecars resolve names"
 
 
 # -- small readers ---------------------------------------------------------------------------------------------------
@@ -97,7 +105,8 @@ def is_translated_from(obj: Json, target: Target) -> bool:
     )
 
 
-def _is_translated(obj: Json) -> bool:
+def is_translated(obj: Json) -> bool:
+    """Whether Gloo Mesh wrote the object, by its labels."""
     return f"{PARENT}name" in labels_of(obj) or labels_of(obj).get("owner.gloo.solo.io/name") == "gloo-mesh"
 
 
@@ -166,7 +175,7 @@ def _nothing(objects: RoutingObjects, target: Target, ours: list[Json]) -> Probl
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
         return Problem(f"no ServiceEntry has that host, but one has {close[0]}. Compare the spelling", passing=True)
-    others = [e for e in objects.service_entries if _is_translated(e)]
+    others = [e for e in objects.service_entries if is_translated(e)]
     if others:
         text = f"no ServiceEntry has that host, but Gloo Mesh has translated others into this cluster ({len(others)})"
         hint = (
@@ -193,7 +202,9 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
         found.append(
             Problem(
                 f"{where} has resolution {resolution} and no inline endpoints: a gateway resolves the host by DNS, "
-                "which has no record for it. Give the east-west gateways IP addresses instead of host names"
+                "which has no record for it. Give the east-west gateways IP addresses instead of host names, or set "
+                f"hostInfoOverrides in WorkspaceSettings. {_BY_SIDECAR}",
+                gateways=True,
             )
         )
     if spec.get("location") != "MESH_INTERNAL":
@@ -278,7 +289,9 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
         found.append(
             Problem(
                 f"{where} has the address {address}, which is not an IP: gateways ignore it silently. Give the "
-                "east-west gateway's Service an IP address, or set hostInfoOverrides in WorkspaceSettings"
+                "east-west gateway's Service an IP address, or set hostInfoOverrides in WorkspaceSettings. "
+                f"{_BY_SIDECAR}",
+                gateways=True,
             )
         )
     if not row["tls"]:
@@ -296,6 +309,12 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
             )
         )
     return found
+
+
+def gateway_problems(entry: Json, objects: RoutingObjects, target: Target) -> list[Problem]:
+    """What prevents gateways, but not sidecars, from using the ServiceEntry and its endpoints."""
+    remote = remote_endpoints(entry, objects.workload_entries, target)[1]
+    return [problem for problem in (*entry_problems(entry, target), *remote) if problem.gateways]
 
 
 # -- routes ----------------------------------------------------------------------------------------------------------
@@ -349,8 +368,11 @@ def route_problems(
 # -- verdicts --------------------------------------------------------------------------------------------------------
 
 
-def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json, Verdict]:
-    """(record, verdict) of the target in one cluster."""
+def examine(cluster: str, objects: RoutingObjects, target: Target, check_routes: bool = True) -> tuple[Json, Verdict]:
+    """(record, verdict) of the target in one cluster.
+
+    check_routes: whether problems of HTTPRoutes count and, where one leads to the host, those of gateways.
+    """
     entry, problems = find_entry(objects, target)
     local: list[Json] = []
     remote: list[Json] = []
@@ -370,6 +392,8 @@ def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json
     spec = spec_of(entry or {})
     named = Target(target.host or next(iter(spec.get("hosts") or ()), None), target.port, target.name, target.namespace)
     routes, wrong = route_problems(objects.http_routes, named, _port_numbers(entry) if entry else None)
+    counted = [problem for problem in problems if not problem.gateways or (routes and check_routes)]
+    counted += wrong if check_routes else []
     problems += wrong
     record = {
         "cluster": cluster,
@@ -389,12 +413,12 @@ def examine(cluster: str, objects: RoutingObjects, target: Target) -> tuple[Json
         "http_routes": routes,
         "problems": [p.text for p in problems],
     }
-    if not problems:
+    if not counted:
         return record, ready(f"{len(local)} local and {len(remote)} remote endpoints")
     # Permanent problems come first.
-    problems.sort(key=lambda p: p.passing)
-    text = "; ".join(p.text for p in problems)
-    return record, waiting(text) if problems[0].passing else failed(text)
+    counted.sort(key=lambda p: p.passing)
+    text = "; ".join(p.text for p in counted)
+    return record, waiting(text) if counted[0].passing else failed(text)
 
 
 def leftovers(objects: RoutingObjects, target: Target) -> list[str]:
@@ -407,7 +431,7 @@ def leftovers(objects: RoutingObjects, target: Target) -> list[str]:
     ):
         for item in items:
             by_host = (
-                kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and _is_translated(item)
+                kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and is_translated(item)
             )
             if is_translated_from(item, target) or by_host:
                 found.append(f"{kind} {full_name(item)}")

@@ -32,6 +32,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "spec": {"type": "dict", "required": True},
         },
     },
+    "check_routes": {"type": "bool", "default": True},
     "wait": {"type": "bool", "default": False},
     "wait_for": {"type": "str", "choices": ["accepted", "translated", "absent"], "default": "translated"},
     "wait_timeout": {"type": "int", "default": 300},
@@ -58,7 +59,10 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         collections = _collections(wait_for, targets)
 
         def judge(view: View) -> Verdict:
-            return together({target.title: _judge(cluster.name, view, target, wait_for) for target in targets})
+            check_routes = params.get("check_routes", True)
+            return together(
+                {target.title: _judge(cluster.name, view, target, wait_for, check_routes) for target in targets}
+            )
 
         with Watcher(cluster, collections) as watcher:
             waits = params.get("wait") and not check
@@ -125,14 +129,14 @@ def _objects(view: View, target: Target) -> RoutingObjects:
     )
 
 
-def _judge(cluster: str, view: View, target: Target, wait_for: str) -> Verdict:
+def _judge(cluster: str, view: View, target: Target, wait_for: str, check_routes: bool) -> Verdict:
     if wait_for == "accepted":
         return _accepted(view.get(VIRTUAL_DESTINATIONS, target.name or "", target.namespace or ""))
     if wait_for == "absent":
         return judge_absent(_objects(view, target), target)
     if not view.served(SERVICE_ENTRIES):
         return waiting(f"{ISTIO_API} ServiceEntry is not served. Install Istio's CRDs")
-    return examine(cluster, _objects(view, target), target)[1]
+    return examine(cluster, _objects(view, target), target, check_routes)[1]
 
 
 def _accepted(found: Json | None) -> Verdict:

@@ -25,10 +25,11 @@ from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from . import backends
 from . import sampling as traffic
+from .gateway_target import GATEWAY_SPEC
 from .request_stream import Sample, Stream, longest_gap, settled, tally_of, unproven
 from .sampling import Expected
 from .scale_down import left_scaled_down, restore, scale_down
-from .traffic_check import send_requests
+from .traffic_check import send_requests, target_of
 from .url_client import REQUEST_SPEC, UrlClient
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -38,12 +39,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "cluster": {"type": "str"},
     "backends": backends.SELECTION_SPEC,
     "url": {"type": "str"},
+    "gateway": {"type": "dict", "options": {**GATEWAY_SPEC["options"], "cluster": {"type": "str", "required": True}}},
     "max_gap": {"type": "float", "default": 30.0},
     "min_requests": {"type": "int", "default": 20},
     "patience": {"type": "int", "default": 30},
     "timeout": {"type": "int", "default": 120},
 }
-RULES: dict[str, Any] = {"required_if": [("state", "checked", ["cluster", "backends", "url"])]}
+RULES: dict[str, Any] = {
+    "required_if": [("state", "checked", ["cluster", "backends"]), ("state", "checked", ["url", "gateway"], True)],
+    "mutually_exclusive": [("url", "gateway")],
+}
 
 # Seconds within which the API server of the scaled-down cluster has to be reachable again.
 _RESTORE_WITHIN = 120.0
@@ -66,11 +71,10 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
         healed = site.heal(check)
         if params["state"] == "restored":
             return _result(site, healed, f"{len(healed)} workloads restored" if healed else "no workload to restore")
-        if params["cluster"] not in clusters:
-            names = ", ".join(clusters) or "none"
-            raise Invalid(
-                f"failover_check: cluster {params['cluster']!r} is not a workload cluster. Set one of: {names}"
-            )
+        for cluster in (params["cluster"], (params.get("gateway") or params)["cluster"]):
+            if cluster not in clusters:
+                names = ", ".join(clusters) or "none"
+                raise Invalid(f"failover_check: cluster {cluster!r} is not a workload cluster. Set one of: {names}")
         return site.check(check, healed)
 
 
@@ -139,11 +143,13 @@ class _Site:
         if problem and not (check and healed):
             raise ClusterError(problem, cluster=name)
         titles = ", ".join(ref_of(each).title for each in going)
+        where = target_of(self.clusters[(self.params.get("gateway") or self.params)["cluster"]], self.params)
         if check:
             self.taken = [_record(name, each) for each in going]
-            text = f"{name}: {titles} would be scaled to 0 and restored while requests are sent to {self.params['url']}"
+            text = f"{name}: {titles} would be scaled to 0 and restored while requests are sent to {where.url}"
             return {**_result(self, healed, text), "changed": True}
-        client = UrlClient(name, self.params, re.compile(self.params["pattern"], re.DOTALL))
+        params = {**self.params, "url": where.url, "host": where.host}
+        client = UrlClient(name, params, re.compile(self.params["pattern"], re.DOTALL), where.others)
         self.facts.answers_before = self._responses(client, expected, "before")
         others = [each for each in expected if each.cluster != name]
         try:

@@ -19,7 +19,7 @@ GATEWAY_SPEC: dict[str, Any] = {
     "type": "dict",
     "options": {
         "name": {"type": "str", "required": True},
-        "namespace": {"type": "str", "required": True},
+        "namespace": {"type": "str"},
         "listener": {"type": "str"},
         "port": {"type": "int"},
         "scheme": {"type": "str", "choices": ["http", "https"]},

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from ..k8s.errors import Invalid
-from ..k8s.names import dns_label, dns_name, host_port
+from ..k8s.names import dns_label, dns_name, request_host
 from ..k8s.names import port as port_number
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -282,7 +282,7 @@ def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
             yield f"{path}.namespace is {_shown(ref['namespace'])}. Remove it: a Hostname has no namespace"
     elif "namespace" in ref and not dns_label(ref["namespace"]):
         yield f"{path}.namespace is {_shown(ref['namespace'])}. Set the backend's namespace"
-    if not dns_name(name):
+    if not dns_name(name) and not (kind == "HTTPRoute" and name == "*"):
         what = "a DNS name in lower case, as in spec.hosts of the VirtualDestination"
         yield f"{path}.name is {_shown(name)}. Set {what if kind == 'Hostname' else f'the name of a {kind}'}"
     # Backends of other kinds define their port themselves.
@@ -307,8 +307,12 @@ def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
         yield f"{path}.path is {_shown(entry.get('path'))}. Set the path of a request, beginning with /"
     yield from _selection(f"{path}.answered_by", entry.get("answered_by"))
     host = entry.get("host")
-    if host and not (dns_name(host) or host_port(host)):
-        yield f"{path}.host is {_shown(host)}. Set a host name in lower case, with or without port"
+    if host and not request_host(host):
+        yield f"{path}.host is {_shown(host)}. Set a host name or an IP address, with or without port"
+    chosen = entry.get("gateway", {})
+    unknown = [key for key in chosen if key not in _GATEWAY_KEYS] if isinstance(chosen, Mapping) else []
+    if not isinstance(chosen, Mapping) or unknown:
+        yield f"{path}.gateway is {', '.join(unknown) or _shown(chosen)}. Set {', '.join(_GATEWAY_KEYS)}"
     if _from_pod(entry):
         source = entry["from_pod"]
         yield from _selection(f"{path}.from_pod", source)
@@ -317,12 +321,15 @@ def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
             yield f"{path}.from_pod.port is {_shown(source.get('port'))}. {_port_hint(source.get('port'))}"
 
 
+_GATEWAY_KEYS = ("name", "namespace", "listener", "port", "scheme")
+
+
 def _selection(path: str, value: Any) -> Iterator[str]:
     if not isinstance(value, Mapping) or not value:
         yield f"{path} is {_shown(value)}. Set namespace and label_selector"
         return
     if not dns_label(value.get("namespace")):
-        yield f"{path}.namespace is {_shown(value.get('namespace'))}. Set the namespace of Deployments and Pods"
+        yield f"{path}.namespace is {_shown(value.get('namespace'))}. Set the namespace of the Pods"
     selector = value.get("label_selector")
     if not isinstance(selector, str) or not all(LABEL_IS.fullmatch(part) for part in selector.split(",")):
         yield f"{path}.label_selector is {_shown(selector)}. Set labels such as app=reviews,version=v1"

@@ -56,9 +56,14 @@ def backend_refs(route: Json) -> list[Json]:
 def attached(routes: Iterable[Json], gateway: Key) -> list[Json]:
     """Routes of the Gateway, with those that they delegate to."""
     every = list(routes)
-    found = [route for route in every if gateway in [parent.key for parent in parents(route)]]
+    return delegated([route for route in every if gateway in [parent.key for parent in parents(route)]], every)
+
+
+def delegated(some: Iterable[Json], routes: Sequence[Json]) -> list[Json]:
+    """Routes with all those that they delegate to."""
+    found = list(some)
     for route in found:  # grows meanwhile
-        found += [child for child in _children(route, every) if child not in found]
+        found += [child for child in _children(route, routes) if child not in found]
     return found
 
 

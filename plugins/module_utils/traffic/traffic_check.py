@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..gateway.proxy_model import Objects, ProxyModel
 from ..k8s.client import CLUSTER_SPEC, CLUSTERS_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden
-from ..k8s.fields import Json
+from ..k8s.fields import Json, full_name, key_of, name_of
 from ..k8s.progress import Progress
 from ..k8s.readiness import judge
 from . import backends
@@ -83,8 +83,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         raise ClusterError(f"{origin}: exactly one of 'url', 'gateway' and 'from_pod' is required. Set one")
     with ExitStack() as stack:
         clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or ()))
-        here = None if params.get("url") else stack.enter_context(connect(params, progress))
         inside = params.get("from_pod")
+        here = None if params.get("url") else stack.enter_context(connect(params, progress))
         if here and inside and clusters and not _ready_pods(here, params["from_pod"]):
             problems = backends.read({origin: here}, params["from_pod"])[0].problems
             others = [name for name, each in clusters.items() if _ready_pods(each, params["from_pod"])]
@@ -101,7 +101,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         if here and inside:
             client = _PodClient(here, params, pattern)
         else:
-            where = target_of(here, params) if here else Target(params["url"], params.get("host") or "")
+            where = target_of(here, params)
             params = {**params, "url": where.url, "host": where.host}
             client = UrlClient(origin, params, pattern, where.others)
         limits = traffic.Limits(float(params["timeout"]), float(params["patience"]), int(params["min_requests"]))
@@ -114,13 +114,25 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     return {"changed": False, "msg": text, **facts}
 
 
-def target_of(cluster: Cluster, params: dict[str, Any]) -> Target:
-    """Where requests through the Gateway of the option ``gateway`` are sent. Raises ClusterError."""
-    name, namespace = params["gateway"]["name"], params["gateway"]["namespace"]
-    found = cluster.get(GATEWAY_API, "Gateway", name, namespace)
-    if found is None:
-        text = f"Gateway {namespace}/{name} does not exist. Create it, or correct 'gateway'"
+def target_of(cluster: Cluster | None, params: dict[str, Any]) -> Target:
+    """Where requests to the option ``url`` or through that ``gateway`` of the cluster are sent. Raises ClusterError.
+
+    ``others``: more addresses of the URL's host, not an option of the module.
+    """
+    if cluster is None or params.get("url"):
+        return Target(params["url"], params.get("host") or "", tuple(params.get("others") or ()))
+    name, namespace = params["gateway"]["name"], params["gateway"].get("namespace")
+    named = [g for g in cluster.list(GATEWAY_API, "Gateway", namespace) if name_of(g) == name]
+    if len(named) != 1:
+        where = f"{namespace}/{name}" if namespace else name
+        text = f"Gateway {where} does not exist. Create it, or correct 'gateway'"
+        if named:
+            text = (
+                f"several Gateways have the name {name}: {', '.join(map(full_name, named))}. Set namespace in 'gateway'"
+            )
         raise ClusterError(f"{cluster.name}: {text}", cluster=cluster.name)
+    [found] = named
+    namespace = key_of(found)[0]
     try:
         routes = cluster.list(GATEWAY_API, "HTTPRoute")
     except Forbidden:

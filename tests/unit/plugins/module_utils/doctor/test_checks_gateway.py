@@ -247,7 +247,7 @@ BROKEN = [
         "c1",
         "failed",
         set_field("c1", "HTTPRoute", "r", "status", {}),
-        ("not reconciled by any controller",),
+        ("not reconciled by controller solo.io/gloo-gateway-v2",),
     ),
 ]
 

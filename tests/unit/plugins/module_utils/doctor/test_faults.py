@@ -142,7 +142,13 @@ RECORDED = (
     Fault("WorkloadEntry without labels", (14,), _without_metadata_labels, "workload-entries", "c1", ("metadata",)),
     Fault("WorkloadEntry without TLS mode", (14,), _without_tls_mode, "workload-entries", "c1", ("tlsMode",)),
     Fault(
-        "WorkloadEntry at a host name", (14,), _at_a_host_name, "workload-entries", "c1", ("ew.example", "not an IP")
+        "WorkloadEntry at a host name",
+        (14,),
+        _at_a_host_name,
+        "route-backends",
+        "c1",
+        ("ew.example", "not an IP", "sidecars resolve names"),
+        "warning",
     ),
     Fault("locality keeps traffic in the cluster", (15,), _kept_local, "locality", "c1", ("dr",), "warning"),
     Fault("port 15443 closed", (15,), _port_15443_closed, "mesh-answers", "c1", ("no response from c2", "15443")),
