@@ -270,7 +270,7 @@ FAULTS = (
         (29,),
         changed("management", settings, {"spec": {"options": {"eastWestGateways": BY_HOST_NAME}}}),
         resolves_by_dns,
-        "service-entry",
+        "mesh-answers",
         "gateway",
     ),
     # Gateway

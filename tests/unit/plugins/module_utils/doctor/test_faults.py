@@ -143,7 +143,7 @@ RECORDED = (
     Fault("WorkloadEntry without TLS mode", (14,), _without_tls_mode, "workload-entries", "c1", ("tlsMode",)),
     Fault(
         "WorkloadEntry at a host name",
-        (14,),
+        (29,),
         _at_a_host_name,
         "route-backends",
         "c1",

@@ -126,6 +126,8 @@ VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[
         (lambda d: OUTSIDE(d)["answered_by"].update(label_selector="app!=a"), "answered_by.label_selector is 'app!=a'"),
         (lambda d: OUTSIDE(d).update(path="reviews/0"), "routing_proofs[2].path is 'reviews/0'"),
         (lambda d: OUTSIDE(d).update(host="a b"), "routing_proofs[2].host is 'a b'"),
+        (lambda d: OUTSIDE(d).update(gateway="http"), "routing_proofs[2].gateway is 'http'. Set name, namespace"),
+        (lambda d: OUTSIDE(d).update(gateway={"section": "a"}), "routing_proofs[2].gateway is section. Set name"),
         (lambda d: OUTSIDE(d).pop("name"), "routing_proofs[2].name is missing"),
         (lambda d: INSIDE(d).update(from_pod={}), "routing_proofs[0].from_pod is empty. Set namespace and label"),
         (lambda d: INSIDE(d).update(from_pod=None), "routing_proofs[0].from_pod is missing"),
@@ -172,6 +174,9 @@ def test_one_thing_wrong_is_one_problem(break_it: Change, told: str) -> None:
         lambda d: service(d).update(kind="Backend", group="gateway.kgateway.dev") or service(d).pop("port"),
         lambda d: OUTSIDE(d)["answered_by"].update(label_selector="app==reviews, version=v1"),
         lambda d: OUTSIDE(d).update(host="a.example.com:8080"),
+        lambda d: OUTSIDE(d).update(host="bücher.example"),
+        lambda d: OUTSIDE(d).update(host="[2001:db8::1]:8443"),
+        lambda d: OUTSIDE(d).update(gateway={"name": "internal", "listener": "https", "port": 8443}),
         lambda d: INSIDE(d)["from_pod"].update(port="9080"),
     ],
 )
