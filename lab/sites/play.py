@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from cryptography import x509
 
-from lab import charts
+from lab import charts, settings
 from lab.control_plane.lab import Lab
 from lab.errors import LabError
 from lab.paths import REPOSITORY
@@ -45,13 +45,15 @@ class Player:
 
     def play(self, site: Site) -> None:
         """Raises LabError for a step that fails."""
+        settings.change(self._home, [settings.parse(f"{key}={value}") for key, value in site.lab.items()])
         self._write_variables(site)
         self._play(site.steps, Scope(), "all")
 
     def _write_variables(self, site: Site) -> None:
-        """The inventory variables of the site's owner, beside the lab's inventory."""
+        """The inventory variables of the site's owner and his data, beside the lab's inventory."""
         for path, content in {
             "group_vars/all.yml": site.variables,
+            "site_data.yml": site.data,
             **{f"host_vars/{host}.yml": variables for host, variables in site.hosts.items()},
         }.items():
             file = self._home / path

@@ -1,9 +1,9 @@
 """Sites as data: what other people have installed on the clusters before the collection is used.
 
-A site is NAME.yml: `about` (one line), `variables` and `hosts` (inventory variables of its owner), `lab` (settings of
-`lab up`), and `steps` in order. A part, parts/NAME.yml, has `defaults` and `steps`. A step runs on every cluster of
-`where` (all, management, workloads, gateway, remote, or a cluster's name; by default where its part is used) and is one
-of:
+A site is NAME.yml: `about` (one line), `variables` and `hosts` (inventory variables of its owner), `data` (the owner's
+own destinations, routes and proofs), `lab` (settings of the lab), and `steps` in order. A part, parts/NAME.yml, has
+`defaults` and `steps`. A step runs on every cluster of `where` (all, management, workloads, gateway, remote, or a
+cluster's name; by default where its part is used) and is one of:
 
     helm: {release, namespace, chart, version, values, by, flags}
     apply: [objects]                        # `by`: kubectl, or a tool of TOOLS
@@ -73,7 +73,8 @@ class Site:
     steps: list[Step]
     variables: dict[str, Any]
     hosts: dict[str, dict[str, Any]]
-    lab: dict[str, Any]
+    data: dict[str, Any]
+    lab: dict[str, str]
 
 
 def names() -> list[str]:
@@ -89,6 +90,7 @@ def load(name: str) -> Site:
         checked(content["steps"]),
         content.get("variables") or {},
         content.get("hosts") or {},
+        content.get("data") or {},
         content.get("lab") or {},
     )
 

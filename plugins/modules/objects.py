@@ -50,8 +50,9 @@ options:
       - V(fail) fails and names the fields and their managers.
       - V(force) takes over the fields. The former values of an object that existed before are stored in the annotation
         C(multicluster.gloo/former), from which O(state=absent) restores them.
+      - V(keep) leaves every object that existed before unchanged, whatever its fields are.
     type: str
-    choices: [fail, force]
+    choices: [fail, force, keep]
     default: fail
   wait:
     description:

@@ -1,8 +1,8 @@
 """The labs of the acceptance tests.
 
-All files but one share a lab of three clusters; the other one uses a lab of four. Only one lab runs at a time, and
-fixtures start the lab that a file needs and bring the clusters into the initial state of each test, so every file can
-run alone and in any order. The numbered order is the fastest.
+Most files share a lab of three clusters; others use a lab of four, or one for each site of other people. Only one lab
+runs at a time, and fixtures start the lab that a file needs and bring the clusters into the initial state of each
+test, so every file can run alone and in any order. The numbered order is the fastest.
 """
 
 from __future__ import annotations
@@ -66,6 +66,20 @@ def three_clusters(request: pytest.FixtureRequest) -> Site:
 def four_clusters(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A lab with three workload clusters, of its own."""
     yield _started("four", 3, request.config)
+    _end_labs()
+
+
+@pytest.fixture
+def lived_in(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Site]]:
+    """A lab of its own on which other people have installed a site of lab/sites."""
+
+    def installed(name: str) -> Site:
+        site = _started("lived-in", 2, request.config)
+        run = site.lab("site", name, timeout=600).ok()
+        site.note(f"lab site {name}", run.seconds)
+        return site
+
+    yield installed
     _end_labs()
 
 

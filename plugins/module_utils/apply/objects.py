@@ -26,7 +26,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
     "definitions": {"type": "list", "elements": "dict", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "on_conflict": {"type": "str", "choices": ["fail", "force"], "default": "fail"},
+    "on_conflict": {"type": "str", "choices": ["fail", "force", "keep"], "default": "fail"},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "delete_only_ours": {"type": "bool", "default": True},
@@ -49,6 +49,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             progress=progress,
             absent=params.get("state") == "absent",
             force=params.get("on_conflict") == "force",
+            keep=params.get("on_conflict") == "keep",
             wait=params.get("wait", True),
             timeout=float(params.get("wait_timeout") or 0),
             only_ours=params.get("delete_only_ours", True),
@@ -74,6 +75,7 @@ def converge(
     progress: Callable[[str], None] = lambda line: None,
     absent: bool = False,
     force: bool = False,
+    keep: bool = False,
     wait: bool = True,
     timeout: float = 300.0,
     only_ours: bool = True,
@@ -91,17 +93,17 @@ def converge(
     if absent:
         _Removal(batch, only_ours=only_ours).run(wait=wait)
     else:
-        _Application(batch, force=force).run(wait=wait)
+        _Application(batch, force=force, keep=keep).run(wait=wait)
     return batch.result()
 
 
 class _Application:
     """Creates or changes the objects that differ; then waits until all objects are ready."""
 
-    def __init__(self, batch: Batch, *, force: bool) -> None:
+    def __init__(self, batch: Batch, *, force: bool, keep: bool) -> None:
         self.batch = batch
         self.cluster, self.check, self.progress = batch.cluster, batch.check, batch.progress
-        self.force = force
+        self.force, self.keep = force, keep
         self._namespaces = {item.ref.name: True for item in batch.items if item.ref.kind == "Namespace" and item.live}
 
     def run(self, *, wait: bool) -> None:
@@ -121,6 +123,8 @@ class _Application:
             item.live = None
         if item.live is None:
             self._create(item)
+        elif self.keep and not is_ours(item.live) and not is_adopted(item.live):
+            item.action, item.result, item.reason = "kept", item.live, "not created by this collection"
         else:
             self._change(item, item.live)
 

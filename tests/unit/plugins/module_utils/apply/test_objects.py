@@ -147,6 +147,26 @@ def test_a_value_of_others_is_replaced_only_by_force_and_comes_back(fake: Any) -
     assert [entry["manager"] for entry in back["metadata"]["managedFields"]] == ["kubectl"]
 
 
+def test_keep_leaves_what_existed_before_and_manages_the_rest(fake: Any) -> None:
+    api, _kubeconfig = fake
+    api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "theirs"}}, "kubectl")
+    theirs = api.get("v1", "configmaps", "default", "a")
+    wanted = [config(namespace="default", k="ours"), config(namespace="default", name="b", k="ours")]
+
+    assert actions(go(fake, *wanted, on_conflict="keep")) == ["kept", "created"]
+    assert api.get("v1", "configmaps", "default", "a") == theirs
+    changed = [config(namespace="default"), config(namespace="default", name="b", k="new")]
+    assert actions(go(fake, *changed, on_conflict="keep")) == ["kept", "changed"]
+    assert actions(go(fake, *changed, state="absent")) == ["kept", "deleted"]
+
+
+def test_keep_goes_on_managing_what_was_adopted(fake: Any) -> None:
+    api, _kubeconfig = fake
+    api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "theirs"}}, "kubectl")
+    assert actions(go(fake, config(namespace="default", k="ours"), on_conflict="force")) == ["changed"]
+    assert actions(go(fake, config(namespace="default", k="new"), on_conflict="keep")) == ["changed"]
+
+
 def test_absent_deletes_ours_backwards_and_keeps_the_rest(fake: Any) -> None:
     api, _kubeconfig = fake
     go(fake, BOOKINFO, crd(), thing(), config())

@@ -1,0 +1,221 @@
+"""Sites that other people installed (lab/sites): what the playbooks say about them, do to them and give back."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acceptance.audit import Write
+from acceptance.site import Run, Site
+from acceptance.snapshot import Snapshot, differing
+
+Json = dict[str, Any]
+
+NOTE = "multicluster.gloo."
+# Of an object that controllers count up or write when something else was written.
+COUNTED = {"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"}
+# Releases of the operator, for a ServiceMeshController.
+OPERATOR_INSTALLS = (("istio-system", "istio-base"), ("istio-system", "istiod-gloo"))
+PAUSE = 0.02  # seconds between two requests
+
+
+# -- the doctor
+
+
+def doctor(site: Site, *options: str) -> list[Json]:
+    """The checks of doctor.yml that found something: {verdict, cluster, id, message, hint}."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = ["--extra-vars", f"report_path={folder}", "--extra-vars", "doctor_fail_on=never"]
+        site.play("doctor", *given, *options).ok()
+        report = json.loads(Path(folder, "report.json").read_text())
+    return [check for check in report["checks"] if check["verdict"] in ("failed", "warning")]
+
+
+def told(check: Json) -> str:
+    """A check on one line."""
+    return (
+        f"{check['verdict']} {check['id']} {check['cluster']}: {check['object']}: {check['message']} [{check['hint']}]"
+    )
+
+
+def own_data(site: Site) -> list[str]:
+    """Options with the data of the site's owner: destinations, routes and proofs that he has himself."""
+    return ["--extra-vars", f"site_data={site.home / 'site_data.yml'}"]
+
+
+# -- requests of the site's users
+
+
+class Stream:
+    """Requests to one URL, one after the other, each over a new connection."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.sent = url, 0
+        self.failures: list[str] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._end.wait(PAUSE):
+            self.sent += 1
+            try:
+                with urllib.request.urlopen(self.url, timeout=10) as answer:
+                    body = answer.read()
+                if b"Error fetching product" in body:
+                    self._failed("the page has no content of a backend")
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                self._failed(str(error))
+
+    def _failed(self, why: str) -> None:
+        self.failures.append(f"{time.strftime('%H:%M:%S')} request {self.sent}: {why}")
+
+    @contextmanager
+    def running(self) -> Iterator[Stream]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._end.set()
+            self._thread.join(timeout=30)
+
+
+def address(site: Site, service: str) -> str:
+    """host:port of the first port of a LoadBalancer Service NAMESPACE/NAME in the gateway's cluster."""
+    namespace, _, name = service.partition("/")
+    found = site.get(site.gateway_cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
+    assert found is not None, f"no Service {service}"
+    return f"{found['status']['loadBalancer']['ingress'][0]['ip']}:{found['spec']['ports'][0]['port']}"
+
+
+# -- what a run says that it changes
+
+
+def said(run: Run) -> set[str]:
+    """ "<cluster>: <Kind> [<namespace>/]<name>" of everything that the run's diffs show."""
+    headers = re.findall(r"^(?:---|\+\+\+) (?:before|after): (\S+: .+)$", run.output, re.MULTILINE)
+    return {re.sub(r" \(.*\)$", "", header.strip()) for header in headers}
+
+
+def unsaid(site: Site, told: set[str], writes: list[Write]) -> list[str]:
+    """The writes of objects that no diff showed, neither by themselves nor as part of a Helm release."""
+    named = set()
+    for line in told:
+        cluster, _, rest = line.partition(": ")
+        kind, _, name = rest.rpartition(" ")
+        namespace, _, short = name.rpartition("/")
+        named.add((cluster, short))
+        parts = OPERATOR_INSTALLS if kind == "ServiceMeshController" else ()
+        parts = ((namespace, short),) if kind == "Helm release" else parts
+        named |= {(cluster, each) for part in parts for each in _of_release(site, cluster, *part)}
+    return sorted({str(write) for write in writes if not _covered(write, named)})
+
+
+def _covered(write: Write, named: set[tuple[str, str]]) -> bool:
+    if write.name.startswith(("sh.helm.release.v1.", NOTE)) or write.resource.startswith("events"):
+        return True
+    return (write.cluster, write.name) in named
+
+
+def _of_release(site: Site, cluster: str, namespace: str, release: str) -> Iterator[str]:
+    """Names of the objects in a release's manifest, and of its namespace."""
+    yield namespace
+    run = site.lab("exec", "--", "helm", "get", "manifest", release, "-n", namespace, "--kube-context", cluster)
+    if run.code == 0:
+        yield from (obj["metadata"]["name"] for obj in yaml.safe_load_all(run.output) if obj)
+
+
+# -- Helm releases
+
+
+def releases(site: Site) -> dict[str, Json]:
+    """ "<cluster> <namespace>/<release>" -> chart with version, status, values of its users."""
+    found = {}
+    for cluster in site.clusters:
+        for row in _helm(site, cluster, "list", "-A", "-a"):
+            place = ["-n", row["namespace"]]
+            values = _helm(site, cluster, "get", "values", row["name"], *place)
+            history = _helm(site, cluster, "history", row["name"], *place)
+            found[f"{cluster} {row['namespace']}/{row['name']}"] = {
+                "chart": row["chart"],
+                "status": row["status"],
+                "values": values,
+                "revisions": [f"{each['revision']} {each['status']}" for each in history],
+            }
+    return found
+
+
+def _helm(site: Site, cluster: str, *arguments: str) -> Any:
+    run = site.lab("exec", "--", "helm", *arguments, "-o", "json", "--kube-context", cluster).ok()
+    return json.loads(run.output) or {}
+
+
+def lost_values(before: dict[str, Json], after: dict[str, Json]) -> list[str]:
+    """What others had set and is not so any more: values, charts, releases. Added values are none."""
+    lines = []
+    for name, old in before.items():
+        new = after.get(name)
+        if new is None:
+            lines.append(f"{name}: gone")
+            continue
+        if new["chart"] != old["chart"]:
+            lines.append(f"{name}: chart {old['chart']} -> {new['chart']}")
+        lines += [f"{name}: values{line}" for line in _lost(old["values"], new["values"], "")]
+    return lines
+
+
+def _lost(old: Any, new: Any, path: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [line for key in old for line in _lost(old[key], new.get(key), f"{path}.{key}")]
+    return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
+
+
+def without_history(found: dict[str, Json]) -> dict[str, Json]:
+    return {name: {key: value for key, value in row.items() if key != "revisions"} for name, row in found.items()}
+
+
+# -- objects
+
+
+def written(snapshot: dict[str, Snapshot]) -> dict[str, Snapshot]:
+    """What people and their tools wrote: without status, objects of controllers, Helm's records and counters."""
+    return {
+        cluster: {key: _content(obj) for key, obj in objects.items() if not _made(key, obj)}
+        for cluster, objects in snapshot.items()
+    }
+
+
+def _made(key: str, obj: Json) -> bool:
+    return bool(obj["metadata"].get("ownerReferences")) or "/sh.helm.release.v1." in key or "core/Endpoints " in key
+
+
+def _content(obj: Json) -> Json:
+    metadata = dict(obj["metadata"])
+    kept = {key: value for key, value in (metadata.get("annotations") or {}).items() if key not in COUNTED}
+    metadata.pop("annotations", None)
+    if kept:
+        metadata["annotations"] = kept
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
+
+
+def changes(before: dict[str, Snapshot], after: dict[str, Snapshot]) -> list[str]:
+    """One line per object of others that went or has other content; new objects are not listed."""
+    lines = []
+    for cluster, objects in written(before).items():
+        now = written(after)[cluster]
+        for key, old in objects.items():
+            if key not in now:
+                lines.append(f"{cluster}: - {key}")
+            else:
+                lines += [f"{cluster}: ~ {key} {path}" for path in differing(old, now[key], "")]
+    return lines

@@ -1,0 +1,143 @@
+"""Sites that other people installed: what is there is used and kept, and cleanup gives it back.
+
+Each row is a site of lab/sites on a lab of its own. On each of them:
+- the doctor finds no fault that the site does not have;
+- `--check --diff` shows everything that site.yml then writes;
+- values, chart versions and objects of others stay, except for what the row names;
+- requests of the site's users succeed throughout;
+- a second run changes nothing and writes nothing;
+- cleanup gives back values, versions and objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from acceptance import lived_in, snapshot
+from acceptance.audit import Mark
+from acceptance.site import Run, Site
+
+GUIDE_RUNS_IN = 900  # seconds for one run
+
+
+# Without a management server, registrations and istiod: true before the first run.
+NO_MESH = "^(failed|warning) (management-server|relay-|telemetry-address|registered|service-mesh-controller)"
+# What the guide changes in a Gloo Gateway of others: the switches of the controller, the Gateway's parameters.
+SWITCHES = r"Deployment gloo-system/gloo-gateway \.spec\.template\.spec\.containers: "
+MESH_PROXY = r"Gateway gloo-system/http \.(spec\.infrastructure|field managers|metadata)"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A site and what is true of it; texts are regular expressions.
+
+    users: Service and path of its users' requests, "" for none; finds: what the doctor may rightly say before;
+    after: what it may rightly say afterwards; changes: what site.yml may change in objects and values of others.
+    """
+
+    site: str
+    users: str = ""
+    finds: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.site
+
+
+ROWS = (
+    Row(
+        "gateway-only",
+        users="gloo-system/http /productpage",
+        finds=(NO_MESH, "^warning gateway-integration "),
+        changes=(SWITCHES, MESH_PROXY),
+    ),
+    Row(
+        "helm-long-ago",
+        users="gloo-system/http /productpage",
+        finds=("^warning gateway-integration ", "^failed gateway-switches "),
+        changes=(SWITCHES, MESH_PROXY),
+    ),
+)
+
+
+@dataclass
+class Report:
+    """What is wrong with a site, by phase; all phases run, so that one run shows everything."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, phase: str, lines: list[str], expected: tuple[str, ...] = ()) -> None:
+        """Lines that none of the expected texts describes."""
+        unexpected = [line for line in lines if not any(re.search(pattern, line) for pattern in expected)]
+        if unexpected:
+            self.found.setdefault(phase, []).extend(unexpected)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{phase}\n" + "\n".join(f"  {line}" for line in lines) for phase, lines in self.found.items())
+
+
+@pytest.mark.share
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_site_of_other_people(row: Row, lived_in: Callable[[str], Site]) -> None:
+    report = Report()
+    site = lived_in(row.site)
+    examine(site, row, report)
+    assert not report.found, f"{row.site}\n{report}"
+
+
+def examine(site: Site, row: Row, report: Report) -> None:
+    report.add("doctor before", _findings(site, *lived_in.own_data(site)), row.finds)
+    before, releases = snapshot.at_rest(site), lived_in.releases(site)
+    service, _, path = row.users.partition(" ")
+    stream = lived_in.Stream(f"http://{lived_in.address(site, service)}{path}") if service else None
+    with stream.running() if stream else contextlib.nullcontext():
+        mark = Mark(site)
+        planned = site.play("site", "--check", "--diff", *row.options)
+        report.add("check mode", _ended(planned))
+        report.add("check mode writes", [str(write) for write in mark.writes()])
+
+        mark = Mark(site)
+        run = site.play("site", "--diff", *row.options, timeout=GUIDE_RUNS_IN)
+        site.note(f"site.yml on {row.site}", run.seconds)
+        report.add("site.yml", _ended(run))
+        told = lived_in.said(planned)
+        report.add("site.yml writes what check mode did not show", lived_in.unsaid(site, told, mark.writes()))
+        after = snapshot.at_rest(site)
+        lost = lived_in.lost_values(releases, lived_in.releases(site))
+        report.add("site.yml changes", [*lost, *lived_in.changes(before, after)], row.changes)
+        report.add("doctor after", _findings(site), row.after)
+
+        mark = Mark(site)
+        again = site.play("site", *row.options)
+        report.add(
+            "second run", [*_ended(again), *(f"{host}: changed={number}" for host, number in again.changed.items())]
+        )
+        report.add("second run writes", [str(write) for write in mark.writes()])
+
+        cleaned = site.play("cleanup", "--extra-vars", "cleanup_vendor_crds=true", *row.options)
+        report.add("cleanup", _ended(cleaned))
+    if stream:
+        assert stream.sent > 100
+        report.add(
+            "requests of users",
+            [*stream.failures[:5], *([f"{len(stream.failures)} of {stream.sent} failed"] if stream.failures else [])],
+        )
+    given_back = snapshot.all_differences(lived_in.written(before), lived_in.written(snapshot.at_rest(site)))
+    report.add("not given back", given_back)
+    now = lived_in.without_history(lived_in.releases(site))
+    report.add("releases not given back", snapshot.differing(lived_in.without_history(releases), now, ""))
+
+
+def _findings(site: Site, *options: str) -> list[str]:
+    return [lived_in.told(check) for check in lived_in.doctor(site, *options)]
+
+
+def _ended(run: Run) -> list[str]:
+    return [] if run.code == 0 else [run.errors or run.output[-2000:]]
