@@ -102,6 +102,6 @@ class Lab:
         """Release the address of a Service that was deleted."""
         self._reservations.drop(f"address {cluster} {service}")
 
-    def istiod_port(self, cluster: str) -> int:
-        """The port of the cluster's istiod webhooks (https://localhost:<port>), kept over restarts."""
-        return self._reservations.port(f"istiod {cluster}")
+    def istiod_port(self, cluster: str, revision: str) -> int:
+        """The port of the webhooks of a cluster's istiod (https://localhost:<port>), kept over restarts."""
+        return self._reservations.port(f"istiod {cluster} {revision or 'default'}")

@@ -75,7 +75,7 @@ class Player:
                 running = [pool.submit(self._step, step, scope, name) for name in clusters]
             outputs = [each.result() for each in running]
             if "as" in step and len(clusters) == 1:
-                self._read[step["as"]] = outputs[0]
+                self._read[scope.filled(step["as"], {})] = outputs[0]
 
     def _clusters(self, on: str, scope: Scope) -> list[str]:
         management, workloads = self._lab.management.name, [cluster.name for cluster in self._lab.workloads]
@@ -98,7 +98,6 @@ class Player:
             "cluster": cluster,
             "management": self._lab.management.name,
             "workloads": " ".join(each.name for each in self._lab.workloads),
-            "istiod_port": self._lab.istiod_port(cluster),
             "gateway_api_crds": self._state["gateway_api_crds"],
         }
 
@@ -110,11 +109,13 @@ class Player:
             return self._helm(cluster, **filled["helm"])
         if "apply" in filled:
             return self._apply(cluster, filled["apply"], filled.get("by") or "kubectl", "site", "default")
+        value: Any
         if "issue" in filled:
-            value: Any = self._issue(cluster, **filled["issue"])
-            self._read_by[cluster][filled["issue"]["as"]] = value
-            return value
-        value = self._run(cluster, ["bash", "-euo", "pipefail", "-c", filled["run"]]).strip()
+            value = self._issue(cluster, **filled["issue"])
+        elif "webhooks" in filled:
+            value = self._lab.istiod_port(cluster, filled["webhooks"])
+        else:
+            value = self._run(cluster, ["bash", "-euo", "pipefail", "-c", filled["run"]]).strip()
         if "as" in filled:
             self._read_by[cluster][filled["as"]] = value
         return value
@@ -128,16 +129,21 @@ class Player:
         version: str = "",
         values: Any = None,
         by: str = "helm",
-        flags: list[str] | None = None,
+        fails: bool = False,
     ) -> None:
         files = []
         for number, each in enumerate(values if isinstance(values, list) else [values or {}]):
             files += ["--values", self._write(f"{cluster}-{release}-{number}.json", json.dumps(each))]
-        place = [release, str(self._chart(chart, version)), "--namespace", namespace, *files, *(flags or [])]
+        place = [release, str(self._chart(chart, version)), "--namespace", namespace, *files]
         quick = ["--disable-openapi-validation"]  # saves requesting the schema
         if by in WITH_RECORDS:
             marks = ["--post-renderer", self._post_renderer(release, namespace)] if by == "flux" else []
-            self._run(cluster, ["helm", "upgrade", "--install", "--create-namespace", *quick, *marks, *place])
+            command = ["helm", "upgrade", "--install", "--create-namespace", *quick, *marks, *place]
+            try:
+                self._run(cluster, command)
+            except LabError:
+                if not fails:
+                    raise
             return
         rendered = self._run(cluster, ["helm", "template", "--include-crds", *place])
         objects = [obj for obj in yaml.safe_load_all(rendered) if obj]
@@ -181,7 +187,7 @@ class Player:
         document = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self._run(cluster, command, document)
 
-    def _issue(self, cluster: str, ca: str, names: list[str] | None = None, **_: Any) -> dict[str, str]:
+    def _issue(self, cluster: str, ca: str, names: list[str] | None = None) -> dict[str, str]:
         root = self._roots.setdefault(ca, certificates.mesh_root(ca, 3650))
         data = _server_certificate(root, names) if names else certificates.cacerts(cluster, root)
         return {key: base64.b64encode(value).decode() for key, value in data.items()}

@@ -5,10 +5,11 @@ own destinations, routes and proofs), `lab` (settings of the lab), and `steps` i
 `defaults` and `steps`. A step runs on every cluster of `where` (all, management, workloads, gateway, remote, or a
 cluster's name; by default where its part is used) and is one of:
 
-    helm: {release, namespace, chart, version, values, by, flags}
+    helm: {release, namespace, chart, version, values, by, fails}   # a revision that fails stays in Helm's records
     apply: [objects]                        # `by`: kubectl, or a tool of TOOLS
     run: a shell command                    # the current context is the cluster; `as`: the variable for its output
-    issue: {as, ca, names}                  # a certificate of one's own CA: `cacerts` of istiod, with names of a server
+    issue: {ca, names}                      # a certificate of one's own CA; without names istiod's. `as`: Secret data
+    webhooks: a revision                    # `as`: the port on localhost where its istiod serves its webhooks
     use: a part                             # `with`: its variables
 
 `${name}` is a variable: of the part, read by an earlier `run`, or `cluster`. A string that is only a variable keeps the
@@ -28,7 +29,7 @@ import yaml
 from lab.errors import LabError
 
 FOLDER = Path(__file__).parent
-ACTIONS = ("helm", "apply", "run", "issue", "use")
+ACTIONS = ("helm", "apply", "run", "issue", "webhooks", "use")
 OPTIONS = ("where", "with", "by", "as", "when")
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

@@ -2,9 +2,8 @@
 
 The process has the arguments and environment of the Pod's container `discovery`. It reads mesh configuration and
 injection templates from the API, as in a cluster; Secret `cacerts` is written to files as a kubelet would mount it. The
-differences: it uses a kubeconfig, and each listener is on a free port of 127.0.0.1 (pods/pod_ports.py). The webhooks of
-a cluster's first istiod are on the port in their URLs (`lab.istiod_port`); <home>/istiod/<cluster>.json has the URL of
-its readiness probe.
+differences: it uses a kubeconfig, and each listener is on a free port of 127.0.0.1 (pods/pod_ports.py), that of the
+webhooks on the one for its URLs (`lab.istiod_port`). `state_file` has the URL of the readiness probe.
 """
 
 from __future__ import annotations
@@ -42,7 +41,9 @@ class Istiod:
     def __init__(self, pod_ports: PodPorts = POD_PORTS) -> None:
         self._pod_ports = pod_ports
         self._children: dict[tuple[str, str], ChildProcess] = {}  # (cluster, Pod uid)
-        self._webhooks: dict[str, str] = {}  # cluster -> uid of the Pod that serves the webhooks
+        self._webhooks: dict[
+            tuple[str, str], str
+        ] = {}  # (cluster, revision) -> uid of the Pod that serves the webhooks
 
     def reconcile(self, lab: Lab) -> None:
         for cluster in lab.workloads:
@@ -50,8 +51,9 @@ class Istiod:
             for name, uid in list(self._children):
                 if name == cluster.name and uid not in pods:
                     self._end(lab, name, uid)
-            if cluster.name not in self._webhooks:  # left by an earlier supervisor
-                _state_file(lab, cluster.name).unlink(missing_ok=True)
+            if not any(name == cluster.name for name, _revision in self._webhooks):  # left by an earlier supervisor
+                for file in (lab.home / "istiod").glob(f"{cluster.name}-*.json"):
+                    file.unlink()
                 shutil.rmtree(lab.home / "istiod" / cluster.name, ignore_errors=True)
             for uid, pod in pods.items():
                 child = self._children.setdefault(
@@ -68,9 +70,9 @@ class Istiod:
     def _end(self, lab: Lab, cluster: str, uid: str) -> None:
         log.info("%s: ending istiod of Pod %s", cluster, uid)
         self._pod_ports.drop(cluster, uid)
-        if self._webhooks.get(cluster) == uid:
-            _state_file(lab, cluster).unlink(missing_ok=True)
-            del self._webhooks[cluster]
+        for place in [place for place, pod in self._webhooks.items() if place[0] == cluster and pod == uid]:
+            state_file(lab, *place).unlink(missing_ok=True)
+            del self._webhooks[place]
         self._children.pop((cluster, uid)).stop()
         shutil.rmtree(lab.home / "istiod" / cluster / uid, ignore_errors=True)
 
@@ -81,9 +83,10 @@ class Istiod:
         kubeconfig = folder / "kubeconfig"
         _write_private(kubeconfig, _kubeconfig(cluster))
         ports = {name: lab.free_port() for name in (*PORTS.values(), "ctrlz")}
-        serves_webhooks = self._webhooks.setdefault(cluster.name, metadata["uid"]) == metadata["uid"]
+        revision = _revision(pod)
+        serves_webhooks = self._webhooks.setdefault((cluster.name, revision), metadata["uid"]) == metadata["uid"]
         if serves_webhooks:
-            ports["https"] = lab.istiod_port(cluster.name)
+            ports["https"] = lab.istiod_port(cluster.name, revision)
         command = [str(lab.programs[PROGRAM]), *arguments(pod), *listeners(ports), f"--kubeconfig={kubeconfig}"]
         # istiod uses relative paths (./etc/cacerts) for what is mounted at / in its container.
         child.start(command, {**environment(pod), "ISTIOD_CUSTOM_HOST": "localhost", "GOMAXPROCS": "2"}, folder)
@@ -97,9 +100,9 @@ class Istiod:
         for port, name in PORTS.items():
             self._pod_ports.put(cluster.name, metadata["uid"], port, ports[name])
         if serves_webhooks:
-            fresh = _state_file(lab, cluster.name).with_suffix(".new")
+            fresh = state_file(lab, cluster.name, revision).with_suffix(".new")
             fresh.write_text(json.dumps({"pod": metadata["name"], "ready": f"http://127.0.0.1:{ports['http']}/ready"}))
-            fresh.replace(_state_file(lab, cluster.name))
+            fresh.replace(state_file(lab, cluster.name, revision))
 
 
 def chosen(pods: list[Object]) -> list[Object]:
@@ -107,7 +110,7 @@ def chosen(pods: list[Object]) -> list[Object]:
     newest: dict[tuple[str, str], Object] = {}
     for pod in sorted(pods, key=lambda p: (p["metadata"]["creationTimestamp"], p["metadata"]["name"])):
         if _discovery(pod) and pod["spec"].get("nodeName") and not deleting(pod):
-            newest[pod["metadata"]["namespace"], labels_of(pod).get("istio.io/rev", "")] = pod
+            newest[pod["metadata"]["namespace"], _revision(pod)] = pod
     return list(newest.values())
 
 
@@ -139,8 +142,13 @@ def _discovery(pod: Object) -> Object | None:
     return containers.container(pod, CONTAINER)
 
 
-def _state_file(lab: Lab, cluster: str) -> Path:
-    return lab.home / "istiod" / f"{cluster}.json"
+def _revision(pod: Object) -> str:
+    return str(labels_of(pod).get("istio.io/rev") or "default")
+
+
+def state_file(lab: Lab, cluster: str, revision: str) -> Path:
+    """Exists while an istiod of this revision runs: {"pod": name, "ready": URL}."""
+    return lab.home / "istiod" / f"{cluster}-{revision}.json"
 
 
 def _mount(folder: Path, secret: Object | None) -> None:

@@ -41,6 +41,7 @@ from lab.vendor.gloo_operator.istio_release import (
     values,
 )
 from lab.vendor.gloo_operator.status import LICENCES, Observed, Verdict, conditions, refusal, verdict
+from lab.vendor.istiod import state_file
 
 MANAGER = "gloo-operator"
 FINALIZER = "operator.gloo.solo.io/finalizer"
@@ -146,7 +147,7 @@ class GlooOperator:
             self._logs.write(lab.home, cluster.name, pod, "error", message, "licence")
         cluster.apply(_finalizers(smc, [FINALIZER]), MANAGER)
         preset = PRESET if lab.setting("istiod-env") == "preset" else {}
-        base, istiod = values(spec, lab.istiod_port(cluster.name), more, preset)
+        base, istiod = values(spec, lab.istiod_port(cluster.name, REVISION), more, preset)
         fingerprint = hashlib.sha256(json.dumps([base, istiod], sort_keys=True).encode()).hexdigest()[:16]
         error = ""
         exists = _istiod_exists(cluster, namespace)
@@ -167,7 +168,7 @@ class GlooOperator:
             helm_error=error,
             deployed=deployed,
             available=bool(status_of(deployment).get("readyReplicas")),
-            responds=deployed and _responds(lab.home / "istiod" / f"{cluster.name}.json"),
+            responds=deployed and _responds(state_file(lab, cluster.name, REVISION)),
             injects=bool(hook) and all(w["clientConfig"].get("caBundle") for w in hook.get("webhooks") or []),
         )
         self._report(lab, cluster, pod, smc, verdict(observed))
@@ -186,7 +187,7 @@ class GlooOperator:
             return
         if any(pod for pod in cluster.list("Pod", namespace, {"app": "istiod", "istio.io/rev": REVISION})):
             return  # an istiod that still runs would write them again
-        if (lab.home / "istiod" / f"{cluster.name}.json").exists():
+        if state_file(lab, cluster.name, REVISION).exists():
             return
         found = cluster.list("ConfigMap") + cluster.list("Secret", namespace) + cluster.list("GatewayClass")
         for kind, name, where in leftovers(found, namespace):

@@ -66,7 +66,7 @@ class IstioCharts:
 
     def _istiod_ended(self) -> bool:
         pods = [p for p in self._list("/api/v1/pods") if (p["metadata"].get("labels") or {}).get("app") == "istiod"]
-        return not pods and not (self.site.home / "istiod" / f"{self.cluster}.json").exists()
+        return not pods and not list((self.site.home / "istiod").glob(f"{self.cluster}-*.json"))
 
     def _delete_leftovers(self) -> None:
         namespaces = {namespace for _release, namespace in self._releases}

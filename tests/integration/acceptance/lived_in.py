@@ -109,14 +109,13 @@ def said(run: Run) -> set[str]:
 
 def unsaid(site: Site, told: set[str], writes: list[Write]) -> list[str]:
     """The writes of objects that no diff showed, neither by themselves nor as part of a Helm release."""
-    named = set()
+    named: set[tuple[str, str]] = set()
     for line in told:
         cluster, _, rest = line.partition(": ")
         kind, _, name = rest.rpartition(" ")
         namespace, _, short = name.rpartition("/")
         named.add((cluster, short))
-        parts = OPERATOR_INSTALLS if kind == "ServiceMeshController" else ()
-        parts = ((namespace, short),) if kind == "Helm release" else parts
+        parts = {"ServiceMeshController": OPERATOR_INSTALLS, "Helm release": ((namespace, short),)}.get(kind, ())
         named |= {(cluster, each) for part in parts for each in _of_release(site, cluster, *part)}
     return sorted({str(write) for write in writes if not _covered(write, named)})
 

@@ -22,5 +22,6 @@ def test_a_released_address_is_given_back(tmp_path: Path) -> None:
     assert lab.address("mgmt", "ns/two", [9900]) != address
     lab.release_address("mgmt", "ns/one")
     assert "ns/one" not in (tmp_path / "reservations.json").read_text()
-    assert lab.istiod_port("cluster1") == lab.istiod_port("cluster1")
+    assert lab.istiod_port("cluster1", "gloo") == lab.istiod_port("cluster1", "gloo")
+    assert lab.istiod_port("cluster1", "gloo") != lab.istiod_port("cluster1", "")
     assert len({lab.free_port() for _ in range(10)}) == 10
