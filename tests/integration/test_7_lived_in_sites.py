@@ -21,6 +21,7 @@ import pytest
 from acceptance import lived_in, snapshot
 from acceptance.audit import Mark
 from acceptance.site import Run, Site
+from acceptance.stream import Stream
 
 GUIDE_RUNS_IN = 900  # seconds for one run
 
@@ -36,12 +37,12 @@ MESH_PROXY = r"Gateway gloo-system/http \.(spec\.infrastructure|field managers|m
 class Row:
     """A site and what is true of it; texts are regular expressions.
 
-    users: Service and path of its users' requests, "" for none; finds: what the doctor may rightly say before;
+    users: paths that its users request through Gateway http; finds: what the doctor may rightly say before;
     after: what it may rightly say afterwards; changes: what site.yml may change in objects and values of others.
     """
 
     site: str
-    users: str = ""
+    users: tuple[str, ...] = ()
     finds: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
@@ -54,13 +55,13 @@ class Row:
 ROWS = (
     Row(
         "gateway-only",
-        users="gloo-system/http /productpage",
+        users=("/productpage",),
         finds=(NO_MESH, "^warning gateway-integration "),
         changes=(SWITCHES, MESH_PROXY),
     ),
     Row(
         "helm-long-ago",
-        users="gloo-system/http /productpage",
+        users=("/productpage",),
         finds=("^warning gateway-integration ", "^failed gateway-switches "),
         changes=(SWITCHES, MESH_PROXY),
     ),
@@ -95,9 +96,8 @@ def test_a_site_of_other_people(row: Row, lived_in: Callable[[str], Site]) -> No
 def examine(site: Site, row: Row, report: Report) -> None:
     report.add("doctor before", _findings(site, *lived_in.own_data(site)), row.finds)
     before, releases = snapshot.at_rest(site), lived_in.releases(site)
-    service, _, path = row.users.partition(" ")
-    stream = lived_in.Stream(f"http://{lived_in.address(site, service)}{path}") if service else None
-    with stream.running() if stream else contextlib.nullcontext():
+    stream = Stream(site, *row.users) if row.users else None
+    with stream or contextlib.nullcontext():
         mark = Mark(site)
         planned = site.play("site", "--check", "--diff", *row.options)
         report.add("check mode", _ended(planned))
@@ -125,10 +125,8 @@ def examine(site: Site, row: Row, report: Report) -> None:
         report.add("cleanup", _ended(cleaned))
     if stream:
         assert stream.sent > 100
-        report.add(
-            "requests of users",
-            [*stream.failures[:5], *([f"{len(stream.failures)} of {stream.sent} failed"] if stream.failures else [])],
-        )
+        failures = [f"{number} of {stream.sent}: {why}" for why, number in stream.failures.items()]
+        report.add("requests of users", failures)
     given_back = snapshot.all_differences(lived_in.written(before), lived_in.written(snapshot.at_rest(site)))
     report.add("not given back", given_back)
     now = lived_in.without_history(lived_in.releases(site))

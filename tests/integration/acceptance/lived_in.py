@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +22,6 @@ NOTE = "multicluster.gloo."
 COUNTED = {"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"}
 # Releases of the operator, for a ServiceMeshController.
 OPERATOR_INSTALLS = (("istio-system", "istio-base"), ("istio-system", "istiod-gloo"))
-PAUSE = 0.02  # seconds between two requests
 
 
 # -- the doctor
@@ -52,50 +46,6 @@ def told(check: Json) -> str:
 def own_data(site: Site) -> list[str]:
     """Options with the data of the site's owner: destinations, routes and proofs that he has himself."""
     return ["--extra-vars", f"site_data={site.home / 'site_data.yml'}"]
-
-
-# -- requests of the site's users
-
-
-class Stream:
-    """Requests to one URL, one after the other, each over a new connection."""
-
-    def __init__(self, url: str) -> None:
-        self.url, self.sent = url, 0
-        self.failures: list[str] = []
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._end.wait(PAUSE):
-            self.sent += 1
-            try:
-                with urllib.request.urlopen(self.url, timeout=10) as answer:
-                    body = answer.read()
-                if b"Error fetching product" in body:
-                    self._failed("the page has no content of a backend")
-            except (urllib.error.URLError, OSError, ValueError) as error:
-                self._failed(str(error))
-
-    def _failed(self, why: str) -> None:
-        self.failures.append(f"{time.strftime('%H:%M:%S')} request {self.sent}: {why}")
-
-    @contextmanager
-    def running(self) -> Iterator[Stream]:
-        self._thread.start()
-        try:
-            yield self
-        finally:
-            self._end.set()
-            self._thread.join(timeout=30)
-
-
-def address(site: Site, service: str) -> str:
-    """host:port of the first port of a LoadBalancer Service NAMESPACE/NAME in the gateway's cluster."""
-    namespace, _, name = service.partition("/")
-    found = site.get(site.gateway_cluster, f"/api/v1/namespaces/{namespace}/services/{name}")
-    assert found is not None, f"no Service {service}"
-    return f"{found['status']['loadBalancer']['ingress'][0]['ip']}:{found['spec']['ports'][0]['port']}"
 
 
 # -- what a run says that it changes
