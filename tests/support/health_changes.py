@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import authorities
+
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info, runner
 from health_site import Site
 
@@ -66,6 +68,18 @@ def drop(cluster: str, kind: str, name: str) -> Callable[[Any], None]:
 
 def set_secret(cluster: str, name: str, value: Json | None) -> Callable[[Any], None]:
     return lambda site: site.secrets[cluster].update({name: value})
+
+
+def trusts(cluster: str, *roots: str) -> Callable[[Any], None]:
+    """istiod of the cluster distributes these roots."""
+    bundle = "".join(authorities.root(name).pem for name in roots)
+
+    def change(site: Any) -> None:
+        for found in site.clusters[cluster]["ConfigMap"]:
+            if found["metadata"]["name"] == "istio-ca-root-cert":
+                found["data"] = {"root-cert.pem": bundle}
+
+    return change
 
 
 def both(*changes: Callable[[Any], None]) -> Callable[[Any], None]:

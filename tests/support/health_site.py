@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import authorities
+
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.facts import Facts, SiteFacts, digest
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import NotReadable
 
@@ -107,10 +109,10 @@ class Site:
         self.add_gateway("c1", "192.0.2.7")
         self.secrets: dict[str, dict[str, Json | None]] = {
             "mgmt": {
-                "relay-root-tls-secret": _secret("ca.crt", "relay root"),
-                "relay-identity-token-secret": _secret("token", "relay token"),
+                "relay-root-tls-secret": secret({"ca.crt": authorities.root("relay").pem}),
+                "relay-identity-token-secret": secret({"token": "relay token"}),
             },
-            **{name: _workload_secrets() for name in ("c1", "c2")},
+            **{name: _workload_secrets(name) for name in ("c1", "c2")},
         }
         self.unreadable: dict[str, dict[str, str]] = {name: {} for name in self.clusters}
         self.absent: dict[str, set[str]] = {name: set() for name in self.clusters}
@@ -221,24 +223,38 @@ class _Probes:
         }
 
 
-def _secret(*pairs: str) -> Json:
+def secret(values: Mapping[str, str], created: str = BORN) -> Json:
+    """The record of a Secret: digests, and the certificates in it."""
     return {
-        "created": BORN,
-        "keys": {key: digest(value.encode()) for key, value in zip(pairs[::2], pairs[1::2], strict=True)},
+        "created": created,
+        "type": "Opaque",
+        "keys": {key: digest(value.encode()) for key, value in values.items()},
+        "certificates": {key: value for key, value in values.items() if "BEGIN CERTIFICATE" in value},
     }
 
 
-def _workload_secrets() -> dict[str, Json | None]:
+def cacerts(cluster: str, signs: str, *trusted: str, created: str = BORN) -> Json:
+    """Secret cacerts of a cluster: an intermediate of the root *signs*, and the roots (*signs* unless given)."""
+    signer = authorities.issued(f"{cluster} of {signs}", signs).pem
+    bundle = "".join(authorities.root(name).pem for name in trusted or (signs,))
+    return secret({"ca-cert.pem": signer, "cert-chain.pem": signer, "root-cert.pem": bundle}, created)
+
+
+def _workload_secrets(cluster: str) -> dict[str, Json | None]:
     return {
-        "relay-root-tls-secret": _secret("ca.crt", "relay root"),
-        "relay-identity-token-secret": _secret("token", "relay token"),
-        "relay-client-tls-secret": _secret("ca.crt", "relay root"),
-        "cacerts": _secret("root-cert.pem", "mesh root"),
+        "relay-root-tls-secret": secret({"ca.crt": authorities.root("relay").pem}),
+        "relay-identity-token-secret": secret({"token": "relay token"}),
+        "relay-client-tls-secret": secret({"ca.crt": authorities.root("relay").pem}),
+        "cacerts": cacerts(cluster, "mesh"),
     }
 
 
 def _destination_spec() -> Json:
     return {"hosts": [HOST], "ports": [{"number": 9080}], "services": [{"labels": {"app": "reviews"}}]}
+
+
+def _every_cluster() -> Json:
+    return {"workloadClusters": [{"name": "*", "namespaces": [{"name": "*"}]}]}
 
 
 def _route_spec() -> Json:
@@ -248,7 +264,8 @@ def _route_spec() -> Json:
 
 
 def _management() -> dict[str, list[Json]]:
-    server = deployment("gloo-mesh-mgmt-server", "gloo-mesh", {"app": "gloo-mesh-mgmt-server"}, [{"name": "server"}])
+    labels = {"app": "gloo-mesh-mgmt-server"}
+    server = deployment("gloo-mesh-mgmt-server", "gloo-mesh", labels, [{"name": "server"}])
     policy = obj(
         "RootTrustPolicy",
         "root",
@@ -261,11 +278,11 @@ def _management() -> dict[str, list[Json]]:
         "Deployment": [server],
         "Pod": [pod_of(server)],
         "Service": [
-            service("gloo-mesh-mgmt-server", "gloo-mesh", {"grpc": 9900}, "192.0.2.9"),
+            service("gloo-mesh-mgmt-server", "gloo-mesh", {"grpc": 9900}, "192.0.2.9", selector=dict(labels)),
             service("gloo-telemetry-gateway", "gloo-mesh", {"otlp": 4317}, "192.0.2.8"),
         ],
         "KubernetesCluster": [gloo("KubernetesCluster", name, "gloo-mesh", {}) for name in ("c1", "c2")],
-        "Workspace": [gloo("Workspace", "ws", "gloo-mesh", {}, numSelectedClusters=2)],
+        "Workspace": [gloo("Workspace", "ws", "gloo-mesh", _every_cluster(), numSelectedClusters=2)],
         "WorkspaceSettings": [gloo("WorkspaceSettings", "ws", "config", {}, numSelectedEastWestGateways=2)],
         "RootTrustPolicy": [policy],
         "VirtualDestination": [
@@ -340,7 +357,7 @@ def _workload(name: str, other: str, other_address: str) -> dict[str, list[Json]
             )
         ],
         "ConfigMap": [
-            obj("ConfigMap", "istio-ca-root-cert", ns, data={"root-cert.pem": "mesh root"})
+            obj("ConfigMap", "istio-ca-root-cert", ns, data={"root-cert.pem": authorities.root("mesh").pem})
             for ns in ("istio-system", "edge")
         ],
         "ServiceMeshController": [

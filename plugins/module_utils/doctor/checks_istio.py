@@ -6,53 +6,93 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections import Counter
+from collections.abc import Sequence
 
 from ..gateway.proxy_model import ROOT_CERT
-from ..k8s.fields import Json, labels_match, labels_of, mappings, meta, seconds, spec_of, status_of, title, title_of
+from ..istiod import discovery
+from ..istiod.objects import compared, proxy_address, service_of_address
+from ..k8s.fields import Json, labels_of, mappings, meta, name_of, seconds, spec_of, status_of, title, title_of
 from ..k8s.pods import has_sidecar, is_ready, living, pods_of
-from ..k8s.readiness import judge, load_balancer_address
+from ..k8s.readiness import judge
+from ..mesh import parts, workspaces
 from . import logs
-from .checks_mesh import NO_ADDRESS, management, port_named, registered_name, workloads
-from .facts import CACERTS, Facts, SiteFacts, digest, istio_namespace, workload_ready
+from .checks_mesh import NO_ADDRESS, cluster_labels, known_name, management, registered_name, workloads
+from .east_west import Address, EastWestGateway, Endpoint, entries_of, gateways_in, select, written_elsewhere
+from .facts import CACERTS, Facts, istio_namespace, workload_ready
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
+from .trust import Trust, refusals, refused, root_config_map, state_of, trust_of, trusts_of
 
-OPERATOR = "gloo-operator"
-EAST_WEST_LABELS = {"istio": "eastwestgateway"}
 #: seconds that istiod's certificates are valid by default: older Pods have renewed theirs
 CERTIFICATE_LIFE = 24 * 3600.0
 
 
+def _operator_of(facts: Facts) -> Json | None:
+    return next(iter(parts.operators(facts.of("Deployment"))), None)
+
+
+def _is_istio_ready(facts: Facts) -> bool:
+    """Whether an istiod is ready, or all that are used are remote."""
+    used = istiods_in_use(facts)
+    return bool(used) and all(record["ready"] is not False for record, _users in used)
+
+
 def _operator(target: CheckTarget) -> Finding:
-    found = target.facts.find("Deployment", OPERATOR)
+    found = _operator_of(target.facts)
     if found is None and not target.facts.of("ServiceMeshController"):
         return ok("no Gloo Operator and no ServiceMeshController: Istio is managed by other means")
-    namespace = meta(found).get("namespace") or target.facts.mesh_namespace
-    return workload_ready(found, title("Deployment", OPERATOR, namespace))
+    state = workload_ready(found, title_of(found) if found else title("Deployment", parts.OPERATOR))
+    return _unless_istio_works(target.facts, state)
+
+
+def _unless_istio_works(facts: Facts, state: Finding) -> Finding:
+    """A failure of what manages Istio is a warning while istiod works."""
+    if state.verdict != "failed" or not _is_istio_ready(facts):
+        return state
+    return warning(f"{state.message}; istiod is ready", state.hint, state.object)
 
 
 def _controller(target: CheckTarget) -> Finding:
-    found = target.facts.of("ServiceMeshController")
+    facts: Facts = target.facts
+    found = facts.of("ServiceMeshController")
     if not found:
-        if target.facts.istiod:
+        if facts.istio["istiods"]:
             return ok("no ServiceMeshController: Istio is managed by other means")
-        _require_istiod_kinds(target.facts)
-        return failed(
-            "there is neither a ServiceMeshController nor an istiod", "install Istio with site.yml --tags mesh"
-        )
+        _require_istiod_kinds(facts)
+        return _no_istiod(facts, "there is neither a ServiceMeshController nor an istiod")
     states = [(smc, workload_ready(smc, title_of(smc))) for smc in found]
     smc, state = next((pair for pair in states if pair[1].verdict != "ok"), states[0])
     if state.verdict == "ok":
         return state
-    if judge(smc).state == "waiting" and (target.facts.istiod or {}).get("ready") is False:
+    waits = judge(smc).state == "waiting"
+    if waits and any(record["ready"] is False for record, _users in istiods_in_use(facts)):
         return ok(f"{state.message}: waiting for istiod", state.object)  # the reason is in the check istiod
-    operator = target.facts.find("Deployment", OPERATOR)
-    pods = pods_of(operator, target.facts.of("Pod")) if operator else ()
-    cause = logs.first_cause(target, pods, logs.OPERATOR)
+    operator = _operator_of(facts)
+    cause = logs.operator_cause(target, pods_of(operator, facts.of("Pod")) if operator else (), state.message)
     if cause:
-        return failed(f"{state.message}; operator's log: {cause.line}", cause.hint, state.object)
-    return state
+        state = failed(f"{state.message}; operator's log: {cause.line}", cause.hint, state.object)
+    return _unless_istio_works(facts, state)
+
+
+def _no_istiod(facts: Facts, text: str) -> Finding:
+    """The finding where no istiod is found: sidecars may use one outside the cluster."""
+    for pod in facts.of("Pod"):
+        address = _address_of_sidecar(pod)
+        if address and is_ready(pod) and service_of_address(address) is None:
+            return warning(
+                f"{text}, but {title_of(pod)} uses the one at {address}",
+                "no action is needed if its istiod is outside the cluster",
+                title_of(pod),
+            )
+    return failed(text, "unless an istiod outside the cluster is to be used, install Istio with site.yml --tags mesh")
+
+
+def _address_of_sidecar(pod: Json) -> str:
+    """The address of istiod in a sidecar's configuration; "" where it has none."""
+    for part in ("containers", "initContainers"):
+        for container in mappings(spec_of(pod).get(part)):
+            if container.get("name") == "istio-proxy":
+                return proxy_address(container)
+    return ""
 
 
 def _require_istiod_kinds(facts: Facts) -> None:
@@ -61,26 +101,78 @@ def _require_istiod_kinds(facts: Facts) -> None:
         facts.of(kind)
 
 
+def istiods_in_use(facts: Facts) -> list[tuple[Json, list[str]]]:
+    """The istiods that something uses, each with the titles of its users; all istiods when nothing names one.
+
+    A user is a namespace that an injector selects, or a running Pod with a sidecar and a revision of its own.
+    """
+    records: list[Json] = facts.istio["istiods"]
+    users: dict[int, list[str]] = {place: [] for place in range(len(records))}
+    for namespace in facts.lists.get("Namespace") or ():
+        labels = labels_of(namespace)
+        if "istio-injection" in labels or "istio.io/rev" in labels:
+            _count(facts, users, title_of(namespace), name_of(namespace), labels)
+    for pod in facts.lists.get("Pod") or ():
+        revision = labels_of(pod).get("istio.io/rev")
+        if revision and has_sidecar(pod) and not meta(pod).get("deletionTimestamp"):
+            for place, record in enumerate(records):
+                if revision in (record["revision"], *record["tags"]):
+                    users[place].append(title_of(pod))
+    used = [(records[place], titles) for place, titles in users.items() if titles]
+    return used or [(record, []) for record in records]
+
+
+def _count(facts: Facts, users: dict[int, list[str]], user: str, namespace: str, labels: Json) -> None:
+    try:
+        chosen = discovery.choose(facts.istio, for_namespace=namespace, namespace_labels=labels)
+    except discovery.ChoiceError:
+        return
+    users[facts.istio["istiods"].index(chosen)].append(user)
+
+
 def _istiod(target: CheckTarget) -> Finding:
-    record, reason = target.facts.chosen
-    if record is None:
-        _require_istiod_kinds(target.facts)
-        return failed(reason)
-    named = f"Service {record['namespace']}/{record['name']}" if record["name"] else str(record["address"])
-    if record["ready"] is False:
-        problems = [text for text in target.facts.istio["problems"] if f"{record['namespace']}/" in text]
-        return failed("; ".join(problems) or f"istiod at {record['address']} is not ready", object=named)
-    return ok(f"revision {record['revision']}, version {record['version']}, {record['address']}", named)
+    """Whether every istiod that something uses is ready. Another one, such as that of a canary, is only mentioned."""
+    facts: Facts = target.facts
+    records: list[Json] = facts.istio["istiods"]
+    if not records:
+        _require_istiod_kinds(facts)
+        return _no_istiod(facts, "no istiod found: no Deployment, Service or injector of istiod exists")
+    used = istiods_in_use(facts)
+    down = [(record, users) for record, users in used if record["ready"] is False]
+    working = [record for record, _users in used if record["ready"] is not False]
+    if down and (not working or any(users for _record, users in down)):
+        record, users = down[0]
+        for_whom = f", which {users[0]} uses" if users else ""
+        return failed(f"{_trouble(facts, record)}{for_whom}", object=_istiod_title(record))
+    unused = [record for record in records if record["ready"] is False and record not in [each for each, _ in used]]
+    shown = "; ".join(
+        f"revision {record['revision']}, version {record['version']}, {record['address']}" for record in working
+    )
+    if unused:
+        return ok(f"{shown}; nothing uses {discovery.describe(unused[0])}", _istiod_title(working[0]))
+    return ok(shown, _istiod_title(working[0]))
+
+
+def _istiod_title(record: Json) -> str:
+    return f"Service {record['namespace']}/{record['name']}" if record["name"] else str(record["address"])
+
+
+def _trouble(facts: Facts, record: Json) -> str:
+    """The problems of an istiod that is not ready; its revision tells it from others in its namespace."""
+    named = [text for text in facts.istio["problems"] if f"{record['namespace']}/{record['name']}" in text]
+    others = [text for text in facts.istio["problems"] if f"{record['namespace']}/" in text]
+    return "; ".join(named or others) or f"istiod at {record['address']} is not ready"
 
 
 def _cluster_id(target: CheckTarget) -> Finding:
-    record = target.facts.istiod or {}
-    found, registered = record.get("cluster_id"), registered_name(target.facts)
+    registered = registered_name(target.facts)
+    found = {record["cluster_id"] for record, _users in istiods_in_use(target.facts)} - {None}
     if not found:
         raise NotReadable("the cluster ID is not set in istiod's Deployment or its injector")
-    if found != registered:
-        return warning(f"istiod's cluster ID is {found}, the cluster is registered as {registered}")
-    return ok(f"cluster ID {found}")
+    others = sorted(found - {registered})
+    if others:
+        return warning(f"istiod's cluster ID is {' and '.join(others)}, the cluster is registered as {registered}")
+    return ok(f"cluster ID {registered}")
 
 
 # -- shared root -------------------------------------------------------------------------------------------------------
@@ -91,85 +183,137 @@ def _cacerts(target: CheckTarget) -> Finding:
     found = target.facts.secret(CACERTS)
     if found is not None:
         return ok(f"{named} exists since {found['created']}", named)
-    if target.site.management.of("RootTrustPolicy"):
-        return failed(f"{named} does not exist: istiod signs with a self-signed root CA", object=named)
-    return ok(f"{named} does not exist, and there is no RootTrustPolicy that requires it", named)
-
-
-def root_of(facts: Facts) -> str:
-    """Digest of the root certificate that istiod distributes in this cluster; "" if none yet."""
-    found = facts.find("ConfigMap", ROOT_CERT, istio_namespace(facts)) or facts.find("ConfigMap", ROOT_CERT)
-    text = ((found or {}).get("data") or {}).get("root-cert.pem") or ""
-    return digest(text.encode()) if text else ""
+    if not target.site.management.of("RootTrustPolicy"):
+        return ok(f"{named} does not exist, and there is no RootTrustPolicy that requires it", named)
+    text = f"{named} does not exist: istiod signs with a self-signed root CA"
+    if refusals(target.site):
+        return failed(text, object=named)
+    if len(trusts_of(target.site)) > 1:
+        return ok(f"{named} does not exist, but the clusters trust each other", named)
+    return warning(text, object=named)
 
 
 def _root_shared(target: CheckTarget) -> Finding:
     facts: Facts = target.facts
     named = title("ConfigMap", ROOT_CERT, istio_namespace(facts))
-    root = root_of(facts)
-    if not root:
-        return failed(f"{named} does not exist: istiod has not distributed its root certificate", object=named)
-    secret = facts.secret(CACERTS) if CACERTS not in facts.unreadable else None
-    given = (secret or {"keys": {}})["keys"].get("root-cert.pem")
-    if given and given != root:
+    me = trust_of(facts)
+    if not me.trusted:
         return failed(
-            f"{named} differs from the root certificate in Secret {istio_namespace(facts)}/{CACERTS}",
-            "restart istiod, then the east-west gateway and every Pod with a sidecar", named,
+            f"{named} does not exist: istiod has not distributed its root certificate",
+            "read the log of istiod, which creates it in every namespace", named,
         )  # fmt: skip
-    roots = {f.name: root_of(f) for f in target.site.workloads if not f.unreachable}
-    common = Counter(each for each in roots.values() if each).most_common(1)[0][0]
-    if root != common:
-        others = ", ".join(name for name, each in roots.items() if each == common)
-        return failed(f"{named} differs from the root certificate in {others}", object=named)
-    return ok(f"the same root certificate in {', '.join(roots)}", named)
+    if all(root.is_expired(facts.time) for root in me.trusted):
+        return failed(
+            f"{named}: {me.trusted[0].title} has expired",
+            "renew the root certificate where it is issued: by the RootTrustPolicy, or in your own PKI", named,
+        )  # fmt: skip
+    trusts = trusts_of(target.site)
+    me = next(each for each in trusts if each.cluster == me.cluster)
+    bad = refused(trusts, me)
+    if bad:
+        return failed("; ".join(sentence for _other, sentence in bad), _trust_hint(me, bad[0][0]), named)
+    verdict, text = state_of(trusts)
+    if verdict == "ok":
+        return ok(text, named)
+    return warning(text, _ROTATION, named)
+
+
+_ROTATION = (
+    "no action is needed during a rotation: every cluster has to trust the new root before one signs with it, and the "
+    "former one until all sign with the new one"
+)
+
+
+def _trust_hint(me: Trust, other: Trust) -> str:
+    """What to do about two clusters that do not work together. The state may be a step of a rotation in wrong order."""
+    pending = [each for each in (me, other) if not each.is_loaded]
+    if pending and me.will_accept(other) and other.will_accept(me):
+        names = " and ".join(each.cluster for each in pending)
+        return (
+            f"istiod has not loaded Secret {CACERTS} in {names}. Unless its root is still to be distributed to other "
+            "clusters first, restart istiod there, then the Pods that are older; site.yml does this"
+        )
+    if not me.configured and not other.configured:
+        return (
+            "give the clusters a common root: unless you have a PKI of your own, with a RootTrustPolicy; else with "
+            f"Secret {CACERTS} in each of them"
+        )
+    return (
+        f"if both roots are meant to be trusted, add the missing one to the roots in Secret {CACERTS} before a cluster "
+        "signs with it, and keep the others meanwhile"
+    )
 
 
 def _fresh(target: CheckTarget) -> Finding:
-    secret = target.facts.secret(CACERTS)
-    if secret is None:
-        return ok("there is no Secret cacerts to compare with")
-    made = seconds(secret["created"]) or 0.0
-    if (target.facts.time or made) - made > CERTIFICATE_LIFE:
-        return ok("all certificates have been renewed since Secret cacerts was created")
+    """Whether Pods have certificates of a former root, which they renew within a day.
+
+    Only a change of the root matters: Secret cacerts may have been renewed with the same one.
+    """
+    facts: Facts = target.facts
+    trust = trust_of(facts)
+    changed = _root_changed(facts, trust)
+    if changed is None:
+        return ok("istiod has distributed the same root certificate since it was started")
+    if (facts.time or changed) - changed > CERTIFICATE_LIFE:
+        return ok("all certificates have been renewed since the last change of the root certificate")
     old = [
         f"{meta(pod)['namespace']}/{meta(pod)['name']}"
-        for pod in target.facts.of("Pod")
+        for pod in facts.of("Pod")
         if not meta(pod).get("deletionTimestamp")
         and status_of(pod).get("phase") == "Running"
-        and (has_sidecar(pod) or labels_of(pod).get("app") == "istiod")
-        and (seconds(meta(pod).get("creationTimestamp")) or 0.0) < made
+        and has_sidecar(pod)
+        and (seconds(meta(pod).get("creationTimestamp")) or changed) < changed
     ]
-    if old:
+    if not old:
+        return ok("no Pod is older than the last change of the root certificate")
+    names = ", ".join(sorted(old))
+    if trust.former:
         return failed(
-            f"Pods older than Secret cacerts still have certificates of the previous root CA: {', '.join(sorted(old))}"
+            f"Pods still have certificates of istiod's former self-signed root {trust.former[0].title}: {names}"
         )
-    return ok("no Pod is older than Secret cacerts")
+    if len(trust.roots) > 1 and _others_sign_with(target, trust):
+        return ok(f"Pods are older than the last change of the roots, but the root in use is among them: {names}")
+    return warning(
+        f"Pods are older than the last change of the root and may have certificates of a former one: {names}",
+        "no action is needed if every cluster still trusts the former root: certificates are renewed within a day",
+    )
+
+
+def _root_changed(facts: Facts, trust: Trust) -> float | None:
+    """When istiod changed the root that it distributes, None if it never did.
+
+    It is the last write of the ConfigMap's data, but not after the start of an istiod that began with Secret cacerts:
+    it distributes the root after some seconds.
+    """
+    found = root_config_map(facts) or {}
+    created = seconds(meta(found).get("creationTimestamp")) or 0.0
+    writes = [
+        seconds(entry.get("time")) or 0.0
+        for entry in mappings(meta(found).get("managedFields"))
+        if "f:data" in (entry.get("fieldsV1") or {})
+    ]
+    secret = None if trust.signer_unread else facts.secret(CACERTS)
+    issued = seconds((secret or {}).get("created"))
+    if not writes:  # without a record of writes, a Secret younger than the ConfigMap may have changed it
+        return issued if issued and issued > created else None
+    if max(writes) <= created:
+        return None
+    starts = [
+        seconds(meta(pod).get("creationTimestamp")) or 0.0
+        for pod in facts.of("Pod")
+        if labels_of(pod).get("app") == "istiod" and is_ready(pod)
+    ]
+    return min(max(writes), max(starts)) if issued and starts and min(starts) >= issued else max(writes)
+
+
+def _others_sign_with(target: CheckTarget, trust: Trust) -> bool:
+    """Whether every other cluster signs with the root that this one signs with."""
+    return all(
+        each.signing_root is not None and each.signing_root == trust.signing_root for each in trusts_of(target.site)
+    )
 
 
 # -- east-west gateway -------------------------------------------------------------------------------------------------
-
-
-def east_west(site: SiteFacts, facts: Facts) -> list[Json]:
-    """The Services selected as east-west gateways by the workspace settings; if none, those with the default labels."""
-    selectors = []
-    for settings in site.management.lists.get("WorkspaceSettings") or ():
-        for entry in (spec_of(settings).get("options") or {}).get("eastWestGateways") or ():
-            selectors.append((entry.get("selector") or {}).get("labels") or EAST_WEST_LABELS)
-    for wanted in (selectors, [EAST_WEST_LABELS]):
-        found = [s for s in facts.of("Service") if any(labels_match(labels, labels_of(s)) for labels in wanted)]
-        if found:
-            return found
-    return []
-
-
-def east_west_addresses(site: SiteFacts, facts: Facts) -> list[str]:
-    """ "address:port" of every east-west gateway that has one."""
-    pairs = [(load_balancer_address(service), _tls_port(service)) for service in east_west(site, facts)]
-    return [f"{address}:{port}" for address, port in pairs if address and port]
-
-
-def _tls_port(service: Json) -> int | None:
-    return port_named(service, "tls", "https")
 
 
 def served_revisions(facts: Facts) -> set[str]:
@@ -178,70 +322,155 @@ def served_revisions(facts: Facts) -> set[str]:
 
 
 def _east_west_gateway(target: CheckTarget) -> Finding:
-    services = east_west(target.site, target.facts)
-    if not services:
+    found = gateways_in(target.site, target.facts)
+    if not found:
         return failed("no Service has the labels of an east-west gateway (istio=eastwestgateway)")
-    served = served_revisions(target.facts)
-    for service in services:
-        namespace, named = str(meta(service).get("namespace")), title_of(service)
-        pods = living(target.facts.of("Pod"), namespace, spec_of(service).get("selector") or {})
-        revisions = {labels_of(pod).get("istio.io/rev") or "" for pod in pods} - {""}
-        if not any(is_ready(pod) for pod in pods):
-            return failed(f"{named} has no ready Pod", object=named)
-        if revisions and served and not revisions & served:
-            return failed(
-                f"{named}: its Pods have revision {', '.join(sorted(revisions))}, which no istiod serves",
-                f"install the gateway with revision {' or '.join(sorted(served))}", named,
-            )  # fmt: skip
-    return ok(f"{title_of(services[0])} has ready Pods", title_of(services[0]))
+    problems = [_pods_problem(target.facts, each) for each in found]
+    working = [each for each, problem in zip(found, problems, strict=True) if problem is None]
+    problem = next(filter(None, problems), None)
+    if problem is None:
+        return ok(f"{found[0].title} has ready Pods", found[0].title)
+    if working:
+        return warning(f"{problem.message}; {working[0].title} has ready Pods", problem.hint, problem.object)
+    return problem
+
+
+def _pods_problem(facts: Facts, gateway: EastWestGateway) -> Finding | None:
+    """Why the Pods of an east-west gateway do not serve; None if they do."""
+    served = served_revisions(facts)
+    namespace = str(meta(gateway.service).get("namespace"))
+    pods = living(facts.of("Pod"), namespace, spec_of(gateway.service).get("selector") or {"": ""})
+    if not any(is_ready(pod) for pod in pods):
+        return failed(f"{gateway.title} has no ready Pod", object=gateway.title)
+    revisions = {labels_of(pod).get("istio.io/rev") or "" for pod in pods}
+    if served and "" not in revisions and not revisions & served:
+        return failed(
+            f"{gateway.title}: its Pods have revision {', '.join(sorted(revisions))}, which no istiod serves",
+            f"unless an istiod of that revision is to return, install the gateway with {' or '.join(sorted(served))}",
+            gateway.title,
+        )
+    return None
 
 
 def _east_west_port(target: CheckTarget) -> Finding:
-    services = east_west(target.site, target.facts)
-    for service in services:
-        if _tls_port(service) is None:
-            ports = [str(port.get("name") or port.get("port")) for port in mappings(spec_of(service).get("ports"))]
-            text = f"{title_of(service)} has no port named tls (ports: {', '.join(ports) or 'none'})"
-            return failed(text, object=title_of(service))
-    return ok(f"{title_of(services[0])} has a port named tls", title_of(services[0]))
+    found = gateways_in(target.site, target.facts)
+    without = [each for each in found if each.port is None]
+    if not without:
+        shown = ", ".join(f"{each.title} port {each.port}" for each in found)
+        return ok(shown, found[0].title)
+    ports = [str(port.get("name") or port.get("port")) for port in mappings(spec_of(without[0].service).get("ports"))]
+    wanted = "the port that the WorkspaceSettings name" if without[0].entry.get("port") else "a port named tls"
+    text = f"{without[0].title} lacks {wanted} (ports: {', '.join(ports) or 'none'})"
+    if len(without) < len(found):
+        return warning(f"{text}; another east-west gateway of this cluster has it", object=without[0].title)
+    return failed(text, object=without[0].title)
 
 
 def _east_west_address(target: CheckTarget) -> Finding:
-    services = east_west(target.site, target.facts)
-    for service in services:
-        address, named = load_balancer_address(service), title_of(service)
-        if not address:
-            kind = spec_of(service).get("type")
-            text = f"{named} of type {kind} has no load balancer address: other clusters cannot reach this one"
-            return failed(text, object=named)
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            return warning(
-                f"{named} has the host name {address}: gateways ignore endpoints without an IP address",
-                "give it an IP address, or set hostInfoOverrides in the WorkspaceSettings", named,
-            )  # fmt: skip
-    return ok(", ".join(map(load_balancer_address, services)), title_of(services[0]))
+    """Whether other clusters have an address of this one; a host name only matters where a gateway uses it."""
+    found = gateways_in(target.site, target.facts)
+    known = [(each, each.addresses()) for each in found]
+    addresses = list(dict.fromkeys(address for _each, own in known for address in own))
+    written = written_elsewhere(target.site, target.facts)
+    if not addresses:
+        return _unknown_address(target, found[0], written)
+    names = [each for each in addresses if not each.is_ip]
+    named = found[0].title
+    if len(names) == len(addresses):
+        return _by_name(target, found[0], names)
+    stray = _stray(addresses, written)
+    if stray and not names:
+        shown = ", ".join(map(str, addresses))
+        return warning(
+            f"{stray.object} in {stray.cluster} has {stray.address}, but the east-west gateway here is at {shown}",
+            "if that address does not lead to it, read the log of the management server, which writes the object",
+            named,
+        )  # fmt: skip
+    without = [each.title for each, own in known if not own]
+    if without:
+        return warning(
+            f"{without[0]} has no address; other clusters use {', '.join(map(str, addresses))}", NO_ADDRESS, without[0]
+        )
+    return ok(", ".join(map(str, addresses)), named)
+
+
+def _unknown_address(target: CheckTarget, gateway: EastWestGateway, written: Sequence[Endpoint]) -> Finding:
+    """The finding on a gateway without an address of its own and without one in the settings."""
+    seen = list(dict.fromkeys(each.address for each in written))
+    text = f"{gateway.title} of type {gateway.kind} has no load balancer address"
+    if seen:
+        names = [each for each in seen if not each.is_ip]
+        if len(names) == len(seen):
+            return _by_name(target, gateway, names)
+        return ok(f"{text}; other clusters use {', '.join(map(str, seen))}", gateway.title)
+    if gateway.kind == "NodePort":
+        return warning(
+            f"{text}; no object of Gloo Mesh in another cluster shows which address is used",
+            "unless Gloo Mesh knows the addresses of the nodes, set hostInfoOverrides in the WorkspaceSettings",
+            gateway.title,
+        )
+    return failed(f"{text}: other clusters cannot reach this one", object=gateway.title)
+
+
+def _by_name(target: CheckTarget, gateway: EastWestGateway, names: Sequence[Address]) -> Finding:
+    """The finding on a gateway that other clusters know by host name only."""
+    shown = ", ".join(each.host for each in names)
+    users = [each.name for each in target.site.gateways if each is not target.facts]
+    if not users:
+        return ok(f"{shown}, a host name, which sidecars resolve", gateway.title)
+    return warning(
+        f"{gateway.title} has the host name {shown}: sidecars resolve it, but gateways in {', '.join(users)} ignore "
+        "endpoints without an IP address",
+        "if requests from these gateways are to reach this cluster, set hostInfoOverrides with an IP address in the "
+        "WorkspaceSettings, or give the Service one",
+        gateway.title,
+    )
+
+
+def _stray(addresses: Sequence[Address], written: Sequence[Endpoint]) -> Endpoint | None:
+    """An endpoint in another cluster at none of the addresses."""
+    known = [compared(str(each)) for each in addresses]
+    return next((each for each in written if compared(str(each.address)) not in known), None)
 
 
 def _east_west_selected(target: CheckTarget) -> Finding:
+    """Whether the settings select a gateway in every cluster of the inventory that a Workspace includes."""
     found = target.facts.of("WorkspaceSettings")
-    number = sum(int(status_of(obj).get("numSelectedEastWestGateways") or 0) for obj in found)
-    workloads = len(target.site.workloads)
     named = title_of(found[0]) if found else "WorkspaceSettings"
-    if number < workloads:
-        return failed(f"{named} selects {number} east-west gateways for {workloads} clusters", object=named)
-    return ok(f"{named} selects {number} east-west gateways", named)
+    needed = [facts for facts in target.site.workloads if not facts.unreachable and _in_workspace(target, facts)]
+    covered: list[str] = []
+    for each in found:
+        here = [facts.name for facts in needed if select(facts, entries_of([each]))]
+        counted = status_of(each).get("numSelectedEastWestGateways")
+        if isinstance(counted, int) and counted < len(here):
+            if len(found) == 1:
+                text = f"{title_of(each)} selects {counted} east-west gateways for {len(needed)} clusters"
+                return failed(text, object=title_of(each))
+            continue  # it is not known which ones
+        covered += here
+    missing = [facts.name for facts in needed if facts.name not in covered]
+    if missing:
+        text = f"the WorkspaceSettings select no east-west gateway in {', '.join(missing)}"
+        return failed(text, object=named)
+    return ok(f"{', '.join(map(title_of, found))}: {', '.join(facts.name for facts in needed)}", named)
+
+
+def _in_workspace(target: CheckTarget, facts: Facts) -> bool:
+    """Whether a Workspace includes the cluster; assumed where Workspaces cannot be read."""
+    found = target.facts.lists.get("Workspace")
+    name = known_name(facts)
+    labels = cluster_labels(target.facts, name)
+    return found is None or any(workspaces.includes_cluster(each, name, labels) for each in found)
 
 
 CHECKS: tuple[Check, ...] = (
     Check(
         "operator", "Gloo Operator is running", workloads, _operator,
-        "Istio is unmanaged: Gloo Operator is not running. Unless it is down on purpose, scale it up and read its log",
+        "Istio is unmanaged: Gloo Operator is not running. Unless that is intended, scale it up and read its log",
     ),
     Check(
         "service-mesh-controller", "Istio is installed", workloads, _controller,
-        "read its conditions and the log of Deployment gloo-operator", ("operator",),
+        "read its conditions and the log of the Gloo Operator", ("operator",),
     ),
     Check(
         "istiod", "istiod is ready", workloads, _istiod,
@@ -259,25 +488,27 @@ CHECKS: tuple[Check, ...] = (
         ("agent-connected", "trust-policy"),
     ),
     Check(
-        "root-shared", "root certificate is the same in all clusters", workloads, _root_shared,
-        "create a RootTrustPolicy in the management cluster, then restart istiod and every Pod with a sidecar",
-        ("istiod", "cacerts"),
+        "root-shared", "clusters trust each other's certificates", workloads, _root_shared, "", ("istiod", "cacerts"),
     ),
     Check(
-        "certificates-fresh", "no Pod is older than the shared root CA", workloads, _fresh,
-        "restart their Deployments, istiod first; site.yml does this", ("istiod", "root-shared"),
+        "certificates-fresh", "Pods have certificates of the current root CA", workloads, _fresh,
+        "unless other clusters are to trust the former root as well, restart their Deployments; site.yml does this",
+        ("istiod", "root-shared"),
     ),
     Check(
         "east-west-gateway", "east-west gateway is running", workloads, _east_west_gateway,
-        "install it with site.yml --tags mesh; without it other clusters cannot reach this one", ("istiod",),
+        "other clusters cannot reach this one. If there is no gateway, install one with site.yml --tags mesh; unless "
+        "it is down on purpose, scale it up and read its log", ("istiod",),
     ),
     Check(
         "east-west-port", "east-west gateway has a port named tls", workloads, _east_west_port,
-        "rename port 15443 of the Service to tls, which is the port name that Gloo Mesh uses", ("east-west-gateway",),
+        "Gloo Mesh looks for a port named tls or https: unless another one is meant, which options.eastWestGateways of "
+        "the WorkspaceSettings can name, rename port 15443 of the Service", ("east-west-gateway",),
     ),
     Check(
-        "east-west-address", "east-west gateway has an IP address", workloads, _east_west_address,
-        f"set the type of the Service to LoadBalancer, and {NO_ADDRESS}", ("east-west-gateway",),
+        "east-west-address", "other clusters have an address of the east-west gateway", workloads, _east_west_address,
+        "unless other clusters reach it at another address, which hostInfoOverrides of the WorkspaceSettings give, set "
+        f"the type of the Service to LoadBalancer, and {NO_ADDRESS}", ("east-west-gateway",),
     ),
     Check(
         "east-west-selected", "an east-west gateway is selected in every cluster", management, _east_west_selected,

@@ -6,17 +6,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from ..k8s.fields import Json, labels_of, mappings, meta, name_of, spec_of, status_of, title, title_of
+from ..istiod.objects import compared, join_host_port, template_labels
+from ..k8s.fields import (
+    Json,
+    dig,
+    labels_of,
+    listed,
+    mapping,
+    mappings,
+    meta,
+    name_of,
+    spec_of,
+    status_of,
+    title,
+    title_of,
+)
 from ..k8s.log_causes import Cause
-from ..k8s.pods import pods_of
-from ..k8s.readiness import judge, load_balancer_address
+from ..k8s.pods import has_sidecar, pods_of
+from ..k8s.readiness import judge, replicas_wanted
+from ..mesh import parts, workspaces
+from ..mesh.certificates import CannotVerify, anchor_of, certificates_in
 from . import logs
-from .facts import AGENT, CLIENT_SECRET, ROOT_SECRET, SERVER, TOKEN_SECRET, Facts, SiteFacts, argument, workload_ready
+from .facts import (
+    CLIENT_SECRET,
+    ROOT_SECRET,
+    TOKEN_SECRET,
+    Facts,
+    SiteFacts,
+    agent_of,
+    relay_secret,
+    server_of,
+    workload_ready,
+)
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
+from .trust import refusals
 
 TELEMETRY = "gloo-telemetry-gateway"
+#: name of the port of the management server's Service for agents
+RELAY_PORT = "grpc"
 NO_ADDRESS = "check that the cluster has a load balancer provider with free addresses"
 GLOO_KINDS = (
     "Workspace",
@@ -72,16 +102,14 @@ def _distinct(target: CheckTarget) -> Finding:
 # -- management server -------------------------------------------------------------------------------------------------
 
 
-def deployment(name: str) -> Callable[[CheckTarget], Finding]:
-    """A check for one Deployment, found by its name in any namespace."""
+def _management_server(target: CheckTarget) -> Finding:
+    found = server_of(target.facts)
+    return workload_ready(found, title_of(found) if found else _title(target.facts, parts.SERVER))
 
-    def evaluate(target: CheckTarget) -> Finding:
-        found = target.facts.find("Deployment", name)
-        return workload_ready(
-            found, title("Deployment", name, meta(found).get("namespace") or target.facts.mesh_namespace)
-        )
 
-    return evaluate
+def _title(facts: Facts, name: str) -> str:
+    """The usual title of a Deployment that does not exist."""
+    return title("Deployment", name, facts.mesh_namespace)
 
 
 def _licence(target: CheckTarget) -> Finding:
@@ -93,23 +121,36 @@ def _licence(target: CheckTarget) -> Finding:
     return ok(f"none of {len(objects)} Gloo Mesh objects is UNLICENSED")
 
 
-def external_address(facts: Facts, name: str, port_name: str) -> tuple[str, Finding]:
-    """("host:port" or "", the finding) of a LoadBalancer Service."""
-    service = facts.find("Service", name, facts.mesh_namespace)
-    named = title("Service", name, facts.mesh_namespace)
-    if service is None:
-        return "", failed(f"{named} does not exist", object=named)
-    port = port_named(service, port_name)
-    if port is None:
-        return "", failed(f"{named} has no port named {port_name}", object=named)
-    kind = spec_of(service).get("type", "ClusterIP")
-    if kind != "LoadBalancer":
-        hint = f"set its type to LoadBalancer, or give the agents another address for port {port}"
-        return "", failed(f"{named} has type {kind}, which is not reachable from other clusters", hint, named)
-    address = load_balancer_address(service)
-    if not address:
-        return "", failed(f"{named} of type LoadBalancer has no address", NO_ADDRESS, named)
-    return f"{address}:{port}", ok(f"{named} at {address}:{port}", named)
+def external_addresses(services: Iterable[Json], port_name: str) -> tuple[list[str], Finding]:
+    """(every "host:port" that other clusters can reach, the finding) of the Services of one program."""
+    addresses: list[str] = []
+    problem = None
+    for service in services:
+        named, port, kind = title_of(service), port_named(service, port_name), spec_of(service).get("type", "ClusterIP")
+        if port is None:
+            problem = problem or failed(f"{named} has no port named {port_name}", object=named)
+            continue
+        addresses += [join_host_port(host, port) for host in external_hosts(service)]
+        if addresses:
+            return addresses, ok(f"{named} at {', '.join(addresses)}", named)
+        if kind == "LoadBalancer":
+            problem = failed(f"{named} of type LoadBalancer has no address", NO_ADDRESS, named)
+        else:
+            hint = (
+                f"unless agents use another address for port {port}, such as a node port or a load balancer of your "
+                "own, set its type to LoadBalancer"
+            )
+            text = f"{named} has type {kind}: other clusters need another address than the Service's own"
+            problem = problem or failed(text, hint, named)
+    return addresses, problem or failed(f"no Service with a port named {port_name} selects its Pods")
+
+
+def external_hosts(service: Json) -> list[str]:
+    """Host names and IP addresses of a Service outside its cluster: of its load balancer, and externalIPs."""
+    assigned = mappings(dig(service, "status", "loadBalancer", "ingress"))
+    hosts = [str(each.get("ip") or each.get("hostname") or "") for each in assigned]
+    own = hosts if spec_of(service).get("type") == "LoadBalancer" else []
+    return list(dict.fromkeys(filter(None, [*own, *map(str, listed(spec_of(service).get("externalIPs")))])))
 
 
 def port_named(service: Json, *names: str) -> int | None:
@@ -119,31 +160,61 @@ def port_named(service: Json, *names: str) -> int | None:
     )
 
 
+def relay_addresses(facts: Facts) -> tuple[list[str], Finding]:
+    """external_addresses() of the management server."""
+    server = server_of(facts)
+    services = parts.services_of(server, facts.of("Service"), RELAY_PORT) or parts.services_of(
+        server, facts.of("Service")
+    )
+    return external_addresses(services, RELAY_PORT)
+
+
+def telemetry_addresses(facts: Facts) -> tuple[list[str], Finding]:
+    """external_addresses() of the telemetry gateway, whose Service has its usual name."""
+    return external_addresses([s for s in facts.of("Service") if name_of(s) == TELEMETRY], "otlp")
+
+
 def _relay_address(target: CheckTarget) -> Finding:
-    _address, found = external_address(target.facts, SERVER, "grpc")
-    agents = [CheckTarget(target.site, facts) for facts in target.site.workloads]
-    if found.verdict != "failed" or any(map(_is_disconnected, agents)):
+    _addresses, found = relay_addresses(target.facts)
+    if found.verdict != "failed":
         return found
-    connected = all(target.site.is_connected(registered_name(agent.facts)) for agent in agents)
-    remark = "all agents are connected by other means" if connected else "no agent is known to be disconnected"
-    return warning(f"{found.message}; {remark}", found.hint, found.object)
+    agents = [CheckTarget(target.site, facts) for facts in target.site.workloads if not facts.unreachable]
+    if any(map(_is_disconnected, agents)):
+        return found
+    if all(target.site.is_connected(registered_name(agent.facts)) for agent in agents):
+        return ok(f"{found.message}; all agents are connected", found.object)
+    return warning(f"{found.message}; no agent is known to be disconnected", found.hint, found.object)
 
 
 def _telemetry_address(target: CheckTarget) -> Finding:
-    _address, found = external_address(target.facts, TELEMETRY, "otlp")
+    if not any(name_of(service) == TELEMETRY for service in target.facts.of("Service")):
+        return ok(f"there is no Service {TELEMETRY}: routing does not need it")
+    _addresses, found = telemetry_addresses(target.facts)
     return warning(found.message, found.hint, found.object) if found.verdict == "failed" else found
 
 
 def _mesh_namespace(target: CheckTarget) -> Finding:
-    named = title("Namespace", target.facts.mesh_namespace)
-    labels = labels_of(target.facts.find("Namespace", target.facts.mesh_namespace))
-    injected = labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels
-    if injected and labels.get("istio-injection") != "disabled":
-        shown = ", ".join(f"{k}={v}" for k, v in labels.items() if k in ("istio-injection", "istio.io/rev"))
-        return failed(
-            f"{named} has label {shown}: a sidecar breaks the connection between agent and relay", object=named
-        )
-    return ok(f"{named} has no injection label", named)
+    facts: Facts = target.facts
+    named = title("Namespace", facts.mesh_namespace)
+    labels = labels_of(facts.find("Namespace", facts.mesh_namespace))
+    labelled = labels.get("istio-injection") == "enabled" or "istio.io/rev" in labels
+    if not labelled or labels.get("istio-injection") == "disabled":
+        return ok(f"{named} has no injection label", named)
+    shown = ", ".join(f"{k}={v}" for k, v in labels.items() if k in ("istio-injection", "istio.io/rev"))
+    text = f"{named} has label {shown}: a sidecar breaks the connection between agent and relay"
+    own = parts.servers(facts.of("Deployment")) + parts.agents(facts.of("Deployment"))
+    if own and all(template_labels(each).get("sidecar.istio.io/inject") == "false" for each in own):
+        return ok(f"{named} has label {shown}, but the Pods of Gloo Mesh disable injection by a label", named)
+    injected = any(has_sidecar(pod) for each in own for pod in pods_of(each, facts.of("Pod")))
+    if not injected and all(map(target.site.is_connected, _agent_names(target))):
+        return warning(f"{text}. Its Pods have none yet, and the agents are connected", object=named)
+    return failed(text, object=named)
+
+
+def _agent_names(target: CheckTarget) -> list[str]:
+    """Registered name of the target's cluster, or of every cluster for the management cluster."""
+    facts = target.site.workloads if target.facts.role == "management" else [target.facts]
+    return [registered_name(each) for each in facts if not each.unreachable and "Deployment" not in each.unreadable]
 
 
 # -- registration and relay --------------------------------------------------------------------------------------------
@@ -168,7 +239,9 @@ def _registered(target: CheckTarget) -> Finding:
         names = ", ".join(map(name_of, mesh.of("KubernetesCluster"))) or "none"
         hint = _CLUSTER_NAME if mesh.find("KubernetesCluster", target.cluster) else ""
         return failed(f"{named} does not exist in {mesh.name} (registered: {names})", hint, named)
-    state = workload_ready(found, named)
+    state = workload_ready(found, title_of(found))
+    if state.verdict == "failed" and target.site.is_connected(name):
+        return warning(f"{state.message}; the agent is connected", "read its status and the server's log", state.object)
     if state.verdict == "ok" and name != target.cluster:
         text = f"the agent's cluster name is {name}, but the inventory has {target.cluster}"
         return warning(text, f"if they are meant to match, {_CLUSTER_NAME}", named)
@@ -189,77 +262,125 @@ def _no_others_registered(target: CheckTarget) -> Finding:
 
 def _agent_name(facts: Facts) -> str:
     """Cluster name in the agent's configuration, "" if unknown."""
-    return "" if "Deployment" in facts.unreadable else argument(facts.find("Deployment", AGENT), "cluster")
+    return "" if "Deployment" in facts.unreadable else parts.argument(agent_of(facts), "cluster")
+
+
+def known_name(facts: Facts) -> str:
+    """registered_name() that does not depend on a readable agent."""
+    return _agent_name(facts) or facts.name
+
+
+def _secret_title(facts: Facts, usual: str) -> str:
+    namespace, name = relay_secret(facts, usual)
+    return title("Secret", name, namespace)
+
+
+def _has_own_certificate(facts: Facts) -> bool:
+    """Whether the agent's client certificate is one of the user's: its Secret has another name, and exists."""
+    return relay_secret(facts, CLIENT_SECRET)[1] != CLIENT_SECRET and bool(facts.secrets.get(CLIENT_SECRET))
 
 
 def _copied(secret: str, key: str) -> Callable[[CheckTarget], Finding]:
-    """A check for one key of a relay Secret: it exists and equals the one of the management cluster.
+    """A check for one key of a relay Secret, which the agent needs as the management server made it.
 
-    Only a warning while the agent is connected: with user-supplied certificates there is no token, or another root.
+    With user-supplied certificates there is nothing to copy: then the management cluster has no such Secret, or the
+    agent has a client certificate of its own. A problem is a failure only where the agent is known to be disconnected.
     """
 
     def evaluate(target: CheckTarget) -> Finding:
-        found = compare(target)
-        if found.verdict == "failed" and target.site.is_connected(registered_name(target.facts)):
-            hint = "no action is needed if the relay uses user-supplied certificates"
-            return warning(f"{found.message}; the agent is connected", hint, found.object)
-        return found
+        named = _secret_title(target.facts, secret)
+        copy, original = target.facts.secret(secret), target.site.management.secret(secret)
+        if original is None:
+            return ok(f"{target.site.management.name} has no such Secret: user-supplied certificates are in use", named)
+        if _has_own_certificate(target.facts):
+            own = _secret_title(target.facts, CLIENT_SECRET)
+            return ok(f"not needed: the agent has a client certificate in {own}", named)
+        problem = compare(target, named, copy, original)
+        if not problem:
+            return ok(f"{named} has the same {_key(target)} as {target.site.management.name}", named)
+        if _is_disconnected(target):
+            return failed(problem, object=named)
+        hint = "no action is needed if the relay uses user-supplied certificates"
+        connected = target.site.is_connected(registered_name(target.facts))
+        remark = "the agent is connected" if connected else "the agent is not known to be disconnected"
+        return warning(f"{problem}; {remark}", hint, named)
 
-    def compare(target: CheckTarget) -> Finding:
-        named = title("Secret", secret, target.facts.mesh_namespace)
-        copy = target.facts.secret(secret)
+    def _key(target: CheckTarget) -> str:
+        argument = f"{TOKEN_SECRET}-key" if secret == TOKEN_SECRET else ""
+        return (argument and parts.argument(agent_of(target.facts), argument)) or key
+
+    def compare(target: CheckTarget, named: str, copy: Json | None, original: Json) -> str:
+        """What is wrong with the copy, "" if nothing is."""
+        wanted = _key(target)
         if copy is None:
-            return failed(f"{named} does not exist", object=named)
-        if not copy["keys"].get(key):
-            keys = ", ".join(sorted(copy["keys"])) or "none"
-            return failed(f"{named} has no key {key} (keys: {keys})", object=named)
-        mesh: Facts = target.site.management
-        original = mesh.secret(secret)
-        if original is None or not original["keys"].get(key):
-            return warning(f"{named} cannot be compared: {mesh.name} has no {key} in its Secret", object=named)
-        if original["keys"][key] != copy["keys"][key]:
-            return failed(
-                f"{named}: its {key} differs from the one in {mesh.name}, so it is from another installation",
-                object=named,
-            )
-        return ok(f"{named} has the same {key} as {mesh.name}", named)
+            return f"{named} does not exist"
+        if not copy["keys"].get(wanted):
+            return f"{named} has no key {wanted} (keys: {', '.join(sorted(copy['keys'])) or 'none'})"
+        if original["keys"].get(key) and not _share(original, key, copy, wanted):
+            return f"{named}: its {wanted} differs from the one in {target.site.management.name}"
+        return ""
 
     return evaluate
 
 
+def _certificates(secret: Json, key: str) -> set[Any]:
+    return set(certificates_in(str(mapping(secret.get("certificates")).get(key) or "")))
+
+
+def _share(one: Json, key: str, two: Json, other_key: str) -> bool:
+    """Whether two values are equal or, where they are certificates, have one in common."""
+    common = _certificates(one, key) & _certificates(two, other_key)
+    return bool(common) or one["keys"].get(key) == two["keys"].get(other_key)
+
+
 def _relay_client(target: CheckTarget) -> Finding:
-    named = title("Secret", CLIENT_SECRET, target.facts.mesh_namespace)
-    client, root = target.facts.secret(CLIENT_SECRET), target.facts.secret(ROOT_SECRET)
+    named = _secret_title(target.facts, CLIENT_SECRET)
+    client, root = target.facts.secret(CLIENT_SECRET), target.site.management.secret(ROOT_SECRET)
     if client is None:
         return ok(f"{named} does not exist yet: the agent requests it when it connects", named)
+    if root is None or _has_own_certificate(target.facts):
+        return ok(f"{named} is user-supplied", named)
     issuer = client["keys"].get("ca.crt")
-    if issuer and root and issuer != root["keys"].get("ca.crt") and _is_disconnected(target):
+    if not issuer or _share(client, "ca.crt", root, "ca.crt") or _leads(client, root):
+        return ok(f"{named} was issued by the relay's root CA", named)
+    if _is_disconnected(target):
         return failed(f"{named} was not issued by the relay's current root CA", object=named)
     return ok(f"{named} exists", named)
 
 
-def _relay_setting(name: str, right: Callable[[CheckTarget], str], what: str) -> Callable[[CheckTarget], Finding]:
+def _leads(client: Json, root: Json) -> bool:
+    chain = certificates_in(str(mapping(client.get("certificates")).get("tls.crt") or ""))
+    try:
+        return anchor_of(chain, _certificates(root, "ca.crt")) is not None
+    except CannotVerify:
+        return False
+
+
+def _relay_setting(name: str, right: Callable[[CheckTarget], list[str]], what: str) -> Callable[[CheckTarget], Finding]:
     """A check that an argument of the agent matches the management cluster; always ok while the agent is connected."""
 
     def evaluate(target: CheckTarget) -> Finding:
-        agent = target.facts.find("Deployment", AGENT)
-        value, expected = argument(agent, name), right(target)
-        named = title("Deployment", AGENT, meta(agent).get("namespace"))
+        agent = agent_of(target.facts)
+        named = title_of(agent) if agent else _title(target.facts, parts.AGENT)
+        value = parts.argument(agent, name)
         if not value:
             raise NotReadable(f"{named} has no argument --{name}")
-        if value == expected or not expected:
+        expected = right(target)
+        if not expected or compared(value) in map(compared, expected):
             return ok(f"{what} {value}", named)
         if target.site.is_connected(registered_name(target.facts)):
             return ok(f"{what} {value}, and the agent is connected", named)
-        judged = failed if _is_disconnected(target) else warning
-        return judged(f"{named} has {what} {value}, but the management server has {expected}", object=named)
+        own = target.site.management.secret(ROOT_SECRET) is None
+        judged = failed if _is_disconnected(target) and not own else warning
+        text = f"{named} has {what} {value}, but the management server has {' or '.join(expected)}"
+        return judged(text, object=named)
 
     return evaluate
 
 
 def registered_name(facts: Facts) -> str:
     """Cluster name of the agent, else of the inventory."""
-    return argument(facts.find("Deployment", AGENT), "cluster") or facts.name
+    return parts.argument(agent_of(facts), "cluster") or facts.name
 
 
 def _is_disconnected(target: CheckTarget) -> bool:
@@ -274,12 +395,30 @@ def _relay_error(target: CheckTarget) -> Cause | None:
 
 
 def _agent_pods(target: CheckTarget) -> list[Json]:
-    agent = target.facts.find("Deployment", AGENT)
+    agent = agent_of(target.facts)
     return pods_of(agent, target.facts.of("Pod")) if agent else []
 
 
+def _agent(target: CheckTarget) -> Finding:
+    found = parts.agents(target.facts.of("Deployment"))
+    if not found:
+        if target.site.is_connected(target.cluster):
+            return ok("no Deployment of an agent is known, but the management server has a connection from it")
+        return workload_ready(None, _title(target.facts, parts.AGENT))
+    running = [each for each in found if replicas_wanted(each)]
+    state = workload_ready(found[0], title_of(found[0]))
+    names = {parts.argument(each, "cluster") for each in running}
+    if state.verdict == "ok" and len(running) > len(names):
+        return warning(
+            f"several agents use the same cluster name: {', '.join(map(title_of, running))}",
+            "the relay rejects all but one of them. If one is a leftover, uninstall its release",
+        )
+    return state
+
+
 def _agent_connected(target: CheckTarget) -> Finding:
-    name, named = registered_name(target.facts), title("Deployment", AGENT, target.facts.mesh_namespace)
+    name, agent = registered_name(target.facts), agent_of(target.facts)
+    named = title_of(agent) if agent else _title(target.facts, parts.AGENT)
     connected = target.site.is_connected(name)
     if connected:
         return ok(f"the management server has a connection from {name}")
@@ -309,25 +448,93 @@ def accepted(obj: Json, remark: str = "") -> Finding:
 
 
 def _workspace(target: CheckTarget) -> Finding:
+    """Whether every cluster of the inventory is in a Workspace that is accepted. Other clusters do not count."""
     found = target.facts.of("Workspace")
     if not found:
         return failed("no Workspace exists, so Gloo Mesh ignores all configuration")
-    state = _worst(accepted(obj) for obj in found)
-    if state.verdict != "ok":
-        return state
-    numbers = [int(status_of(obj).get("numSelectedClusters") or 0) for obj in found]
-    workloads, named = len(target.site.workloads), title_of(found[0])
-    if sum(numbers) < workloads:
-        hint = "set spec.workloadClusters to the name of every workload cluster, or to '*'"
-        return failed(f"{named} selects {sum(numbers)} of {workloads} clusters", hint, named)
-    return ok(f"{named} selects {max(numbers)} clusters", named)
+    states = {title_of(each): accepted(each) for each in found}
+    working = [each for each in found if states[title_of(each)].verdict != "failed"]
+    outside = [f for f in target.site.workloads if not any(_includes(target.facts, each, f) for each in working)]
+    if outside:
+        return _outside_finding(target, outside, [each for each in found if each not in working], states)
+    for each in working:
+        own = [known_name(f) for f in target.site.workloads if _includes(target.facts, each, f)]
+        counted = status_of(each).get("numSelectedClusters")
+        if isinstance(counted, int) and counted < len(own):
+            text = f"{title_of(each)} names {', '.join(own)}, but selects {counted} of {len(own)} clusters"
+            hint = "the others are not connected, or the management server has not processed it: read its log"
+            return failed(text, hint, title_of(each))
+    without = _namespaces_outside(target, working)
+    if without:
+        hint = "unless it is left out on purpose, add it to spec.workloadClusters of a Workspace"
+        return warning(f"no Workspace includes {', '.join(without)}", hint, title_of(found[0]))
+    state = _worst(states.values())
+    if state.verdict == "failed":
+        return warning(f"{state.message}; other Workspaces include every cluster", object=state.object)
+    covered = ", ".join(map(known_name, target.site.workloads))
+    return state if state.verdict == "warning" else ok(f"{', '.join(states)}: {covered}", title_of(found[0]))
+
+
+def _outside_finding(
+    target: CheckTarget, outside: Sequence[Facts], broken: Sequence[Json], states: Mapping[str, Finding]
+) -> Finding:
+    """The finding on clusters that no accepted Workspace includes."""
+    names = ", ".join(map(known_name, outside))
+    for each in broken:
+        if any(_includes(target.facts, each, facts) for facts in outside):
+            return states[title_of(each)]
+    judged = failed if any(_is_needed(target.site, facts) for facts in outside) else warning
+    hint = f"unless it is left out on purpose, add {names} to spec.workloadClusters of a Workspace"
+    return judged(f"no Workspace includes {names}", hint)
+
+
+def cluster_labels(mesh: Facts, name: str) -> dict[str, str]:
+    """Labels of a registered cluster; {} when its KubernetesCluster cannot be read."""
+    if "KubernetesCluster" in mesh.unreadable:
+        return {}
+    return labels_of(mesh.find("KubernetesCluster", name))
+
+
+def _includes(mesh: Facts, workspace: Json, facts: Facts) -> bool:
+    name = known_name(facts)
+    return workspaces.includes_cluster(workspace, name, cluster_labels(mesh, name))
+
+
+def _is_needed(site: SiteFacts, facts: Facts) -> bool:
+    """Whether the site's data, or any destination without data, may need this cluster."""
+    wanted = site.wanted("virtual_destinations")
+    known = site.management.lists.get("VirtualDestination") or ()
+    namespaces = {d["namespace"] for d in wanted} if wanted is not None else {meta(d).get("namespace") for d in known}
+    here = {name_of(namespace) for namespace in facts.lists.get("Namespace") or ()}
+    return facts.gateway or facts.unreachable != "" or bool(namespaces & here)
+
+
+def _namespaces_outside(target: CheckTarget, working: Sequence[Json]) -> list[str]:
+    """Namespaces of the site's destinations that no Workspace includes, as "namespace of cluster"."""
+    wanted = {d["namespace"] for d in target.site.wanted("virtual_destinations") or ()}
+    found = []
+    for facts in target.site.workloads:
+        name = known_name(facts)
+        labels = cluster_labels(target.facts, name)
+        for namespace in facts.lists.get("Namespace") or ():
+            if name_of(namespace) in wanted and not any(
+                workspaces.includes_namespace(each, name, labels, name_of(namespace), labels_of(namespace))
+                for each in working
+            ):
+                found.append(f"namespace {name_of(namespace)} of {facts.name}")
+    return found
 
 
 def _workspace_settings(target: CheckTarget) -> Finding:
+    """One accepted object is enough: settings of other Workspaces are not this site's."""
     found = target.facts.of("WorkspaceSettings")
     if not found:
         return failed("no WorkspaceSettings exist, so no east-west gateway is selected")
-    return _worst(accepted(obj) for obj in found)
+    states = [accepted(obj) for obj in found]
+    worst = _worst(states)
+    if worst.verdict == "failed" and any(state.verdict != "failed" for state in states):
+        return warning(f"{worst.message}; other WorkspaceSettings are accepted", worst.hint, worst.object)
+    return worst
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:
@@ -338,18 +545,22 @@ def _trust_policy(target: CheckTarget) -> Finding:
     found = target.facts.of("RootTrustPolicy")
     if not found:
         return ok("no RootTrustPolicy exists: root certificates are managed by other means")
-    return _worst(accepted(obj) for obj in found)
+    state = _worst(accepted(obj) for obj in found)
+    if state.verdict == "failed" and not refusals(target.site):
+        return warning(f"{state.message}; the clusters trust each other nevertheless", object=state.object)
+    return state
 
 
-def _server_address(target: CheckTarget) -> str:
-    return external_address(target.site.management, SERVER, "grpc")[0]
+def _server_addresses(target: CheckTarget) -> list[str]:
+    return relay_addresses(target.site.management)[0]
 
 
-def _server_name(target: CheckTarget) -> str:
-    return f"{SERVER}.{target.site.management.mesh_namespace}"
+def _server_names(target: CheckTarget) -> list[str]:
+    return [f"{parts.SERVER}.{target.site.management.mesh_namespace}"]
 
 
 _SITE = "site.yml --tags mesh"
+_COPY_SECRET = f"unless certificates are user-supplied, copy the Secret with {_SITE}"
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -359,16 +570,17 @@ CHECKS: tuple[Check, ...] = (
         "distinct", "each host is a distinct cluster", everywhere, _distinct, "correct kube_context of one of them",
     ),
     Check(
-        "management-server", "management server is running", management, deployment(SERVER),
+        "management-server", "management server is running", management, _management_server,
         "without it Gloo Mesh translates nothing. Unless it is down on purpose, scale it up and read its log",
     ),
     Check(
         "licence", "licence is accepted", management, _licence,
-        "renew the licence: Helm value licensing.glooMeshLicenseKey of gloo-platform", ("management-server",),
+        "renew the licence where it is kept: the Secret that Helm value licensing.licenseSecretName of gloo-platform "
+        "names, else licensing.glooMeshLicenseKey or glooTrialLicenseKey", ("management-server",),
     ),
     Check(
         "relay-address", "relay has an external address", management, _relay_address,
-        "install it with " + _SITE + "; agents in other clusters connect to this Service",
+        f"unless agents reach it at another address, install its Service with {_SITE}",
     ),
     Check(
         "telemetry-address", "telemetry gateway has an external address", management, _telemetry_address,
@@ -376,11 +588,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "mesh-namespace", "Gloo Mesh namespace has no sidecar injection", everywhere, _mesh_namespace,
-        "remove the label and restart the Deployments of the namespace",
+        "unless other Pods of the namespace need a sidecar, remove the label and restart its Deployments; otherwise "
+        "give the Pods of Gloo Mesh the label sidecar.istio.io/inject=false",
     ),
     Check(
         "registered", "cluster is registered", workloads, _registered,
-        f"create the KubernetesCluster in the management cluster with {_SITE}", ("reach",),
+        f"unless this cluster is to be left out, create the KubernetesCluster, for example with {_SITE}", ("reach",),
     ),
     Check(
         "registrations", "every registered cluster is in the inventory", management, _no_others_registered,
@@ -389,31 +602,33 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "relay-root", "relay root certificate matches the management cluster", workloads,
-        _copied(ROOT_SECRET, "ca.crt"), f"the agent cannot verify the relay. Copy the Secret with {_SITE}", ("reach",),
+        _copied(ROOT_SECRET, "ca.crt"), _COPY_SECRET, ("reach",),
     ),
     Check(
         "relay-token", "relay token matches the management cluster", workloads,
-        _copied(TOKEN_SECRET, "token"), f"the agent cannot authenticate. Copy the Secret with {_SITE}", ("reach",),
+        _copied(TOKEN_SECRET, "token"), _COPY_SECRET, ("reach",),
     ),
     Check(
         "relay-client", "relay client certificate matches the relay root", workloads, _relay_client,
-        f"delete the Secret {CLIENT_SECRET} and restart the agent, which requests a new one", ("relay-root",),
+        "unless you supply it yourself, delete the Secret and restart the agent, which requests a new one",
+        ("relay-root",),
     ),
     Check(
-        "agent", "agent is running", workloads, deployment(AGENT),
+        "agent", "agent is running", workloads, _agent,
         "without it nothing is translated in this cluster. Unless it is down on purpose, scale it up and read its log",
         ("mesh-namespace", "relay-root", "relay-token"),
     ),
     Check(
         "relay-target", "agent uses the relay's address", workloads,
-        _relay_setting("relay-address", _server_address, "relay address"),
-        f"correct Helm value glooAgent.relay.serverAddress with {_SITE}",
+        _relay_setting("relay-address", _server_addresses, "relay address"),
+        f"unless that address leads to the relay, correct Helm value glooAgent.relay.serverAddress with {_SITE}",
         ("agent", "management-server", "relay-address"),
     ),
     Check(
         "relay-authority", "agent expects the name in the relay's certificate", workloads,
-        _relay_setting("relay-authority", _server_name, "relay authority"),
-        f"correct Helm value glooAgent.relay.authority with {_SITE}", ("agent", "management-server"),
+        _relay_setting("relay-authority", _server_names, "relay authority"),
+        f"unless the relay's certificate has that name, correct Helm value glooAgent.relay.authority with {_SITE}",
+        ("agent", "management-server"),
     ),
     Check(
         "agent-connected", "agent is connected", workloads, _agent_connected,
@@ -434,7 +649,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "trust-policy", "root trust policy is accepted", management, _trust_policy,
-        "correct the RootTrustPolicy; without a shared root CA clusters do not trust each other",
+        "correct the RootTrustPolicy according to the message, unless the root CA is managed by other means",
         ("management-server", "licence"),
     ),
 )  # fmt: skip

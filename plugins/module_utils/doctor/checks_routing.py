@@ -12,10 +12,22 @@ from dataclasses import dataclass, replace
 from ..gateway.proxy_objects import template_of
 from ..istiod import discovery
 from ..istiod.objects import discovery_container, env
-from ..k8s.fields import Json, labels_match, labels_of, meta, name_of, selects, spec_of, status_of, title, title_of
+from ..k8s.fields import (
+    Json,
+    key_of,
+    labels_match,
+    labels_of,
+    meta,
+    name_of,
+    selects,
+    spec_of,
+    status_of,
+    title,
+    title_of,
+)
 from ..k8s.pods import has_sidecar, is_ready, living, owner_of
 from ..k8s.readiness import pod_trouble
-from ..mesh import virtual_destination
+from ..mesh import parts, virtual_destination
 from .checks_istio import served_revisions
 from .checks_mesh import accepted, registered_name, workloads
 from .facts import Facts, SiteFacts
@@ -179,77 +191,71 @@ def _backends(target: CheckTarget) -> Finding:
 
 
 def _injection(target: CheckTarget) -> Finding:
-    pods = backing_pods(target.subject, target.facts)
-    for name in sorted({str(meta(pod)["namespace"]) for pod in pods}):
-        labels = labels_of(target.facts.find("Namespace", name))
-        here = [pod for pod in pods if meta(pod)["namespace"] == name]
-        finding = _injected(target.facts, name, labels, here)
-        if finding:
-            return finding
+    """Whether the Pods have a sidecar, and whether new ones will. Pods may ask for it by labels of their own."""
+    facts: Facts = target.facts
+    pods = backing_pods(target.subject, facts)
+    uninjected = None
+    for pod in pods:
+        namespace = facts.find("Namespace", str(meta(pod).get("namespace")))
+        injecting = discovery.injecting(facts.istio, name_of(namespace), labels_of(namespace), labels_of(pod))
+        if has_sidecar(pod):
+            uninjected = uninjected or (None if injecting else (pod, namespace))
+        elif not _is_ambient(pod, namespace):
+            return _bare(facts, pod, namespace, bool(injecting))
+    if uninjected:
+        pod, namespace = uninjected
+        text = f"{title_of(pod)} has a sidecar, but a new Pod like it would have none: {_labels(namespace, pod)}"
+        return warning(f"{text}; istiod serves {_served(facts)}", _label_hint(facts), title_of(pod))
+    ambient = [pod for pod in pods if not has_sidecar(pod)]
+    if ambient:
+        return ok(f"Pods in the ambient mesh, which have no sidecar: {len(ambient)} of {len(pods)}")
     return ok(f"Pods with a sidecar: {len(pods)}" if pods else "the destination has no Pod in this cluster")
 
 
-def _injected(facts: Facts, namespace: str, labels: dict[str, str], pods: list[Json]) -> Finding | None:
-    """A finding when Pods of a namespace are not in the mesh, or their successors will not be."""
-    outside = [pod for pod in pods if not has_sidecar(pod) and not _is_ambient(labels, pod)]
-    by_labels = [pod for pod in pods if _is_injected(facts, namespace, labels, pod)]
+def _is_ambient(pod: Json, namespace: Json | None) -> bool:
+    """Whether the Pod is in the ambient mesh, by its own label or by that of its namespace."""
+    mode = labels_of(pod).get(AMBIENT) or labels_of(namespace).get(AMBIENT)
+    return mode == "ambient"
+
+
+def _bare(facts: Facts, pod: Json, namespace: Json | None, injecting: bool) -> Finding:
+    """The finding on a Pod without a sidecar."""
+    text, labels, (kind, owner) = f"{title_of(pod)} has no sidecar", _labels(namespace, pod), owner_of(pod)
+    restart = f"restart {title(kind, owner, meta(pod).get('namespace'))}"
+    if injecting:
+        hint = f"{restart}, unless it is in the mesh by other means: the Pod is older than the injection label, or "
+        return failed(text, f"{hint}injection was refused (read its events)", title_of(pod))
+    if "inject=false" in labels or "istio-injection=disabled" in labels:
+        hint = f"unless the Pod is meant to be outside the mesh, remove the label, then {restart}"
+        return failed(f"{text}: injection is disabled, as {labels}", hint, title_of(pod))
+    return failed(f"{text}: {labels}; istiod serves {_served(facts)}", _label_hint(facts, restart), title_of(pod))
+
+
+_INJECTION_LABELS = ("istio-injection", "istio.io/rev", "sidecar.istio.io/inject")
+AMBIENT = "istio.io/dataplane-mode"
+
+
+def _labels(namespace: Json | None, pod: Json) -> str:
+    """The injection labels of a Pod and its namespace, in words."""
+    shown = []
+    for named, obj in ((title_of(namespace), namespace), ("the Pod", pod)):
+        labels = labels_of(obj)
+        own = ", ".join(f"{key}={labels[key]}" for key in _INJECTION_LABELS if key in labels)
+        shown.append(f"{named} has {f'label {own}' if own else 'no injection label'}")
+    return ", ".join(shown)
+
+
+def _served(facts: Facts) -> str:
+    return ", ".join(sorted(served_revisions(facts))) or "no revision"
+
+
+def _label_hint(facts: Facts, restart: str = "") -> str:
     served = sorted(served_revisions(facts))
-    if not outside:
-        if len(by_labels) == len(pods) or labels.get("istio-injection") == "disabled":
-            return None
-        pods = [pod for pod in pods if pod not in by_labels and not _is_ambient(labels, pod)]
-        if not pods:
-            return None
-        return warning(
-            f"{_injection_labels(namespace, labels)}, istiod serves {', '.join(served) or 'no revision'}: "
-            f"{title_of(pods[0])} has a sidecar, but Pods that replace it will have none",
-            f"unless the sidecars are injected by other means, label the namespace istio.io/rev={' or '.join(served)}",
-        )
-    pod, (kind, owner) = outside[0], owner_of(outside[0])
-    text, restart = f"{title_of(pod)} has no sidecar", f"restart {title(kind, owner, namespace)}"
-    if labels_of(pod).get("sidecar.istio.io/inject") == "false":
-        hint = "unless the Pod is meant to be outside the mesh, remove its label sidecar.istio.io/inject=false"
-    elif pod in by_labels:
-        hint = f"{restart}: the Pod is older than the injection label, or injection was refused (read its events)"
-    elif labels.get("istio-injection") == "disabled":
-        hint = (
-            "unless the Pods are meant to be outside the mesh, remove label istio-injection=disabled from their "
-            f"Namespace, then {restart}"
-        )
-    else:
-        text = f"{_injection_labels(namespace, labels)}, istiod serves {', '.join(served) or 'no revision'}; {text}"
-        hint = (
-            "unless its Pods are meant to be outside the mesh, label the namespace "
-            f"istio.io/rev={' or '.join(served)} and {restart}"
-        )
-    return failed(text, hint, title_of(pod))
-
-
-def _injection_labels(namespace: str, labels: dict[str, str]) -> str:
-    shown = ", ".join(f"{k}={labels[k]}" for k in ("istio-injection", "istio.io/rev") if k in labels)
-    return f"Namespace {namespace} has {f'label {shown}' if shown else 'no injection label'}"
-
-
-def _is_ambient(labels: dict[str, str], pod: Json) -> bool:
-    """Whether the Pod is in the mesh without a sidecar."""
-    return {**labels, **labels_of(pod)}.get("istio.io/dataplane-mode") == "ambient"
-
-
-def _is_injected(facts: Facts, namespace: str, labels: dict[str, str], pod: Json) -> bool:
-    """Whether the labels of the Pod or of its namespace select an istiod of the cluster."""
-    own = labels_of(pod)
-    if own.get("sidecar.istio.io/inject") == "false":
-        return False
-    if own.get("sidecar.istio.io/inject") == "true" and "istio.io/rev" not in own and "istio.io/rev" not in labels:
-        return "default" in served_revisions(facts) or len(facts.istio["istiods"]) == 1
-    if "istio.io/rev" in own and labels.get("istio-injection") != "disabled":
-        return own["istio.io/rev"] in served_revisions(facts)
-    if "istio-injection" not in labels and "istio.io/rev" not in labels:
-        return False
-    try:
-        return bool(discovery.choose(facts.istio, for_namespace=namespace, namespace_labels=labels))
-    except discovery.ChoiceError:
-        return False
+    if not served:
+        return "unless an istiod outside the cluster injects the sidecars, install Istio with site.yml --tags mesh"
+    wanted = " or ".join(f"istio.io/rev={revision}" for revision in served)
+    unless = "its Pods are meant to be outside the mesh" if restart else "the sidecars are injected by other means"
+    return f"unless {unless}, label the namespace {wanted}" + (f" and {restart}" if restart else "")
 
 
 # -- Gloo's objects ----------------------------------------------------------------------------------------------------
@@ -355,20 +361,33 @@ def _workload_entries(target: CheckTarget) -> Finding:
 
 
 def _workload_selection(target: CheckTarget) -> Finding:
-    record = target.facts.istiod or {}
-    deployment = target.facts.find("Deployment", str(record.get("name")), str(record.get("namespace")))
-    if env(discovery_container(deployment or {}) or {}, SELECT_WORKLOAD_ENTRIES)[1] == "false":
+    facts: Facts = target.facts
+    keys = {key for key in facts.istio["deployments"] if key}
+    istiods = [each for each in facts.of("Deployment") if key_of(each) in keys]
+    values = [env(discovery_container(each) or {}, SELECT_WORKLOAD_ENTRIES)[1] for each in istiods]
+    if values and all(value == "false" for value in values):
         return ok(f"{SELECT_WORKLOAD_ENTRIES} is false in istiod")
-    for entry in target.facts.of("WorkloadEntry"):
-        for service in target.facts.of("Service"):
+    for entry in facts.of("WorkloadEntry"):
+        for service in facts.of("Service"):
             selector = spec_of(service).get("selector") or {}
             same = meta(service).get("namespace") == meta(entry).get("namespace")
             if same and selects(selector, spec_of(entry).get("labels") or {}):
                 return warning(
                     f"{title_of(entry)} matches the selector of {title_of(service)}: "
-                    "istiod sends requests for the Service to the wrong port"
+                    "istiod sends requests for the Service to the wrong port",
+                    _istiod_env_hint(facts),
                 )
     return ok("no WorkloadEntry matches the selector of a Service")
+
+
+def _istiod_env_hint(facts: Facts) -> str:
+    """Where the environment of istiod is set: the operator has no field for it, but merges a ConfigMap."""
+    hint = f"unless WorkloadEntries are meant to serve this Service, set {SELECT_WORKLOAD_ENTRIES}=false in istiod: "
+    if facts.lists.get("ServiceMeshController"):
+        operator = next(iter(parts.operators(facts.of("Deployment"))), None)
+        namespace = meta(operator).get("namespace") or facts.mesh_namespace
+        return f"{hint}pilot.env in key values.istiod of ConfigMap {namespace}/gloo-extensions-config"
+    return f"{hint}pilot.env in the values of its Helm release"
 
 
 def _locality(target: CheckTarget) -> Finding:
@@ -427,8 +446,7 @@ CHECKS: tuple[Check, ...] = (
         ("service-entry",), ("east-west-address", "east-west-port"),
     ),
     Check(
-        "workload-selection", "WorkloadEntries match no plain Service", workloads, _workload_selection,
-        f"set {SELECT_WORKLOAD_ENTRIES}=false in the environment of istiod", ("istiod",),
+        "workload-selection", "WorkloadEntries match no plain Service", workloads, _workload_selection, "", ("istiod",),
     ),
     Check(
         "locality", "traffic is spread over all clusters", _host_port_in_cluster, _locality,

@@ -20,9 +20,7 @@ from typing import Protocol
 
 from ..gateway.parameter_kinds import PARAMETER_KINDS
 from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
-from ..gateway.proxy_objects import containers
 from ..istiod import discovery, istiod_info
-from ..istiod.objects import command_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
@@ -30,16 +28,24 @@ from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
 from ..mesh.virtual_destination import is_translated
 from ..traffic.gateway_target import Target
+from ..mesh import parts
+from ..mesh.certificates import public_part
 from .runner import Finding, NotReadable, failed, ok
 
 MESH_NAMESPACE = "gloo-mesh"
-SERVER, AGENT = "gloo-mesh-mgmt-server", "gloo-mesh-agent"
 ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET = (
     "relay-root-tls-secret",
     "relay-identity-token-secret",
     "relay-client-tls-secret",
 )
-CACERTS = "cacerts"
+#: arguments with another name or namespace for a Secret of the relay: these, with -name or -namespace
+_SECRET_ARGUMENTS = {
+    ROOT_SECRET: ("relay-root-cert-secret", "relay-root-tls-secret"),
+    TOKEN_SECRET: ("relay-identity-token-secret",),
+    CLIENT_SECRET: ("relay-client-cert-secret", "relay-client-tls-secret"),
+}
+#: the Secret with a signing certificate that istiod loads, and the one with the root that it otherwise creates
+CACERTS, SELF_SIGNED = "cacerts", "istio-ca-secret"
 BOOTSTRAP = "ConfigMap of a proxy"
 ADMIN, NETWORKING = "admin.gloo.solo.io/v2", "networking.gloo.solo.io/v2"
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
@@ -100,7 +106,8 @@ class Facts:
     """Facts of one cluster.
 
     ``lists``: objects by kind; ``unreadable``: why a kind or a Secret could not be read; ``absent``: kinds not served.
-    ``secrets``: by name the creation time and a digest by key, None for one that does not exist; values are not kept.
+    ``secrets``: ``{created, type, keys: {key: digest}, certificates: {key: PEM}}`` by the Secret's usual name, None for
+    one that does not exist. Certificates are public; nothing else of a value is kept.
     """
 
     name: str
@@ -131,7 +138,7 @@ class Facts:
         return None
 
     def secret(self, name: str) -> Json | None:
-        """``{created, keys: {key: digest}}`` of a Secret, None when it does not exist."""
+        """The record of a Secret by its usual name, None when it does not exist."""
         if name in self.unreadable:
             raise NotReadable(self.unreadable[name])
         return self.secrets.get(name)
@@ -139,9 +146,9 @@ class Facts:
     @cached_property
     def mesh_namespace(self) -> str:
         """Namespace of Gloo Mesh in this cluster."""
-        name = SERVER if self.role == "management" else AGENT
-        found = next((d for d in self.lists.get("Deployment", ()) if name_of(d) == name), None)
-        return str(meta(found).get("namespace") or MESH_NAMESPACE)
+        deployments = self.lists.get("Deployment", ())
+        found = parts.servers(deployments) if self.role == "management" else parts.agents(deployments)
+        return str(meta(found[0]).get("namespace")) if found else MESH_NAMESPACE
 
     @cached_property
     def istio(self) -> Json:
@@ -259,12 +266,24 @@ class SiteFacts:
 # -- small readers -----------------------------------------------------------------------------------------------------
 
 
-def argument(workload: Json | None, name: str) -> str:
-    """Value of a ``--name=value`` argument of the first container; "" when it is not given."""
-    for word in command_of(next(iter(containers(workload)), {})):
-        if word.startswith(f"--{name}="):
-            return word.partition("=")[2]
-    return ""
+def server_of(facts: Facts) -> Json | None:
+    """The Deployment of the management server; the one in use if there are several."""
+    return next(iter(parts.servers(facts.of("Deployment"))), None)
+
+
+def agent_of(facts: Facts) -> Json | None:
+    """The Deployment of the agent; the one in use if there are several."""
+    return next(iter(parts.agents(facts.of("Deployment"))), None)
+
+
+def relay_secret(facts: Facts, usual: str) -> tuple[str, str]:
+    """(namespace, name) of a Secret of the relay, as the arguments of agent or management server name it."""
+    deployments = facts.lists.get("Deployment", ())
+    found = parts.servers(deployments) if facts.role == "management" else parts.agents(deployments)
+    program = next(iter(found), None)
+    names = _SECRET_ARGUMENTS[usual]
+    namespace = parts.argument(program, *(f"{name}-namespace" for name in names))
+    return namespace or facts.mesh_namespace, parts.argument(program, *(f"{name}-name" for name in names)) or usual
 
 
 def workload_ready(obj: Json | None, named: str) -> Finding:
@@ -324,11 +343,11 @@ def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
         cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
         lists=lists, unreadable=unreadable, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
     )  # fmt: skip
-    for name, namespace in _secret_locations(facts):
+    for usual, (namespace, name) in _secret_locations(facts).items():
         try:
-            secrets[name] = _digests(cluster.get("v1", "Secret", name, namespace))
+            secrets[usual] = _public(cluster.get("v1", "Secret", name, namespace))
         except ClusterError as exc:
-            unreadable[name] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
+            unreadable[usual] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
     return facts
 
 
@@ -342,11 +361,13 @@ def _uid(cluster: Cluster) -> str:
         return ""
 
 
-def _secret_locations(facts: Facts) -> list[tuple[str, str]]:
-    targets = [(ROOT_SECRET, facts.mesh_namespace), (TOKEN_SECRET, facts.mesh_namespace)]
+def _secret_locations(facts: Facts) -> dict[str, tuple[str, str]]:
+    """(namespace, name) by usual name."""
+    relay = (ROOT_SECRET, TOKEN_SECRET) if facts.role == "management" else (ROOT_SECRET, TOKEN_SECRET, CLIENT_SECRET)
+    found = {usual: relay_secret(facts, usual) for usual in relay}
     if facts.role != "management":
-        targets += [(CLIENT_SECRET, facts.mesh_namespace), (CACERTS, istio_namespace(facts))]
-    return targets
+        found |= {name: (istio_namespace(facts), name) for name in (CACERTS, SELF_SIGNED)}
+    return found
 
 
 def istio_namespace(facts: Facts) -> str:
@@ -359,12 +380,18 @@ def istio_namespace(facts: Facts) -> str:
     )
 
 
-def _digests(secret: Json | None) -> Json | None:
-    """Creation time and a digest by key: enough to compare."""
+def _public(secret: Json | None) -> Json | None:
+    """What may be kept of a Secret: creation time, type, its certificates, and digests of values without a key."""
     if secret is None:
         return None
-    keys = {key: digest(base64.b64decode(value)) if value else "" for key, value in (secret.get("data") or {}).items()}
-    return {"created": meta(secret).get("creationTimestamp"), "keys": keys}
+    values = {key: base64.b64decode(value or "") for key, value in (secret.get("data") or {}).items()}
+    certificates = {key: public_part(value.decode(errors="replace")) for key, value in values.items()}
+    return {
+        "created": meta(secret).get("creationTimestamp"),
+        "type": secret.get("type"),
+        "keys": {key: digest(value) if value else "" for key, value in values.items() if b"PRIVATE KEY" not in value},
+        "certificates": {key: text for key, text in certificates.items() if text},
+    }
 
 
 def digest(content: bytes) -> str:

@@ -22,8 +22,8 @@ from ..k8s.fields import Json, key_of, name_of, spec_of, status_of
 from ..k8s.progress import one_line
 from ..mesh import virtual_destination
 from ..traffic import routes as http_routes
-from . import checks_gateway, checks_istio, checks_mesh, checks_routing, checks_traffic, runner, table
-from .facts import SERVER, Facts, SiteFacts, read_facts
+from . import checks_gateway, checks_istio, checks_mesh, checks_routing, checks_traffic, east_west, runner, table
+from .facts import Facts, SiteFacts, read_facts
 from .probes import LiveProbes
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -154,13 +154,11 @@ def _cluster(site: SiteFacts, facts: Facts) -> Json:
     if facts.unreachable:
         return record
     if management:
-        record["relay_address"] = _known(lambda: checks_mesh.external_address(facts, SERVER, "grpc")[0], "")
-        record["telemetry_address"] = _known(
-            lambda: checks_mesh.external_address(facts, checks_mesh.TELEMETRY, "otlp")[0], ""
-        )
+        record["relay_address"] = _known(lambda: checks_mesh.relay_addresses(facts)[0][0], "")
+        record["telemetry_address"] = _known(lambda: checks_mesh.telemetry_addresses(facts)[0][0], "")
         return record
     record["istiod"] = {"cluster": facts.name, **facts.istiod} if facts.istiod else None
-    record["east_west"] = _known(lambda: checks_istio.east_west_addresses(site, facts), [])
+    record["east_west"] = _known(lambda: east_west.addresses_in(site, facts), [])
     connected = _known(lambda: site.is_connected(checks_mesh.registered_name(facts)))
     record["agent"] = "unknown" if connected is None else "connected" if connected else "disconnected"
     if facts.gateway:

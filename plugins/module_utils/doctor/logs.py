@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..k8s.fields import Json, meta, name_of
@@ -17,7 +18,7 @@ RELAY: tuple[Pattern, ...] = (
     Pattern(r"\bconnected to (the )?relay|relay connection (is )?established", good=True),
     Pattern(
         r"no token data found in secret|no root certificate found in secret",
-        "copy the relay Secrets with site.yml --tags mesh",
+        "unless certificates are user-supplied, copy the relay Secrets with site.yml --tags mesh",
     ),
     Pattern(
         r"x509: certificate is (not )?valid for",
@@ -26,11 +27,13 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(
         r"x509: certificate signed by unknown authority",
-        "relay-root-tls-secret is from another management server. Copy it again with site.yml --tags mesh",
+        "the agent does not trust the relay's CA. Unless certificates are user-supplied, copy relay-root-tls-secret "
+        "again with site.yml --tags mesh",
     ),
     Pattern(
         r"unknown certificate authority",
-        "the agent's certificate is from a previous management server. Delete relay-client-tls-secret, then restart it",
+        "the relay does not trust the agent's certificate. Unless you supply that certificate yourself, delete "
+        "relay-client-tls-secret and restart the agent, which requests a new one",
     ),
     Pattern(r"x509: certificate has expired", "renew the relay's certificates"),
     Pattern(
@@ -44,15 +47,17 @@ RELAY: tuple[Pattern, ...] = (
     ),
     Pattern(
         r"Unauthenticated|identity token does not match",
-        "relay-identity-token-secret differs from the management server's. Copy it again with site.yml --tags mesh",
+        "the agent's token differs from the management server's. Unless you supply it yourself, copy "
+        "relay-identity-token-secret again with site.yml --tags mesh",
     ),
     Pattern(
         r"PermissionDenied|is not registered",
-        "create the KubernetesCluster in the management cluster with site.yml --tags mesh",
+        "unless this cluster is to be left out, create the KubernetesCluster in the management cluster, for example "
+        "with site.yml --tags mesh",
     ),
     Pattern(
         r"AlreadyExists|connected already",
-        "two agents use the same cluster name. Set a unique Helm value common.cluster for each",
+        "two agents use the same cluster name. If both are needed, set a unique Helm value common.cluster for each",
     ),
     Pattern(
         r"connection refused",
@@ -68,10 +73,17 @@ RELAY: tuple[Pattern, ...] = (
 
 #: errors of the operator when it installs Istio
 OPERATOR: tuple[Pattern, ...] = (
-    Pattern(NO_LICENCE, "set the operator's licence: Helm value manager.env of gloo-operator"),
     Pattern(
         r"not found in .*repo|no chart|manifest unknown",
         "the repository does not have this Istio version. Correct spec.version",
+    ),
+)
+#: without a licence only some features are off, so that it counts where nothing else explains a failure
+OPERATOR_LICENCE: tuple[Pattern, ...] = (
+    Pattern(
+        NO_LICENCE,
+        "if its conditions name the licence too, give the operator one (variable SOLO_ISTIO_LICENSE_KEY in Helm value "
+        "manager.env): Istio also runs without, with fewer features",
     ),
 )
 
@@ -82,6 +94,13 @@ def first_cause(
     """The first known error in the logs of Pods of the target's cluster; by default of their first container."""
     found = (cause(text, patterns, since) for text in texts(target, pods, container))
     return next(filter(None, found), None)
+
+
+def operator_cause(target: CheckTarget, pods: Iterable[Json], message: str) -> Cause | None:
+    """Why the operator did not install Istio; a missing licence only if nothing else does, or *message* names it."""
+    found = list(pods)
+    first, second = (OPERATOR, OPERATOR_LICENCE) if not re.search(NO_LICENCE, message) else (OPERATOR_LICENCE, OPERATOR)
+    return first_cause(target, found, first) or first_cause(target, found, second)
 
 
 def texts(target: CheckTarget, pods: Iterable[Json], container: str = "") -> Iterator[str]:

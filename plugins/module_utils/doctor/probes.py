@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..k8s import log_causes
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
-from ..k8s.fields import Json, labels_of, meta
-from ..k8s.pods import is_ready
+from ..k8s.fields import Json, meta
+from ..k8s.pods import is_ready, pods_of
+from ..mesh import parts
 from ..traffic import traffic_check
 from ..traffic.gateway_target import Target
-from .facts import SERVER, Facts
+from .facts import Facts
 from .runner import NotReadable
 
 METRICS_PORT = 9091
@@ -39,6 +40,12 @@ def connections(lines: Iterable[bytes]) -> dict[str, bool]:
     if not has_metric:
         raise ClusterError(f"no metric {_METRIC.decode()}")
     return found
+
+
+def _metrics_port(server: Json) -> int:
+    """The port of the management server's metrics: its argument, else its usual one."""
+    given = parts.argument(server, "metrics-port", "stats-port")
+    return int(given) if given.isdecimal() else METRICS_PORT
 
 
 class LiveProbes:
@@ -73,14 +80,17 @@ class LiveProbes:
         facts = self._management
         if facts.unreachable:
             raise NotReadable(facts.unreachable)
-        pods = [p for p in facts.of("Pod") if labels_of(p).get("app") == SERVER and is_ready(p)]
+        servers = parts.servers(facts.of("Deployment"))
+        pods = [
+            (p, _metrics_port(server)) for server in servers for p in pods_of(server, facts.of("Pod")) if is_ready(p)
+        ]
         if not pods:
             raise ClusterError("no ready Pod of the management server")
         found: dict[str, bool] = {}
-        for pod in pods:  # each agent is connected to one of the replicas
-            sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], METRICS_PORT)
+        for pod, port in pods:  # each agent is connected to one of the replicas
+            sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], port)
             sock.settimeout(METRICS_TIMEOUT)
-            connection = http.client.HTTPConnection("localhost", METRICS_PORT, timeout=METRICS_TIMEOUT)
+            connection = http.client.HTTPConnection("localhost", port, timeout=METRICS_TIMEOUT)
             connection.sock = sock
             try:
                 connection.request("GET", "/metrics")

@@ -17,6 +17,7 @@ from .objects import (
     compared,
     external_name,
     image_version,
+    injection_selectors,
     namespace_selectors,
     service_of_address,
     split_host_port,
@@ -59,7 +60,8 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
     Returns `istiods` (records with `KEYS`), `sources` (records: namespace, name, revision, key, source, certainty),
     `problems` (sentences), `serving` (index in `istiods` by "namespace/name" of every Service of an istiod, aliases
     too), and for each of `istiods`: `hosts` (the names in its certificate), `deployments` ((namespace, name) of
-    its Deployment or None), `selectors` (the namespaceSelectors of its injectors; None: they could not be read).
+    its Deployment or None), `selectors` (the namespaceSelectors of its injectors; None: they could not be read),
+    `hooks` (the (namespaceSelector, objectSelector) pairs of all hooks of its injectors; None as before).
     """
     snapshot = Snapshot(objects)
     planes = control_planes(snapshot)
@@ -84,6 +86,9 @@ def discover(objects: Mapping[str, Any]) -> dict[str, Any]:
         "selectors": None
         if "mutatingwebhookconfigurations" in snapshot.unread
         else [[s for webhook in plane.webhooks for s in namespace_selectors(webhook)] for plane in planes],
+        "hooks": None
+        if "mutatingwebhookconfigurations" in snapshot.unread
+        else [[s for webhook in plane.webhooks for s in injection_selectors(webhook)] for plane in planes],
     }
 
 
@@ -97,6 +102,37 @@ def _serving(planes: list[Plane], snapshot: Snapshot) -> dict[str, int]:
         if target in found:
             found.setdefault(full_name(service), found[target])
     return found
+
+
+# --- injection ------------------------------------------------------------
+
+
+def injecting(
+    found: Mapping[str, Any], namespace: str, namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]
+) -> list[Json]:
+    """The istiods that give a new Pod a sidecar, by the labels of its namespace and its own.
+
+    Where an istiod's injectors are not known, by Istio's rules: sidecar.istio.io/inject of the Pod overrides the
+    namespace, and istio-injection the revision.
+    """
+    istiods: list[Json] = list(found["istiods"])
+    hooks = found["hooks"] or [[] for _each in istiods]
+    full = {"kubernetes.io/metadata.name": namespace, **namespace_labels}
+    selected = [
+        istiod
+        for istiod, pairs in zip(istiods, hooks, strict=True)
+        if any(selector_matches(one, full) and selector_matches(two, pod_labels) for one, two in pairs)
+    ]
+    if selected:
+        return selected
+    injects = pod_labels.get("sidecar.istio.io/inject")
+    label = namespace_labels.get("istio-injection")
+    revision = "" if label else namespace_labels.get("istio.io/rev") or pod_labels.get("istio.io/rev") or ""
+    if injects == "false" or label == "disabled" or not (injects == "true" or label == "enabled" or revision):
+        return []
+    wanted = revision or "default"
+    unknown = [istiod for istiod, pairs in zip(istiods, hooks, strict=True) if not pairs]
+    return [each for each in unknown if wanted == each["revision"] or wanted in each["tags"]]
 
 
 # --- choice ------------------------------------------------------------

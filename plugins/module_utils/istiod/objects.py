@@ -9,6 +9,7 @@ Shapes are those of Istio's charts 1.20 to 1.32, with common user modifications.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -55,9 +56,12 @@ def split_host_port(address: str) -> tuple[str, int | None]:
 
 
 def compared(address: str) -> tuple[str, int | None]:
-    """(host, port) of an address, normalized as DNS and TLS compare names."""
+    """(host, port) of an address, normalized as DNS and TLS compare names; every spelling of an IP address is equal."""
     host, port = split_host_port(address)
-    return host.removesuffix(".").lower(), port
+    try:
+        return str(ipaddress.ip_address(host)), port
+    except ValueError:
+        return host.removesuffix(".").lower(), port
 
 
 def join_host_port(host: str, port: int) -> str:
@@ -151,6 +155,15 @@ def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
     if any(name and known.get(name) is None for name in _REFERENCE.findall(text)):
         return None
     return _REFERENCE.sub(lambda found: str(known[found[1]]) if found[1] else "$", text)
+
+
+def proxy_address(container: Json) -> str:
+    """istiod's address in the environment of a container istio-proxy; "" where it has none."""
+    try:
+        config = mapping(json.loads(env(container, "PROXY_CONFIG")[1] or ""))
+    except ValueError:
+        config = {}
+    return str(config.get("discoveryAddress") or env(container, "CA_ADDR")[1] or "")
 
 
 def image_version(image: str) -> str | None:
@@ -313,6 +326,14 @@ def webhook_namespace(webhook: Json) -> str:
     revision = revision_label(webhook)
     prefix = f"istio-revision-tag-{tag}" if tag else suffixed("istio-sidecar-injector", revision)
     return name.removeprefix(f"{prefix}-") if name.startswith(f"{prefix}-") else "istio-system"
+
+
+def injection_selectors(webhook: Json) -> list[tuple[Json, Json]]:
+    """(namespaceSelector, objectSelector) of each hook: a Pod that both select gets a sidecar."""
+    return [
+        (mapping(hook.get("namespaceSelector")), mapping(hook.get("objectSelector")))
+        for hook in injection_hooks(webhook)
+    ]
 
 
 def namespace_selectors(webhook: Json) -> list[Json]:

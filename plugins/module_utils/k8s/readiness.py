@@ -310,7 +310,8 @@ def _service_mesh_controller(obj: Json) -> Verdict:
         return waiting(f"condition {outdated[0].get('type')}: {_stale(obj, outdated[0].get('observedGeneration'))}")
     wrong = [_quote(each) for each in conditions_of(obj) if each.get("status") == "False"]
     text = "; ".join([f"phase {phase}", *wrong])
-    if phase == "SUCCEEDED":
+    # Older operators end with INSTALLED; newer ones pass through it, with a False condition for what is missing.
+    if phase == "SUCCEEDED" or (phase == "INSTALLED" and not wrong):
         return ready(text if wrong else "")
     return failed(text) if phase in ("FAILED", "ABORTED") else waiting(text)
 

@@ -62,12 +62,13 @@ def _is_agent(deployment: Json) -> bool:
 
 
 def _is_operator(deployment: Json) -> bool:
-    return _runs(deployment, OPERATOR) or template_labels(deployment).get("app.kubernetes.io/name") == OPERATOR
+    return _runs(deployment, OPERATOR)
 
 
 def _runs(deployment: Json, program: str) -> bool:
     """Whether name, label, container or image is the program's; charts set all four, users change some."""
-    names = [name_of(deployment), template_labels(deployment).get("app")]
+    labels = template_labels(deployment)
+    names = [name_of(deployment), labels.get("app"), labels.get("app.kubernetes.io/name")]
     for container in _containers(deployment):
         names += [container.get("name"), _image_name(str(container.get("image") or ""))]
     return program in names

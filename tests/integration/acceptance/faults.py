@@ -128,6 +128,7 @@ FAULTS = (
         at_once,
         "mesh-namespace",
         "remote",
+        "warning",
     ),
     Fault(
         "cluster not registered",
@@ -192,6 +193,7 @@ FAULTS = (
         phase("remote", "FAILED"),
         "service-mesh-controller",
         "remote",
+        "warning",
         says=r"9\.9\.9.*operator's log.*spec\.version",
     ),
     Fault(

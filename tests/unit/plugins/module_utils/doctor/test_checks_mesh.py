@@ -18,6 +18,7 @@ from health_changes import (
     set_field,
     set_secret,
     set_state,
+    trusts,
 )
 from health_site import Site, gloo
 
@@ -69,26 +70,30 @@ BROKEN = [
     Broken(
         "relay-address",
         "mgmt",
-        "warning",
-        set_field("mgmt", "Service", "gloo-mesh-mgmt-server", "spec.type", "ClusterIP"),
-        ("all agents are connected by other means",),
-    ),
-    Broken(
-        "relay-address",
-        "mgmt",
         "failed",
         both(set_field("mgmt", "Service", "gloo-mesh-mgmt-server", "status.loadBalancer", {}), disconnect()),
         ("no address",),
     ),
     Broken(
-        "telemetry-address", "mgmt", "warning", drop("mgmt", "Service", "gloo-telemetry-gateway"), ("does not exist",)
+        "telemetry-address",
+        "mgmt",
+        "warning",
+        set_field("mgmt", "Service", "gloo-telemetry-gateway", "spec.type", "ClusterIP"),
+        ("type ClusterIP",),
     ),
     Broken(
         "mesh-namespace",
         "c2",
         "failed",
-        set_field("c2", "Namespace", "gloo-mesh", "metadata.labels.istio-injection", "enabled"),
+        both(set_field("c2", "Namespace", "gloo-mesh", "metadata.labels.istio-injection", "enabled"), disconnect()),
         ("istio-injection=enabled", "remove the label"),
+    ),
+    Broken(
+        "mesh-namespace",
+        "c2",
+        "warning",
+        set_field("c2", "Namespace", "gloo-mesh", "metadata.labels.istio-injection", "enabled"),
+        ("istio-injection=enabled", "the agents are connected"),
     ),
     Broken(
         "registered",
@@ -123,7 +128,7 @@ BROKEN = [
         "c2",
         "failed",
         both(set_secret("c2", "relay-root-tls-secret", _STALE), disconnect()),
-        ("another installation",),
+        ("differs from the one in mgmt",),
     ),
     Broken(
         "relay-token",
@@ -189,7 +194,7 @@ BROKEN = [
         "c2",
         "failed",
         disconnect("x509: certificate signed by unknown authority"),
-        ("Copy it again",),
+        ("copy relay-root-tls-secret again",),
     ),
     Broken("agent-connected", "c2", "failed", disconnect(), ("has no connection from c2",)),
     Broken("workspace", "mgmt", "failed", drop("mgmt", "Workspace", "ws"), ("no Workspace",)),
@@ -212,8 +217,15 @@ BROKEN = [
         "trust-policy",
         "mgmt",
         "failed",
-        set_field("mgmt", "RootTrustPolicy", "root", "status.state", "FAILED"),
+        both(set_field("mgmt", "RootTrustPolicy", "root", "status.state", "FAILED"), trusts("c2", "other")),
         ("FAILED",),
+    ),
+    Broken(
+        "trust-policy",
+        "mgmt",
+        "warning",
+        set_field("mgmt", "RootTrustPolicy", "root", "status.state", "FAILED"),
+        ("FAILED", "trust each other nevertheless"),
     ),
 ]
 

@@ -100,6 +100,7 @@ def test_every_check_is_broken_at_least_once() -> None:
 def test_nothing_is_sent_below_a_broken_link() -> None:
     site = Site()
     site.drop("c2", "Deployment", "gloo-mesh-agent")
+    site.connected = {"c1": True}
     checked(site)
     assert site.asked == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.logs import OPERATOR, RELAY
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.logs import OPERATOR_LICENCE, RELAY
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_logs import CERTIFICATES, CONTROLLER
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import log_causes
 
@@ -21,7 +21,7 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
             "copy the relay Secrets",
         ),
         (f'{SHAKE} x509: certificate is valid for a.example, not b.example"', RELAY, "authority"),
-        (f'{SHAKE} x509: certificate signed by unknown authority"', RELAY, "another management server"),
+        (f'{SHAKE} x509: certificate signed by unknown authority"', RELAY, "copy relay-root-tls-secret again"),
         ('reading server preface: remote error: tls: unknown certificate authority"', RELAY, "relay-client-tls-secret"),
         ("rpc error: code = Unauthenticated desc = the token does not match", RELAY, "relay-identity-token-secret"),
         ('rpc error: code = PermissionDenied desc = cluster "c2" is not registered', RELAY, "KubernetesCluster"),
@@ -32,7 +32,7 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
         ("failed to dial: context deadline exceeded", RELAY, "firewall"),
         (f'{DIAL} connect: no route to host"', RELAY, "no route"),
         ("tls: first record does not look like a TLS handshake", RELAY, "does not use TLS"),
-        ("license key is not valid", OPERATOR, "licence"),
+        ("license key is not valid", OPERATOR_LICENCE, "Istio also runs without"),
         (
             'client claims to be in cluster "Kubernetes", but we only know about local cluster "c1"',
             CERTIFICATES,
@@ -42,7 +42,7 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
         ("Unauthenticated desc = request authenticate failure", CERTIFICATES, "istiod's log"),
         (".spec.containers[2].env[3].value: expected string, got int", CONTROLLER, "letters"),
         ("the license has expired", CONTROLLER, "licence"),
-        ("failed: no licence key set", OPERATOR, "licence"),
+        ("failed: no licence key set", OPERATOR_LICENCE, "licence"),
     ],
 )
 def test_a_line_and_what_to_do(line: str, patterns: tuple[log_causes.Pattern, ...], hint: str) -> None:
@@ -63,8 +63,8 @@ def test_what_went_well_since_does_not_count_and_what_failed_since_does() -> Non
 @pytest.mark.parametrize(
     ("line", "patterns"),
     [
-        ("using license from env", OPERATOR),
-        ("license is valid until 2027", OPERATOR),
+        ("using license from env", OPERATOR_LICENCE),
+        ("license is valid until 2027", OPERATOR_LICENCE),
         ("license check ok", CONTROLLER),
         ('{"level":"debug","msg":"read identity token"}', RELAY),
     ],

@@ -297,6 +297,8 @@ TABLE: list[tuple[str, Json, str, str]] = [
     ("smc", smc("SUCCEEDED", condition("Ready")), "ready", ""),
     ("smc untouched", smc(None), "waiting", "not reconciled by the Gloo Operator"),
     ("smc at work", smc("INSTALLED", condition("Ready", "False", "Waiting", "istiod")), "waiting", "istiod"),
+    ("smc of an older operator", smc("INSTALLED"), "ready", ""),
+    ("smc of an older operator with conditions", smc("INSTALLED", condition("Ready")), "ready", ""),
     ("smc failed", smc("FAILED", condition("CRDInstalled", "False", "Error", "no chart")), "failed", "no chart"),
     ("smc stale", smc("SUCCEEDED", condition("Ready", seen=1)), "waiting", "generation 1"),
     ("unknown kind", obj("x.example/v1", "Thing"), "ready", ""),
