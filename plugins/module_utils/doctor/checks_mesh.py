@@ -36,9 +36,7 @@ from .facts import (
     TOKEN_SECRET,
     Facts,
     SiteFacts,
-    agent_of,
     relay_secret,
-    server_of,
     workload_ready,
 )
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
@@ -103,7 +101,7 @@ def _distinct(target: CheckTarget) -> Finding:
 
 
 def _management_server(target: CheckTarget) -> Finding:
-    found = server_of(target.facts)
+    found = target.facts.management_server
     return workload_ready(found, title_of(found) if found else _title(target.facts, parts.SERVER))
 
 
@@ -162,7 +160,7 @@ def port_named(service: Json, *names: str) -> int | None:
 
 def relay_addresses(facts: Facts) -> tuple[list[str], Finding]:
     """external_addresses() of the management server."""
-    server = server_of(facts)
+    server = facts.management_server
     services = parts.services_of(server, facts.of("Service"), RELAY_PORT) or parts.services_of(
         server, facts.of("Service")
     )
@@ -202,7 +200,7 @@ def _mesh_namespace(target: CheckTarget) -> Finding:
         return ok(f"{named} has no injection label", named)
     shown = ", ".join(f"{k}={v}" for k, v in labels.items() if k in ("istio-injection", "istio.io/rev"))
     text = f"{named} has label {shown}: a sidecar breaks the connection between agent and relay"
-    own = parts.servers(facts.of("Deployment")) + parts.agents(facts.of("Deployment"))
+    own = facts.management_servers + facts.agents
     if own and all(template_labels(each).get("sidecar.istio.io/inject") == "false" for each in own):
         return ok(f"{named} has label {shown}, but the Pods of Gloo Mesh disable injection by a label", named)
     injected = any(has_sidecar(pod) for each in own for pod in pods_of(each, facts.of("Pod")))
@@ -262,7 +260,7 @@ def _no_others_registered(target: CheckTarget) -> Finding:
 
 def _agent_name(facts: Facts) -> str:
     """Cluster name in the agent's configuration, "" if unknown."""
-    return "" if "Deployment" in facts.unreadable else parts.argument(agent_of(facts), "cluster")
+    return "" if "Deployment" in facts.unreadable else parts.argument(facts.agent, "cluster")
 
 
 def known_name(facts: Facts) -> str:
@@ -307,7 +305,7 @@ def _copied(secret: str, key: str) -> Callable[[CheckTarget], Finding]:
 
     def _key(target: CheckTarget) -> str:
         argument = f"{TOKEN_SECRET}-key" if secret == TOKEN_SECRET else ""
-        return (argument and parts.argument(agent_of(target.facts), argument)) or key
+        return (argument and parts.argument(target.facts.agent, argument)) or key
 
     def compare(target: CheckTarget, named: str, copy: Json | None, original: Json) -> str:
         """What is wrong with the copy, "" if nothing is."""
@@ -360,7 +358,7 @@ def _relay_setting(name: str, right: Callable[[CheckTarget], list[str]], what: s
     """A check that an argument of the agent matches the management cluster; always ok while the agent is connected."""
 
     def evaluate(target: CheckTarget) -> Finding:
-        agent = agent_of(target.facts)
+        agent = target.facts.agent
         named = title_of(agent) if agent else _title(target.facts, parts.AGENT)
         value = parts.argument(agent, name)
         if not value:
@@ -380,7 +378,7 @@ def _relay_setting(name: str, right: Callable[[CheckTarget], list[str]], what: s
 
 def registered_name(facts: Facts) -> str:
     """Cluster name of the agent, else of the inventory."""
-    return parts.argument(agent_of(facts), "cluster") or facts.name
+    return parts.argument(facts.agent, "cluster") or facts.name
 
 
 def _is_disconnected(target: CheckTarget) -> bool:
@@ -395,12 +393,12 @@ def _relay_error(target: CheckTarget) -> Cause | None:
 
 
 def _agent_pods(target: CheckTarget) -> list[Json]:
-    agent = agent_of(target.facts)
+    agent = target.facts.agent
     return pods_of(agent, target.facts.of("Pod")) if agent else []
 
 
 def _agent(target: CheckTarget) -> Finding:
-    found = parts.agents(target.facts.of("Deployment"))
+    found = target.facts.agents
     if not found:
         if target.site.is_connected(target.cluster):
             return ok("no Deployment of an agent is known, but the management server has a connection from it")
@@ -417,7 +415,7 @@ def _agent(target: CheckTarget) -> Finding:
 
 
 def _agent_connected(target: CheckTarget) -> Finding:
-    name, agent = registered_name(target.facts), agent_of(target.facts)
+    name, agent = registered_name(target.facts), target.facts.agent
     named = title_of(agent) if agent else _title(target.facts, parts.AGENT)
     connected = target.site.is_connected(name)
     if connected:

@@ -144,11 +144,34 @@ class Facts:
         return self.secrets.get(name)
 
     @cached_property
+    def management_servers(self) -> list[Json]:
+        """Deployments of the management server, the one in use first."""
+        return parts.servers(self.of("Deployment"))
+
+    @cached_property
+    def agents(self) -> list[Json]:
+        """Deployments of agents, the one in use first."""
+        return parts.agents(self.of("Deployment"))
+
+    @property
+    def management_server(self) -> Json | None:
+        return next(iter(self.management_servers), None)
+
+    @property
+    def agent(self) -> Json | None:
+        return next(iter(self.agents), None)
+
+    @property
+    def mesh_program(self) -> Json | None:
+        """The Deployment of Gloo Mesh in this cluster; None if there is none or Deployments cannot be listed."""
+        if "Deployment" in self.unreadable:
+            return None
+        return self.management_server if self.role == "management" else self.agent
+
+    @cached_property
     def mesh_namespace(self) -> str:
         """Namespace of Gloo Mesh in this cluster."""
-        deployments = self.lists.get("Deployment", ())
-        found = parts.servers(deployments) if self.role == "management" else parts.agents(deployments)
-        return str(meta(found[0]).get("namespace")) if found else MESH_NAMESPACE
+        return str(meta(self.mesh_program).get("namespace") or MESH_NAMESPACE)
 
     @cached_property
     def istio(self) -> Json:
@@ -266,24 +289,13 @@ class SiteFacts:
 # -- small readers -----------------------------------------------------------------------------------------------------
 
 
-def server_of(facts: Facts) -> Json | None:
-    """The Deployment of the management server; the one in use if there are several."""
-    return next(iter(parts.servers(facts.of("Deployment"))), None)
-
-
-def agent_of(facts: Facts) -> Json | None:
-    """The Deployment of the agent; the one in use if there are several."""
-    return next(iter(parts.agents(facts.of("Deployment"))), None)
-
-
 def relay_secret(facts: Facts, usual: str) -> tuple[str, str]:
     """(namespace, name) of a Secret of the relay, as the arguments of agent or management server name it."""
-    deployments = facts.lists.get("Deployment", ())
-    found = parts.servers(deployments) if facts.role == "management" else parts.agents(deployments)
-    program = next(iter(found), None)
     names = _SECRET_ARGUMENTS[usual]
-    namespace = parts.argument(program, *(f"{name}-namespace" for name in names))
-    return namespace or facts.mesh_namespace, parts.argument(program, *(f"{name}-name" for name in names)) or usual
+    namespace = parts.argument(facts.mesh_program, *(f"{name}-namespace" for name in names))
+    return namespace or facts.mesh_namespace, parts.argument(
+        facts.mesh_program, *(f"{name}-name" for name in names)
+    ) or usual
 
 
 def workload_ready(obj: Json | None, named: str) -> Finding:

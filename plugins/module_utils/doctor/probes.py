@@ -80,7 +80,7 @@ class LiveProbes:
         facts = self._management
         if facts.unreachable:
             raise NotReadable(facts.unreachable)
-        servers = parts.servers(facts.of("Deployment"))
+        servers = facts.management_servers
         pods = [
             (p, _metrics_port(server)) for server in servers for p in pods_of(server, facts.of("Pod")) if is_ready(p)
         ]

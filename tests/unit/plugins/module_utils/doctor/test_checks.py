@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ def mutilated(draw: st.DrawFn) -> Any:
     return site
 
 
+@pytest.mark.slow
 @given(mutilated())
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_whatever_is_missing_the_walk_comes_to_its_end_and_says_what_to_do(site: Any) -> None:
