@@ -82,7 +82,7 @@ def trusts(cluster: str, *roots: str) -> Callable[[Any], None]:
     return change
 
 
-def both(*changes: Callable[[Any], None]) -> Callable[[Any], None]:
+def both(*changes: Change) -> Callable[[Any], None]:
     def change(site: Any) -> None:
         for each in changes:
             each(site)

@@ -117,6 +117,7 @@ class Site:
         self.unreadable: dict[str, dict[str, str]] = {name: {} for name in self.clusters}
         self.absent: dict[str, set[str]] = {name: set() for name in self.clusters}
         self.unreachable: dict[str, str] = {}
+        self.time: float | None = None
         self.uids = {name: f"uid-{name}" for name in self.clusters}
         self.connected: dict[str, bool] | None = {"c1": True, "c2": True}
         self.logs: dict[str, str] = {}
@@ -180,7 +181,7 @@ class Site:
             f"https://{name}.example",
             "v1.34.0",
             self.uids[name],
-            time=None,
+            time=self.time,
             lists=lists,
             unreadable=self.unreadable[name],
             absent=frozenset(self.absent[name]),

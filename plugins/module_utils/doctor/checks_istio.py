@@ -212,6 +212,11 @@ def _root_shared(target: CheckTarget) -> Finding:
     bad = refused(trusts, me)
     if bad:
         return failed("; ".join(sentence for _other, sentence in bad), _trust_hint(me, bad[0][0]), named)
+    elsewhere = refusals(target.site)
+    if elsewhere:
+        return ok(
+            f"it trusts {', '.join(root.title for root in me.trusted)}; reported elsewhere: {elsewhere[0]}", named
+        )
     verdict, text = state_of(trusts)
     if verdict == "ok":
         return ok(text, named)

@@ -364,8 +364,12 @@ def _workload_selection(target: CheckTarget) -> Finding:
     facts: Facts = target.facts
     keys = {key for key in facts.istio["deployments"] if key}
     istiods = [each for each in facts.of("Deployment") if key_of(each) in keys]
+    if not istiods:
+        raise NotReadable(
+            f"istiod is outside this cluster, so its environment ({SELECT_WORKLOAD_ENTRIES}) is not known"
+        )
     values = [env(discovery_container(each) or {}, SELECT_WORKLOAD_ENTRIES)[1] for each in istiods]
-    if values and all(value == "false" for value in values):
+    if all(value == "false" for value in values):
         return ok(f"{SELECT_WORKLOAD_ENTRIES} is false in istiod")
     for entry in facts.of("WorkloadEntry"):
         for service in facts.of("Service"):

@@ -51,6 +51,5 @@ def test_clusters(entries: list[Json], clusters: set[str]) -> None:
     ],
 )
 def test_namespaces(entry: Json, included: bool, config: bool) -> None:
-    where = ("c1", {}, "app", {"team": "a"})
-    assert includes_namespace(workspace(entry), *where) is included
-    assert includes_namespace(workspace(entry), *where, config=True) is config
+    for only_config, expected in ((False, included), (True, config)):
+        assert includes_namespace(workspace(entry), "c1", {}, "app", {"team": "a"}, only_config) is expected
