@@ -218,31 +218,29 @@ def _agent_names(target: CheckTarget) -> list[str]:
 # -- registration and relay --------------------------------------------------------------------------------------------
 
 
-_CLUSTER_NAME = "set Helm value common.cluster of the agent to the name of its cluster"
+_CLUSTER_NAME = "if this cluster is to be registered as {}, set Helm value common.cluster of the agent to that name"
 
 
 def _registered(target: CheckTarget) -> Finding:
     name = registered_name(target.facts)
     mesh = target.site.management
-    named = title("KubernetesCluster", name, mesh.mesh_namespace)
+    named, own_name = title("KubernetesCluster", name, mesh.mesh_namespace), _CLUSTER_NAME.format(target.cluster)
     if "_" in name:
         return failed(f"the agent's cluster name is {name}", "use a cluster name without underscores", named)
     others = [f.name for f in target.site.workloads if f is not target.facts and _agent_name(f) == name]
     if others and name != target.cluster:
-        return failed(
-            f"the agent's cluster name is {name}, which is also used in {', '.join(others)}", _CLUSTER_NAME, named
-        )
+        return failed(f"the agent's cluster name is {name}, which is also used in {', '.join(others)}", own_name, named)
     found = mesh.find("KubernetesCluster", name)
     if found is None:
         names = ", ".join(map(name_of, mesh.of("KubernetesCluster"))) or "none"
-        hint = _CLUSTER_NAME if mesh.find("KubernetesCluster", target.cluster) else ""
+        hint = own_name if mesh.find("KubernetesCluster", target.cluster) else ""
         return failed(f"{named} does not exist in {mesh.name} (registered: {names})", hint, named)
     state = workload_ready(found, title_of(found))
     if state.verdict == "failed" and target.site.is_connected(name):
         return warning(f"{state.message}; the agent is connected", "read its status and the server's log", state.object)
     if state.verdict == "ok" and name != target.cluster:
         text = f"the agent's cluster name is {name}, but the inventory has {target.cluster}"
-        return warning(text, f"if they are meant to match, {_CLUSTER_NAME}", named)
+        return warning(text, own_name, named)
     return state
 
 

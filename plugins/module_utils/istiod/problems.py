@@ -124,8 +124,8 @@ def _of_services(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
             )
         else:
             yield (
-                f"Service {full_name(service)} selects no istiod Deployment: connections fail. Reinstall the istiod "
-                "or remove the Service"
+                f"Service {full_name(service)} selects no istiod Deployment: connections fail. Unless its istiod is to "
+                "return, remove the Service"
             )
 
 
@@ -201,7 +201,7 @@ def _left_over(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
             yield (
                 f"webhook {full_name(webhook)} calls Service {'/'.join(sorted(called)[0])}, which "
                 "belongs to no istiod: "
-                "new Pods in the namespaces it selects are rejected. Remove the webhook, or reinstall the istiod"
+                "new Pods in the namespaces it selects are rejected. Unless its istiod is to return, remove the webhook"
             )
     known = {plane.id for plane in planes}
     shared = {(p.namespace, env(p.container or {}, "SHARED_MESH_CONFIG")[1]) for p in planes}
@@ -209,5 +209,5 @@ def _left_over(planes: list[Plane], snapshot: Snapshot) -> Iterator[str]:
         if (key[0], revision) not in known and key not in shared:
             yield (
                 f"ConfigMap {'/'.join(key)} is a leftover: namespace {key[0]} has no istiod of revision "
-                f"{revision}. Remove it, or reinstall the istiod"
+                f"{revision}. Unless that istiod is to return, remove it"
             )
