@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from ..gateway.proxy_model import ROOT_CERT
 from ..istiod import discovery
 from ..istiod.objects import compared, proxy_address, service_of_address
-from ..k8s.fields import Json, labels_of, mappings, meta, name_of, seconds, spec_of, status_of, title, title_of
+from ..k8s.fields import Json, labels_of, mappings, meta, seconds, spec_of, status_of, title, title_of
 from ..k8s.pods import has_sidecar, is_ready, living, pods_of
 from ..k8s.readiness import judge
 from ..mesh import parts, workspaces
+from ..mesh.virtual_destination import is_translated
 from . import logs
 from .checks_mesh import NO_ADDRESS, cluster_labels, known_name, management, registered_name, workloads
 from .east_west import Address, EastWestGateway, Endpoint, entries_of, gateways_in, select, written_elsewhere
-from .facts import CACERTS, Facts, istio_namespace, workload_ready
+from .facts import CACERTS, Facts, SiteFacts, istio_namespace, workload_ready
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 from .trust import Trust, refusals, refused, root_config_map, state_of, trust_of, trusts_of
 
@@ -30,9 +31,9 @@ def _operator_of(facts: Facts) -> Json | None:
     return next(iter(parts.operators(facts.of("Deployment"))), None)
 
 
-def _is_istio_ready(facts: Facts) -> bool:
-    """Whether an istiod is ready, or all that are used are remote."""
-    used = istiods_in_use(facts)
+def _is_istio_ready(site: SiteFacts, facts: Facts) -> bool:
+    """Whether every istiod that the site uses is ready or remote."""
+    used = istiods_in_use(site, facts)
     return bool(used) and all(record["ready"] is not False for record, _users in used)
 
 
@@ -41,12 +42,12 @@ def _operator(target: CheckTarget) -> Finding:
     if found is None and not target.facts.of("ServiceMeshController"):
         return ok("no Gloo Operator and no ServiceMeshController: Istio is managed by other means")
     state = workload_ready(found, title_of(found) if found else title("Deployment", parts.OPERATOR))
-    return _unless_istio_works(target.facts, state)
+    return _unless_istio_works(target, state)
 
 
-def _unless_istio_works(facts: Facts, state: Finding) -> Finding:
+def _unless_istio_works(target: CheckTarget, state: Finding) -> Finding:
     """A failure of what manages Istio is a warning while istiod works."""
-    if state.verdict != "failed" or not _is_istio_ready(facts):
+    if state.verdict != "failed" or not _is_istio_ready(target.site, target.facts):
         return state
     return warning(f"{state.message}; istiod is ready", state.hint, state.object)
 
@@ -64,13 +65,13 @@ def _controller(target: CheckTarget) -> Finding:
     if state.verdict == "ok":
         return state
     waits = judge(smc).state == "waiting"
-    if waits and any(record["ready"] is False for record, _users in istiods_in_use(facts)):
+    if waits and any(record["ready"] is False for record, _users in istiods_in_use(target.site, facts)):
         return ok(f"{state.message}: waiting for istiod", state.object)  # the reason is in the check istiod
     operator = _operator_of(facts)
     cause = logs.operator_cause(target, pods_of(operator, facts.of("Pod")) if operator else (), state.message)
     if cause:
         state = failed(f"{state.message}; operator's log: {cause.line}", cause.hint, state.object)
-    return _unless_istio_works(facts, state)
+    return _unless_istio_works(target, state)
 
 
 def _no_istiod(facts: Facts, text: str) -> Finding:
@@ -101,20 +102,21 @@ def _require_istiod_kinds(facts: Facts) -> None:
         facts.of(kind)
 
 
-def istiods_in_use(facts: Facts) -> list[tuple[Json, list[str]]]:
-    """The istiods that something uses, each with the titles of its users; all istiods when nothing names one.
+def istiods_in_use(site: SiteFacts, facts: Facts) -> list[tuple[Json, list[str]]]:
+    """The istiods that the site uses in a cluster, each with the titles of its users; all when nothing names one.
 
-    A user is a namespace that an injector selects, or a running Pod with a sidecar and a revision of its own.
+    Users are its namespaces that an injector selects, and running Pods in them with a sidecar and a revision of their
+    own. Namespaces of the site are those of its destinations and east-west gateways. Other users do not count: their
+    istiod may be that of another team.
     """
     records: list[Json] = facts.istio["istiods"]
+    ours = _site_namespaces(site, facts)
     users: dict[int, list[str]] = {place: [] for place in range(len(records))}
-    for namespace in facts.lists.get("Namespace") or ():
-        labels = labels_of(namespace)
-        if "istio-injection" in labels or "istio.io/rev" in labels:
-            _count(facts, users, title_of(namespace), name_of(namespace), labels)
+    for name, place in facts.injecting.items():
+        users[place] += [title("Namespace", name)] if name in ours else []
     for pod in facts.lists.get("Pod") or ():
         revision = labels_of(pod).get("istio.io/rev")
-        if revision and has_sidecar(pod) and not meta(pod).get("deletionTimestamp"):
+        if revision and has_sidecar(pod) and meta(pod).get("namespace") in ours and is_ready(pod):
             for place, record in enumerate(records):
                 if revision in (record["revision"], *record["tags"]):
                     users[place].append(title_of(pod))
@@ -122,35 +124,35 @@ def istiods_in_use(facts: Facts) -> list[tuple[Json, list[str]]]:
     return used or [(record, []) for record in records]
 
 
-def _count(facts: Facts, users: dict[int, list[str]], user: str, namespace: str, labels: Json) -> None:
-    try:
-        chosen = discovery.choose(facts.istio, for_namespace=namespace, namespace_labels=labels)
-    except discovery.ChoiceError:
-        return
-    users[facts.istio["istiods"].index(chosen)].append(user)
+def _site_namespaces(site: SiteFacts, facts: Facts) -> set[str]:
+    wanted = site.wanted("virtual_destinations")
+    found = {str(each["namespace"]) for each in wanted or ()}
+    found |= {str(meta(e).get("namespace")) for e in facts.lists.get("ServiceEntry") or () if is_translated(e)}
+    if "Service" not in facts.unreadable:
+        found |= {str(meta(each.service).get("namespace")) for each in gateways_in(site, facts)}
+    return found
 
 
 def _istiod(target: CheckTarget) -> Finding:
-    """Whether every istiod that something uses is ready. Another one, such as that of a canary, is only mentioned."""
+    """Whether every istiod that the site uses is ready. Another one, such as that of a canary, is only mentioned."""
     facts: Facts = target.facts
     records: list[Json] = facts.istio["istiods"]
     if not records:
         _require_istiod_kinds(facts)
         return _no_istiod(facts, "no istiod found: no Deployment, Service or injector of istiod exists")
-    used = istiods_in_use(facts)
+    used = istiods_in_use(target.site, facts)
     down = [(record, users) for record, users in used if record["ready"] is False]
     working = [record for record, _users in used if record["ready"] is not False]
     if down and (not working or any(users for _record, users in down)):
         record, users = down[0]
-        for_whom = f", which {users[0]} uses" if users else ""
-        return failed(f"{_trouble(facts, record)}{for_whom}", object=_istiod_title(record))
-    unused = [record for record in records if record["ready"] is False and record not in [each for each, _ in used]]
+        user = f", which {users[0]} uses" if users else ""
+        return failed(f"{_trouble(facts, record)}{user}", object=_istiod_title(record))
     shown = "; ".join(
         f"revision {record['revision']}, version {record['version']}, {record['address']}" for record in working
     )
-    if unused:
-        return ok(f"{shown}; nothing uses {discovery.describe(unused[0])}", _istiod_title(working[0]))
-    return ok(shown, _istiod_title(working[0]))
+    others = [record for record in records if record["ready"] is False and record not in working]
+    remark = f"; nothing of this site uses {discovery.describe(others[0])}" if others else ""
+    return ok(f"{shown}{remark}", _istiod_title(working[0]))
 
 
 def _istiod_title(record: Json) -> str:
@@ -165,14 +167,12 @@ def _trouble(facts: Facts, record: Json) -> str:
 
 
 def _cluster_id(target: CheckTarget) -> Finding:
-    registered = registered_name(target.facts)
-    found = {record["cluster_id"] for record, _users in istiods_in_use(target.facts)} - {None}
+    found, registered = (target.facts.istiod or {}).get("cluster_id"), registered_name(target.facts)
     if not found:
         raise NotReadable("the cluster ID is not set in istiod's Deployment or its injector")
-    others = sorted(found - {registered})
-    if others:
-        return warning(f"istiod's cluster ID is {' and '.join(others)}, the cluster is registered as {registered}")
-    return ok(f"cluster ID {registered}")
+    if found != registered:
+        return warning(f"istiod's cluster ID is {found}, the cluster is registered as {registered}")
+    return ok(f"cluster ID {found}")
 
 
 # -- shared root -------------------------------------------------------------------------------------------------------
@@ -433,9 +433,9 @@ def _by_name(target: CheckTarget, gateway: EastWestGateway, names: Sequence[Addr
 
 
 def _stray(addresses: Sequence[Address], written: Sequence[Endpoint]) -> Endpoint | None:
-    """An endpoint in another cluster at none of the addresses."""
+    """An endpoint in another cluster at none of the addresses; one with a host name may lead to any of them."""
     known = [compared(str(each)) for each in addresses]
-    return next((each for each in written if compared(str(each.address)) not in known), None)
+    return next((each for each in written if each.address.is_ip and compared(str(each.address)) not in known), None)
 
 
 def _east_west_selected(target: CheckTarget) -> Finding:

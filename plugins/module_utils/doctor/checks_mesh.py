@@ -248,7 +248,7 @@ def _no_others_registered(target: CheckTarget) -> Finding:
     """A cluster that was taken out of the inventory only: Gloo Mesh still translates it."""
     known = {registered_name(facts) for facts in target.site.workloads}
     # The management cluster may be registered as well.
-    known |= {target.cluster, argument(target.facts.find("Deployment", SERVER), "cluster")}
+    known |= {target.cluster, parts.argument(target.facts.management_server, "cluster")}
     others = [name_of(obj) for obj in target.facts.of("KubernetesCluster") if name_of(obj) not in known]
     if others:
         names = ", ".join(sorted(others))

@@ -36,7 +36,7 @@ from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warnin
 SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 NO_SERVICE_HERE = "its selectors match no Service in this cluster"
 _COMPARE_SELECTORS = "compare its selectors with the labels of the Services (not of the Pods)"
-CREATE_ROUTING = "create it with site.yml --tags routing"
+CREATE_ROUTING = "if the site needs it, create it, for example with site.yml --tags routing"
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def _label_hint(facts: Facts, restart: str = "") -> str:
 # -- Gloo's objects ----------------------------------------------------------------------------------------------------
 
 
-_SELECT_NAMESPACE = "add its namespace to a Workspace"
+_SELECT_NAMESPACE = "unless it is left out on purpose, add its namespace to a Workspace"
 
 
 def _virtual_destination(target: CheckTarget) -> Finding:

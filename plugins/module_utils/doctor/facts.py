@@ -26,10 +26,10 @@ from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
 from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
-from ..mesh.virtual_destination import is_translated
-from ..traffic.gateway_target import Target
 from ..mesh import parts
 from ..mesh.certificates import public_part
+from ..mesh.virtual_destination import is_translated
+from ..traffic.gateway_target import Target
 from .runner import Finding, NotReadable, failed, ok
 
 MESH_NAMESPACE = "gloo-mesh"
@@ -179,6 +179,20 @@ class Facts:
         return discovery.discover(self.istio_objects)
 
     @cached_property
+    def injecting(self) -> dict[str, int]:
+        """Place in the list of istiods of the one that injects the Pods of each namespace with an injection label."""
+        found = {}
+        for namespace in self.istio_objects.get("namespaces") or ():
+            labels, name = labels_of(namespace), name_of(namespace)
+            if "istio.io/rev" in labels or "istio-injection" in labels:
+                try:
+                    chosen = discovery.choose(self.istio, for_namespace=name, namespace_labels=labels)
+                except discovery.ChoiceError:
+                    continue
+                found[name] = self.istio["istiods"].index(chosen)
+        return found
+
+    @cached_property
     def used(self) -> list[Json]:
         """The istiods that inject the Pods of some namespace, first those of namespaces with destinations of Gloo Mesh,
         then by their number of Pods; the only istiod whatever uses it."""
@@ -188,15 +202,9 @@ class Facts:
         destinations = {meta(e).get("namespace") for e in self.lists.get("ServiceEntry", ()) if is_translated(e)}
         sidecars = Counter(meta(p).get("namespace") for p in self.lists.get("Pod", ()) if has_sidecar(p))
         found: dict[int, tuple[int, int]] = {}
-        for namespace in self.istio_objects.get("namespaces") or ():
-            labels, name = labels_of(namespace), name_of(namespace)
-            if "istio.io/rev" in labels or "istio-injection" in labels:
-                try:
-                    place = istiods.index(discovery.choose(self.istio, for_namespace=name, namespace_labels=labels))
-                except discovery.ChoiceError:
-                    continue
-                before = found.get(place, (0, 0))
-                found[place] = before[0] + (name in destinations), before[1] + sidecars[name]
+        for name, place in self.injecting.items():
+            before = found.get(place, (0, 0))
+            found[place] = before[0] + (name in destinations), before[1] + sidecars[name]
         return [istiods[place] for place in sorted(found, key=lambda place: found[place], reverse=True)]
 
     @cached_property

@@ -489,10 +489,17 @@ ISTIO = (
     ),
     Variant("canary istiod for another team", both(CANARY, OTHER_TEAM)),
     Variant("canary istiod that nothing uses yet", CANARY),
+    Variant(
+        "the site's namespace has moved to the canary",
+        both(CANARY, everywhere(lambda c: label(c, "app", istio_io__rev="1-28"))),
+    ),
     Variant("canary istiod that nothing uses and is not ready", everywhere(lambda c: istiod(c, "1-28", ready=False))),
     Variant(
-        "canary istiod that another team uses and is not ready",
-        both(istiod("c2", "1-28", ready=False), OTHER_TEAM),
+        "canary istiod that another team uses and is not ready", both(istiod("c2", "1-28", ready=False), OTHER_TEAM)
+    ),
+    Variant(
+        "canary istiod that the site uses and is not ready",
+        both(istiod("c2", "1-28", ready=False), label("c2", "app", istio_io__rev="1-28")),
         ("istiod c2: failed",),
     ),
     Variant(
@@ -626,12 +633,11 @@ ADDRESSES = (
     Variant(
         "a host name that no gateway of another cluster has to resolve",
         both(east_west("c1", ingress=({"hostname": "ew.example"},)), endpoint("c2", "ew.example")),
-        ("workload-entries c2: failed",),
     ),
     Variant(
         "a host name that a gateway cannot resolve",
         both(east_west("c2", ingress=({"hostname": "ew.example"},)), endpoint("c1", "ew.example")),
-        ("east-west-address c2: warning", "workload-entries c1: failed"),
+        ("east-west-address c2: warning", "route-backends c1: warning"),
     ),
     Variant(
         "a host name with an override",
@@ -640,7 +646,7 @@ ADDRESSES = (
     Variant(
         "a host name as an override",
         both(options(IN_C1, override(IN_C2, "ew.example")), endpoint("c1", "ew.example")),
-        ("east-west-address c2: warning", "workload-entries c1: failed"),
+        ("east-west-address c2: warning", "route-backends c1: warning"),
     ),
     Variant(
         "another port, named by the settings",
