@@ -86,6 +86,12 @@ options:
       - A release that existed before does not get them.
     type: dict
     default: {}
+  check_values:
+    description:
+      - Stand-ins for values that are known only after earlier steps, merged over O(values).
+      - Used only in check mode and with O(state=checked), which write nothing.
+    type: dict
+    default: {}
   allow_downgrade:
     description: Whether O(version) may be older than the installed one.
     type: bool

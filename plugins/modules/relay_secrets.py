@@ -36,9 +36,12 @@ options:
     description: Name of the management cluster in messages. The O(management_context) by default.
     type: str
   namespace:
-    description: Namespace of the Secrets, in both clusters. It must exist in this cluster.
+    description: Namespace of the Secrets in this cluster. It must exist.
     type: str
     default: gloo-mesh
+  management_namespace:
+    description: Namespace of the Secrets in the management cluster. The O(namespace) by default.
+    type: str
   state:
     description: With V(absent) the copies in this cluster are deleted; the management cluster is not contacted.
     type: str

@@ -47,6 +47,10 @@ options:
       label_selector:
         description: Label selector of the workloads, such as V(app=reviews,version!=v1).
         type: str
+      with_sidecar:
+        description: Select only workloads with a Pod that has C(istio-proxy).
+        type: bool
+        default: false
   older_than_secret:
     description: Restart workloads with Pods created before this Secret. A Secret that does not exist restarts nothing.
     type: dict

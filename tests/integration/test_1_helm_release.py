@@ -107,6 +107,33 @@ def test_check_mode_tells_and_writes_nothing(people: People) -> None:
     ]
 
 
+def test_values_for_checks_are_never_written(people: People) -> None:
+    chart, stand_in = people.chart(), {"address": "known-later:1"}
+    with people.untouched():
+        shown = people.run(check=True, chart=chart, values=SWITCHES, check_values=stand_in)
+        people.run(state="checked", chart=chart, values=SWITCHES, check_values=stand_in)
+    assert yaml.safe_load(shown["diff"]["after"])["values"] == {**SWITCHES, **stand_in}
+    people.run(chart=chart, values=SWITCHES, check_values=stand_in)
+    assert people.values() == SWITCHES
+    with people.untouched():
+        assert people.run(chart=chart, values=SWITCHES, check_values=stand_in)["changed"] is False
+
+
+def test_initial_values_are_not_set_in_a_release_of_others(people: People) -> None:
+    initial = {"colour": "blue", "size": 1}
+    people.helm("install", "edge", str(people.chart("1.1.0")), values={"colour": "red"})
+    with people.untouched():
+        result = people.run(chart=people.chart("1.0.0"), initial_values=initial)
+    assert (result["changed"], result["release"]["whose"], people.note()) == (False, "adopted", None)
+    people.run(chart=people.chart("1.0.0"), initial_values=initial, values={"a": 1})
+    assert people.values() == {"colour": "red", "a": 1}
+    people.run(state="absent")
+    assert people.values() == {"colour": "red"}
+    people.run(name="own", chart=people.chart("1.0.0", name="own"), initial_values=initial, values={"size": 2})
+    assert people.values("own") == {"colour": "blue", "size": 2}
+    people.run(name="own", state="absent")
+
+
 def test_a_release_that_is_checked_is_refused_like_one_that_is_wanted(people: People) -> None:
     people.run(chart=people.chart("1.1.0"))
     with people.untouched(), pytest.raises(Invalid, match=r"1\.1\.0 is installed, which is newer"):

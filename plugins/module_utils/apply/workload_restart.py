@@ -24,6 +24,7 @@ _SELECTION_SPEC: dict[str, Any] = {
     "kinds": {"type": "list", "elements": "str", "choices": list(KINDS), "default": list(KINDS)},
     "names": {"type": "list", "elements": "str"},
     "label_selector": {"type": "str"},
+    "with_sidecar": {"type": "bool", "default": False},
 }
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -107,6 +108,8 @@ def _read(cluster: Cluster, params: dict[str, Any]) -> list[tuple[Json, str, str
                     continue
                 if namespace not in pods:
                     pods[namespace] = cluster.list("v1", "Pod", namespace)
+                if selection.get("with_sidecar") and not any(map(has_sidecar, pods_of(workload, pods[namespace]))):
+                    continue
                 verdict = outdated(workload, pods[namespace], secret, bool(params.get("missing_sidecar")))
                 found[kind, namespace, name_of(workload)] = (workload, *verdict)
     return list(found.values())

@@ -65,6 +65,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "version": {"type": "str", "default": "", "aliases": ["chart_version"]},
     "values": {"type": "dict", "default": {}, "aliases": ["release_values"]},
     "initial_values": {"type": "dict", "default": {}},
+    "check_values": {"type": "dict", "default": {}},
     "allow_downgrade": {"type": "bool", "default": False},
     "upgrade_adopted": {"type": "bool", "default": False},
     "on_conflict": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
@@ -93,7 +94,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 def secrets(params: dict[str, Any]) -> set[str]:
     """Texts of the parameters that must not be shown anywhere."""
-    found = [params.get(option) for option in ("values", "initial_values")]
+    found = [params.get(option) for option in ("values", "initial_values", "check_values")]
     return {text for values in found if isinstance(values, dict) for text in secret_texts(values)}
 
 
@@ -110,6 +111,8 @@ class _Work:
         self.chart = self._chart()
         self.driver = self._driver(os.environ.get("HELM_DRIVER", ""))
         self.values: Json = params.get("values") or {}
+        if self.check:
+            self.values = merged(self.values, params.get("check_values") or {})
         self.initial: Json = params.get("initial_values") or {}
         self.secrets = secrets(params)
         self.history = self._read()

@@ -27,6 +27,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "management_context": {"type": "str", "required": True},
     "management_cluster": {"type": "str"},
     "namespace": {"type": "str", "default": "gloo-mesh"},
+    "management_namespace": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "on_conflict": {"type": "str", "choices": ["fail", "force"], "default": "fail"},
     "wait_timeout": {"type": "int", "default": 180},
@@ -39,6 +40,7 @@ COPIED: dict[str, str] = {"relay-root-tls-secret": "ca.crt", "relay-identity-tok
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: that of the module objects. Raises Timeout when the management server has not created the Secrets."""
     namespace = params.get("namespace") or "gloo-mesh"
+    source = params.get("management_namespace") or namespace
     timeout = float(params.get("wait_timeout") or 0)
     absent = params.get("state") == "absent"
     with connect(params, progress) as cluster:
@@ -52,16 +54,17 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
                 progress=progress,
             )
             with management:
-                values, missing = _read(management, namespace, 0.0 if check else timeout, progress)
+                values, missing = _read(management, source, 0.0 if check else timeout, progress)
                 management_requests = management.requests
             if missing and not check:
-                entries = [f"Secret {namespace}/{name}: no key {COPIED[name]}" for name in missing]
+                entries = [f"Secret {source}/{name}: no key {COPIED[name]}" for name in missing]
                 raise Timeout(
                     "\n".join(lines(management.name, entries, timeout))
-                    + ". Check that Deployment gloo-mesh-mgmt-server, which creates them, is ready",
+                    + ". Check that the management server, which creates them, is ready. If the relay uses your own "
+                    "certificates, set mesh_relay_secrets to own",
                     cluster=management.name,
                     kind="Secret",
-                    namespace=namespace,
+                    namespace=source,
                     name=missing[0],
                 )
         result = converge(

@@ -168,6 +168,13 @@ def test_workloads_outside_the_selection_are_left_alone(site: Any, selection: Js
         assert bool(annotations_of(site, "Deployment", name)) is (f"Deployment/{name}" in expected)
 
 
+def test_only_workloads_with_a_sidecar_can_be_selected(site: Any) -> None:
+    put(site, workload("old"), pod("old", EARLY), workload("database"), pod("database", EARLY, PLAIN))
+    selection = [{"namespace": "bookinfo", "with_sidecar": True}, {"namespace": "missing", "with_sidecar": True}]
+    result = go(site, workloads=selection, missing_sidecar=False)
+    assert actions(result) == {"Deployment/old": "restarted"}
+
+
 def test_without_the_secret_age_restarts_nothing(site: Any) -> None:
     put(site, workload("old"), pod("old", EARLY))
     assert not go(site, older_than_secret={"namespace": "istio-system", "name": "gone"})["changed"]
