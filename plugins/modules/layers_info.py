@@ -132,6 +132,10 @@ layers:
       description: Whether the roles write the layer.
       type: bool
       returned: always
+    install:
+      description: Whether the roles install the layer or have installed it. Others that they manage existed before.
+      type: bool
+      returned: always
     reason:
       description: The decision as a sentence.
       type: str
@@ -149,25 +153,28 @@ layers:
       type: str
       returned: always
     namespace:
-      description: Namespace of the main object.
+      description: Namespace of the main object. If a Helm release will install it, the planned one.
       type: str
       returned: always
     name:
-      description: Name of the main object.
+      description: Name of the main object. If a Helm release will install it, the planned one.
       type: str
       returned: always
     release:
-      description: The Helm release with C(name), C(namespace), C(chart) and C(version); empty when there is none.
+      description:
+        - The Helm release with C(name), C(namespace), C(chart) and C(version).
+        - The planned one, with an empty version, if there is none that may be changed.
       type: dict
       returned: always
     facts:
       description:
         - Values that other layers need.
-        - C(platform) has C(relay_service), C(relay_address) (host:port, empty when unknown), C(relay_port),
-          C(authority), C(telemetry_service), C(telemetry_address), C(telemetry_port), C(registered) (names of
-          KubernetesClusters), C(own_relay_certificates) and C(licence) (sentences, empty when not).
+        - C(platform) has C(relay_service), C(relay_address) (host:port, empty when unknown), C(authority),
+          C(telemetry_service), C(telemetry_address), C(registered) (names of KubernetesClusters),
+          C(own_relay_certificates) and C(licence) (sentences, empty when not).
         - C(agent) has C(cluster) (its registered name), C(relay_address), C(authority), C(registered),
           C(registration_ours).
+        - C(operator) has C(extensions), Helm values for the charts that it installs, by chart.
         - C(istio) has C(istiods) (records of M(multicluster.gloo.istiod_info)) and C(deployments); C(eastwest) has
           C(address), C(services), C(deployments) and C(revision).
         - C(workspace) has C(missing) (clusters that no Workspace includes); C(trust) has C(own_certificates) and
@@ -182,6 +189,7 @@ layers:
         state: adopted
         mode: auto
         manage: true
+        install: false
         reason: "Helm release gloo/mesh (chart gloo-platform 2.9.1) existed before: its version and values are kept"
         problem: ""
         owner: Helm release gloo/mesh (chart gloo-platform 2.9.1)
@@ -191,11 +199,10 @@ layers:
         release: {name: mesh, namespace: gloo, chart: gloo-platform, version: 2.9.1}
         facts: {relay_address: "203.0.113.7:9900"}
 decisions:
-  description: The reasons of all records, with cluster and layer.
+  description: For each host the decisions as sentences, each with its layer.
   returned: always, once the clusters were read
-  type: list
-  elements: str
-  sample: ["cluster1: istio: no istiod exists: the Gloo Operator installs it"]
+  type: dict
+  sample: {cluster1: ["istio: no istiod exists: the Gloo Operator has to install it"]}
 problems:
   description: Contradictions, with cluster.
   returned: always, once the clusters were read

@@ -12,8 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..apply.manifests import is_ours
+from ..apply.managed_fields import applied_fields
+from ..apply.manifests import MANAGER, is_ours
 from ..helm.plan import base_release
+from ..helm.shown import shown
 from ..istiod.objects import command_of, join_host_port, selects_pods_of, template_labels
 from ..k8s.fields import (
     Json,
@@ -31,7 +33,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address
-from ..mesh.parts import agents, argument, operators, servers, services_of
+from ..mesh.parts import AGENT, OPERATOR, SERVER, agents, argument, operators, servers, services_of
 from .records import (
     ABSENT,
     ADOPTED,
@@ -49,11 +51,19 @@ from .records import (
     release_of,
 )
 
+try:
+    import yaml
+except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
+    yaml = None  # type: ignore[assignment]
+
 MANAGEMENT_LAYERS = ("crds", "platform", "workspace", "trust")
 WORKLOAD_LAYERS = ("crds", "agent", "operator", "istio", "eastwest")
 LAYERS = tuple(dict.fromkeys((*MANAGEMENT_LAYERS, *WORKLOAD_LAYERS)))
 
 MESH_CRD = "kubernetesclusters.admin.gloo.solo.io"
+TELEMETRY = "gloo-telemetry-gateway"
+#: Names of the main objects in the charts.
+MAIN = {"platform": SERVER, "agent": AGENT, "operator": OPERATOR}
 RELAY_PORT, TELEMETRY_PORT, EASTWEST_PORT = 9900, 4317, 15443
 LICENCE_KEYS = ("gloo-mesh-license-key", "gloo-trial-license-key")
 
@@ -66,9 +76,10 @@ _RELAY_SWITCHES = ("disableCa", "disableCaCertGeneration", "disableTokenGenerati
 def site_layers(clusters: Sequence[ClusterObjects], planned: Mapping[str, Planned]) -> dict[str, dict[str, Json]]:
     """Records by host and layer.
 
-    A record: cluster, layer, state, mode, manage (whether roles write), reason (a sentence), problem (a sentence for a
-    contradiction that must be solved first, or ""), owner, object, namespace, name, release {name, namespace, chart,
-    version}, and facts of the layer.
+    A record: cluster, layer, state, mode, manage (whether roles write), install (whether it is, or becomes, ours),
+    reason (a sentence), problem (a sentence for a contradiction that must be solved first, or ""), owner, object,
+    namespace, name, release {name, namespace, chart, version}, and facts of the layer. If a Helm release is to be
+    installed, the names are those that it will have.
     """
     found: dict[str, dict[str, Json]] = {}
     workloads = [each for each in clusters if each.role == "workload"]
@@ -112,29 +123,18 @@ def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
     found = servers(cluster.deployments)
     server = found[0] if found else None
     namespace = str(meta(server).get("namespace") or "")
-    relay = _preferred(
-        [
-            *services_of(server, cluster.services, "grpc"),
-            *(s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT)),
-        ]
-    )
+    ports = (s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT))
+    relay = _preferred([*services_of(server, cluster.services, "grpc"), *ports])
     telemetry = _preferred(_telemetry(cluster, namespace))
-    row = helm_layer(
-        cluster,
-        "platform",
-        found,
-        planned,
-        {
-            "relay_service": name_of(relay),
-            "relay_address": _address(relay, "grpc", RELAY_PORT),
-            "relay_port": _port(relay, "grpc", RELAY_PORT) or RELAY_PORT,
-            "authority": f"{name_of(relay)}.{namespace}" if relay else "",
-            "telemetry_service": name_of(telemetry),
-            "telemetry_address": _address(telemetry, "otlp", TELEMETRY_PORT),
-            "telemetry_port": _port(telemetry, "otlp", TELEMETRY_PORT) or TELEMETRY_PORT,
-            "registered": sorted(map(name_of, cluster.registrations)),
-        },
-    )
+    facts = {
+        "relay_service": name_of(relay) if server else SERVER,
+        "relay_address": _address(relay, "grpc", RELAY_PORT),
+        "telemetry_service": name_of(telemetry) if server else TELEMETRY,
+        "telemetry_address": _address(telemetry, "otlp", TELEMETRY_PORT),
+        "registered": sorted(map(name_of, cluster.registrations)),
+    }
+    row = helm_layer(cluster, "platform", found, planned, facts)
+    facts["authority"] = f"{facts['relay_service']}.{row['namespace']}" if facts["relay_service"] else ""
     values = _release_values(server, cluster)
     row["facts"]["own_relay_certificates"] = own_relay_certificates(values, server)
     row["facts"]["licence"] = _licence(cluster, row)
@@ -223,14 +223,14 @@ def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
     listed = ", ".join(full_name(each) for each in theirs)
     if cluster.mode("workspace") == MANAGE:
         ours = [each for each in cluster.workspaces if is_ours(each)]
-        return objects_layer(cluster, "workspace", ours, f"one is created beside {listed or 'none'}", facts)
+        return objects_layer(cluster, "workspace", ours, f"one has to be created beside {listed or 'none'}", facts)
     problem = ""
     if missing:
         problem = (
             f"Workspace {listed} does not include {', '.join(missing)}. Add the clusters to its spec.workloadClusters, "
             "or set mesh_layers.workspace to manage and mesh_workspace_spec to what no other Workspace includes"
         )
-    absent = "no Workspace exists: one is created"
+    absent = "no Workspace exists: one has to be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
 
 
@@ -260,7 +260,7 @@ def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json
             reason = f"{', '.join(each.name for each in workloads)} already share a root certificate"
             return record(cluster, "trust", EXTERNAL, reason, facts=facts)
     running = [each.name for each in workloads if each.istiods and each.roots]
-    absent = "no RootTrustPolicy exists: one is created"
+    absent = "no RootTrustPolicy exists: one has to be created"
     if running:
         absent += f". It replaces the root certificate of Istio in {', '.join(running)}, and workloads are restarted"
     return objects_layer(cluster, "trust", cluster.policies, absent, facts)
@@ -309,7 +309,7 @@ def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: 
 def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
     """Istio, by a ServiceMeshController or without one. planned: namespace and name of the operator's istiod."""
     facts = {"istiods": list(cluster.istiods), "deployments": [full_name(each) for each in cluster.istiod_deployments]}
-    absent = "no istiod exists: the Gloo Operator installs it"
+    absent = "no istiod exists: the Gloo Operator has to install it"
     present = list(cluster.istiod_deployments) or [
         {"kind": "Service", "metadata": {"namespace": each["namespace"], "name": each["name"] or "istiod"}}
         for each in cluster.istiods
@@ -318,19 +318,43 @@ def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
         return objects_layer(cluster, "istio", cluster.controllers, absent, facts)
     main, owner = present[0], object_owner(present[0])
     if cluster.mode("istio") == MANAGE and (planned.namespace, planned.name) not in map(key_of, present):
-        reason = f"the Gloo Operator installs one beside {title_of(main)}, because mesh_layers.istio is manage"
+        reason = f"the Gloo Operator has to install one beside {title_of(main)}, because mesh_layers.istio is manage"
         return record(cluster, "istio", ABSENT, reason, facts=facts)
-    reason = f"{title_of(main)} belongs to {owner}: it is used unchanged"
+    reason = f"{title_of(main)} belongs to {owner} and is used unchanged"
     return record(cluster, "istio", EXTERNAL, reason, main=main, owner=owner, facts=facts)
 
 
 def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Json) -> Json:
     """The operator is needed only for an Istio that it installs for us."""
-    row = helm_layer(cluster, "operator", operators(cluster.deployments), planned, {})
+    facts = {"extensions": operator_extensions(cluster.extensions)}
+    row = helm_layer(cluster, "operator", operators(cluster.deployments), planned, facts)
     if row["manage"] and not istio["manage"] and cluster.mode("operator") == AUTO:
         kept = "it is not changed" if row["state"] != ABSENT else "it is not installed"
-        row |= {"manage": False, "reason": f"Istio is not managed by this collection: {kept}"}
+        row |= {"manage": False, "install": False, "reason": f"Istio is not managed by this collection: {kept}"}
     return row
+
+
+def operator_extensions(config_map: Json | None) -> Json:
+    """Helm values that the operator merges into its charts, by chart: {values, ours, hidden}.
+
+    ``ours``: whether we set them; ``hidden``: they contain secrets, so that ``values`` is empty.
+    """
+    owned = mapping(mapping(applied_fields(config_map, MANAGER)).get("f:data")) if config_map else {}
+    found: Json = {}
+    for key, text in texts(mapping(config_map).get("data")).items():
+        if not key.startswith("values."):
+            continue
+        try:
+            values = mapping(yaml.safe_load(text))
+        except yaml.YAMLError:
+            values = {}
+        hidden = shown(values) != values
+        found[key.removeprefix("values.")] = {
+            "values": {} if hidden else values,
+            "ours": f"f:{key}" in owned,
+            "hidden": hidden,
+        }
+    return found
 
 
 def _eastwest(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:

@@ -25,7 +25,7 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import agents, operators, servers
-from .layers import LAYERS, LICENCE_KEYS, MESH_CRD, eastwest_services, problems, site_layers
+from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRD, eastwest_services, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -49,14 +49,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 ADMIN = "admin.gloo.solo.io/v2"
-CACERTS, ROOT_CERT = "cacerts", "istio-ca-root-cert"
+CACERTS, ROOT_CERT, EXTENSIONS = "cacerts", "istio-ca-root-cert", "gloo-extensions-config"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: layers, decisions, problems, unread, msg, requests. Raises Invalid for contradictions when strict."""
     _check_modes(params["clusters"])
-    planned = {layer: _planned(mapping(row)) for layer, row in mapping(params.get("planned")).items()}
+    planned = {layer: _planned(layer, mapping(row)) for layer, row in mapping(params.get("planned")).items()}
     with ThreadPoolExecutor(max_workers=8) as pool:
         rows = [(row, pool.submit(_read, row, planned, params["license_secrets"])) for row in params["clusters"]]
         clusters: list[ClusterObjects] = []
@@ -78,9 +78,9 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     result = {
         "changed": False,
         "layers": layers,
-        "decisions": [
-            f"{row['cluster']}: {layer}: {row['reason']}" for rows in layers.values() for layer, row in rows.items()
-        ],
+        "decisions": {
+            host: [f"{layer}: {row['reason']}" for layer, row in rows.items()] for host, rows in layers.items()
+        },
         "problems": contradictions,
         "unread": unread,
         "requests": requests,
@@ -103,13 +103,14 @@ def _check_modes(clusters: Iterable[Json]) -> None:
         raise Invalid("; ".join(wrong))
 
 
-def _planned(row: Json) -> Planned:
+def _planned(layer: str, row: Json) -> Planned:
     """The planned release, with its chart's name where the chart is known."""
     chart = ""
     if row.get("chart"):
         with contextlib.suppress(ValueError):  # reported by helm_release
             chart = chart_source(str(row["chart"]), str(row.get("repo_url") or "")).name
-    return Planned(str(row.get("name") or ""), str(row.get("namespace") or ""), chart)
+    name = str(row.get("name") or "")
+    return Planned(name, str(row.get("namespace") or ""), chart, MAIN.get(layer, name))
 
 
 def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[ClusterObjects, int]:
@@ -165,7 +166,9 @@ class _Reader:
         istio = discover(listed)
         keys = {key for key in istio["deployments"] if key}
         homes = {str(each["namespace"]) for each in istio["istiods"]} | {planned.get("istio", Planned()).namespace}
-        found = [*agents(deployments), *operators(deployments), *eastwest_services(services, ())]
+        managers = operators(deployments)
+        found = [*agents(deployments), *managers, *eastwest_services(services, ())]
+        operator = _namespace(managers[:1]) or planned.get("operator", Planned()).namespace
         return {
             "deployments": deployments,
             "services": services,
@@ -174,6 +177,7 @@ class _Reader:
             "istiods": istio["istiods"],
             "istiod_deployments": [each for each in deployments if key_of(each) in keys],
             "cacerts": [secret for home in sorted(filter(None, homes)) for secret in self._secret(CACERTS, home, ())],
+            "extensions": self._get("ConfigMap", EXTENSIONS, operator),
             "roots": frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home)),
         }
 
@@ -205,13 +209,16 @@ class _Reader:
             self._note(exc)
             return []
 
-    def _secret(self, name: str, namespace: str, keys: Iterable[str]) -> list[Json]:
-        """The Secret without values, as a list of one or none; of the keys those that are not empty."""
+    def _get(self, kind: str, name: str, namespace: str) -> Json | None:
         try:
-            secret = self.cluster.get("v1", "Secret", name, namespace)
+            return self.cluster.get("v1", kind, name, namespace) if namespace else None
         except Forbidden as exc:
             self._note(exc)
-            return []
+            return None
+
+    def _secret(self, name: str, namespace: str, keys: Iterable[str]) -> list[Json]:
+        """The Secret without values, as a list of one or none; of the keys those that are not empty."""
+        secret = self._get("Secret", name, namespace)
         if secret is None:
             return []
         kept = {key: "" for key in keys if mapping(secret.get("data")).get(key)}
@@ -219,11 +226,7 @@ class _Reader:
 
     def _roots(self, namespace: str) -> set[str]:
         """Digests of the certificates that Istio distributes to proxies."""
-        try:
-            text = dig(self.cluster.get("v1", "ConfigMap", ROOT_CERT, namespace), "data", "root-cert.pem")
-        except Forbidden as exc:
-            self._note(exc)
-            return set()
+        text = dig(self._get("ConfigMap", ROOT_CERT, namespace), "data", "root-cert.pem")
         found = _CERTIFICATE.findall(str(text or ""))
         return {hashlib.sha256("".join(each.split()).encode()).hexdigest()[:16] for each in found}
 

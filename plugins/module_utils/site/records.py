@@ -30,7 +30,8 @@ class ClusterObjects:
 
     ``role``: management or workload. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
     ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
-    ``data`` of a licence has its keys that are not empty. ``unread``: a sentence for each list that is forbidden.
+    ``data`` of a licence has its keys that are not empty. ``extensions``: the ConfigMap with Helm values for charts of
+    the operator. ``unread``: a sentence for each list that is forbidden.
     """
 
     host: str
@@ -51,6 +52,7 @@ class ClusterObjects:
     cacerts: Sequence[Json] = ()
     roots: frozenset[str] = frozenset()
     licences: Sequence[Json] = ()
+    extensions: Json | None = None
     unread: Sequence[str] = ()
 
     def mode(self, layer: str) -> str:
@@ -59,11 +61,15 @@ class ClusterObjects:
 
 @dataclass(frozen=True)
 class Planned:
-    """A release that a role installs for a layer. ``chart``: the chart's name, "" when it is not known."""
+    """A release that a role installs for a layer. ``chart``: the chart's name, "" when it is not known.
+
+    ``main``: name of the layer's main object in it.
+    """
 
     name: str = ""
     namespace: str = ""
     chart: str = ""
+    main: str = ""
 
     def __str__(self) -> str:
         return f"Helm release {self.namespace}/{self.name}"
@@ -78,24 +84,26 @@ def helm_layer(
     history = release_of(main, cluster.releases) if main is not None else _release_named(plan, cluster.releases)
     base = base_release(history) if history else None
     ours = history is not None and history.note is not None and history.note.ours
-    release: Json = {}
+    release: Json = {"name": plan.name, "namespace": plan.namespace, "chart": plan.chart, "version": ""}
     owner = problem = ""
     if base is not None and history is not None:
-        release = {"name": history.name, "namespace": history.namespace, "chart": base.chart}
-        release["version"] = base.chart_version
         owner = f"Helm release {history.title} (chart {base.chart} {base.chart_version})"
     if main is not None and (base is None or _has_gitops(main) or plan.chart not in ("", base.chart)) and not ours:
         owner = owner if base is not None and not _has_gitops(main) else object_owner(main)
-        state, reason = EXTERNAL, f"{title_of(main)} belongs to {owner}: it is used unchanged"
+        state, reason = EXTERNAL, f"{title_of(main)} belongs to {owner} and is used unchanged"
     elif ours:
         state, reason = OURS, f"{owner} was installed by this collection"
     elif main is not None:
         state, reason = ADOPTED, f"{owner} existed before: its version and values are kept"
     else:
-        state, reason = ABSENT, f"it does not exist: {plan} is installed"
+        state, reason = ABSENT, f"it does not exist: {plan} has to be installed"
         if base is not None:
             problem = f"{owner} exists and does not contain it. Add it to the values of this release, or uninstall it"
-    return record(cluster, layer, state, reason, main=main, owner=owner, release=release, facts=facts, problem=problem)
+    if base is not None and history is not None and state in (OURS, ADOPTED):
+        release = {"name": history.name, "namespace": history.namespace}
+        release |= {"chart": base.chart, "version": base.chart_version}
+    row = record(cluster, layer, state, reason, main=main, owner=owner, release=release, facts=facts, problem=problem)
+    return row if main is not None else {**row, "namespace": release["namespace"], "name": plan.main}
 
 
 def record(
@@ -130,6 +138,7 @@ def record(
         "state": state,
         "mode": mode,
         "manage": manage,
+        "install": manage and state in (ABSENT, OURS),
         "reason": reason,
         "problem": problem,
         "owner": owner,
@@ -155,7 +164,7 @@ def objects_layer(
     if cluster.mode(layer) == MANAGE and not _has_manager(main):
         reason = f"{title_of(main)} existed before and is changed, because mesh_layers.{layer} is manage"
         return record(cluster, layer, ADOPTED, reason, main=main, owner=owner, facts=facts)
-    reason = f"{title_of(main)} belongs to {owner}: it is used unchanged"
+    reason = f"{title_of(main)} belongs to {owner} and is used unchanged"
     return record(cluster, layer, EXTERNAL, reason, main=main, owner=owner, facts=facts, problem=problem)
 
 

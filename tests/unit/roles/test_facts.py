@@ -210,6 +210,10 @@ def guessed(node: nodes.Node, derived: set[str]) -> bool:
         if isinstance(node.test, nodes.Name) and node.test.name == "ansible_check_mode":
             return node.expr2 is not None and guessed(node.expr2, derived)
         return guessed(node.expr1, derived) or (node.expr2 is not None and guessed(node.expr2, derived))
+    if isinstance(node, nodes.And | nodes.Or):  # alternatives, or a condition
+        return guessed(node.left, derived) or guessed(node.right, derived)
+    if isinstance(node, nodes.Compare | nodes.Not | nodes.Test):
+        return False
     return not is_empty(node) and not names(node) & derived
 
 
@@ -271,16 +275,16 @@ def test_any_unguarded_guess_is_found(expression: str, guess: bool) -> None:
     assert bool(unguarded(role)) is guess
 
 
-@pytest.mark.slow
-def test_an_unknown_address_ends_the_run_before_the_agent_is_installed(tmp_path: Path) -> None:
-    """Nothing is asked of a cluster: the kubeconfig does not exist."""
+def play_of_the_mesh(tmp_path: Path, tasks_from: str, variables: dict[str, Any]) -> str:
+    """Output of a failed run of tasks of the role mesh. No cluster is asked: the kubeconfig does not exist."""
     site = {
         "all": {"vars": {"kubeconfig": str(tmp_path / "none"), "kube_context": "none", "ansible_connection": "local"}},
         "management": {"hosts": {"mgmt": {}}},
         "workload": {"hosts": {"east": {"mesh_telemetry_address": "192.0.2.1:4317"}}},
     }
-    role = {"name": "multicluster.gloo.mesh", "tasks_from": "register"}
-    play = [{"hosts": "workload", "gather_facts": False, "tasks": [{"ansible.builtin.import_role": role}]}]
+    role = {"name": "multicluster.gloo.mesh", "tasks_from": tasks_from}
+    tasks = [{"ansible.builtin.import_role": role}]
+    play = [{"hosts": "workload", "gather_facts": False, "vars": variables, "tasks": tasks}]
     for name, content in (("site.yml", site), ("play.yml", play)):
         (tmp_path / name).write_text(yaml.safe_dump(content))
     collections = {"ANSIBLE_COLLECTIONS_PATH": str(REPO / ".cache" / "collections"), "ANSIBLE_HOME": str(tmp_path)}
@@ -291,7 +295,76 @@ def test_an_unknown_address_ends_the_run_before_the_agent_is_installed(tmp_path:
         text=True,
         cwd=tmp_path,
     )
-    shown = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2
-    assert "mgmt: Service gloo-mesh/gloo-mesh-mgmt-server has no known external address" in shown
-    assert "set mesh_relay_address" in shown and "set mesh_telemetry_address" not in shown
+    return " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.slow
+def test_an_unknown_address_ends_the_run_before_the_agent_is_installed(tmp_path: Path) -> None:
+    facts = {"relay_address": "", "relay_service": "server", "telemetry_address": "", "authority": "server.gloo"}
+    layers = {
+        "mgmt": {"platform": {"namespace": "gloo", "facts": facts}},
+        "east": {"agent": {"manage": True, "facts": {"relay_address": ""}}},
+    }
+    shown = play_of_the_mesh(tmp_path, "register", {"__mesh_found": {"layers": layers}})
+    assert "mgmt: Service gloo/server has no known external address" in shown
+    assert "set mesh_relay_address" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks_from", ["prepare", "register", "trust"])
+def test_a_run_that_starts_in_the_middle_is_refused(tmp_path: Path, tasks_from: str) -> None:
+    """As with --start-at-task: what exists in the clusters was not read."""
+    shown = play_of_the_mesh(tmp_path, tasks_from, {})
+    assert "The layers of the clusters are not known: tasks of the role were skipped" in shown
+
+
+#: Text in place of a value that is not known yet.
+STAND_IN = re.compile(r"(not|un)-?known|known-after|check-mode|preflight|placeholder|dummy|tbd", re.IGNORECASE)
+
+
+def stand_ins(variables: Mapping[str, Any]) -> set[str]:
+    """Variables whose value contains a stand-in."""
+    return {
+        name
+        for name, value in variables.items()
+        for expression in parsed(value)
+        for text in expression.find_all((nodes.Const, nodes.TemplateData))
+        if STAND_IN.search(str(getattr(text, "value", getattr(text, "data", ""))))
+    }
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_stand_ins_are_values_for_checks_only(name: str) -> None:
+    """No task and no template contains one, and only the option check_values of helm_release reads such a variable."""
+    texts = files(name)
+    for path, text in texts.items():
+        content = yaml.safe_load(text) if path.suffix == ".yml" else None
+        if path.parent.name in ("vars", "defaults"):
+            for variable in stand_ins(content or {}):
+                assert variable.endswith("_check_values"), (path, variable)
+        elif path.parent.name == "tasks":
+            for task in tasks_of(content):
+                values = {key: value for key, value in task.items() if key not in ("name", "block")}
+                messages = ("ansible.builtin.assert", "ansible.builtin.debug", "ansible.builtin.fail")
+                assert not any(map(stand_ins, [{k: v} for k, v in values.items() if k not in messages])), (path, task)
+    uses = re.compile(r"[^\n]*\b__\w+_check_values\b[^\n]*")
+    for path, text in texts.items():
+        for line in uses.findall(text):
+            assert re.match(r"\s*check_values: |__\w+_check_values:", line), (path, line)
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_no_task_writes_in_check_mode(name: str) -> None:
+    """There the values that a check uses would be written."""
+    for path, text in files(name).items():
+        if path.parent.name == "tasks":
+            assert not [task for task in tasks_of(yaml.safe_load(text)) if task.get("check_mode") is not None], path
+
+
+def test_a_stand_in_is_found() -> None:
+    assert stand_ins({"a": "{{ x or 'unknown-in-check-mode:9900' }}", "b": "{{ y | default('not-known') }}"}) == {
+        "a",
+        "b",
+    }
+    assert stand_ins({"a": {"b": ["{{ 'known-after-installation:4317' if z else '' }}"]}, "c": "{{ x }}"}) == {"a"}

@@ -17,11 +17,11 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.site.records imp
 Json = dict[str, Any]
 PLANNED = {
     "crds": Planned("gloo-platform-crds", "gloo-mesh", "gloo-platform-crds"),
-    "platform": Planned("gloo-platform", "gloo-mesh", "gloo-platform"),
-    "agent": Planned("gloo-platform", "gloo-mesh", "gloo-platform"),
-    "operator": Planned("gloo-operator", "gloo-mesh", "gloo-operator"),
+    "platform": Planned("gloo-platform", "gloo-mesh", "gloo-platform", "gloo-mesh-mgmt-server"),
+    "agent": Planned("gloo-platform", "gloo-mesh", "gloo-platform", "gloo-mesh-agent"),
+    "operator": Planned("gloo-operator", "gloo-mesh", "gloo-operator", "gloo-operator"),
     "istio": Planned("istiod-gloo", "istio-system"),
-    "eastwest": Planned("istio-eastwestgateway", "istio-eastwest", "gateway"),
+    "eastwest": Planned("istio-eastwestgateway", "istio-eastwest", "gateway", "istio-eastwestgateway"),
 }
 MGMT = ClusterObjects("mgmt", "mgmt", "management")
 EAST = ClusterObjects("east", "east", "workload")
@@ -108,7 +108,16 @@ def test_a_fresh_site_is_installed() -> None:
             assert (row["layer"], row["state"], row["manage"], row["problem"]) == (layer, "absent", True, "")
     assert list(found["mgmt"]) == ["crds", "platform", "workspace", "trust"]
     assert set(found["east"]) == {"crds", "agent", "operator", "istio", "eastwest"}
-    assert found["mgmt"]["platform"]["reason"] == "it does not exist: Helm release gloo-mesh/gloo-platform is installed"
+    server = found["mgmt"]["platform"]
+    assert (server["namespace"], server["name"]) == ("gloo-mesh", "gloo-mesh-mgmt-server")
+    assert server["release"] == {
+        "name": "gloo-platform",
+        "namespace": "gloo-mesh",
+        "chart": "gloo-platform",
+        "version": "",
+    }
+    assert server["facts"]["authority"] == "gloo-mesh-mgmt-server.gloo-mesh"
+    assert server["reason"] == "it does not exist: Helm release gloo-mesh/gloo-platform has to be installed"
 
 
 @pytest.mark.parametrize(
@@ -450,7 +459,7 @@ def test_east_west_gateways_are_those_that_gloo_mesh_uses(found: Json, settings:
     spec = {"options": {"eastWestGateways": [{"selector": {"labels": settings}}]}}
     site = replace(MGMT, settings=[obj("WorkspaceSettings", "s", "x", spec=spec)] if settings else [])
     row = layers(site, replace(EAST, services=[found]))["east"]["eastwest"]
-    assert (row["name"], row["state"]) == (name, "external" if name else "absent")
+    assert (row["name"], row["state"]) == (name or "istio-eastwestgateway", "external" if name else "absent")
 
 
 def test_an_east_west_gateway_of_a_release_is_adopted_with_its_address() -> None:
