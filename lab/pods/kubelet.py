@@ -178,10 +178,12 @@ def pod_folder(lab: Lab, cluster: str, uid: str) -> Path:
     return lab.home / "pods" / cluster / uid
 
 
-def issued_root(lab: Lab, cluster: Reader, pod: Object) -> str:
-    """The trust root that came with a Pod's certificate, as PEM; empty while it has none."""
-    file = pod_folder(lab, cluster.name, uid_of(pod)) / "volumes" / "istio-certs" / "root-cert.pem"
-    return file.read_text() if file.exists() else ""
+def issued(lab: Lab, cluster: Reader, pod: Object) -> tuple[str, str]:
+    """(trusted roots, chain) that came with a Pod's certificate, as PEM; empty while it has none."""
+    folder = pod_folder(lab, cluster.name, uid_of(pod)) / "volumes" / "istio-certs"
+    files = [folder / name for name in ("root-cert.pem", "cert-chain.pem")]
+    roots, chain = (file.read_text() if file.exists() else "" for file in files)
+    return roots, chain
 
 
 def _next_round(run: Run, now: datetime) -> float:

@@ -30,14 +30,15 @@ from lab.control_plane.objects import (
     uid_of,
 )
 from lab.pods import envoy_files
-from lab.pods.kubelet import is_gateway_proxy, issued_root, pod_folder
+from lab.pods.kubelet import is_gateway_proxy, issued, pod_folder
 from lab.pods.listeners import Http, Listeners, Tcp
 from lab.pods.pod_logs import logs_of, remove_others
 from lab.pods.pod_ports import ENVOY_ADMIN_PORT, POD_PORTS, SIDECAR_PORT, PodPorts
 from lab.traffic import bookinfo, envoy_config
-from lab.traffic.endpoints import EAST_WEST, Endpoint, for_gateway
+from lab.traffic.endpoints import EAST_WEST, Endpoint, for_gateway, injected
 from lab.traffic.kubectl_access import kubectl_access
-from lab.traffic.sidecar import Sidecar, fingerprint, forwarded
+from lab.traffic.sidecar import Sidecar, forwarded
+from lab.traffic.trust import from_certificates
 from lab.vendor.gloo_gateway.routes import routes
 
 log = logging.getLogger("lab.dataplane")
@@ -75,6 +76,7 @@ class DataPlane:
             self._configure_gateways(lab, cluster)
         wanted: dict[Hashable, Http | Tcp] = {}
         for cluster in lab.clusters.values():
+            self._sidecar.started(cluster, [pod for pod in cluster.list("Pod") if ready(pod) and injected(pod)])
             wanted.update(self._bookinfo(cluster))
             wanted.update(self._services(cluster))
         changed = self._update_ports(self._listeners.update(wanted))
@@ -188,7 +190,8 @@ class DataPlane:
             return
         folder = pod_folder(lab, cluster.name, uid_of(pod)) / "envoy"
         rules = routes(cluster, gateway)
-        root = fingerprint(issued_root(lab, cluster, pod))
+        trust = from_certificates(*issued(lab, cluster, pod))
+        header = trust.header if trust else None
         backends = {
             envoy_config.cluster_name(backend): self._endpoints(cluster, backend)
             for rule in rules
@@ -198,7 +201,7 @@ class DataPlane:
         envoy_files.write(folder / "cds.json", envoy_config.clusters(backends))
         ports = sorted({int(listener["port"]) for listener in gateway["spec"].get("listeners") or []})
         for port in ports:
-            envoy_files.write(folder / f"rds-{port}.json", envoy_config.route_config(port, rules, root))
+            envoy_files.write(folder / f"rds-{port}.json", envoy_config.route_config(port, rules, header))
         envoy_files.write(
             folder / "lds.json", envoy_config.listeners(folder, self._addresses(lab, cluster, pod, ports))
         )

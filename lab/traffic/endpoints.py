@@ -33,7 +33,10 @@ SELECT_WORKLOADS = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a request can be sent; tls: with (simulated) mutual TLS, remote: not a Pod of this cluster."""
+    """Where a request can be sent; tls: with (simulated) mutual TLS, remote: not a Pod of this cluster.
+
+    namespace, uid: of the Pod, if it is one of this cluster.
+    """
 
     address: str
     port: int
@@ -41,6 +44,8 @@ class Endpoint:
     tls: bool = False
     remote: bool = False
     weight: int = 1
+    namespace: str = ""
+    uid: str = ""
 
 
 def injected(pod: Object) -> bool:
@@ -176,7 +181,9 @@ def from_sni(name: str) -> tuple[str, int] | None:
 def _pod_endpoint(cluster: Reader, local_port: LocalPort, pod: Object, port: int, mesh: bool = True) -> Endpoint:
     local = local_port(cluster.name, uid_of(pod), port)
     tls = mesh and labels_of(pod).get(TLS_MODE) == "istio"
-    return Endpoint("127.0.0.1", local or REFUSED, pod["metadata"]["name"], tls=tls)
+    metadata = pod["metadata"]
+    where = {"namespace": metadata["namespace"], "uid": uid_of(pod)}
+    return Endpoint("127.0.0.1", local or REFUSED, metadata["name"], tls=tls, **where)
 
 
 def _workload(name: str, spec: Object, labels: dict[str, str], port: Object, mesh: bool) -> Endpoint:

@@ -37,7 +37,7 @@ def listeners(folder: Path, addresses: Iterable[tuple[str, int, int]]) -> Config
 def route_config(port: int, rules: list[Config], root: str | None) -> Config:
     """RDS of one Gateway port, from vendor/gloo_gateway/routes.py.
 
-    root: digest of the trust root of the Pod's certificate, None without one; then no mutual TLS is simulated.
+    root: the Pod's trust (traffic/trust.py), None without a certificate; then no mutual TLS is simulated.
     """
     rules = [rule for rule in rules if rule["port"] == port]
     hosts = sorted({host for rule in rules for host in rule["hostnames"]})

@@ -1,12 +1,12 @@
 """The traffic of istio-proxy in Bookinfo's Pods and of the east-west gateways, simulated over real HTTP on loopback.
 
 Mutual TLS between clusters is simulated by two headers: x-lab-sni is the SNI that Istio would send (host and port),
-x-lab-root the digest of the trust root of the caller's certificate.
+x-lab-root the caller's trust (traffic/trust.py). East-west gateways pass TLS through, so that callers and the Pods
+behind the gateway have to accept each other.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 from collections import defaultdict
@@ -17,10 +17,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from lab.control_plane.objects import Reader, uid_of
+from lab.control_plane.objects import Object, Reader, uid_of
 from lab.pods.pod_ports import PodPorts
 from lab.traffic.endpoints import Endpoint, from_sni, injected, inside, outbound, sni
 from lab.traffic.envoy_config import ROOT_HEADER, SNI_HEADER
+from lab.traffic.trust import Trust, from_header, of_namespace
 
 ATTEMPTS = 3  # Istio's default: after a refused connection two more endpoints are tried
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=2)
@@ -55,18 +56,6 @@ class Request:
     body: bytes = b""
 
 
-def trust_root(cluster: Reader, namespace: str) -> str | None:
-    """Fingerprint of the root that istiod wrote to a namespace; None without one."""
-    config = cluster.get("ConfigMap", "istio-ca-root-cert", namespace)
-    return fingerprint(((config or {}).get("data") or {}).get("root-cert.pem", ""))
-
-
-def fingerprint(pem: str) -> str | None:
-    """Digest of a trust root, None without one; white space is ignored."""
-    text = "".join(pem.split())
-    return hashlib.sha256(text.encode()).hexdigest() if text else None
-
-
 class Sidecar:
     """Outbound and east-west traffic; all coroutines run in the thread of the listeners."""
 
@@ -74,6 +63,24 @@ class Sidecar:
         self._pod_ports = pod_ports
         self._round_robin: dict[Any, Iterator[int]] = defaultdict(itertools.count)
         self._session: aiohttp.ClientSession | None = None
+        self._trust: dict[tuple[str, str], Trust] = {}  # (cluster, Pod uid) -> since its start
+
+    def started(self, cluster: Reader, pods: list[Object]) -> None:
+        """Record what the ready Pods of a cluster trust, as of the first call with them; forget the others."""
+        alive = {(cluster.name, uid_of(pod)) for pod in pods}
+        for place in [place for place in self._trust if place[0] == cluster.name and place not in alive]:
+            del self._trust[place]
+        for pod in pods:
+            self.trust_of(cluster, pod["metadata"]["namespace"], uid_of(pod))
+
+    def trust_of(self, cluster: Reader, namespace: str, uid: str) -> Trust | None:
+        """What a Pod trusts; None while its namespace has no root."""
+        if (cluster.name, uid) not in self._trust:
+            now = of_namespace(cluster, namespace)
+            if now is None:
+                return None
+            self._trust[cluster.name, uid] = now
+        return self._trust[cluster.name, uid]
 
     async def send(self, cluster: Reader, pod: dict[str, Any], outgoing: Request) -> Response:
         """Send a Pod's request to the destination in its cluster's objects. Failures are responses in Envoy's words."""
@@ -85,9 +92,9 @@ class Sidecar:
             return Response(404, b"")
         destination = random.choices(destinations, weights)[0] if len(destinations) > 1 else destinations[0]
         headers: dict[str, str] = {}
-        root = trust_root(cluster, pod["metadata"]["namespace"]) if injected(pod) else None
-        if root:
-            headers = {SNI_HEADER: sni(destination.host, destination.port), ROOT_HEADER: root}
+        trust = self.trust_of(cluster, pod["metadata"]["namespace"], uid_of(pod)) if injected(pod) else None
+        if trust:
+            headers = {SNI_HEADER: sni(destination.host, destination.port), ROOT_HEADER: trust.header}
         return await self._balance(
             destination.endpoints, (uid_of(pod), destination.host, destination.port), outgoing, headers
         )
@@ -95,15 +102,17 @@ class Sidecar:
     async def east_west(self, cluster: Reader, namespace: str, request: web.BaseRequest) -> web.StreamResponse:
         """The east-west gateway: without SNI, with another root or an unknown host the connection is closed."""
         target = from_sni(request.headers.get(SNI_HEADER, ""))
-        root = trust_root(cluster, namespace)
-        found = inside(cluster, self._pod_ports.local, *target) if target else []
-        if not target or not root or request.headers.get(ROOT_HEADER) != root or not found:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=503)
-        outgoing = await forwarded(request, target[0], target[1])
-        response = await self._balance(found, (cluster.name, "east-west", *target), outgoing, {})
-        return response.to_web()
+        caller = from_header(request.headers.get(ROOT_HEADER, ""))
+        found = inside(cluster, self._pod_ports.local, *target) if target and of_namespace(cluster, namespace) else []
+        if target and caller and found:
+            endpoint = found[next(self._round_robin[cluster.name, "east-west", *target]) % len(found)]
+            trust = self.trust_of(cluster, endpoint.namespace, endpoint.uid)
+            if trust and trust.accepts(caller):
+                outgoing = await forwarded(request, target[0], target[1])
+                return (await self._balance([endpoint], (), outgoing, {})).to_web()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=503)
 
     async def close(self) -> None:
         if self._session is not None:

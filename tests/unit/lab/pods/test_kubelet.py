@@ -14,7 +14,7 @@ import pytest
 
 from lab.control_plane import processes
 from lab.pods import kubelet
-from lab.pods.kubelet import Kubelet, issued_root, pod_folder
+from lab.pods.kubelet import Kubelet, issued, pod_folder
 from lab.pods.pod_ports import ENVOY_ADMIN_PORT, PodPorts
 
 ENVOY = """
@@ -168,7 +168,7 @@ def test_three_processes_make_three_ready_containers(made: Any, stage: Callable[
     assert env["INSTANCE_IP"] == it.pod["status"]["podIP"]
     assert env["HTTPS_PROXY"].startswith("http://cluster1:gloo-system@127.0.0.1:")
     assert (root / "etc/istio/pod/annotations").read_text() == 'status.sidecar.istio.io/port="0"\n'
-    assert issued_root(it.lab, it.cluster, it.pod) == "root-cert.pem"
+    assert issued(it.lab, it.cluster, it.pod) == ("root-cert.pem", "cert-chain.pem")
     assert it.wait_for_log("sds", "listening")
 
 
@@ -177,7 +177,7 @@ def test_a_refused_certificate_ends_sds_only(made: Any, stage: Callable[..., Sta
     result = it.until(lambda result: bool(result and result["sds"]["restartCount"]))
     assert result["sds"]["lastState"]["terminated"]["exitCode"] == 1
     assert result["istio-proxy"]["ready"] and not result["sds"]["ready"]
-    assert issued_root(it.lab, it.cluster, it.pod) == ""
+    assert issued(it.lab, it.cluster, it.pod) == ("", "")
 
 
 def test_an_agent_that_ends_at_once_is_in_a_crash_loop(made: Any, stage: Callable[..., Stage]) -> None:

@@ -82,6 +82,7 @@ def plane(made: Any) -> Iterator[Any]:
         *east_west,
         made.entry(),
         made.obj("ConfigMap", "istio-ca-root-cert", "istio-eastwest", **root),
+        made.obj("ConfigMap", "istio-ca-root-cert", **root),
     )
     running = Plane(first, second)
     running.reconcile()
@@ -104,9 +105,21 @@ def test_the_sidecar_spreads_over_both_clusters(plane: Any) -> None:
 
 
 def test_another_root_is_refused(plane: Any) -> None:
-    given = plane.clusters[1].get("ConfigMap", "istio-ca-root-cert")
+    given = plane.clusters[1].get("ConfigMap", "istio-ca-root-cert", "bookinfo")
     given["data"] = {"root-cert.pem": "ANOTHER"}
     assert seen(plane) == {"reviews-v1": 3, 503: 3}
+
+
+def test_a_pod_keeps_the_root_that_it_started_with(plane: Any) -> None:
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
+    for cluster in plane.clusters:
+        for config in cluster.list("ConfigMap"):
+            config["data"] = {"root-cert.pem": "ANOTHER"}
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
+    plane.dataplane._sidecar.started(plane.clusters[1], [])  # the Pod is replaced, the caller is not
+    assert seen(plane) == {"reviews-v1": 3, 503: 3}
+    plane.dataplane._sidecar.started(plane.clusters[0], [])
+    assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
 
 
 def test_no_root_no_tls(plane: Any) -> None:
