@@ -15,9 +15,17 @@ from lab import settings
 SOURCES = Path(__file__).parent / "vendor" / "charts"
 
 # Chart -> the setting with its versions; the others have one version.
-VERSIONED = {"gloo-platform-crds": "gloo", "gloo-platform": "gloo", "gloo-operator": "operator"}
+VERSIONED = {
+    "gloo-platform-crds": "gloo",
+    "gloo-platform": "gloo",
+    "gloo-operator": "operator",
+    "enterprise-kgateway-crds": "kgateway",
+    "enterprise-kgateway": "kgateway",
+    "kgateway-crds": "kgateway",
+    "kgateway": "kgateway",
+}
 
-_VERSION = re.compile(r"^(version|appVersion): .*$", re.MULTILINE)
+_VERSION = re.compile(r"^(version: |appVersion: )(v?).*$", re.MULTILINE)
 
 
 def folder(home: Path, chart: str, version: str) -> Path:
@@ -43,4 +51,4 @@ def write(home: Path) -> None:
             place = folder(home, chart, version)
             shutil.copytree(SOURCES / chart, place, dirs_exist_ok=True)
             text = (place / "Chart.yaml").read_text()
-            (place / "Chart.yaml").write_text(_VERSION.sub(rf"\1: {version}.0", text))
+            (place / "Chart.yaml").write_text(_VERSION.sub(rf"\g<1>\g<2>{version}.0", text))

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lab import charts
+from lab import charts, settings
 from lab.programs.go_build import ISTIO_VERSION
 from lab.programs.programs import Supplies
 
@@ -18,7 +18,7 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
     def host(name: str) -> dict[str, Any]:
         return {"kube_context": name}
 
-    chart = charts.references(home)
+    chart, product = charts.references(home), settings.value(home, "product")
     return {
         "all": {
             "vars": {
@@ -31,8 +31,10 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
                 "mesh_operator_chart": {"ref": chart["gloo-operator"]},
                 "mesh_eastwest_chart": {"ref": str(supplies.istio_charts / "gateway")},
                 "gateway_api_crds": str(supplies.gateway_api_crds),
-                "gateway_crds_chart": {"ref": chart["gloo-gateway-crds"]},
-                "gateway_chart": {"ref": chart["gloo-gateway"]},
+                **({} if product == "auto" else {"gateway_product": product}),
+                "lab_charts": chart,
+                "gateway_crds_chart": {"ref": "{{ lab_charts[gateway_product_facts.name ~ '-crds'] }}"},
+                "gateway_chart": {"ref": "{{ lab_charts[gateway_product_facts.name] }}"},
             },
             "children": {
                 "management": {"hosts": {management: host(management)}},

@@ -50,6 +50,11 @@ SETTINGS: dict[str, Setting] = {
         "whether the operator sets PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES=false in istiod by itself; if not, only"
         " ConfigMap gloo-extensions-config does",
     ),
+    "product": Setting(
+        ("auto", "gloo-gateway", "enterprise-kgateway", "kgateway"),
+        "gateway_product in the inventory, the product line of the gateway; `auto` = the collection finds it",
+    ),
+    "kgateway": Setting(("2.3", "2.1"), "version of the charts kgateway and enterprise-kgateway in the inventory"),
     "load-balancers": Setting(
         ("ip", "hostname", "none"),
         "what LoadBalancer Services get: an address; a host name, which only agents and sidecars of the lab resolve; or"

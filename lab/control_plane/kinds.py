@@ -81,6 +81,8 @@ KINDS = _kinds(
         "gateway.networking.k8s.io/v1": "GatewayClass Gateway HTTPRoute",
         "gateway.networking.k8s.io/v1beta1": "ReferenceGrant",
         "gateway.kgateway.dev/v1alpha1": "GatewayParameters",
+        "gloo.solo.io/v1alpha1": "GlooGatewayParameters",
+        "enterprisekgateway.solo.io/v1alpha1": "EnterpriseKgatewayParameters",
         "networking.istio.io/v1": "ServiceEntry WorkloadEntry DestinationRule VirtualService",
         "operator.gloo.solo.io/v1": "ServiceMeshController",
         "admin.gloo.solo.io/v2": "KubernetesCluster Workspace WorkspaceSettings RootTrustPolicy",

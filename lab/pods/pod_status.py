@@ -17,6 +17,8 @@ PAUSES = (0, 10, 20)  # seconds before each restart of a failing container, the 
 RECOVERED = 600.0  # seconds a run must last for the next failure to count as the first
 
 _NO_REGISTRY = re.compile(r"[^/]*\.invalid(:\d+)?/")
+# The vendor's registries have no image sds.
+_NOT_PUBLISHED = re.compile(r"us-docker\.pkg\.dev/solo-public/[^/:@]+/sds([:@]|$)")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def resumed(pod: Object, name: str) -> Run:
 
 
 def cannot_be_pulled(image: str) -> bool:
-    """Whether the registry's domain is reserved for names that never exist (RFC 2606)."""
-    return _NO_REGISTRY.match(image) is not None
+    """Whether the registry lacks the image, or its domain is reserved for names that never exist (RFC 2606)."""
+    return _NO_REGISTRY.match(image) is not None or _NOT_PUBLISHED.match(image) is not None
 
 
 def status(
@@ -124,6 +126,9 @@ def _container(pod: Object, container: Object, run: Run) -> dict[str, Any]:
 
 
 def _not_pulled(image: str) -> dict[str, str]:
+    if _NOT_PUBLISHED.match(image):
+        failed = f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
+        return {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}": ErrImagePull: {failed}'}
     registry, _, path = image.partition("/")
     repository, _, tag = path.partition(":")
     why = f"dial tcp: lookup {registry.partition(':')[0]}: no such host"

@@ -92,6 +92,13 @@ options:
       - Used only in check mode and with O(state=checked), which write nothing.
     type: dict
     default: {}
+  keep_values:
+    description:
+      - Dotted paths in the values. What this module set there before stays if O(values) and O(initial_values) have
+        nothing there, for example a licence that is no longer given.
+    type: list
+    elements: str
+    default: []
   allow_downgrade:
     description: Whether O(version) may be older than the installed one.
     type: bool

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import yaml
 
 from acceptance import snapshot
 from acceptance.audit import Mark
-from acceptance.site import REPO, Inventory, Site, edited, missing
+from acceptance.site import Inventory, Site, edited, guide_data, missing
 
 
 def test_check_mode_says_what_would_be_created(empty: Site, before: dict[str, snapshot.Snapshot]) -> None:
@@ -99,7 +98,7 @@ def _route(port: int = 9080, **spec: Any) -> dict[str, Any]:
 
 def _proofs(*, without: str) -> dict[str, Any]:
     """The guide's proofs without those of one step."""
-    data = yaml.safe_load((REPO / "playbooks" / "vars" / "guide.yml").read_text())
+    data = guide_data()
     return {"routing_proofs": [proof for proof in data["routing_proofs"] if proof["step"] != without]}
 
 

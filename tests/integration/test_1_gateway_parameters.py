@@ -23,11 +23,11 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.apply.managed_fi
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.manifests import difference
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import PARAMETER_KINDS
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
     ENTERPRISE_PARAMETERS,
     GATEWAY_PARAMETERS,
     GLOO_GATEWAY_PARAMETERS,
-    PARAMETER_KINDS,
     V1_PARAMETERS,
     ParameterKind,
 )

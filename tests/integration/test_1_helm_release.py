@@ -315,6 +315,9 @@ def test_a_crd_of_another_release_is_left_out_by_its_switch(people: People, crds
     assert "CustomResourceDefinition apples.example.com belongs to" in refused.value.msg
     assert f"Helm release {people.namespace}/orchard" in refused.value.msg
 
+    with people.untouched(), pytest.raises(Invalid, match="even with withOranges set to false"):
+        people.run(name="basket", chart=chart, owned_crds={"withOranges": ["apples.example.com"]})
+
     options: dict[str, Any] = {"name": "basket", "chart": chart, "owned_crds": {"withApples": ["apples.example.com"]}}
     people.run(**options)
     assert people.values("basket") == {"withApples": False}

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import yaml
 
 from acceptance.audit import Mark
 from acceptance.changes import Make, added, named
 from acceptance.faults import FAULTS, Fault
-from acceptance.site import REPO, Site, wait_until
+from acceptance.site import Site, guide_data, wait_until
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info
 
 Json = dict[str, Any]
@@ -31,7 +30,7 @@ ALIAS: Json = {
 
 def examined(site: Site) -> Json:
     """Result of the doctor with the data of the guide: requests are sent, too."""
-    data = yaml.safe_load((REPO / "playbooks" / "vars" / "guide.yml").read_text())
+    data = guide_data()
     clusters = [
         {
             "name": name,

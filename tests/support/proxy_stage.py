@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS, INTEGRATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
     GATEWAY_PARAMETERS,
     ParameterKind,
 )

@@ -1,6 +1,6 @@
-"""The Gloo Gateway controller, simulated after recordings of kgateway 2.1.
+"""The gateway controllers (products.py), simulated after recordings of kgateway 2.1.
 
-It acts in every cluster where the controller's Deployment has a ready Pod, with that Pod's environment. It serves all
+One acts in every cluster where its Deployment has a ready Pod, with that Pod's environment. It serves all
 GatewayClasses with its controllerName, renders proxies (proxy.py), evaluates routes (routes.py) and writes status.
 Gateways of other classes are not changed, HTTPRoutes without a Gateway keep their last status.
 """
@@ -23,15 +23,12 @@ from lab.control_plane.objects import (
     status_of,
 )
 from lab.pods.pod_logs import SimulatedLogs
+from lab.vendor.gloo_gateway.products import PRODUCTS, Product, runs
 from lab.vendor.gloo_gateway.proxy import deployment, render
 from lab.vendor.gloo_gateway.proxy_containers import RenderError
 from lab.vendor.gloo_gateway.proxy_defaults import merged
 from lab.vendor.gloo_gateway.routes import Attachment, attachments, resolve
 
-CONTROLLER = "solo.io/gloo-gateway-v2"
-CLASS = "gloo-gateway-v2"
-STATUS_MANAGER = "gloo-gateway"
-PARAMETERS_GROUP = "gateway.kgateway.dev"
 SUPPORTED_KINDS = [{"group": "gateway.networking.k8s.io", "kind": kind} for kind in ("HTTPRoute", "GRPCRoute")]
 
 # Conditions without a problem: type -> status, reason, message.
@@ -50,7 +47,7 @@ ROUTE_CONDITIONS = {
     "Accepted": ("True", "Accepted", "Successfully accepted Route"),
     "ResolvedRefs": ("True", "ResolvedRefs", "Successfully resolved all references"),
 }
-CLASS_CONDITIONS = {"Accepted": ("True", "Accepted", "GatewayClass accepted by gloo-gateway controller")}
+LICENCES = ("LICENSE_KEY",)
 
 # Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: of two writers the
 # slower one has the correct status.
@@ -65,7 +62,7 @@ class Parameters(NamedTuple):
 
 
 class GlooGateway:
-    """The controller, one for all clusters; see the module's docstring."""
+    """The controllers of all products in all clusters; see the module's docstring."""
 
     name = "gloo-gateway"
     kinds = (
@@ -80,6 +77,9 @@ class GlooGateway:
         "HTTPRoute",
         "ReferenceGrant",
         "GatewayParameters",
+        "GlooGatewayParameters",
+        "EnterpriseKgatewayParameters",
+        "Secret",
         "ServiceEntry",
         "CustomResourceDefinition",
     )
@@ -104,46 +104,60 @@ class GlooGateway:
         self._stopped.set()
 
     def _cluster(self, lab: Lab, cluster: Cluster) -> None:
-        pod = controller_pod(cluster)
-        if pod is None or not cluster.served("Gateway") or not cluster.served("GatewayParameters"):
+        if not cluster.served("Gateway") or not cluster.served("GatewayParameters"):
             return
-        if cluster.get("GatewayClass", CLASS) is None:
-            cluster.apply(new_class(), STATUS_MANAGER)
+        for product in PRODUCTS:
+            pod = controller_pod(cluster, product)
+            if pod is None:
+                continue
+            if product.licensed and not has_licence(cluster, pod):
+                self._logs.write(lab.home, cluster.name, pod, "error", "no valid license key found", topic="license")
+                continue
+            self._serve(lab, cluster, product, pod)
+
+    def _serve(self, lab: Lab, cluster: Cluster, product: Product, pod: Object) -> None:
+        for new in new_classes(product):
+            if cluster.get("GatewayClass", new["metadata"]["name"]) is None:
+                cluster.apply(new, product.name)
         served = {}
+        names = {controller for _name, controller, _text in product.classes}
         for gateway_class in cluster.list("GatewayClass"):
-            if gateway_class["spec"].get("controllerName") == CONTROLLER:
+            if gateway_class["spec"].get("controllerName") in names:
+                cluster.set_status(gateway_class, class_status(gateway_class, product), product.name)
+            if gateway_class["spec"].get("controllerName") == product.controller:
                 served[gateway_class["metadata"]["name"]] = gateway_class
-                cluster.set_status(gateway_class, class_status(gateway_class), STATUS_MANAGER)
         gateways = [
             g for g in cluster.list("Gateway") if g["spec"].get("gatewayClassName") in served and not deleting(g)
         ]
         for route in cluster.list("HTTPRoute"):
-            status = route_status(cluster, route, gateways)
+            status = route_status(cluster, route, gateways, product.controller)
             if status is not None:
-                cluster.set_status(route, status, STATUS_MANAGER)
+                cluster.set_status(route, status, product.name)
         for gateway in gateways:
-            found = parameters(cluster, gateway, served[gateway["spec"]["gatewayClassName"]])
-            self._status(cluster, gateway, found.error)
-            error = found.error or (self._deploy(cluster, gateway, found.kube, environment(pod)) if found.kube else "")
+            found = parameters(cluster, gateway, served[gateway["spec"]["gatewayClassName"]], product)
+            self._status(cluster, gateway, found.error, product.name)
+            error = found.error
+            if found.kube:
+                error = error or self._deploy(cluster, gateway, found.kube, environment(pod), product.controller)
             self._log(lab, cluster, pod, gateway, error)
 
-    def _status(self, cluster: Cluster, gateway: Object, error: str) -> None:
+    def _status(self, cluster: Cluster, gateway: Object, error: str, manager: str) -> None:
         uid = gateway["metadata"]["uid"]
         if error and uid not in self._written and not _observed(gateway):
-            gateway = cluster.set_status(gateway, gateway_status(cluster, gateway, ""), STATUS_MANAGER) or gateway
+            gateway = cluster.set_status(gateway, gateway_status(cluster, gateway, ""), manager) or gateway
             self._stopped.wait(ACCEPTED_FIRST)
         self._written.add(uid)
-        cluster.set_status(gateway, gateway_status(cluster, gateway, error), STATUS_MANAGER)
+        cluster.set_status(gateway, gateway_status(cluster, gateway, error), manager)
 
-    def _deploy(self, cluster: Cluster, gateway: Object, kube: Object, env: dict[str, str]) -> str:
+    def _deploy(self, cluster: Cluster, gateway: Object, kube: Object, env: dict[str, str], manager: str) -> str:
         """Apply the proxy's objects; returns an error for the log: the Gateway stays Accepted and Programmed."""
         objects = render(gateway, kube, env)
         for obj in objects:
-            cluster.apply(obj, CONTROLLER)
+            cluster.apply(obj, manager)
         if not objects:
             return "no valid ports"
         try:
-            cluster.apply(deployment(gateway, kube, env), CONTROLLER)
+            cluster.apply(deployment(gateway, kube, env), manager)
         except RenderError as error:
             return f"failed to apply object apps/v1, Kind=Deployment: {error}"
         return ""
@@ -155,9 +169,9 @@ class GlooGateway:
         self._logs.write(lab.home, cluster.name, pod, "error" if error else "info", message, topic)
 
 
-def controller_pod(cluster: Cluster) -> Object | None:
-    """The newest ready Pod of the controller, None without one."""
-    return newest_ready(cluster.list("Pod", labels={"app.kubernetes.io/name": "gloo-gateway"}))
+def controller_pod(cluster: Cluster, product: Product) -> Object | None:
+    """The newest ready Pod of a product's controller, None without one."""
+    return newest_ready([pod for pod in cluster.list("Pod", labels={"kgateway": "kgateway"}) if runs(product, pod)])
 
 
 def environment(pod: Object) -> dict[str, str]:
@@ -165,21 +179,33 @@ def environment(pod: Object) -> dict[str, str]:
     return {entry["name"]: entry.get("value") or "" for entry in pod["spec"]["containers"][0].get("env") or []}
 
 
-def new_class() -> Object:
-    """The GatewayClass that the controller creates; it stays when the controller is uninstalled."""
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "GatewayClass",
-        "metadata": {"name": CLASS},
-        "spec": {
-            "controllerName": CONTROLLER,
-            "description": "Standard class for managing Gateway API ingress traffic.",
-        },
-    }
+def has_licence(cluster: Reader, pod: Object) -> bool:
+    """Whether the controller has a licence, as text or from a Secret; any text that is not empty is valid here."""
+    for entry in pod["spec"]["containers"][0].get("env") or []:
+        if entry["name"] not in LICENCES:
+            continue
+        reference = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+        secret = cluster.get("Secret", reference.get("name", ""), pod["metadata"]["namespace"]) or {}
+        if entry.get("value") or (secret.get("data") or {}).get(reference.get("key")):
+            return True
+    return False
 
 
-def parameters(cluster: Reader, gateway: Object, gateway_class: Object) -> Parameters:
-    """Merged GatewayParameters: defaults, then those of the class, then those of the Gateway."""
+def new_classes(product: Product) -> list[Object]:
+    """The GatewayClasses that the controller creates; they stay when the controller is uninstalled."""
+    return [
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "GatewayClass",
+            "metadata": {"name": name},
+            "spec": {"controllerName": controller, "description": text},
+        }
+        for name, controller, text in product.classes
+    ]
+
+
+def parameters(cluster: Reader, gateway: Object, gateway_class: Object, product: Product) -> Parameters:
+    """Merged parameters: defaults, then those of the class, then those of the Gateway."""
     metadata = gateway["metadata"]
     gateway_name = f"{metadata['namespace']}.{metadata['name']}"
     layers: list[Object | None] = []
@@ -193,16 +219,17 @@ def parameters(cluster: Reader, gateway: Object, gateway_class: Object) -> Param
         if ref is None:
             continue
         problem, found = "", None
-        if ref.get("group") != PARAMETERS_GROUP:
-            problem = f"invalid group {ref.get('group')} for GatewayParameters"
-        elif ref.get("kind") != "GatewayParameters":
-            problem = f"invalid kind {ref.get('kind')} for GatewayParameters"
+        group, kind = ref.get("group"), ref.get("kind")
+        if group not in [accepted for accepted, _kind in product.parameters]:
+            problem = f"invalid group {group} for GatewayParameters"
+        elif (group, kind) not in product.parameters:
+            problem = f"invalid kind {kind} for GatewayParameters"
         else:
-            found = cluster.get("GatewayParameters", ref["name"], namespace)
+            found = cluster.get(kind, ref["name"], namespace)
             if found is None:
                 problem = (
-                    f"({namespace}.{ref['name']}) for {owner}: could not retrieve GatewayParameters: "
-                    f'GatewayParameters.{PARAMETERS_GROUP} "{ref["name"]}" not found'
+                    f"({namespace}.{ref['name']}) for {owner}: could not retrieve {kind}: "
+                    f'{kind}.{group} "{ref["name"]}" not found'
                 )
         if found is None:
             return Parameters(None, f"failed to get helm values {gateway_name}: {problem}")
@@ -212,10 +239,11 @@ def parameters(cluster: Reader, gateway: Object, gateway_class: Object) -> Param
     return Parameters(merged(*layers))
 
 
-def class_status(gateway_class: Object) -> Object:
-    """Status of a GatewayClass with our controllerName."""
+def class_status(gateway_class: Object, product: Product) -> Object:
+    """Status of a GatewayClass with a controllerName of the product."""
     generation = gateway_class["metadata"].get("generation", 1)
-    return {"conditions": conditions(CLASS_CONDITIONS, {}, generation, status_of(gateway_class).get("conditions"))}
+    accepted = {"Accepted": ("True", "Accepted", f"GatewayClass accepted by {product.name} controller")}
+    return {"conditions": conditions(accepted, {}, generation, status_of(gateway_class).get("conditions"))}
 
 
 def gateway_status(cluster: Reader, gateway: Object, error: str) -> Object:
@@ -270,8 +298,11 @@ def attached_routes(cluster: Reader, gateway: Object) -> dict[str, int]:
     return counts
 
 
-def route_status(cluster: Reader, route: Object, gateways: list[Object]) -> Object | None:
-    """Status of an HTTPRoute; None when none of its parents is ours: then the status is not changed."""
+def route_status(cluster: Reader, route: Object, gateways: list[Object], controller: str) -> Object | None:
+    """Status of an HTTPRoute with the entries of a controllerName; None when none of its parents is among the Gateways.
+
+    Then the status is not changed.
+    """
     found: list[Attachment] = [a for gateway in gateways for a in attachments(cluster, gateway, route)]
     if not found:
         return None
@@ -287,16 +318,16 @@ def route_status(cluster: Reader, route: Object, gateways: list[Object]) -> Obje
     for attachment in sorted(found, key=lambda a: order[id(a.parent_ref)]):
         refused = {"Accepted": ("False", attachment.reason, "")} if attachment.reason else {}
         old: Object = next(
-            (p for p in before if p["controllerName"] == CONTROLLER and p["parentRef"] == attachment[0]), {}
+            (p for p in before if p["controllerName"] == controller and p["parentRef"] == attachment[0]), {}
         )
         ours.append(
             {
-                "controllerName": CONTROLLER,
+                "controllerName": controller,
                 "parentRef": attachment.parent_ref,
                 "conditions": conditions(ROUTE_CONDITIONS, {**broken, **refused}, generation, old.get("conditions")),
             }
         )
-    return {"parents": [p for p in before if p["controllerName"] != CONTROLLER] + ours}
+    return {"parents": [p for p in before if p["controllerName"] != controller] + ours}
 
 
 def _observed(gateway: Object) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..apply.manifests import ref_of
+from ..gateway.products import KNOWN, PRODUCTS
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, NotServed, Unreachable
 from ..k8s.fields import Json
@@ -21,7 +22,9 @@ from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text
 
 # API groups of which all objects are collected, including subgroups (admin.gloo.solo.io).
-GROUPS = ("gloo.solo.io", "kgateway.dev", "enterprisekgateway.solo.io", "istio.io", "gateway.networking.k8s.io")
+GROUPS = tuple(
+    {"gloo.solo.io", "istio.io", "gateway.networking.k8s.io", *(k.group for p in KNOWN for k in p.parameters)}
+)
 
 # Kinds collected from related namespaces.
 NAMESPACED = (
@@ -45,10 +48,9 @@ USUAL_NAMESPACES = (
     "gloo-mesh",
     "gloo-mesh-addons",
     "gloo-mesh-config",
-    "gloo-system",
     "istio-eastwest",
     "istio-system",
-    "kgateway-system",
+    *sorted({product.namespace for product in KNOWN}),
 )
 # Kinds whose namespaces are related.
 _ROUTING_KINDS = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
@@ -57,16 +59,14 @@ _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
 # The components, by their labels app, istio or app.kubernetes.io/name.
 COMPONENTS = (
-    "enterprise-kgateway",
     "eastwestgateway",
-    "gloo-gateway",
     "gloo-mesh-agent",
     "gloo-mesh-mgmt-server",
     "gloo-operator",
     "gloo-telemetry-collector-agent",
     "gloo-telemetry-gateway",
     "istiod",
-    "kgateway",
+    *(product.name for product in PRODUCTS),
 )
 _SIDECAR = "istio-proxy"
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from ..apply.manifests import Ref, is_adopted, is_ours
+from ..gateway.products import PRODUCTS
 from ..k8s.fields import Json, labels_of, mappings, meta, name_of, spec_of
 from .releases import NotedRelease
 
@@ -23,8 +24,6 @@ _ISTIO_CONFIG_MAPS = re.compile(
 )
 ROOT_CERTIFICATE = "istio-ca-root-cert"
 
-# controllerNames of the products, the vendor's before the upstream ones.
-_CONTROLLERS = ("solo.io/gloo-gateway-v2", "solo.io/enterprise-kgateway", "kgateway.dev/kgateway")
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
 _PROXY_KINDS = ("Deployment", "Service", "ServiceAccount", "ConfigMap")
 
@@ -111,7 +110,7 @@ def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedReleas
 
     ``going``: objects that are deleted; a proxy goes with its Gateway. Our controllers are those of the classes of
     Gateways that we wrote or, without such a Gateway, the preferred one among classes created since our note. A
-    controller may serve classes under several names, such as kgateway.dev/kgateway and kgateway.dev/agentgateway.
+    controller may create classes under several controllerNames, such as kgateway.dev/agentgateway.
     """
     known = list(objects)
     young = since(known, releases)
@@ -121,8 +120,7 @@ def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedReleas
     mine = [
         obj
         for obj in classes
-        if _controller(obj) in ours
-        or (_domain(obj) in {name.split("/")[0] for name in ours} and makers.intersection(_makers(obj)))
+        if _controller(obj) in ours or (_is_sibling(_controller(obj), ours) and makers.intersection(_makers(obj)))
     ]
     names = {name_of(obj) for obj in mine}
     gateways = {(ref.namespace, ref.name) for ref in going if ref.kind == "Gateway"}
@@ -142,15 +140,19 @@ def _our_controllers(objects: Iterable[Json], classes: Iterable[Json]) -> set[st
     gateways = [obj for obj in objects if obj["kind"] == "Gateway" and (is_ours(obj) or is_adopted(obj))]
     names = {spec_of(obj).get("gatewayClassName") for obj in gateways} - {None}
     found = {_controller(obj) for obj in classes if not names or name_of(obj) in names}
-    return found if names else {next((name for name in _CONTROLLERS if name in found), "")} - {""}
+    preferred = [name for product in PRODUCTS for name in product.controllers if name in found]
+    return found if names else set(preferred[:1])
 
 
 def _controller(gateway_class: Json) -> str:
     return str(spec_of(gateway_class).get("controllerName") or "")
 
 
-def _domain(gateway_class: Json) -> str:
-    return _controller(gateway_class).partition("/")[0]
+def _is_sibling(controller: str, ours: Collection[str]) -> bool:
+    """Whether a controllerName is of the same product or domain as one of ours."""
+    products = [product for product in PRODUCTS if set(ours).intersection(product.controllers)]
+    domains = {name.partition("/")[0] for name in ours}
+    return controller.partition("/")[0] in domains or any(controller in each.controllers for each in products)
 
 
 def _makers(obj: Json) -> set[str]:

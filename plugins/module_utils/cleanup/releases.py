@@ -12,6 +12,7 @@ from typing import Literal
 
 from ..apply.manifests import Ref
 from ..gateway.controller import controller_of
+from ..gateway.products import PRODUCTS
 from ..helm.plan import plan_absent, present_record
 from ..helm.releases import ReleaseHistory, note_name, read_all_revisions, read_former_values, read_releases
 from ..k8s.client import Cluster
@@ -21,9 +22,6 @@ from ..k8s.fields import Json, meta, name_of, spec_of
 HELM = "Helm release"
 
 Purpose = Literal["crds", "server", "agent", "operator", "controller", "other"]
-
-# Names under which the controllers' charts are usually installed: of an uninstalled release only the note is left.
-_CONTROLLERS = ("gloo-gateway", "enterprise-kgateway", "kgateway")
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ def _purpose(history: ReleaseHistory) -> Purpose:
     if chart == "gloo-platform":
         server = (release.values if release else {}).get("glooMgmtServer")
         return "server" if isinstance(server, dict) and server.get("enabled") is True else "agent"
-    return "controller" if release is None and chart in _CONTROLLERS else "other"
+    # Of an uninstalled release only the note is left, and its name is usually that of the chart.
+    return "controller" if release is None and chart in {product.name for product in PRODUCTS} else "other"
 
 
 def _controller(history: ReleaseHistory) -> tuple[str, str] | None:

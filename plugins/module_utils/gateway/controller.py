@@ -6,20 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..k8s.fields import Json, labels_of, meta, name_of
+from ..k8s.fields import Json, labels_of, meta
+from .products import BY_CONTROLLER, GLOO_GATEWAY_V1, product_of
 from .proxy_objects import containers, env_of
 
 AUTO_MTLS, INTEGRATION = "KGW_ENABLE_ISTIO_AUTO_MTLS", "KGW_ENABLE_ISTIO_INTEGRATION"
-
-#: controllerName -> name of the controller's Deployment in its chart
-_DEPLOYMENTS = {
-    "kgateway.dev/kgateway": "kgateway",
-    "solo.io/gloo-gateway-v2": "gloo-gateway",
-    "solo.io/enterprise-kgateway": "enterprise-kgateway",
-    "solo.io/gloo-gateway": "gloo",
-}
 
 
 def controller_container(deployment: Json | None) -> Json:
@@ -32,22 +25,21 @@ def _has_settings(container: Json) -> bool:
     return any(str(entry.get("name")).startswith("KGW_") for entry in env_of(container))
 
 
-def controller_of(deployments: Sequence[Json], controller_name: str, namespace: str) -> Json | None:
-    """The Deployment of that controller, None when no or several candidates exist."""
-    usual = _DEPLOYMENTS.get(controller_name)
-
-    def named(d: Json) -> set[str]:
-        return {name_of(d), str(labels_of(d).get("app.kubernetes.io/name")), str(labels_of(d).get("gloo"))}
-
-    # Gloo Gateway 1.x has no KGW_ settings; its label identifies it.
-    candidates = [
+def controllers(deployments: Iterable[Json]) -> list[Json]:
+    """The Deployments that run a gateway controller. Gloo Gateway 1.x has no KGW_ settings; its label identifies it."""
+    return [
         d
         for d in deployments
-        if _has_settings(controller_container(d)) or (usual == "gloo" and labels_of(d).get("gloo") == "gloo")
+        if _has_settings(controller_container(d)) or labels_of(d).get("gloo") == GLOO_GATEWAY_V1.name
     ]
-    ours = [d for d in candidates if usual is None or usual in named(d)]
-    # Renamed by its release, but not a different product's.
-    ours = ours or [d for d in candidates if not named(d) & set(_DEPLOYMENTS.values())]
+
+
+def controller_of(deployments: Sequence[Json], controller_name: str, namespace: str) -> Json | None:
+    """The Deployment of that controller, None when no or several candidates exist."""
+    product, candidates = BY_CONTROLLER.get(controller_name), controllers(deployments)
+    ours = [d for d in candidates if product in (None, product_of(d))]
+    # A renamed one, but not another product's.
+    ours = ours or [d for d in candidates if product_of(d) is None]
     near = [d for d in ours if meta(d).get("namespace") == namespace]
     ours = near or ours
     return ours[0] if len(ours) == 1 else None

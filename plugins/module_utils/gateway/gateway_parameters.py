@@ -23,9 +23,10 @@ from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title
 from ..k8s.progress import Progress
 from ..k8s.verdict import waiting
-from .parameter_kinds import V1_ANNOTATION, V1_PARAMETERS, ParameterKind, kind_to_use, unserved
+from .parameter_kinds import V1_ANNOTATION, kind_to_use, unserved
 from .parameters_options import argument_spec, desired_spec, field
 from .parameters_rules import combinations, problems
+from .products import V1_PARAMETERS, ParameterKind
 from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
 
 ARGUMENT_SPEC: dict[str, Any] = {

@@ -7,51 +7,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ..k8s.client import Cluster
 from ..k8s.errors import Forbidden, Invalid, NotServed
-from ..k8s.kinds import group_of
-
-
-@dataclass(frozen=True)
-class ParameterKind:
-    """A kind that parametersRef may refer to. ``api_version`` is the published one; a cluster may serve another."""
-
-    api_version: str
-    kind: str
-
-    @property
-    def group(self) -> str:
-        return group_of(self.api_version)
-
-    @property
-    def title(self) -> str:
-        return f"{self.kind} of {self.group}"
-
-
-GATEWAY_PARAMETERS = ParameterKind("gateway.kgateway.dev/v1alpha1", "GatewayParameters")
-GLOO_GATEWAY_PARAMETERS = ParameterKind("gloo.solo.io/v1alpha1", "GlooGatewayParameters")
-ENTERPRISE_PARAMETERS = ParameterKind("enterprisekgateway.solo.io/v1alpha1", "EnterpriseKgatewayParameters")
-# Gloo Gateway 1.x: same name as kgateway's, different group
-V1_PARAMETERS = ParameterKind("gateway.gloo.solo.io/v1alpha1", "GatewayParameters")
+from .products import BY_CONTROLLER, GATEWAY_PARAMETERS, KNOWN, ParameterKind
 
 #: alternative to parametersRef for Gateways of Gloo Gateway 1.x
 V1_ANNOTATION = "gateway.gloo.solo.io/gateway-parameters-name"
 
-PARAMETER_KINDS: tuple[ParameterKind, ...] = (
-    GATEWAY_PARAMETERS,
-    GLOO_GATEWAY_PARAMETERS,
-    ENTERPRISE_PARAMETERS,
-    V1_PARAMETERS,
+PARAMETER_KINDS: tuple[ParameterKind, ...] = tuple(
+    dict.fromkeys(kind for product in KNOWN for kind in product.parameters)
 )
 
 #: controllerName of a GatewayClass -> the kinds its controller accepts, preferred first
 CONTROLLERS: dict[str, tuple[ParameterKind, ...]] = {
-    "kgateway.dev/kgateway": (GATEWAY_PARAMETERS,),
-    "solo.io/gloo-gateway-v2": (GATEWAY_PARAMETERS, GLOO_GATEWAY_PARAMETERS),
-    "solo.io/enterprise-kgateway": (GATEWAY_PARAMETERS, ENTERPRISE_PARAMETERS),
-    "solo.io/gloo-gateway": (V1_PARAMETERS,),
+    name: product.parameters for name, product in BY_CONTROLLER.items()
 }
 
 

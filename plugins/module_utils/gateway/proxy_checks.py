@@ -359,7 +359,9 @@ def _deployment(model: ProxyModel) -> Verdict | None:
 def _rollout(model: ProxyModel) -> Verdict | None:
     title = title_of(model.deployment)
     if spec_of(model.deployment).get("replicas") == 0:
-        return failed(f"{title} is scaled to 0, so no proxy runs. Scale it up unless this is intended")
+        source = model.scaled_down_by()
+        remedy = f"{source} sets deployment.replicas to 0. Change it there" if source else "Scale it up"
+        return failed(f"{title} is scaled to 0, so no proxy runs. {remedy} unless this is intended")
     refused = pods_refused(model)
     if refused:
         return refused

@@ -16,10 +16,11 @@ from typing import Any
 
 from ..istiod import discovery as istio
 from ..istiod.objects import flags
-from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
+from ..k8s.fields import Json, dig, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
 from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
-from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION, V1_PARAMETERS, ParameterKind
+from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION
+from .products import V1_PARAMETERS, ParameterKind
 from .proxy_objects import by_name, container_names, container_status, containers, owners_of, revision_of, template_of
 from .proxy_settings import SETTINGS, deep_merge
 
@@ -234,6 +235,14 @@ class ProxyModel:
             if _istio_proxy(spec_of(self.parameters(ref))).get(option):
                 return ref.title
         return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
+
+    def scaled_down_by(self) -> str:
+        """The parameters that set no replicas, for messages; "" when the last of those that set any set more."""
+        for ref in reversed(self.refs):
+            replicas = dig(spec_of(self.parameters(ref)), "kube", "deployment", "replicas")
+            if replicas is not None:
+                return ref.title if replicas == 0 else ""
+        return ""
 
     def explicit_settings(self) -> dict[str, str]:
         """The env of the container istio-proxy that the parameters set."""

@@ -66,6 +66,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "values": {"type": "dict", "default": {}, "aliases": ["release_values"]},
     "initial_values": {"type": "dict", "default": {}},
     "check_values": {"type": "dict", "default": {}},
+    "keep_values": {"type": "list", "elements": "str", "default": []},
     "allow_downgrade": {"type": "bool", "default": False},
     "upgrade_adopted": {"type": "bool", "default": False},
     "on_conflict": {"type": "str", "choices": ["fail", "keep"], "default": "fail"},
@@ -137,6 +138,7 @@ class _Work:
             if owned:
                 left = self._left_out(owned, missing)
                 plan = self._plan_present(left)
+                self._check_left_out(plan, left)
         if self.params["state"] == "checked":
             return self._result(plan, False)
         return self._carry_out(plan)
@@ -162,6 +164,7 @@ class _Work:
             self.chart.version,
             values,
             self.initial,
+            tuple(tuple(path.split(".")) for path in self.params["keep_values"]),
             self.params["allow_downgrade"],
             self.params["upgrade_adopted"],
         )
@@ -254,6 +257,16 @@ class _Work:
             ) from None
         noted = self.history.note.left_out if self.history.note else ()
         return tuple(sorted({*noted, *found}))
+
+    def _check_left_out(self, plan: Plan, left: Iterable[str]) -> None:
+        """The chart may ignore a switch, as in another version: Helm would fail in the middle of the run."""
+        owned, _missing = self._conflicts(plan) if plan.steps else ([], [])
+        if owned:
+            raise self.invalid(
+                f"{owned[0]}, and the chart installs it even with {', '.join(left)} set to false. If its "
+                "owner no longer needs it, remove it there; otherwise map it to a switch of the chart in owned_crds",
+                owner=owned[0].owner,
+            )
 
     # -- absent
 

@@ -63,16 +63,16 @@ def left_out(owned: Iterable[Owned], missing: Iterable[str], switches: Mapping[s
     absent = set(missing)
     found: list[str] = []
     for each in owned:
-        switch = next((key for key, crds in switches.items() if each.kind == CRD and each.name in crds), None)
-        if switch is None:
+        fitting = [key for key, crds in switches.items() if each.kind == CRD and each.name in crds]
+        if not fitting:
             raise ValueError(str(each))
-        lost = absent.intersection(switches[switch])
-        if lost:
-            raise ValueError(
-                f"{each}; {switch}=false would leave out {', '.join(sorted(lost))} as well, which is missing"
-            )
-        if switch not in found:
-            found.append(switch)
+        for switch in fitting:
+            lost = absent.intersection(switches[switch])
+            if lost:
+                raise ValueError(
+                    f"{each}; {switch}=false would leave out {', '.join(sorted(lost))} as well, which is missing"
+                )
+        found += [switch for switch in fitting if switch not in found]
     return found
 
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Literal
 
 from .releases import DEPLOYED, PENDING, SUPERSEDED, UNINSTALLED, UNINSTALLING, Note, Record, Release, ReleaseHistory
-from .values import Json, Path, leaf_paths, merged, restored, same, value_at
+from .values import Json, Path, at, leaf_paths, merged, restored, same, value_at
 from .versions import Version
 
 # Seconds Helm works on a release by default (--timeout 5m0s). Younger pending records may be in progress.
@@ -35,12 +35,14 @@ class Wanted:
     """The requested state. ``chart``: the chart's name, "" when unknown; ``version``: "" keeps the present one.
 
     ``initial``: values below ``values`` for a release that is ours; an adopted one does not get them.
+    ``keep``: places at which values that we set before stay, where ``values`` and ``initial`` have nothing.
     """
 
     chart: str = ""
     version: str = ""
     values: Json = field(default_factory=dict, repr=False)
     initial: Json = field(default_factory=dict, repr=False)
+    keep: tuple[Path, ...] = ()
     allow_downgrade: bool = False
     upgrade_adopted: bool = False
 
@@ -148,6 +150,7 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
     note, former = _note(history, base, former)
     whose: Literal["ours", "adopted"] = "ours" if note.ours else "adopted"
     ours = merged(wanted.initial, wanted.values) if note.ours else wanted.values
+    ours = _with_kept(ours, wanted.keep, history.note, base)
     note = replace(note, paths=leaf_paths(ours))
     if record is None or base is None:
         return Plan(whose, (Step("install", wanted.version, ours),), note)
@@ -169,6 +172,16 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
         if version != base.chart_version:
             note = replace(note, our_version=version)
     return Plan(whose, steps, note, former, tuple(remarks))
+
+
+def _with_kept(ours: Json, keep: tuple[Path, ...], noted: Note | None, base: Release | None) -> Json:
+    """Our values, with those that we set before at the places to keep where we now have nothing."""
+    places = [place for place in keep if value_at(place, ours) == ()]
+    paths = [path for path in (noted.paths if noted else None) or () if any(path[: len(p)] == p for p in places)]
+    for path in paths:
+        if base is not None and (value := value_at(path, base.values)) != ():
+            ours = merged(ours, at(path, value))
+    return ours
 
 
 def _steps(record: Record, base: Release, version: str, values: Json, chart: int) -> tuple[Step, ...]:

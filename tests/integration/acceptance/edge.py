@@ -20,6 +20,8 @@ CLASSES = "/apis/gateway.networking.k8s.io/v1/gatewayclasses"
 PARAMETERS = "/apis/gateway.kgateway.dev/v1alpha1/namespaces/{}/gatewayparameters"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}"
 GROUP = "gateway.kgateway.dev"
+# The vendor's registry has none.
+SDS = {"image": {"registry": "cr.kgateway.dev/kgateway-dev", "repository": "sds", "tag": "v2.1.3"}}
 OPTIONS = {name: rule.get("default") for name, rule in gateway_proxy_info.ARGUMENT_SPEC.items()}
 
 
@@ -59,7 +61,7 @@ class Edge:
             "apiVersion": f"{GROUP}/v1alpha1",
             "kind": "GatewayParameters",
             "metadata": {"name": name},
-            "spec": {"kube": {"istio": {"istioProxyContainer": istio}, "podTemplate": pod}},
+            "spec": {"kube": {"istio": {"istioProxyContainer": istio}, "sdsContainer": SDS, "podTemplate": pod}},
         }
         self.site.create(self.cluster, PARAMETERS.format(namespace), body)
 

@@ -321,11 +321,14 @@ ADOPTED = (GATEWAY_HTTP, *(other for other in BEFORE if other.body["kind"] == "N
 def crds(site: Site) -> tuple[Foreign, ...]:
     """CRDs that somebody else brought, with no Helm release of the names that the roles look for."""
     variables = site.inventory["all"]["vars"]
-    source = Path(variables["gateway_api_crds"])
+    source, charts = Path(variables["gateway_api_crds"]), variables["lab_charts"]
     files = sorted(source.glob("*.yaml")) if source.is_dir() else [source]
     texts = {
-        "gateway_cluster": [*(file.read_text() for file in files), _rendered(site, variables["gateway_crds_chart"])],
-        "management": [_rendered(site, variables["mesh_crds_chart"])],
+        "gateway_cluster": [
+            *(file.read_text() for file in files),
+            _rendered(site, charts["gloo-gateway-crds"]),
+        ],
+        "management": [_rendered(site, charts["gloo-platform-crds"])],
     }
     found = [
         Foreign(cluster, CRDS, document)
@@ -337,9 +340,9 @@ def crds(site: Site) -> tuple[Foreign, ...]:
     return (*found, ISTIO_CRD)
 
 
-def _rendered(site: Site, chart: dict[str, str]) -> str:
+def _rendered(site: Site, chart: str) -> str:
     """What `helm template` makes of a chart."""
-    return site.lab("exec", "--", "helm", "template", "theirs", chart["ref"]).ok().output
+    return site.lab("exec", "--", "helm", "template", "theirs", chart).ok().output
 
 
 def plant(site: Site, objects: tuple[Foreign, ...]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from acceptance.edge import CLASS, CLASSES, CORE, DEPLOYMENT, GROUP, NAME, NAMESPACE, PARAMETERS, SETTINGS, Edge
+from acceptance.edge import CLASS, CLASSES, CORE, DEPLOYMENT, GROUP, NAME, NAMESPACE, PARAMETERS, SDS, SETTINGS, Edge
 
 Undo = Callable[[], object]
 Json = dict[str, Any]
@@ -265,7 +265,7 @@ FAULTS: tuple[Fault, ...] = (
         "image that cannot be pulled",
         _kube(
             {"sdsContainer": {"image": {"registry": "registry.invalid"}}},
-            {"sdsContainer": None},
+            {"sdsContainer": SDS},
         ),
         "failed",
         "rollout",

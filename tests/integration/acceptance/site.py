@@ -28,6 +28,12 @@ LAB_LICENCE = "simulated-licence-key"
 Inventory = dict[str, Any]
 
 
+def guide_data(namespace: str = "gloo-system") -> dict[str, Any]:
+    """The data of the guide with its Gateway in this namespace."""
+    text = (REPO / "playbooks" / "vars" / "guide.yml").read_text()
+    return dict(yaml.safe_load(re.sub(r'"\{\{ gateway_namespace .*?\}\}"', namespace, text)))
+
+
 @dataclass(frozen=True)
 class Run:
     """A program that ended: its exit code, everything it printed, seconds of wall time."""

@@ -21,7 +21,7 @@ def test_the_inventorys_chart_has_the_version_of_its_setting(tmp_path: Path, cha
     for value in settings.SETTINGS[key].values:
         settings.change(tmp_path, [(key, value)])
         folder = charts.references(tmp_path)[chart]
-        assert version(folder) == f"{value}.0"
+        assert version(folder).removeprefix("v") == f"{value}.0"
         files = {file.relative_to(charts.SOURCES / chart) for file in (charts.SOURCES / chart).rglob("*")}
         assert {file.relative_to(folder) for file in Path(folder).rglob("*")} == files
 

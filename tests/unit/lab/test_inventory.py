@@ -6,7 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from lab import charts, inventory
+import pytest
+
+from lab import charts, inventory, settings
 
 
 def test_inventory_has_the_contract_shape(tmp_path: Path) -> None:
@@ -26,6 +28,17 @@ def test_charts_of_the_inventory_exist(tmp_path: Path) -> None:
     charts.write(tmp_path)
     variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies)["all"]["vars"]
     own = (str(charts.SOURCES), str(tmp_path))
-    local = [value["ref"] for value in variables.values() if isinstance(value, dict) and value["ref"].startswith(own)]
-    assert len(local) == 5
+    local = [value["ref"] for value in variables.values() if isinstance(value, dict) and "ref" in value]
+    local = [ref for ref in local if ref.startswith(own)] + list(variables["lab_charts"].values())
+    assert len(local) == 3 + len(list(charts.SOURCES.iterdir()))
     assert all(Path(ref, "Chart.yaml").is_file() for ref in local)
+
+
+@pytest.mark.parametrize("product", settings.SETTINGS["product"].values)
+def test_the_setting_product_chooses_the_product_line(tmp_path: Path, product: str) -> None:
+    supplies: Any = SimpleNamespace(programs={"helm": Path("/x")}, istio_charts=Path("/x"), gateway_api_crds=Path("/x"))
+    settings.change(tmp_path, [("product", product)])
+    variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies)["all"]["vars"]
+    assert variables.get("gateway_product", "auto") == product
+    names = settings.SETTINGS["product"].values[1:]
+    assert {*names, *(f"{name}-crds" for name in names)} <= set(variables["lab_charts"])

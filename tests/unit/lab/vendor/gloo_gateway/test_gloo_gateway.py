@@ -7,20 +7,23 @@ from typing import Any
 import pytest
 
 from lab.vendor.gloo_gateway.gloo_gateway import (
-    CONTROLLER,
     addresses,
     class_status,
     controller_pod,
     environment,
     gateway_status,
-    new_class,
+    has_licence,
+    new_classes,
     parameters,
     route_status,
 )
+from lab.vendor.gloo_gateway.products import PRODUCTS
 from lab.vendor.gloo_gateway.proxy import deployment, render, service
 from lab.vendor.gloo_gateway.proxy_containers import RenderError
 from lab.vendor.gloo_gateway.proxy_defaults import merged
 
+GLOO_GATEWAY, ENTERPRISE, OPEN_SOURCE = PRODUCTS
+CONTROLLER = GLOO_GATEWAY.controller
 ON = {"KGW_ENABLE_ISTIO_AUTO_MTLS": "true", "KGW_DEFAULT_IMAGE_REGISTRY": "reg", "KGW_DEFAULT_IMAGE_TAG": "1.2"}
 ISTIO = {
     "istioDiscoveryAddress": "istiod-gloo.istio-system.svc:15012",
@@ -138,14 +141,14 @@ def test_parameters_merge_class_then_gateway(made: Any, gateway: Any) -> None:
     of_class = made.obj("GatewayParameters", "c", "gloo-system")
     of_class["spec"] = {"kube": {"service": {"type": "ClusterIP"}, "istio": {"istioProxyContainer": {"logLevel": "x"}}}}
     own = made.obj("GatewayParameters", "p", "gloo-system", spec={"kube": {"istio": {"istioProxyContainer": ISTIO}}})
-    gateway_class = new_class()
+    [gateway_class] = new_classes(GLOO_GATEWAY)
     gateway_class["spec"]["parametersRef"] = {
         "group": "gateway.kgateway.dev",
         "kind": "GatewayParameters",
         "name": "c",
         "namespace": "gloo-system",
     }
-    result = parameters(made.Cluster("c", of_class, own), refers(gateway), gateway_class)
+    result = parameters(made.Cluster("c", of_class, own), refers(gateway), gateway_class, GLOO_GATEWAY)
     assert result.kube is not None
     assert result.kube["service"]["type"] == "ClusterIP"
     assert result.kube["istio"]["istioProxyContainer"]["logLevel"] == "x"
@@ -174,7 +177,7 @@ def test_parameters_merge_class_then_gateway(made: Any, gateway: Any) -> None:
 def test_invalid_parameters_change_accepted_only(made: Any, gateway: Any, ref: Any, message: Any) -> None:
     elsewhere = made.obj("GatewayParameters", "p", "other", spec={"kube": {}})
     cluster = made.Cluster("c", elsewhere)
-    result = parameters(cluster, refers(gateway, **ref), new_class())
+    result = parameters(cluster, refers(gateway, **ref), new_classes(GLOO_GATEWAY)[0], GLOO_GATEWAY)
     assert (result.kube, result.error) == (None, message)
     status = gateway_status(cluster, gateway, result.error)
     assert conditions(status) == {
@@ -187,7 +190,7 @@ def test_invalid_parameters_change_accepted_only(made: Any, gateway: Any, ref: A
 
 def test_self_managed_deploys_nothing_and_is_no_error(made: Any, gateway: Any) -> None:
     own = made.obj("GatewayParameters", "p", "gloo-system", spec={"selfManaged": {}})
-    assert parameters(made.Cluster("c", own), refers(gateway), new_class()) == (None, "")
+    assert parameters(made.Cluster("c", own), refers(gateway), new_classes(GLOO_GATEWAY)[0], GLOO_GATEWAY) == (None, "")
 
 
 def test_transition_times_change_with_the_status_only(made: Any, gateway: Any) -> None:
@@ -237,7 +240,7 @@ def test_a_route_with_a_missing_backend_is_counted(made: Any, gateway: Any) -> N
     cluster = made.Cluster("c", route)
     (listener,) = gateway_status(cluster, gateway, "")["listeners"]
     assert listener["attachedRoutes"] == 1
-    status = route_status(cluster, route, [gateway])
+    status = route_status(cluster, route, [gateway], CONTROLLER)
     assert status is not None
     (parent,) = status["parents"]
     assert parent["controllerName"] == CONTROLLER
@@ -250,33 +253,65 @@ def test_a_route_with_a_missing_backend_is_counted(made: Any, gateway: Any) -> N
 def test_a_route_without_gateway_keeps_its_status(made: Any, gateway: Any) -> None:
     route = a_route(made, {"name": "gone", "namespace": "gloo-system"})
     route["status"] = {"parents": [{"controllerName": CONTROLLER, "parentRef": {"name": "http"}, "conditions": []}]}
-    assert route_status(made.Cluster("c", route), route, [gateway]) is None
+    assert route_status(made.Cluster("c", route), route, [gateway], CONTROLLER) is None
 
 
 def test_other_controllers_entries_stay(made: Any, gateway: Any) -> None:
     route = a_route(made, {"name": "http", "namespace": "gloo-system"})
     foreign = {"controllerName": "example.com/other", "parentRef": {"name": "x"}, "conditions": []}
     route["status"] = {"parents": [foreign]}
-    status = route_status(made.Cluster("c", route), route, [gateway])
+    status = route_status(made.Cluster("c", route), route, [gateway], CONTROLLER)
     assert status is not None
     assert [p["controllerName"] for p in status["parents"]] == ["example.com/other", CONTROLLER]
 
 
 def test_the_newest_ready_controller_pod_sets_the_switches(made: Any) -> Any:
-    labels = {"app.kubernetes.io/name": "gloo-gateway"}
+    labels = {"kgateway": "kgateway"}
+    image = f"registry.example/{GLOO_GATEWAY.image}:1"
 
     def pod(name: Any, value: Any, ready: Any, born: Any) -> Any:
-        container = {"name": "c", "env": [{"name": "KGW_X", "value": value}]}
+        container = {"name": "c", "image": image, "env": [{"name": "KGW_X", "value": value}]}
         result = made.pod(name, labels, "gloo-system", ready=ready, sidecar=False, containers=[container])
         result["metadata"]["creationTimestamp"] = born
         return result
 
     old, new = pod("old", "1", True, "2026-01-01T00:00:00Z"), pod("new", "2", False, "2026-01-02T00:00:00Z")
-    assert environment(controller_pod(made.Cluster("c", old, new)) or {}) == {"KGW_X": "1"}
+    assert environment(controller_pod(made.Cluster("c", old, new), GLOO_GATEWAY) or {}) == {"KGW_X": "1"}
     new["status"]["conditions"][0]["status"] = "True"
-    assert environment(controller_pod(made.Cluster("c", old, new)) or {}) == {"KGW_X": "2"}
-    assert controller_pod(made.Cluster("c")) is None
+    assert environment(controller_pod(made.Cluster("c", old, new), GLOO_GATEWAY) or {}) == {"KGW_X": "2"}
+    assert controller_pod(made.Cluster("c"), GLOO_GATEWAY) is None
+    assert controller_pod(made.Cluster("c", old, new), OPEN_SOURCE) is None
 
 
-def test_a_class_of_the_controller_is_accepted() -> None:
-    assert conditions(class_status(new_class())) == {"Accepted": ("True", "Accepted", 1)}
+@pytest.mark.parametrize("product", PRODUCTS, ids=lambda product: product.name)
+def test_the_classes_of_a_product_are_accepted(product: Any) -> None:
+    assert len(new_classes(product)) == len(product.classes)
+    for gateway_class in new_classes(product):
+        assert conditions(class_status(gateway_class, product)) == {"Accepted": ("True", "Accepted", 1)}
+
+
+def test_each_product_accepts_its_kinds_of_parameters(made: Any, gateway: Any) -> None:
+    kind = "EnterpriseKgatewayParameters"
+    own = made.obj(kind, "p", "gloo-system", spec={"kube": {"istio": {"istioProxyContainer": ISTIO}}})
+    refers(gateway, kind=kind, group="enterprisekgateway.solo.io")
+    for product in PRODUCTS:
+        found = parameters(made.Cluster("c", own), gateway, new_classes(product)[0], product)
+        assert (found.error == "") is (product is ENTERPRISE), product.name
+
+
+@pytest.mark.parametrize(
+    ("entry", "data", "licensed"),
+    [
+        ({"value": "key"}, {}, True),
+        ({"value": ""}, {}, False),
+        ({"valueFrom": {"secretKeyRef": {"name": "license-key", "key": "k"}}}, {"k": "a2V5"}, True),
+        ({"valueFrom": {"secretKeyRef": {"name": "license-key", "key": "k"}}}, {"k": ""}, False),
+        ({"valueFrom": {"secretKeyRef": {"name": "another", "key": "k"}}}, {"k": "a2V5"}, False),
+    ],
+)
+def test_a_licence_is_a_text_or_comes_from_a_secret(made: Any, entry: Any, data: Any, licensed: Any) -> None:
+    container = {"name": "c", "image": "x", "env": [{"name": "LICENSE_KEY", **entry}]}
+    pod = made.pod("p", {}, "gloo-system", sidecar=False, containers=[container])
+    secret = made.obj("Secret", "license-key", "gloo-system")
+    secret["data"] = data
+    assert has_licence(made.Cluster("c", secret), pod) is licensed

@@ -14,7 +14,7 @@ from acceptance.random_parameters import settings
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import parameters_options as options
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import parameters_rules as rules
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
     GATEWAY_PARAMETERS,
     V1_PARAMETERS,
 )

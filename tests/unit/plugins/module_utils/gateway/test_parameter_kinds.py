@@ -9,15 +9,17 @@ import pytest
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import parameter_kinds
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
     CONTROLLERS,
-    ENTERPRISE_PARAMETERS,
-    GATEWAY_PARAMETERS,
-    GLOO_GATEWAY_PARAMETERS,
     PARAMETER_KINDS,
-    V1_PARAMETERS,
-    ParameterKind,
     choose,
     kind_to_use,
     unserved,
+)
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
+    ENTERPRISE_PARAMETERS,
+    GATEWAY_PARAMETERS,
+    GLOO_GATEWAY_PARAMETERS,
+    V1_PARAMETERS,
+    ParameterKind,
 )
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid, NotServed
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import (
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
     ENTERPRISE_PARAMETERS,
     GATEWAY_PARAMETERS,
     GLOO_GATEWAY_PARAMETERS,
@@ -532,6 +532,15 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         for name, _default in SETTINGS.values()
     ),
     (lambda s: s.proxy["spec"].update(replicas=0), "failed", "rollout", "is scaled to 0, so no proxy runs"),
+    (
+        both(
+            lambda s: s.proxy["spec"].update(replicas=0),
+            lambda s: s.parameters[GATEWAY_PARAMETERS][0]["spec"]["kube"].update(deployment={"replicas": 0}),
+        ),
+        "failed",
+        "rollout",
+        "GatewayParameters gloo-system/params sets deployment.replicas to 0. Change it there unless this is intended",
+    ),
     (paused, "failed", "rollout", "Deployment gloo-system/http is paused"),
     (crash, "waiting", "rollout", "sds is crash-looping because istio-proxy gets no certificate from istiod-g"),
     (both(crash, old_pod), "waiting", "rollout", AT_OLD),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import GATEWAY_PARAMETERS
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import GATEWAY_PARAMETERS
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
     GATEWAY_LABEL,
     Objects,

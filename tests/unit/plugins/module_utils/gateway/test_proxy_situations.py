@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.controller import AUTO_MTLS, INTEGRATION
-from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.parameter_kinds import GATEWAY_PARAMETERS
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import GATEWAY_PARAMETERS
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import ProxyModel, Want
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_record import record
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_restart import restart_reason

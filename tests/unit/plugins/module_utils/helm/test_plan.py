@@ -148,6 +148,37 @@ def test_an_adopted_release_that_needs_nothing_gets_no_step_and_no_note(newest: 
     assert ("has status" in plan.remarks[0]) is (newest != "deployed")
 
 
+KEY, SECRET = {"licensing": {"key": "L"}}, {"licensing": {"secret": "mine"}}
+KEEP = (("licensing",),)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, KEY),
+        (SECRET, SECRET),
+        ({"licensing": {"key": "new"}}, {"licensing": {"key": "new"}}),
+    ],
+)
+@pytest.mark.parametrize("ours", [True, False])
+def test_values_to_keep_stay_until_others_are_given(ours: bool, given: Json, expected: Json) -> None:
+    noted = replace(MADE if ours else ADOPTED, paths=leaf_paths(merged(OURS, KEY)))
+    theirs: Json = {} if ours else {"image": "theirs"}
+    rows = [(3, "superseded", theirs), (4, "deployed", merged(theirs, merged(OURS, KEY)))]
+    wanted = Wanted("edge", "", merged(OURS, given), keep=KEEP)
+    plan = plan_present(history(*revisions(*rows), note=noted), wanted, former=theirs)
+    values = merged(theirs, merged(OURS, expected))
+    assert [step.values for step in plan.steps] == ([] if expected == KEY else [values])
+    assert plan.note and plan.note.paths == leaf_paths(merged(OURS, expected))
+
+
+def test_values_of_others_at_a_place_to_keep_are_not_ours() -> None:
+    live = history(*revisions((3, "deployed", merged(THEIRS, KEY))))
+    plan = plan_present(live, Wanted("edge", "", OURS, keep=KEEP))
+    assert plan.note and plan.note.paths == PATHS
+    assert plan.steps[0].values == merged(merged(THEIRS, KEY), OURS)
+
+
 def test_values_that_we_no_longer_set_go_away() -> None:
     live = history(*revisions((1, "deployed", merged(OURS, {"mine": 1, "x": {"y": 2}}))), note=MADE)
     [step] = plan_present(live, Wanted("edge", "", {"x": {"y": 3}})).steps

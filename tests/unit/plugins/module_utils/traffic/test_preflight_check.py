@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ STEPS = Steps(("step1",), ("step4", "step5"))
 
 def guide() -> Data:
     """The playbooks' own data, as preflight hands it over."""
-    content = yaml.safe_load(GUIDE.read_text(encoding="utf-8"))
+    text, templates = re.subn(r'"\{\{ gateway_namespace .*?\}\}"', "gloo-system", GUIDE.read_text(encoding="utf-8"))
+    assert templates == 1
+    content = yaml.safe_load(text)
     # Through JSON, because entries share values by YAML anchors.
     return {name: json.loads(json.dumps(content[name])) for name in NAMES}
 

@@ -1,0 +1,1 @@
+../../gloo-gateway/templates/_helpers.tpl

@@ -1,0 +1,231 @@
+#!/usr/bin/python
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Module gateway_product_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gateway_product_info
+short_description: Find the product line of the gateway in a cluster
+version_added: 0.1.0
+description:
+  - Finds the gateway controller of a cluster by its image, labels and settings, its Helm release, and the release of
+    its CRDs.
+  - Without a controller, the product line is that of existing GatewayClasses or CRDs, otherwise V(gloo-gateway).
+  - Returns what differs between the product lines, such as charts, namespace, GatewayClass, the Helm values for the
+    licence, and the image of sds.
+author:
+  - The multicluster.gloo authors (!UNKNOWN)
+extends_documentation_fragment:
+  - multicluster.gloo.cluster
+  - multicluster.gloo.attributes
+  - multicluster.gloo.attributes.info
+options:
+  product:
+    description: Name of the product line, as in the role gateway. By default the one that the cluster has.
+    type: str
+    default: ''
+  namespace:
+    description:
+      - Namespace of the Gateway, and of a new controller. By default that of the existing controller, or the usual one
+        of the product line.
+      - Also selects one of several controllers.
+    type: str
+    default: ''
+  release:
+    description: Helm release of the controller. By default the existing one. Also selects one of several controllers.
+    type: str
+    default: ''
+  values:
+    description: Helm values that the controller will get, for its name, images and licence. Secrets are not shown.
+    type: dict
+    default: {}
+  license_secret:
+    description: Name of an existing Secret with the licence, in the namespace of the controller.
+    type: str
+    default: ''
+  parameters_name:
+    description:
+      - Name of the parameters of the Gateway, in its namespace.
+      - If others set an image of sds in them, or in the parameters of the GatewayClass, RV(product.sds_image) is empty.
+    type: str
+    default: ''
+  layer:
+    description:
+      - With V(auto) a controller without a Helm release is left alone, with V(use) every controller, with V(manage)
+        none.
+    type: str
+    choices: [auto, use, manage]
+    default: auto
+  strict:
+    description:
+      - With V(false), a cluster that cannot be read gives the record of O(product) without a controller, instead of an
+        error.
+    type: bool
+    default: true
+seealso:
+  - module: multicluster.gloo.gateway_class_info
+"""
+
+EXAMPLES = r"""
+- name: Find the product line of the gateway
+  multicluster.gloo.gateway_product_info:
+    kubeconfig: ~/.kube/config
+    context: cluster1
+  register: line
+
+- name: Show the controller
+  ansible.builtin.debug:
+    msg: "{{ line.product.name }}: {{ line.product.release_namespace }}/{{ line.product.deployment }}"
+"""
+
+RETURN = r"""
+msg:
+  description: A one-line summary.
+  returned: always
+  type: str
+  sample: "cluster1: product line kgateway, controller is Deployment kgateway-system/kgateway"
+product:
+  description: The product line.
+  returned: success
+  type: dict
+  contains:
+    cluster:
+      description: The cluster.
+      type: str
+      returned: always
+    name:
+      description: Name of the product line.
+      type: str
+      returned: always
+    installed:
+      description: Whether its controller is deployed.
+      type: bool
+      returned: always
+    namespace:
+      description: Namespace of the Gateway.
+      type: str
+      returned: always
+    release:
+      description: Helm release of the controller.
+      type: str
+      returned: always
+    release_namespace:
+      description: Namespace of the controller.
+      type: str
+      returned: always
+    crds_release:
+      description: Helm release of the CRDs.
+      type: str
+      returned: always
+    crds_namespace:
+      description: Namespace of that release.
+      type: str
+      returned: always
+    chart:
+      description: Default chart of the controller, with ref and version.
+      type: dict
+      returned: always
+    crds_chart:
+      description: Default chart of the CRDs, with ref and version.
+      type: dict
+      returned: always
+    crd_switches:
+      description: Switches in the values of the CRD chart, with the CRDs of each.
+      type: dict
+      returned: always
+    deployment:
+      description: The controller's Deployment.
+      type: str
+      returned: always
+    controller_name:
+      description: C(spec.controllerName) of its GatewayClass.
+      type: str
+      returned: always
+    gateway_class:
+      description: Name of the GatewayClass that the controller creates.
+      type: str
+      returned: always
+    parameters:
+      description: The preferred kind of parameters, with api_version and kind.
+      type: dict
+      returned: always
+    license_key:
+      description: Keys that lead to the licence key in the Helm values. Empty if no licence is required.
+      type: list
+      elements: str
+      returned: always
+    license_secret:
+      description: Keys that lead to the name of a Secret with the licence. Empty if the chart has no such value.
+      type: list
+      elements: str
+      returned: always
+    license_secret_values:
+      description: Further values that are set with the name of a Secret.
+      type: dict
+      returned: always
+    licensed:
+      description: Whether the controller has a licence, in its values or in a Secret, or requires none.
+      type: bool
+      returned: always
+    sds_image:
+      description: The image of sds to set in parameters. Empty if the controller's registry has one, or others set one.
+      type: dict
+      returned: always
+    left_alone:
+      description: Whether the controller is used and not changed.
+      type: bool
+      returned: always
+    owner:
+      description: The owner of a controller without a Helm release.
+      type: str
+      returned: always
+    integrated:
+      description: Whether both settings of the Istio integration are enabled in the controller.
+      type: bool
+      returned: always
+  sample:
+    cluster: cluster1
+    name: kgateway
+    installed: true
+    namespace: kgateway-system
+    release: kgateway
+    release_namespace: kgateway-system
+    crds_release: kgateway-crds
+    crds_namespace: kgateway-system
+    chart: {ref: "oci://cr.kgateway.dev/kgateway-dev/charts/kgateway", version: v2.3.0}
+    crds_chart: {ref: "oci://cr.kgateway.dev/kgateway-dev/charts/kgateway-crds", version: v2.3.0}
+    crd_switches: {}
+    deployment: kgateway
+    controller_name: kgateway.dev/kgateway
+    gateway_class: kgateway
+    parameters: {api_version: gateway.kgateway.dev/v1alpha1, kind: GatewayParameters}
+    license_key: []
+    license_secret: []
+    license_secret_values: {}
+    licensed: true
+    sds_image: {}
+    left_alone: false
+    owner: ''
+    integrated: true
+requests:
+  description: Number of HTTP requests made.
+  returned: success
+  type: int
+  sample: 6
+"""
+
+from ..module_utils.engine.module import run_module
+from ..module_utils.gateway.gateway_product_info import ARGUMENT_SPEC, run, secrets
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(run, ARGUMENT_SPEC, secrets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,375 @@
+"""The engine of the module gateway_product_info: which product line a cluster has, and where."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from helm_records import record
+
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.gateway_product_info import run, secrets
+from ansible_collections.multicluster.gloo.plugins.module_utils.helm.releases import Note
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Invalid
+
+Json = dict[str, Any]
+
+GATEWAY_API, CRDS = "gateway.networking.k8s.io/v1", "apiextensions.k8s.io/v1"
+ON = {"KGW_ENABLE_ISTIO_AUTO_MTLS": "true", "KGW_ENABLE_ISTIO_INTEGRATION": "true"}
+SOLO, OPEN_SOURCE = "us-docker.pkg.dev/solo-public/gloo-gateway", "cr.kgateway.dev/kgateway-dev"
+
+
+class Site:
+    """One cluster of the fake API server."""
+
+    def __init__(self, fake: Any) -> None:
+        self.api, self.kubeconfig = fake
+        self.api.kinds[GATEWAY_API] = {"gatewayclasses": ("GatewayClass", False)}
+
+    def controller(
+        self,
+        name: str,
+        namespace: str,
+        image: str,
+        release: str = "",
+        env: dict[str, str] | None = None,
+        licence: str = "",
+        **annotations: str,
+    ) -> None:
+        if release:
+            annotations |= {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+        listed: list[Json] = [
+            {"name": key, "value": value} for key, value in {"KGW_LOG_LEVEL": "i", **(env or {})}.items()
+        ]
+        if licence:
+            source = {"secretKeyRef": {"name": licence, "key": "license-key"}}
+            listed.append({"name": "LICENSE_KEY", "valueFrom": source})
+        container = {"name": "controller", "image": image, "env": listed}
+        body = {
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        }
+        self.api.write("apps/v1", "deployments", namespace, body)
+
+    def release(
+        self, name: str, namespace: str, chart: str, version: str = "2.0.1", values: Json | None = None
+    ) -> None:
+        stored = record(name, namespace=namespace, chart=chart, version=version, values=values)
+        self.api.write("v1", "secrets", namespace, stored)
+
+    def secret(self, namespace: str, name: str, key: str = "key") -> None:
+        data = {"license-key": base64.b64encode(key.encode()).decode()}
+        self.api.write("v1", "secrets", namespace, {"metadata": {"name": name}, "data": data})
+
+    def gateway_class(self, name: str, controller: str) -> None:
+        self.api.write(
+            GATEWAY_API, "gatewayclasses", "", {"metadata": {"name": name}, "spec": {"controllerName": controller}}
+        )
+
+    def crd(self, name: str, release: str = "", namespace: str = "") -> None:
+        notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace} if release else {}
+        plural, _, group = name.partition(".")
+        names = {"plural": plural, "kind": plural.title()}
+        spec = {"group": group, "versions": [], "names": names, "scope": "Namespaced"}
+        body = {"metadata": {"name": name, "annotations": notes}, "spec": spec}
+        self.api.write(CRDS, "customresourcedefinitions", "", body)
+
+    def look(self, **options: Any) -> Json:
+        params = {"kubeconfig": self.kubeconfig, "context": "fake", "cluster": "cluster1", **options}
+        result = run(params, False, lambda line: None)
+        assert not self.api.writes() and result["changed"] is False
+        product: Json = result["product"]
+        return product
+
+
+@pytest.fixture
+def site(fake: Any) -> Site:
+    return Site(fake)
+
+
+def subset(product: Json, expected: Json) -> Json:
+    return {key: product[key] for key in expected}
+
+
+@pytest.mark.parametrize(
+    ("product", "expected"),
+    [
+        ("", {"name": "gloo-gateway", "namespace": "gloo-system", "gateway_class": "gloo-gateway-v2"}),
+        ("gloo-gateway", {"release": "gloo-gateway", "crds_release": "gloo-gateway-crds", "licensed": False}),
+        ("enterprise-kgateway", {"namespace": "kgateway-system", "license_key": ["licensing", "licenseKey"]}),
+        ("kgateway", {"namespace": "kgateway-system", "license_key": [], "licensed": True, "sds_image": {}}),
+    ],
+)
+def test_an_empty_cluster_gets_the_named_product_or_the_default(site: Site, product: str, expected: Json) -> None:
+    found = site.look(product=product)
+    assert subset(found, expected) == expected
+    assert (found["installed"], found["left_alone"], found["integrated"]) == (False, False, False)
+    assert found["deployment"] == found["release"] == found["name"]
+
+
+def test_a_controller_is_adopted_with_its_release_and_namespace(site: Site) -> None:
+    site.controller("edge-kgateway", "infra", f"{OPEN_SOURCE}/kgateway:v2.1.3", "edge", ON)
+    site.release("edge", "infra", "kgateway", "v2.1.3", {"image": {"registry": OPEN_SOURCE}})
+    site.crd("gatewayparameters.gateway.kgateway.dev", "edge-crds", "infra-crds")
+    site.release("edge-crds", "infra-crds", "kgateway-crds")
+    expected = {
+        "name": "kgateway",
+        "namespace": "infra",
+        "release": "edge",
+        "release_namespace": "infra",
+        "crds_release": "edge-crds",
+        "crds_namespace": "infra-crds",
+        "deployment": "edge-kgateway",
+        "integrated": True,
+        "left_alone": False,
+    }
+    assert subset(site.look(), expected) == expected
+    # The Gateway may be in another namespace than the controller.
+    moved = site.look(namespace="edge-gateways")
+    assert (moved["namespace"], moved["release_namespace"]) == ("edge-gateways", "infra")
+
+
+def test_crds_of_another_products_release_are_not_taken_for_its_own(site: Site) -> None:
+    site.crd("gatewayparameters.gateway.kgateway.dev", "gloo-gateway-crds", "gloo-system")
+    site.release("gloo-gateway-crds", "gloo-system", "gloo-gateway-crds")
+    found = site.look(product="kgateway")
+    assert (found["crds_release"], found["crds_namespace"]) == ("kgateway-crds", "kgateway-system")
+
+
+def test_a_release_without_its_deployment_is_found(site: Site) -> None:
+    site.release("gw", "infra", "enterprise-kgateway", "2.3.0", {"licensing": {"secretName": "mine"}})
+    found = site.look()
+    assert (found["name"], found["release"], found["namespace"]) == ("enterprise-kgateway", "gw", "infra")
+    assert (found["installed"], found["licensed"], found["deployment"]) == (False, True, "gw-enterprise-kgateway")
+
+
+@pytest.mark.parametrize(
+    ("classes", "crds", "name"),
+    [
+        ([("kgateway", "kgateway.dev/kgateway")], [], "kgateway"),
+        (
+            [("edge", "solo.io/enterprise-kgateway"), ("istio", "istio.io/gateway-controller")],
+            [],
+            "enterprise-kgateway",
+        ),
+        ([("agentgateway", "kgateway.dev/agentgateway")], [], "gloo-gateway"),
+        ([], ["gatewayparameters.gateway.kgateway.dev"], "kgateway"),
+        (
+            [],
+            [
+                "gatewayparameters.gateway.kgateway.dev",
+                "enterprisekgatewayparameters.enterprisekgateway.solo.io",
+            ],
+            "enterprise-kgateway",
+        ),
+        ([], ["gatewayparameters.gateway.kgateway.dev", "gloogatewayparameters.gloo.solo.io"], "gloo-gateway"),
+        ([], ["gateways.gateway.networking.k8s.io"], "gloo-gateway"),
+    ],
+)
+def test_classes_and_crds_decide_without_a_controller(
+    site: Site, classes: list[tuple[str, str]], crds: list[str], name: str
+) -> None:
+    for each in classes:
+        site.gateway_class(*each)
+    for crd in crds:
+        site.crd(crd)
+    assert site.look()["name"] == name
+    assert site.look(product="kgateway")["name"] == "kgateway"
+
+
+def two_controllers(site: Site) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway")
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    site.controller("kgateway", "kgateway-system", f"{OPEN_SOURCE}/kgateway:v2.1.3", "kgateway")
+    site.release("kgateway", "kgateway-system", "kgateway")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"product": "kgateway"}, "kgateway"),
+        ({"namespace": "gloo-system"}, "gloo-gateway"),
+        ({"release": "kgateway"}, "kgateway"),
+    ],
+)
+def test_one_of_several_controllers_is_chosen_by_the_variables(site: Site, options: Json, name: str) -> None:
+    two_controllers(site)
+    assert site.look(**options)["name"] == name
+
+
+def test_several_controllers_are_not_guessed(site: Site) -> None:
+    two_controllers(site)
+    with pytest.raises(Invalid) as caught:
+        site.look(namespace="apps")
+    assert "gloo-system/gloo-gateway (gloo-gateway), Deployment kgateway-system/kgateway (kgateway)" in str(
+        caught.value
+    )
+    assert "gateway_product" in str(caught.value)
+
+
+def test_the_one_that_the_collection_uses_already_is_chosen(site: Site) -> None:
+    two_controllers(site)
+    site.api.write("v1", "configmaps", "kgateway-system", Note("kgateway", "kgateway-system").to_object())
+    assert site.look()["name"] == "kgateway"
+
+
+def test_controllers_of_other_products_are_not_taken(site: Site) -> None:
+    site.controller("gloo", "gloo-v1", "quay.io/solo-io/gloo-ee:1.20.0")
+    site.controller("enterprise-agentgateway", "agents", "r/enterprise-agentgateway-controller:2.3.0")
+    assert subset(site.look(), {"name": "", "installed": ""}) == {"name": "gloo-gateway", "installed": False}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "owner"),
+    [
+        (
+            {"argocd.argoproj.io/tracking-id": "edge:apps/Deployment:gloo-system/gloo-gateway"},
+            "Argo CD application edge",
+        ),
+        ({}, "no Helm release"),
+    ],
+)
+@pytest.mark.parametrize("env", [ON, {}], ids=["integrated", "not integrated"])
+def test_a_controller_without_a_release_is_left_alone(
+    site: Site, annotations: dict[str, str], owner: str, env: dict[str, str]
+) -> None:
+    image = f"{SOLO}/gloo-gateway-controller:2.0.0"
+    site.controller("gloo-gateway", "gloo-system", image, env=env, **annotations)
+    found = site.look()
+    assert (found["left_alone"], found["integrated"]) == (True, bool(env))
+    assert found["owner"].startswith(owner)
+
+
+@pytest.mark.parametrize("release", ["", "gloo-gateway"])
+@pytest.mark.parametrize(
+    ("layer", "left_alone"), [("use", (True, True)), ("manage", (False, False)), ("auto", (True, False))]
+)
+def test_the_layer_decides_whether_it_is_changed(
+    site: Site, release: str, layer: str, left_alone: tuple[bool, bool]
+) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", release)
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    assert site.look(layer=layer)["left_alone"] is left_alone[bool(release)]
+
+
+def test_settings_from_elsewhere_are_no_reason_to_refuse(site: Site) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0")
+    found = site.api.get("apps/v1", "deployments", "gloo-system", "gloo-gateway")
+    found["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+    site.api.write("apps/v1", "deployments", "gloo-system", found)
+    assert site.look()["integrated"] is True
+
+
+def test_a_helm_annotation_without_readable_records_counts_as_no_release(site: Site) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", ON)
+    assert site.look()["left_alone"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "licensed"),
+    [
+        ({"licensing": {"glooGatewayLicenseKey": "theirs"}}, None, True),
+        ({}, "theirs", True),
+        ({}, "", False),
+        ({}, None, False),
+    ],
+    ids=["in the values", "in the Secret", "empty Secret", "no Secret"],
+)
+def test_an_existing_licence_is_enough(site: Site, values: Json, key: str | None, licensed: bool) -> None:
+    image = f"{SOLO}/gloo-gateway-controller:2.0.0"
+    site.controller("gloo-gateway", "gloo-system", image, "gloo-gateway", licence="license-key")
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway", values=values)
+    if key is not None:
+        site.secret("gloo-system", "license-key", key)
+    found = site.look()
+    assert found["licensed"] is licensed
+    assert "theirs" not in str(found)
+
+
+def test_a_licence_in_the_users_values_counts_and_is_secret(site: Site) -> None:
+    values = {"licensing": {"glooGatewayLicenseKey": "mine"}}
+    assert site.look(values=values)["licensed"] is True
+    assert secrets({"values": values}) == {"mine"}
+
+
+def test_the_secret_of_the_variable_must_exist_and_be_usable(site: Site) -> None:
+    with pytest.raises(Invalid, match="Secret kgateway-system/licence: it does not exist"):
+        site.look(product="enterprise-kgateway", license_secret="licence")
+    with pytest.raises(Invalid, match="chart of gloo-gateway has no value for it"):
+        site.look(product="gloo-gateway", license_secret="licence")
+    site.secret("kgateway-system", "licence")
+    assert site.look(product="enterprise-kgateway", license_secret="licence")["license_secret"]
+    assert site.look(product="kgateway", license_secret="licence")["licensed"] is True
+
+
+@pytest.mark.parametrize(
+    ("env", "values", "given", "tag"),
+    [
+        ({"KGW_DEFAULT_IMAGE_REGISTRY": SOLO, "KGW_DEFAULT_IMAGE_TAG": "2.0.1"}, {}, {}, "v2.1.3"),
+        ({}, {}, {}, "v2.1.3"),
+        ({"KGW_DEFAULT_IMAGE_REGISTRY": "registry.example/gw"}, {}, {}, ""),
+        ({}, {"image": {"registry": "registry.example/gw"}}, {}, ""),
+        ({"KGW_DEFAULT_IMAGE_REGISTRY": SOLO}, {}, {"image": {"registry": "registry.example/gw"}}, ""),
+    ],
+    ids=["vendor's registry", "unknown", "running in a mirror", "values with a mirror", "mirror from now on"],
+)
+def test_sds_follows_the_registry_of_the_controller(
+    site: Site, env: dict[str, str], values: Json, given: Json, tag: str
+) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", env)
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway", values=values)
+    assert site.look(values=given)["sds_image"].get("tag", "") == tag
+
+
+PARAMETERS = {"gateway.kgateway.dev/v1alpha1": "gatewayparameters", "gloo.solo.io/v1alpha1": "gloogatewayparameters"}
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "set_by_us"),
+    [
+        (("gateway.kgateway.dev/v1alpha1", "gloo-system", "mine"), ("kubectl", "Update"), False),
+        (("gloo.solo.io/v1alpha1", "gloo-system", "mine"), ("kubectl", "Update"), False),
+        # What this collection set before is set again.
+        (("gateway.kgateway.dev/v1alpha1", "gloo-system", "mine"), ("multicluster.gloo", "Apply"), True),
+        (("gateway.kgateway.dev/v1alpha1", "gloo-system", "another"), ("kubectl", "Update"), True),
+        (("gateway.kgateway.dev/v1alpha1", "shared", "of-the-class"), ("kubectl", "Update"), False),
+    ],
+)
+def test_an_image_that_others_set_is_kept(
+    site: Site, place: tuple[str, str, str], owner: tuple[str, str], set_by_us: bool
+) -> None:
+    api_version, namespace, name = place
+    site.api.kinds["gateway.kgateway.dev/v1alpha1"] = {"gatewayparameters": ("GatewayParameters", True)}
+    site.api.kinds["gloo.solo.io/v1alpha1"] = {"gloogatewayparameters": ("GlooGatewayParameters", True)}
+    reference = {"group": "gateway.kgateway.dev", "kind": "GatewayParameters", "namespace": "shared"}
+    spec = {"controllerName": "solo.io/gloo-gateway-v2", "parametersRef": {**reference, "name": "of-the-class"}}
+    site.api.write(GATEWAY_API, "gatewayclasses", "", {"metadata": {"name": "gloo-gateway-v2"}, "spec": spec})
+    fields: Json = {"f:spec": {"f:kube": {"f:sdsContainer": {"f:image": {"f:registry": {}}}}}}
+    entry = {"manager": owner[0], "operation": owner[1], "fieldsType": "FieldsV1", "fieldsV1": fields}
+    body = {
+        "metadata": {"name": name, "managedFields": [entry]},
+        "spec": {"kube": {"sdsContainer": {"image": {"registry": "registry.example"}}}},
+    }
+    site.api.write(api_version, PARAMETERS[api_version], namespace, body)
+    assert bool(site.look(parameters_name="mine")["sds_image"]) is set_by_us
+
+
+def test_a_cluster_that_cannot_be_read_gives_the_named_product_without_strict(site: Site, tmp_path: Any) -> None:
+    missing = {"kubeconfig": str(tmp_path / "none"), "product": "kgateway"}
+    with pytest.raises(ClusterError):
+        site.look(**missing)
+    assert site.look(**missing, strict=False)["namespace"] == "kgateway-system"
+
+
+def test_few_requests_are_made(site: Site) -> None:
+    two_controllers(site)
+    site.api.log.clear()
+    site.look(product="kgateway")
+    assert len(site.api.log) <= 8
+
+
+def test_an_unknown_product_is_refused_with_the_field(site: Site) -> None:
+    for strict in (True, False):
+        with pytest.raises(Invalid, match=r"cluster1: gateway_product is 'kong'.* one of gloo-gateway, .*, kgateway"):
+            site.look(product="kong", strict=strict)
+    assert site.api.log == []
