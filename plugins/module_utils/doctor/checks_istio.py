@@ -19,7 +19,7 @@ from ..mesh.virtual_destination import is_translated
 from . import logs
 from .checks_mesh import NO_ADDRESS, cluster_labels, known_name, management, registered_name, workloads
 from .east_west import Address, EastWestGateway, Endpoint, entries_of, gateways_in, select, written_elsewhere
-from .facts import CACERTS, Facts, SiteFacts, istio_namespace, workload_ready
+from .facts import CACERTS, Facts, SiteFacts, istio_namespace, workload_ready, written
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 from .trust import Trust, refusals, refused, root_config_map, state_of, trust_of, trusts_of
 
@@ -272,7 +272,7 @@ def _fresh(target: CheckTarget) -> Finding:
     if not old:
         return ok("no Pod is older than the last change of the root certificate")
     names = ", ".join(sorted(old))
-    if trust.former:
+    if trust.former and _is_recent(facts, changed):
         return failed(
             f"Pods still have certificates of istiod's former self-signed root {trust.former[0].title}: {names}"
         )
@@ -284,31 +284,33 @@ def _fresh(target: CheckTarget) -> Finding:
     )
 
 
+def _is_recent(facts: Facts, changed: float) -> bool:
+    """Whether Secret cacerts is about as old as the change: istiod signed with a root of its own before."""
+    issued = seconds((facts.secrets.get(CACERTS) or {}).get("created"))
+    return issued is not None and abs(changed - issued) <= CERTIFICATE_LIFE
+
+
 def _root_changed(facts: Facts, trust: Trust) -> float | None:
-    """When istiod changed the root that it distributes, None if it never did.
+    """When istiod changed the root that it distributes, None if it did not while certificates of today were signed.
 
     It is the last write of the ConfigMap's data, but not after the start of an istiod that began with Secret cacerts:
-    it distributes the root after some seconds.
+    it distributes the root after some seconds. A write long after the last one of cacerts changed something else.
     """
     found = root_config_map(facts) or {}
-    created = seconds(meta(found).get("creationTimestamp")) or 0.0
-    writes = [
-        seconds(entry.get("time")) or 0.0
-        for entry in mappings(meta(found).get("managedFields"))
-        if "f:data" in (entry.get("fieldsV1") or {})
-    ]
-    secret = None if trust.signer_unread else facts.secret(CACERTS)
-    issued = seconds((secret or {}).get("created"))
-    if not writes:  # without a record of writes, a Secret younger than the ConfigMap may have changed it
+    created, changed = seconds(meta(found).get("creationTimestamp")) or 0.0, written(found)
+    secret = (None if trust.signer_unread else facts.secret(CACERTS)) or {}
+    issued = seconds(secret.get("created"))
+    if changed is None:  # without a record of writes, a Secret younger than the ConfigMap may have changed it
         return issued if issued and issued > created else None
-    if max(writes) <= created:
+    renewed = secret.get("written") or issued
+    if changed <= created or (renewed and changed - renewed > CERTIFICATE_LIFE):
         return None
     starts = [
         seconds(meta(pod).get("creationTimestamp")) or 0.0
         for pod in facts.of("Pod")
         if labels_of(pod).get("app") == "istiod" and is_ready(pod)
     ]
-    return min(max(writes), max(starts)) if issued and starts and min(starts) >= issued else max(writes)
+    return min(changed, max(starts)) if issued and starts and min(starts) >= issued else changed
 
 
 def _others_sign_with(target: CheckTarget, trust: Trust) -> bool:

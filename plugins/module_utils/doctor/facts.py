@@ -23,7 +23,7 @@ from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
 from ..istiod import discovery, istiod_info
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
-from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
+from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, seconds, spec_of
 from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
 from ..mesh import parts
@@ -106,8 +106,8 @@ class Facts:
     """Facts of one cluster.
 
     ``lists``: objects by kind; ``unreadable``: why a kind or a Secret could not be read; ``absent``: kinds not served.
-    ``secrets``: ``{created, type, keys: {key: digest}, certificates: {key: PEM}}`` by the Secret's usual name, None for
-    one that does not exist. Certificates are public; nothing else of a value is kept.
+    ``secrets``: ``{created, written, type, keys: {key: digest}, certificates: {key: PEM}}`` by the Secret's usual name,
+    None for one that does not exist. Certificates are public; nothing else of a value is kept.
     """
 
     name: str
@@ -401,17 +401,24 @@ def istio_namespace(facts: Facts) -> str:
 
 
 def _public(secret: Json | None) -> Json | None:
-    """What may be kept of a Secret: creation time, type, its certificates, and digests of values without a key."""
+    """What may be kept of a Secret: times, type, its certificates, and digests of values without a private key."""
     if secret is None:
         return None
     values = {key: base64.b64decode(value or "") for key, value in (secret.get("data") or {}).items()}
     certificates = {key: public_part(value.decode(errors="replace")) for key, value in values.items()}
     return {
         "created": meta(secret).get("creationTimestamp"),
+        "written": written(secret),
         "type": secret.get("type"),
         "keys": {key: digest(value) if value else "" for key, value in values.items() if b"PRIVATE KEY" not in value},
         "certificates": {key: text for key, text in certificates.items() if text},
     }
+
+
+def written(obj: Json) -> float | None:
+    """When the data of a Secret or ConfigMap were last written, by its managed fields; None without any."""
+    entries = [each for each in mappings(meta(obj).get("managedFields")) if "f:data" in mapping(each.get("fieldsV1"))]
+    return max((seconds(each.get("time")) or 0.0 for each in entries), default=None)
 
 
 def digest(content: bytes) -> str:

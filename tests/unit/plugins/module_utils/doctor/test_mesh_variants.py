@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import authorities
@@ -470,7 +470,15 @@ def injected_from_outside(cluster: str) -> Change:
     return change
 
 
+def of_argo(site: Site) -> None:
+    """Objects applied by Argo CD: its annotation, no record of Helm."""
+    for kinds in site.clusters.values():
+        for each in kinds.get("Deployment", ()):
+            each["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "mesh:apps/Deployment:x"}
+
+
 ISTIO = (
+    Variant("objects owned by Argo CD", of_argo),
     Variant("Istio without operator", everywhere(without_operator)),
     Variant(
         "Istio of the operator, which was uninstalled",
@@ -727,7 +735,61 @@ def expired(*clusters: str) -> Change:
     return change
 
 
+def history(created: str, written: str, secret_: str = "", pod: str = "09:00", istiod_: str = "08:00") -> Change:
+    """Times of c2 on the same day: ConfigMap with the root, its last write, Secret cacerts, reviews' Pod, istiod's Pod.
+
+    "-24:00" etc. count hours from midnight of that day.
+    """
+
+    def at(clock: str) -> str:
+        hours, minutes = clock.split(":")
+        time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=int(hours), minutes=int(minutes))
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def change(site: Site) -> None:
+        site.time = NOW
+        entry = {"manager": "pilot-discovery", "time": at(written), "fieldsV1": {"f:data": {}}}
+        site.one("c2", "ConfigMap", "istio-ca-root-cert")["metadata"].update(
+            creationTimestamp=at(created), managedFields=[entry]
+        )
+        if secret_ and site.secrets["c2"]["cacerts"]:
+            site.secrets["c2"]["cacerts"]["created"] = at(secret_)
+        site.one("c2", "Pod", "reviews-1")["metadata"]["creationTimestamp"] = at(pod)
+        site.one("c2", "Pod", "istiod-gloo-1")["metadata"]["creationTimestamp"] = at(istiod_)
+
+    return change
+
+
+SELF_SIGNED_BEFORE = set_secret("c2", "istio-ca-secret", secret({"ca-cert.pem": authorities.root("before").pem}))
+
 CERTIFICATES = (
+    Variant("cacerts renewed with the same root", history("08:00", "08:00", secret_="11:00")),
+    Variant(
+        "ConfigMap written by a newer istiod, long after cacerts",
+        both(SELF_SIGNED_BEFORE, history("-72:00", "10:00", secret_="-71:00")),
+    ),
+    Variant(
+        "Pods newer than istiod, which distributed the root later",
+        both(SELF_SIGNED_BEFORE, history("08:00", "09:10", secret_="08:30", pod="09:00", istiod_="08:55")),
+    ),
+    Variant(
+        "Pods older than the shared root",
+        both(SELF_SIGNED_BEFORE, history("08:00", "10:00", secret_="09:50")),
+        ("certificates-fresh c2: failed",),
+    ),
+    Variant(
+        "Pods older than the shared root, which have renewed their certificates",
+        both(SELF_SIGNED_BEFORE, history("-48:00", "-13:00", secret_="-13:00", pod="-40:00")),
+    ),
+    Variant(
+        "Pods older than the last change of a root in rotation",
+        both(everywhere(lambda c: signs(c, "mesh", "mesh", "next")), history("08:00", "10:00", secret_="09:50")),
+    ),
+    Variant(
+        "Pods older than a root that replaced an unknown one",
+        history("08:00", "10:00", secret_="09:50"),
+        ("certificates-fresh c2: warning",),
+    ),
     Variant("own PKI without RootTrustPolicy", both(NO_POLICY, everywhere(lambda c: signs(c, "corporate")))),
     Variant("cert-manager's keys", both(NO_POLICY, everywhere(cert_manager))),
     Variant(
