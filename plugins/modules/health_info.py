@@ -15,8 +15,10 @@ description:
   - Checks API servers, licence, relay, istiod, east-west gateways, destinations, the gateway's proxy and the responses
     to HTTP requests, in all clusters at once.
   - A check that depends on a failed one is skipped with a reference to it, so that only the cause is reported.
-  - Reads only. Each kind of object is listed once; of Secrets only digests are compared. Logs are read if no object has
-    the cause, at most 200 lines of a container, and are redacted.
+  - Reads only. Each kind of object is listed once; of Secrets only digests and certificates are used. Logs are read if
+    no object has the cause, at most 200 lines of a container, and are redacted.
+  - Chains of certificates are verified with the Python package cryptography (40 or newer), which ansible-core requires
+    as well. Without it, clusters that trust different roots are a warning.
   - A check whose objects may not be read is skipped with the reason; an unreachable cluster is a result, not an error.
   - The collection's docs/doctor.md explains every check under its ID.
 author:
