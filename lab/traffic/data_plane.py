@@ -39,6 +39,7 @@ from lab.traffic.endpoints import EAST_WEST, Endpoint, for_gateway, injected
 from lab.traffic.kubectl_access import kubectl_access
 from lab.traffic.sidecar import Sidecar, forwarded
 from lab.traffic.trust import from_certificates
+from lab.vendor.gloo_gateway.certificates import by_port
 from lab.vendor.gloo_gateway.routes import routes
 
 log = logging.getLogger("lab.dataplane")
@@ -61,6 +62,7 @@ class DataPlane:
         "HTTPRoute",
         "ReferenceGrant",
         "Namespace",
+        "Secret",
     )
 
     def __init__(self, pod_ports: PodPorts = POD_PORTS) -> None:
@@ -203,7 +205,8 @@ class DataPlane:
         for port in ports:
             envoy_files.write(folder / f"rds-{port}.json", envoy_config.route_config(port, rules, header))
         envoy_files.write(
-            folder / "lds.json", envoy_config.listeners(folder, self._addresses(lab, cluster, pod, ports))
+            folder / "lds.json",
+            envoy_config.listeners(folder, self._addresses(lab, cluster, pod, ports), by_port(cluster, gateway)),
         )
 
     def _endpoints(self, cluster: Reader, backend: dict[str, Any]) -> list[Endpoint]:

