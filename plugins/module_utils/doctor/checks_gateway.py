@@ -44,7 +44,7 @@ from . import logs
 from .checks_mesh import NO_ADDRESS, gateways
 from .checks_routing import CREATE_ROUTING, destinations, host_port_title, objects_of
 from .facts import GATEWAY_CRD, Facts, SiteFacts
-from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
+from .runner import CLUSTER, Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
 #: the oldest Gateway API that the guides of the products install: 1.2.1 for Gloo Gateway 1.x, newer for kgateway 2.x
@@ -89,8 +89,8 @@ def routes_of(site: SiteFacts, facts: Facts) -> list[Json]:
         return [_as_object(route) for route in wanted]
     found: list[Json] = []
     for gateway in gateways_of(site, facts):
-        found += [r for r in http_routes.attached(facts.lists.get("HTTPRoute") or (), gateway) if r not in found]
-    return found
+        found += http_routes.attached(facts.lists.get("HTTPRoute") or (), gateway)
+    return list({key_of(route): route for route in found}.values())
 
 
 def live_routes(site: SiteFacts, facts: Facts) -> list[Json]:
@@ -128,10 +128,22 @@ def gateway_title(gateway: tuple[str, str]) -> str:
 def each_gateway(site: SiteFacts) -> Iterator[CheckTarget]:
     """Every Gateway of every gateway cluster; the subject is (namespace, name)."""
     return (
-        CheckTarget(site, facts, found, gateway_title(found))
+        CheckTarget(site, facts, found, gateway_title(found), _istiod_of(facts, found))
         for facts in site.gateways
         for found in gateways_of(site, facts)
     )
+
+
+def _istiod_of(facts: Facts, gateway: tuple[str, str]) -> tuple[str, ...]:
+    """Objects of checks on the proxy's istiod: its Service, and the cluster itself if most proxies use that istiod."""
+    try:
+        plane = ProxyModel(facts.proxies, *gateway).plane
+    except NotReadable:
+        return (CLUSTER,)
+    if plane is None:
+        return (CLUSTER,)
+    named = f"Service {plane['namespace']}/{plane['name']}"
+    return (named, CLUSTER) if facts.istiod and plane["address"] == facts.istiod["address"] else (named,)
 
 
 def _each_route(site: SiteFacts) -> Iterator[CheckTarget]:
@@ -210,12 +222,13 @@ def _other_istiods(target: CheckTarget, found: ProxyModel) -> Finding:
         return ok("", target.object)
     text = f"istiod {used['namespace']}/{used['name']}, version {used['version']}"
     chosen = (target.site.data or {}).get("istiod") or {}
-    if chosen.get("revision") and chosen["revision"] not in (used["revision"], *(used["tags"] or ())):
-        return warning(
-            f"it uses {text}, of revision {used['revision']}; the site's data choose revision {chosen['revision']}",
-            "unless the move to the other revision is under way, set gateway_istiod_revision to the revision in use",
-            target.object,
-        )
+    for key, have in (("revision", (used["revision"], *(used["tags"] or ()))), ("namespace", (used["namespace"],))):
+        if chosen.get(key) and chosen[key] not in have:
+            return warning(
+                f"it uses {text}, of {key} {have[0]}; the site's data choose {key} {chosen[key]}",
+                f"unless the move to the other istiod is under way, set gateway_istiod_{key} to the one in use",
+                target.object,
+            )
     newer = [
         each for each in target.facts.used if _release(each) > _release(used) and each["mesh_id"] == used["mesh_id"]
     ]
@@ -311,8 +324,8 @@ def _proxy_checks() -> Iterator[Check]:
     before: tuple[str, ...] = ()
     for name, check in proxy_checks.CHECKS:
         id, text, hint = PROXY_CHECKS[name]
-        needs = ("gateway-api", *_BEYOND_PROXY.get(id, ()))
-        yield Check(id, text, each_gateway, _of_proxy(name, check), hint, needs, needs_own=before)
+        own = (*before, *_BEYOND_PROXY.get(id, ()))
+        yield Check(id, text, each_gateway, _of_proxy(name, check), hint, ("gateway-api",), needs_own=own)
         before = (*before, id)
 
 

@@ -20,6 +20,8 @@ from ..k8s.fields import Json
 from ..k8s.progress import one_line
 
 DOCS = "docs/doctor.md"
+#: object of a check that is for a cluster as a whole
+CLUSTER = ""
 #: message of a check that raises an unexpected exception
 INTERNAL_ERROR = "internal error in this check"
 

@@ -123,7 +123,8 @@ def _children(route: Json, routes: Iterable[Json]) -> list[Json]:
 
 
 def _targets(route: Json, refs: Sequence[Json], routes: Iterable[Json]) -> list[Json]:
-    return [child for child in routes if any(_names(ref, key_of(route)[0], child) for ref in refs)]
+    home = key_of(route)[0]
+    return [child for child in routes if any(_names(ref, home, child) for ref in refs)] if refs else []
 
 
 def _names(ref: Json, home: str, child: Json) -> bool:

@@ -94,6 +94,13 @@ def canary_not_ready(site: Any) -> None:
     site.one("c1", "EndpointSlice", "istiod-1-28-1")["endpoints"][0]["conditions"]["ready"] = False
 
 
+def former_not_ready(site: Any) -> None:
+    """Everything has moved but one namespace, and the old istiod is down."""
+    moved_canary(site)
+    site.unready("c1", "istiod-gloo")
+    site.one("c1", "EndpointSlice", "istiod-gloo-1")["endpoints"][0]["conditions"]["ready"] = False
+
+
 def other_mesh(site: Any) -> None:
     istiod(site, "", "other-mesh", cluster_id="elsewhere")
     namespace_of(site, "aaa-others", "default")
@@ -130,6 +137,12 @@ ISTIODS = [
     Variant(
         "canary istiod that the gateway uses and that is not ready", canary_not_ready,
         {"gateway-istiod": "failed"}, ("istiod-1-28 is not ready",),
+    ),
+    Variant(
+        "the old istiod is down, the gateway uses the other one",
+        former_not_ready,
+        {"istiod": "failed", "gateway-istiod": "ok", "gateway-pods": "ok"},
+        ("istiod-gloo",),
     ),
     Variant("a third istiod, of another mesh", other_mesh),
     Variant("the address is that of a revision tag", by_tag),
