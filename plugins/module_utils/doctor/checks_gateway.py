@@ -285,7 +285,7 @@ PROXY_CHECKS: dict[str, tuple[str, str, str]] = {
     "parameters": (
         "gateway-parameters",
         "parameters of the Gateway exist",
-        "correct parametersRef, or create them (site.yml --tags gateway)",
+        "correct parametersRef; if the parameters are missing, create them (site.yml --tags gateway)",
     ),
     "self-managed": (
         "gateway-self-managed",
@@ -492,12 +492,13 @@ def _accepted_by_controllers(target: CheckTarget, live: Json) -> str:
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "gateway-api", "Gateway API is served", gateways, _gateway_api, "install its CRDs with site.yml --tags gateway",
+        "gateway-api", "Gateway API is served", gateways, _gateway_api,
+        "if the cluster is meant to have a gateway, install its CRDs with site.yml --tags gateway",
     ),
     *_proxy_checks(),
     Check(
         "gateway-bootstrap", "proxy runs with the current bootstrap", each_gateway, _bootstrap,
-        "restart its Deployment (kubectl rollout restart), or run site.yml --tags gateway",
+        "unless a restart is planned, restart its Deployment (kubectl rollout restart, or site.yml --tags gateway)",
         needs_own=("gateway-deployment", "gateway-pods"),
     ),
     Check(

@@ -17,6 +17,7 @@ from ..k8s.fields import (
     key_of,
     labels_match,
     labels_of,
+    mapping,
     meta,
     name_of,
     selects,
@@ -27,9 +28,9 @@ from ..k8s.fields import (
 )
 from ..k8s.pods import has_sidecar, is_ready, living, owner_of
 from ..k8s.readiness import pod_trouble
-from ..mesh import parts, virtual_destination
+from ..mesh import parts, virtual_destination, workspaces
 from .checks_istio import served_revisions
-from .checks_mesh import accepted, registered_name, workloads
+from .checks_mesh import accepted, cluster_labels, known_name, registered_name, workloads
 from .facts import Facts, SiteFacts
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
@@ -41,11 +42,26 @@ CREATE_ROUTING = "if the site needs it, create it, for example with site.yml --t
 
 @dataclass(frozen=True)
 class Destination:
-    """A VirtualDestination of the site's data or, without data, of the management cluster."""
+    """A VirtualDestination of the site's data or, without data, of the management cluster.
+
+    ``workspace``: that it belongs to by its status, None when unknown.
+    """
 
     namespace: str
     name: str
     spec: Json
+    workspace: Json | None = None
+    mesh: Facts | None = None
+
+    def includes(self, facts: Facts, namespace: Json | None = None) -> bool:
+        """Whether its workspace includes the cluster, and the namespace of it; True if that is unknown."""
+        if self.workspace is None or self.mesh is None:
+            return True
+        name = known_name(facts)
+        labels = cluster_labels(self.mesh, name)
+        if namespace is None:
+            return workspaces.includes_cluster(self.workspace, name, labels)
+        return workspaces.includes_namespace(self.workspace, name, labels, name_of(namespace), labels_of(namespace))
 
     @property
     def title(self) -> str:
@@ -58,20 +74,34 @@ class Destination:
 
 def destinations(site: SiteFacts) -> list[Destination]:
     """Those of the site's data, else all of the management cluster."""
-    wanted = site.wanted("virtual_destinations")
+    wanted, mesh = site.wanted("virtual_destinations"), site.management
+    live = {key_of(d): d for d in mesh.lists.get("VirtualDestination") or ()}
     if wanted is not None:
-        return [Destination(d["namespace"], d["name"], d.get("spec") or {}) for d in wanted]
-    found = site.management.lists.get("VirtualDestination") or ()
-    return [Destination(meta(d)["namespace"], meta(d)["name"], spec_of(d)) for d in found]
+        found = [(d["namespace"], d["name"], d.get("spec") or {}) for d in wanted]
+    else:
+        found = [(*key, spec_of(d)) for key, d in live.items()]
+    return [Destination(*each, _workspace_of(mesh, live.get(each[:2])), mesh) for each in found]
+
+
+def _workspace_of(mesh: Facts, destination: Json | None) -> Json | None:
+    """The Workspace in the status of a VirtualDestination; None if it is unknown or imports from others."""
+    owner = mapping(status_of(destination).get("ownedByWorkspace"))
+    for workspace in mesh.lists.get("Workspace") or ():
+        if owner and name_of(workspace) == owner.get("name"):
+            options = mapping(spec_of(workspace).get("options"))
+            return None if options.get("importFrom") or options.get("exportTo") else workspace
+    return None
 
 
 def backing_services(destination: Destination, facts: Facts) -> list[Json]:
-    """Services of a cluster that the destination selects, the oldest first."""
+    """Services of a cluster that the destination selects, in namespaces of its workspace; the oldest first."""
+    namespaces = {name_of(namespace): namespace for namespace in facts.lists.get("Namespace") or ()}
     found = [
         service
         for service in facts.of("Service")
         for selector in destination.spec.get("services") or ()
-        if labels_match(selector.get("labels") or {}, labels_of(service))
+        if destination.includes(facts, namespaces.get(key_of(service)[0]))
+        and labels_match(selector.get("labels") or {}, labels_of(service))
         and selector.get("name") in (None, "", meta(service).get("name"))
         and selector.get("namespace") in (None, "", meta(service).get("namespace"))
         and selector.get("cluster") in (None, "", registered_name(facts))
@@ -109,7 +139,12 @@ def _each_route_table(site: SiteFacts) -> Iterator[CheckTarget]:
 
 
 def _destination_in_cluster(site: SiteFacts) -> Iterator[CheckTarget]:
-    return (CheckTarget(site, facts, d, d.title) for facts in site.workloads for d in destinations(site))
+    return (
+        CheckTarget(site, facts, d, d.title)
+        for facts in site.workloads
+        for d in destinations(site)
+        if d.includes(facts)
+    )
 
 
 def _host_port_in_cluster(site: SiteFacts) -> Iterator[CheckTarget]:
@@ -117,6 +152,7 @@ def _host_port_in_cluster(site: SiteFacts) -> Iterator[CheckTarget]:
         CheckTarget(site, facts, (d, host_port), host_port_title(d, host_port))
         for facts in site.workloads
         for d in destinations(site)
+        if d.includes(facts)
         for host_port in d.host_ports()
     )
 

@@ -173,11 +173,11 @@ _BY_STATUS = {
     "503": "no usable endpoint. Check mTLS (same root CA, sidecars) and that the east-west gateway is reachable",
     "connection refused": "nothing listens at the address. Check the Gateway's address and port",
     "timed out": "the address is unreachable from this machine. Check firewalls and the load balancer's network",
-    "gaierror": "the address is a name that this machine cannot resolve. Check DNS, or set url in the proof",
+    "gaierror": "the address is a name that this machine cannot resolve. Check DNS; a proof may have url",
     "TLS handshake failed": "no HTTPS listener serves the name of the request. Compare host in the proof with the "
     "hostnames of the listeners, and check their certificates",
-    "certificate refused": "the certificate is for another name, or its CA is unknown here. Set host, or the CA in "
-    "ca_cert, in the proof; validate_certs: false accepts any certificate",
+    "certificate refused": "the certificate is for another name, or its CA is unknown here. Compare host in the proof; "
+    "it may name a CA in ca_cert, or accept any certificate with validate_certs: false",
 }
 
 

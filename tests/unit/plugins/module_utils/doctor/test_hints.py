@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 DOCTOR = Path(__file__).parents[5] / "plugins" / "module_utils" / "doctor"
-FILES = ("checks_mesh", "checks_istio", "checks_routing", "logs")
+FILES = ("checks_mesh", "checks_istio", "checks_routing", "checks_gateway", "checks_traffic", "logs")
 
 WRITES = (
     "create", "delete", "restart", "set", "install", "uninstall", "remove", "label", "copy", "add", "scale", "rename",

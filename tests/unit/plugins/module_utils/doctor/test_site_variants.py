@@ -214,7 +214,28 @@ def ambient(site: Any) -> None:
     site.one("c1", "Pod", "reviews-1")["spec"]["containers"] = [{"name": "reviews"}]
 
 
+def two_workspaces(site: Any) -> None:
+    """The destination belongs to a workspace of c1; c2 has Services with the same labels in another one."""
+    site.clusters["mgmt"]["Workspace"] = [
+        health_site.gloo("Workspace", name, "gloo-mesh", {"workloadClusters": [cluster]}, numSelectedClusters=1)
+        for name, cluster in (
+            ("ws", {"name": "c1", "namespaces": [{"name": "app"}]}),
+            ("other", {"name": "c2", "namespaces": [{"name": "*"}]}),
+        )
+    ]
+    site.one("mgmt", "VirtualDestination", "vd")["status"]["numSelectedBackingServices"] = 1
+    site.drop("c2", "ServiceEntry", "se")
+    site.drop("c1", "WorkloadEntry", "we")
+    for proof in site.data["proofs"]:
+        proof["answered_by"]["label_selector"] = "app=page"
+
+
 BACKENDS = [
+    Variant(
+        "two workspaces, the destination in one of them",
+        two_workspaces,
+        {"backing-service": "ok", "service-entry": "ok"},
+    ),
     Variant("backends are a StatefulSet", owned_by("StatefulSet")),
     Variant("backends are a DaemonSet", owned_by("DaemonSet")),
     Variant("backends are an Argo Rollout", owned_by("Rollout", rollouts_pod_template_hash="77")),
