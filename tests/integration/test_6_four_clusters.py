@@ -68,6 +68,10 @@ def _with_a_shop(site: Site, authority: Authority, folder: Path) -> dict[str, An
         "answered_by": {"namespace": "bookinfo", "label_selector": "app=reviews"},
     }
     first, second = site.group("workload")[:2]
+    # The product page runs in the first cluster only.
+    for entry in [*data["routing_http_routes"], *data["routing_proofs"]]:
+        if entry["name"] == "productpage" or (entry.get("path") == "/productpage" and "from_pod" not in entry):
+            entry["clusters"] = [first]
     data["routing_proofs"] += [
         {**proof, "name": "shop without a host"},
         {**proof, "name": "shop with host and listener", "host": f"{HOST}:8443", "clusters": [second]},
