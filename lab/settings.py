@@ -27,12 +27,12 @@ class Setting(NamedTuple):
 
 SETTINGS: dict[str, Setting] = {
     "roots": Setting(
-        ("early", "late"),
+        ("late", "early"),
         "when a RootTrustPolicy issues `cacerts`: `late` = once an istiod of the cluster runs (a discovered mesh),"
         " `early` = once the cluster is registered and has the namespace",
     ),
     "foreign-cacerts": Setting(
-        ("kept", "replaced"),
+        ("replaced", "kept"),
         "what a RootTrustPolicy does with a Secret `cacerts` that Gloo Mesh did not issue",
     ),
     "gloo": Setting(("2.14", "2.11"), "version of gloo-platform and gloo-platform-crds in the inventory"),
@@ -46,7 +46,7 @@ SETTINGS: dict[str, Setting] = {
         "whether operator 0.5 writes its own Gateway API v1.5.1, with the policy that refuses older versions",
     ),
     "istiod-env": Setting(
-        ("preset", "bare"),
+        ("bare", "preset"),
         "whether the operator sets PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES=false in istiod by itself; if not, only"
         " ConfigMap gloo-extensions-config does",
     ),

@@ -75,7 +75,8 @@ def proxy_setting(**fields: str) -> Make:
 
 
 def another_root(site: Site) -> Undo:
-    """Secret cacerts made by hand: Gloo Mesh leaves it alone, as its type is not that of the ones it issues."""
+    """Secret cacerts made by hand, where Gloo Mesh leaves it alone."""
+    site.lab("up", "--set", "foreign-cacerts=kept").ok()
     folder, cluster = SECRETS.format("istio-system"), site.remote_cluster
     told = cacerts(cluster, mesh_root("somebody else", 10))
     data = {key: base64.b64encode(value).decode() for key, value in told.items()}
@@ -96,6 +97,7 @@ def _shared_root_again(site: Site, cluster: str) -> None:
     path = f"{SECRETS.format('istio-system')}/cacerts"
     site.delete(cluster, path)
     wait_until(lambda: site.get(cluster, path) is not None, "cacerts issued anew", 30)
+    site.lab("up", "--set", "foreign-cacerts=replaced").ok()
     told = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
     change = {"spec": {"template": {"metadata": {"annotations": told}}}}
     for namespace in ("istio-system", "bookinfo", "istio-eastwest"):
