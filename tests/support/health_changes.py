@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import authorities
-
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import health_info, runner
 from health_site import Site
 

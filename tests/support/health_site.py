@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import authorities
-
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.facts import Facts, SiteFacts, digest
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.runner import NotReadable
 

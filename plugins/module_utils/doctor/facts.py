@@ -365,7 +365,7 @@ def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
     )  # fmt: skip
     for usual, (namespace, name) in _secret_locations(facts).items():
         try:
-            secrets[usual] = _public(cluster.get("v1", "Secret", name, namespace))
+            secrets[usual] = public_record(cluster.get("v1", "Secret", name, namespace))
         except ClusterError as exc:
             unreadable[usual] = f"Secret {namespace}/{name} cannot be read: {exc.facts.get('reason') or exc.msg}"
     return facts
@@ -400,7 +400,7 @@ def istio_namespace(facts: Facts) -> str:
     )
 
 
-def _public(secret: Json | None) -> Json | None:
+def public_record(secret: Json | None) -> Json | None:
     """What may be kept of a Secret: times, type, its certificates, and digests of values without a private key."""
     if secret is None:
         return None
@@ -410,9 +410,13 @@ def _public(secret: Json | None) -> Json | None:
         "created": meta(secret).get("creationTimestamp"),
         "written": written(secret),
         "type": secret.get("type"),
-        "keys": {key: digest(value) if value else "" for key, value in values.items() if b"PRIVATE KEY" not in value},
+        "keys": {key: digest(value) if value else "" for key, value in values.items() if not _is_private(key, value)},
         "certificates": {key: text for key, text in certificates.items() if text},
     }
+
+
+def _is_private(key: str, value: bytes) -> bool:
+    return b"PRIVATE KEY" in value or key.endswith((".key", "key.pem"))
 
 
 def written(obj: Json) -> float | None:

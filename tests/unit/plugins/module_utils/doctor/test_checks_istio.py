@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import authorities
 import pytest
 
+import authorities
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import checks_istio
 from health_changes import (
     Broken,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import authorities
 import pytest
 
+import authorities
 from health_changes import Change, Json, add, both, checked, disconnect, drop, set_field, set_secret, trusts
 from health_site import Site, cacerts, namespace, pod_of, secret, service
 

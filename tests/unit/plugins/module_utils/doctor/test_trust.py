@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import authorities
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import authorities
 from ansible_collections.multicluster.gloo.plugins.module_utils.doctor.trust import (
     Trust,
     refused,

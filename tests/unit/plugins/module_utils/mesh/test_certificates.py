@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from authorities import Authority, issued, private_key, root
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.mesh.certificate
     certificates_in,
     public_part,
 )
+from authorities import Authority, issued, private_key, root
 
 A, B = root("A"), root("B")
 NOW = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
