@@ -17,7 +17,8 @@ from ..k8s.readiness import judge
 from ..mesh import parts, workspaces
 from ..mesh.virtual_destination import is_translated
 from . import logs
-from .checks_mesh import NO_ADDRESS, cluster_labels, known_name, management, registered_name, workloads
+from .checks_mesh import NO_ADDRESS, known_name, management, registered_name, workloads
+from .checks_workspaces import cluster_labels
 from .east_west import Address, EastWestGateway, Endpoint, entries_of, gateways_in, select, written_elsewhere
 from .facts import CACERTS, Facts, SiteFacts, istio_namespace, workload_ready, written
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning

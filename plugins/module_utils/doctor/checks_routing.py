@@ -30,7 +30,8 @@ from ..k8s.pods import has_sidecar, is_ready, living, owner_of
 from ..k8s.readiness import pod_trouble
 from ..mesh import parts, virtual_destination, workspaces
 from .checks_istio import served_revisions
-from .checks_mesh import accepted, cluster_labels, known_name, registered_name, workloads
+from .checks_mesh import known_name, registered_name, workloads
+from .checks_workspaces import accepted, cluster_labels
 from .facts import Facts, SiteFacts
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 

@@ -22,7 +22,17 @@ from ..k8s.fields import Json, key_of, name_of, spec_of, status_of
 from ..k8s.progress import one_line
 from ..mesh import virtual_destination
 from ..traffic import routes as http_routes
-from . import checks_gateway, checks_istio, checks_mesh, checks_routing, checks_traffic, east_west, runner, table
+from . import (
+    checks_gateway,
+    checks_istio,
+    checks_mesh,
+    checks_routing,
+    checks_traffic,
+    checks_workspaces,
+    east_west,
+    runner,
+    table,
+)
 from .facts import Facts, SiteFacts, read_facts
 from .probes import LiveProbes
 
@@ -38,6 +48,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 #: all checks in order, from the API servers to requests through the gateway
 CHECKS: tuple[runner.Check, ...] = (
     *checks_mesh.CHECKS,
+    *checks_workspaces.CHECKS,
     *checks_istio.CHECKS,
     *checks_routing.CHECKS,
     *checks_gateway.CHECKS,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import checks_mesh
+from ansible_collections.multicluster.gloo.plugins.module_utils.doctor import checks_mesh, checks_workspaces
 from health_changes import (
     Broken,
     Change,
@@ -236,7 +236,7 @@ def test_the_first_problem(broken: Broken) -> None:
 
 
 def test_every_check_is_broken_at_least_once() -> None:
-    assert {row.id for row in BROKEN} == {check.id for check in checks_mesh.CHECKS}
+    assert {row.id for row in BROKEN} == {check.id for check in (*checks_mesh.CHECKS, *checks_workspaces.CHECKS)}
 
 
 @pytest.mark.parametrize("connected", [None, {"c1": True, "c2": True}])

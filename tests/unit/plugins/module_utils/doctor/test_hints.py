@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 DOCTOR = Path(__file__).parents[5] / "plugins" / "module_utils" / "doctor"
-FILES = ("checks_mesh", "checks_istio", "checks_routing", "checks_gateway", "checks_traffic", "logs")
+FILES = (
+    "checks_mesh", "checks_workspaces", "checks_istio", "checks_routing", "checks_gateway", "checks_traffic", "logs",
+)  # fmt: skip
 
 WRITES = (
     "create", "delete", "restart", "set", "install", "uninstall", "remove", "label", "copy", "add", "scale", "rename",
