@@ -42,7 +42,7 @@ SETTINGS: dict[str, Setting] = {
         " INSTALLED in 0.4",
     ),
     "operator-gateway-api": Setting(
-        ("absent", "brought"),
+        ("brought", "absent"),
         "whether operator 0.5 writes its own Gateway API v1.5.1, with the policy that refuses older versions",
     ),
     "istiod-env": Setting(

@@ -354,11 +354,39 @@ def test_the_operators_gateway_api_refuses_older_crds(empty: Site) -> None:
         wait_until(lambda: _bundle(empty, crd) == "v1.5.1", "written again")
     # They belong to no release.
     assert _bundle(empty, crd) == "v1.5.1"
-    for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-        empty.delete(cluster, POLICIES.format(f"{kind}/safe-upgrades.gateway.networking.k8s.io"))
-    for found in there(empty, cluster, CRDS)["items"]:
-        if found["spec"]["group"] in ("gateway.networking.k8s.io", "operator.gloo.solo.io"):
-            empty.delete(cluster, f"{CRDS}/{found['metadata']['name']}")
+    _without_gateway_api(empty)
+
+
+def _without_gateway_api(site: Site) -> None:
+    """What the operator leaves behind."""
+    for cluster in site.group("workload"):
+        for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            site.delete(cluster, POLICIES.format(f"{kind}/safe-upgrades.gateway.networking.k8s.io"))
+        for found in there(site, cluster, CRDS)["items"]:
+            if found["spec"]["group"] == "gateway.networking.k8s.io":
+                site.delete(cluster, f"{CRDS}/{found['metadata']['name']}")
+
+
+@pytest.mark.share
+@pytest.mark.parametrize(
+    "variant",
+    [
+        ("operator-gateway-api=brought",),
+        ("operator-gateway-api=brought", "foreign-cacerts=kept", "gloo=2.11"),
+        ("roots=early", "istiod-env=preset"),
+        ("gloo=2.11", "operator=0.4"),
+        ("roots=early", "operator=0.4", "istiod-env=bare"),
+    ],
+    ids=",".join,
+)
+def test_the_guide_with_variants_of_the_vendors_products(empty: Site, variant: tuple[str, ...]) -> None:
+    with _with(empty, *variant):
+        empty.play("site").ok()
+        assert empty.play("site").ok().changed == {}
+        assert healthy(empty)
+        empty.play("doctor").ok()
+        empty.play("cleanup", "--extra-vars", "cleanup_vendor_crds=true").ok()
+        _without_gateway_api(empty)
 
 
 def _bundle(site: Site, crd: str) -> str:
@@ -411,7 +439,7 @@ def test_server_and_agent_with_certificates_and_a_licence_of_ones_own(empty: Sit
             pods = "/api/v1/namespaces/gloo-mesh/pods?labelSelector=app%3Dgloo-mesh-agent"
             [pod] = there(empty, remote, pods)["items"]
             log = f"/api/v1/namespaces/gloo-mesh/pods/{pod['metadata']['name']}/log?tailLines=1"
-            wait_until(lambda: "connected to relay server" in empty.api(remote).text(log), "the agent connects", 30)
+            wait_until(lambda: "connected to relay server" in _log(empty, remote, log), "the agent connects", 30)
         for name in (management, remote):
             found = {secret["metadata"]["name"] for secret in there(empty, name, SECRETS)["items"]}
             assert not {"relay-root-tls-secret", "relay-identity-token-secret"} & found
@@ -421,11 +449,19 @@ def test_server_and_agent_with_certificates_and_a_licence_of_ones_own(empty: Sit
         wait_until(lambda name=name: empty.get(name, "/api/v1/namespaces/gloo-mesh") is None, "no namespace")  # type: ignore[misc]
 
 
+def _log(site: Site, cluster: str, path: str) -> str:
+    """A log; empty while the container has none."""
+    try:
+        return site.api(cluster).text(path)
+    except ApiError:
+        return ""
+
+
 @contextmanager
 def _released(site: Site, cluster: str, chart: str, values: Mapping[str, object]) -> Iterator[None]:
     """A release of one of the vendor's charts in namespace gloo-mesh, named like its chart."""
     helm = ("exec", "--", "helm", "--kube-context", cluster, "--namespace", "gloo-mesh")
-    file = site.home / f"{chart}.values.json"
+    file = site.home / f"{cluster}-{chart}.values.json"
     file.write_text(json.dumps(values))
     folder = charts.references(site.home)[chart]
     site.lab(*helm, "upgrade", "--install", chart, folder, "--values", str(file), "--create-namespace").ok()
