@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 from ..helm.charts import chart_source
@@ -25,7 +26,7 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import agents, operators, servers
-from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRD, eastwest_services, problems, site_layers
+from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, eastwest_services, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -124,7 +125,7 @@ def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[
             row["name"],
             "management" if management else "workload",
             texts(row.get("layers")),
-            crds=reader.crds(),
+            crds=reader.crds,
             unread=reader.unread,
             **found,
         )
@@ -181,13 +182,18 @@ class _Reader:
             "roots": frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home)),
         }
 
+    @cached_property
     def crds(self) -> list[Json]:
-        try:
-            crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", MESH_CRD)
-        except Forbidden as exc:
-            self._note(exc)
-            return []
-        return [{**crd, "spec": {}}] if crd else []
+        """The CRDs of Gloo Mesh that exist, without their schemas."""
+        found = []
+        for name in MESH_CRDS:
+            try:
+                crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
+            except Forbidden as exc:
+                self._note(exc)
+                return []
+            found += [{**crd, "spec": {}}] if crd else []
+        return found
 
     def _list(self, api_version: str, kind: str) -> list[Json]:
         try:
@@ -200,7 +206,7 @@ class _Reader:
     ) -> list[ReleaseHistory]:
         """Releases of the namespaces that the objects and their annotations name, and of the planned ones."""
         names = {planned[layer].namespace for layer in layers if layer in planned}
-        for obj in objects:
+        for obj in [*objects, *self.crds]:
             annotated = texts(meta(obj).get("annotations")).get("meta.helm.sh/release-namespace")
             names |= {_namespace([obj]), annotated or ""}
         try:

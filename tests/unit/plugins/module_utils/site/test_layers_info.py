@@ -80,7 +80,7 @@ def test_an_empty_site_costs_few_reads_and_no_write(clusters: Any) -> None:
     assert found["decisions"]["east"][0].startswith("crds: it does not exist: Helm release gloo-mesh/")
     assert (found["problems"], found["unread"], found["msg"]) == ([], [], "2 clusters read")
     assert mgmt.writes() == east.writes() == []
-    assert found["requests"] <= 40
+    assert found["requests"] <= 50
 
 
 def test_what_exists_is_found_in_any_namespace_without_its_secrets(clusters: Any) -> None:
@@ -94,6 +94,18 @@ def test_what_exists_is_found_in_any_namespace_without_its_secrets(clusters: Any
     row = found["layers"]["mgmt"]["platform"]
     assert row["state"] == "adopted" and row["release"]["name"] == "mesh"
     assert CANARY not in json.dumps(found)
+
+
+def test_a_release_of_crds_is_found_in_a_namespace_of_its_own(clusters: Any) -> None:
+    _mgmt, east, rows = clusters
+    names = {"plural": "kubernetesclusters", "kind": "KubernetesCluster"}
+    spec = {"group": "admin.gloo.solo.io", "names": names, "scope": "Namespaced", "versions": [{"name": "v2"}]}
+    notes = {"meta.helm.sh/release-name": "gloo-crds", "meta.helm.sh/release-namespace": "crds"}
+    meta = {"name": "kubernetesclusters.admin.gloo.solo.io", "annotations": notes}
+    east.write("apiextensions.k8s.io/v1", "customresourcedefinitions", "", {"metadata": meta, "spec": spec})
+    east.write("v1", "secrets", "crds", record("gloo-crds", 1, namespace="crds", chart="gloo-platform-crds"))
+    row = go(rows)["layers"]["east"]["crds"]
+    assert (row["state"], row["release"]["namespace"], row["release"]["name"]) == ("adopted", "crds", "gloo-crds")
 
 
 def test_certificates_of_istio_are_read_where_it_will_be(clusters: Any) -> None:
