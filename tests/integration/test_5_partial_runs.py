@@ -147,7 +147,8 @@ def test_all_problems_and_warnings_of_a_cluster_are_reported_before_the_first_wr
     binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
     hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
     with ExitStack() as undo:
-        for path, obj in ((POLICIES, refusing("v1.5.0")), (BINDINGS, binding), (hooks, webhook())):
+        objects: list[tuple[str, Json]] = [(POLICIES, refusing("v1.5.0")), (BINDINGS, binding), (hooks, webhook())]
+        for path, obj in objects:
             site.create(cluster, path, obj)
             undo.callback(site.delete, cluster, f"{path}/{obj['metadata']['name']}")
         mark = Mark(site)
