@@ -74,6 +74,16 @@ options:
         description: Namespace of Istio.
         type: str
         default: ""
+      name:
+        description: Name under which the cluster is registered.
+        type: str
+        default: ""
+  management_kubeconfig:
+    description: Path of the kubeconfig of the management cluster, to find a registration of another cluster.
+    type: path
+  management_context:
+    description: Name of the context of the management cluster.
+    type: str
   role:
     description: Role of the cluster.
     type: str

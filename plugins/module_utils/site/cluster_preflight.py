@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..apply.objects import checked, converge
@@ -17,7 +18,7 @@ from ..istiod.discovery import discover
 from ..k8s import redaction
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mappings
+from ..k8s.fields import Json, mappings, name_of
 from ..k8s.progress import one_line
 from .preflight_rules import GATEWAY_CRD, Finding, Observed, Planned, findings, needs_of, webhook_service
 
@@ -38,8 +39,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "overrides": {"type": "bool", "default": False},
             "namespaces": {"type": "list", "elements": "str", "default": []},
             "istio_namespace": {"type": "str", "default": ""},
+            "name": {"type": "str", "default": ""},
         },
     },
+    "management_kubeconfig": {"type": "path"},
+    "management_context": {"type": "str"},
     "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
     "gateway": {"type": "bool", "default": False},
     "tags": {"type": "list", "elements": "str", "default": []},
@@ -70,7 +74,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     given = [Finding("failed", text) for text in dict.fromkeys(params.get("problems") or ())]
     with connect(params, progress) as cluster:
         known = [*given, *_helm(cluster, params, progress), *_refused(cluster, params["definitions"] or ())]
-        found = sorted([*known, *findings(planned, observe(cluster))], key=lambda each: each.verdict != "failed")
+        observed = replace(observe(cluster), registration=_registration(params, planned.name))
+        found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
         rows = [
             {"cluster": cluster.name, "verdict": each.verdict, "message": _shown(each, cluster.name)} for each in found
         ]
@@ -105,6 +110,19 @@ def observe(cluster: Cluster) -> Observed:
         backed=frozenset(service for service in services if service and _is_backed(cluster, *service)),
         istio=[str(each.get("version") or "") for each in discover(lists)["istiods"]],
     )
+
+
+def _registration(params: dict[str, Any], name: str) -> Json | None:
+    """The KubernetesCluster of this name; None also where the management cluster cannot be read."""
+    kubeconfig, context = params.get("management_kubeconfig"), params.get("management_context")
+    if not name or not kubeconfig or not context:
+        return None
+    try:
+        with Cluster(kubeconfig, context, patience=5.0) as management:
+            found = management.list("admin.gloo.solo.io/v2", "KubernetesCluster")
+    except ClusterError:
+        return None
+    return next((each for each in found if name_of(each) == name), None)
 
 
 def _listed(cluster: Cluster, api_version: str, kind: str) -> list[Json]:

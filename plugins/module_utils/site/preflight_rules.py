@@ -29,7 +29,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address
-from ..mesh.parts import operators
+from ..mesh.parts import agents, operators
 
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
@@ -56,7 +56,8 @@ class Planned:
 
     ``services``: titles of LoadBalancer Services with the variables that make another type or address possible;
     ``hostname_steps``: steps whose routes reach this cluster through a gateway of another one; ``overrides``: whether
-    the site gives addresses of east-west gateways itself; ``needs``: what an earlier run must have made (needs_of).
+    the site gives addresses of east-west gateways itself; ``needs``: what an earlier run must have made (needs_of);
+    ``name``: under which the cluster is registered.
     """
 
     istio_version: str = ""
@@ -71,18 +72,21 @@ class Planned:
     namespaces: Sequence[str] = ()
     istio_namespace: str = ""
     needs: Sequence[str] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
 class Observed:
     """What the cluster has. ``objects``: by kind; ``groups``: served API groups; ``backed``: (namespace, name) of
-    Services with a ready endpoint, of those that webhooks use; ``istio``: versions of the istiods."""
+    Services with a ready endpoint, of those that webhooks use; ``istio``: versions of the istiods; ``registration``:
+    the KubernetesCluster of this name in the management cluster."""
 
     version: str = ""
     groups: frozenset[str] = frozenset()
     objects: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     backed: frozenset[tuple[str, str]] = frozenset()
     istio: Sequence[str] = ()
+    registration: Json | None = None
 
     def of(self, kind: str) -> Sequence[Json]:
         return self.objects.get(kind, ())
@@ -169,6 +173,17 @@ def _earlier_steps(planned: Planned, observed: Observed) -> Iterator[Finding]:
             "failed",
             f"{what}, and the steps that are selected need it. Run site.yml --tags {tags} first, or without --tags and "
             "--skip-tags",
+        )
+
+
+def _replaced(planned: Planned, observed: Observed) -> Iterator[Finding]:
+    """A cluster that was replaced under the same name: other clusters may still send requests to the former one."""
+    if observed.registration is not None and not agents(observed.of("Deployment")):
+        yield Finding(
+            "warning",
+            f"{title_of(observed.registration)}: exists in the management cluster, but this cluster has no agent. "
+            "Unless an earlier run was interrupted, it replaces another cluster of this name: take that one out first "
+            f"with remove_cluster.yml -e remove_cluster={planned.name}",
         )
 
 
@@ -392,6 +407,7 @@ def _has_critical_quota(planned: Planned, observed: Observed) -> bool:
 
 _RULES: tuple[Callable[[Planned, Observed], Iterator[Finding]], ...] = (
     _earlier_steps,
+    _replaced,
     _kubernetes,
     _istio,
     _gateway_api,

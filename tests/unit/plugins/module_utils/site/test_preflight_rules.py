@@ -73,6 +73,11 @@ def operator() -> Json:
     return obj("Deployment", "gloo-operator", "gloo-mesh", spec=spec)
 
 
+def agent() -> Json:
+    containers = [{"name": "gloo-mesh-agent", "image": "x/gloo-mesh-agent:1"}]
+    return obj("Deployment", "gloo-mesh-agent", "gloo-mesh", spec={"template": {"spec": {"containers": containers}}})
+
+
 def seen(**changes: Any) -> Observed:
     """A usual cluster with these changes; objects by kind."""
     objects = {"Service": [service(ip="192.0.2.1")], "CustomResourceDefinition": [crd()]}
@@ -91,6 +96,11 @@ def planned(**changes: Any) -> Planned:
 @pytest.mark.parametrize(
     ("plan", "observed", "expected"),
     [
+        (
+            planned(name="c2"),
+            seen(registration=obj("KubernetesCluster", "c2", "gloo-mesh")),
+            "warning: KubernetesCluster gloo-mesh/c2: .*no agent.*interrupted.*remove_cluster.yml -e remove_cluster=c2",
+        ),
         (PLANNED, seen(version="v1.24.3"), "failed: Kubernetes v1.24.3: .* needs 1.25"),
         (PLANNED, seen(version="v1.28.9-eks-1"), "warning: Kubernetes v1.28.9-eks-1: Istio 1.27.0 supports 1.29"),
         (planned(gloo_version="2.15.0"), seen(), "warning: Istio 1.27.0: Gloo Mesh 2.14 is the last"),
@@ -177,6 +187,7 @@ def test_each_fact_gives_its_finding_alone(plan: Planned, observed: Observed, ex
         (PLANNED, seen()),
         (Planned(), Observed()),
         (Planned(), seen(version="v1.28.0", Service=[service()])),
+        (planned(name="c2"), seen(registration=obj("KubernetesCluster", "c2"), Deployment=[agent()])),
         (planned(istio_version="1.27.6", server_namespace="mesh"), seen()),
         (planned(istio_version="1.28.3", server_namespace="mesh"), seen()),
         (
