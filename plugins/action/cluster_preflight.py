@@ -16,8 +16,6 @@ from ..plugin_utils.engine_action import EngineAction
 
 display = Display()
 
-COLOURS = {"warning": C.COLOR_CHANGED, "failed": C.COLOR_ERROR}
-
 
 class ActionModule(EngineAction):
     """See the documentation of the module cluster_preflight."""
@@ -27,7 +25,8 @@ class ActionModule(EngineAction):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
+        # Failures are in the message of the failed task.
         for row in (result.get("preflight") or {}).get("findings") or ():
-            text = f"{row['verdict']}: {row['cluster']}: {row['message']}"
-            display.display(f"    {text}", color=COLOURS[row["verdict"]])
+            if row["verdict"] == "warning":
+                display.display(f"    warning: {row['cluster']}: {row['message']}", color=C.COLOR_CHANGED)
         return result
