@@ -293,6 +293,10 @@ class _Handler(BaseHTTPRequestHandler):
                     versions.setdefault(group_name, []).append({"groupVersion": served, "version": version})
             groups = [{"name": name, "versions": rows, "preferredVersion": rows[0]} for name, rows in versions.items()]
             return 200, {"kind": "APIGroupList", "groups": groups}
+        of_group = [each for each in api.kinds if path == f"/apis/{each.rpartition('/')[0]}"]
+        if of_group:
+            found = [{"groupVersion": each, "version": each.rpartition("/")[2]} for each in of_group]
+            return 200, {"kind": "APIGroup", "versions": found, "preferredVersion": found[0]}
         group = re.fullmatch(r"/(?:api|apis)/(.+)", path)
         if group and group.group(1) in api.kinds:
             verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]

@@ -1,0 +1,171 @@
+# Copyright: The multicluster.gloo authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Engine of the module cluster_preflight: every problem of one cluster in one message, before the first write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..apply.objects import checked, converge
+from ..helm.program import Helm
+from ..istiod import istiod_info
+from ..istiod.discovery import discover
+from ..k8s import redaction
+from ..k8s.client import CLUSTER_SPEC, Cluster, connect
+from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
+from ..k8s.fields import Json, mappings, name_of
+from ..k8s.progress import one_line
+from .preflight_rules import GATEWAY_CRD, Finding, Observed, Planned, findings, needs_of, webhook_service
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    **CLUSTER_SPEC,
+    "planned": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "istio_version": {"type": "str", "default": ""},
+            "istiod_env": {"type": "dict", "default": {}},
+            "gloo_version": {"type": "str", "default": ""},
+            "operator_version": {"type": "str", "default": ""},
+            "server_namespace": {"type": "str", "default": ""},
+            "gateway_api_min_version": {"type": "str", "default": ""},
+            "services": {"type": "dict", "default": {}},
+            "hostname_steps": {"type": "list", "elements": "str", "default": []},
+            "overrides": {"type": "bool", "default": False},
+            "namespaces": {"type": "list", "elements": "str", "default": []},
+            "istio_namespace": {"type": "str", "default": ""},
+            "name": {"type": "str", "default": ""},
+        },
+    },
+    "management_kubeconfig": {"type": "path"},
+    "management_context": {"type": "str"},
+    "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
+    "gateway": {"type": "bool", "default": False},
+    "tags": {"type": "list", "elements": "str", "default": []},
+    "skip_tags": {"type": "list", "elements": "str", "default": []},
+    "definitions": {"type": "list", "elements": "dict", "default": []},
+    "problems": {"type": "list", "elements": "str", "default": []},
+    "helm": {"type": "bool", "default": False},
+    "binary_path": {"type": "str", "default": "helm"},
+    "fail_on": {"type": "str", "choices": ["failed", "warning"], "default": "failed"},
+}
+
+_LISTS = (
+    ("v1", "ResourceQuota"),
+    ("gateway.networking.k8s.io/v1", "GatewayClass"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+)
+
+
+def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Result: preflight {verdict, findings}, msg, requests. Raises Invalid with all findings according to `fail_on`.
+
+    What may not be read gives no finding: the write that needs it fails with the API server's reason.
+    """
+    needs = needs_of(params["role"], params["gateway"], params["tags"] or (), params["skip_tags"] or ())
+    planned = Planned(**params["planned"], needs=needs if params["planned"] else ())
+    given = [Finding("failed", text) for text in dict.fromkeys(params.get("problems") or ())]
+    with connect(params, progress) as cluster:
+        known = [*given, *_helm(cluster, params, progress), *_refused(cluster, params["definitions"] or ())]
+        observed = replace(observe(cluster), registration=_registration(params, planned.name))
+        found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
+        rows = [
+            {"cluster": cluster.name, "verdict": each.verdict, "message": _shown(each, cluster.name)} for each in found
+        ]
+        requests = cluster.requests
+    verdict = found[0].verdict if found else "ok"
+    result = {"preflight": {"verdict": verdict, "findings": rows}, "requests": requests}
+    if verdict == "failed" or (verdict == "warning" and params["fail_on"] == "warning"):
+        failing = [row["message"] for row in rows if params["fail_on"] == "warning" or row["verdict"] == "failed"]
+        raise Invalid("; ".join(f"{cluster.name}: {each}" for each in failing), cluster=cluster.name, **result)
+    text = "; ".join(row["message"] for row in rows) or "no problem found"
+    return {"changed": False, "msg": f"{cluster.name}: {text}", **result}
+
+
+def _shown(finding: Finding, cluster: str) -> str:
+    """The message on one line without secrets and the cluster's name; it contains texts of the cluster."""
+    return one_line(redaction.text(finding.message)).removeprefix(f"{cluster}: ")
+
+
+def observe(cluster: Cluster) -> Observed:
+    """What the rules need, in about twelve requests."""
+    lists, _unread = istiod_info.read(cluster, None, None)
+    objects = {kind: _listed(cluster, api_version, kind) for api_version, kind in _LISTS}
+    objects |= {"Service": lists["services"] or [], "Deployment": lists["deployments"] or []}
+    objects["Namespace"] = lists.get("namespaces") or []
+    objects["CustomResourceDefinition"] = _crd(cluster)
+    webhooks = [each for kind in objects if kind.endswith("WebhookConfiguration") for each in objects[kind]]
+    services = {webhook_service(webhook) for each in webhooks for webhook in mappings(each.get("webhooks"))} - {None}
+    return Observed(
+        version=cluster.version(),
+        groups=frozenset(each.partition("/")[0] for each in cluster.api_versions() if "/" in each),
+        objects=objects,
+        backed=frozenset(service for service in services if service and _is_backed(cluster, *service)),
+        istio=[str(each.get("version") or "") for each in discover(lists)["istiods"]],
+    )
+
+
+def _registration(params: dict[str, Any], name: str) -> Json | None:
+    """The KubernetesCluster of this name; None also where the management cluster cannot be read."""
+    kubeconfig, context = params.get("management_kubeconfig"), params.get("management_context")
+    if not name or not kubeconfig or not context:
+        return None
+    try:
+        with Cluster(kubeconfig, context, patience=5.0) as management:
+            found = management.list("admin.gloo.solo.io/v2", "KubernetesCluster")
+    except ClusterError:
+        return None
+    return next((each for each in found if name_of(each) == name), None)
+
+
+def _listed(cluster: Cluster, api_version: str, kind: str) -> list[Json]:
+    try:
+        return cluster.list(api_version, kind)
+    except (NotServed, Forbidden):
+        return []
+
+
+def _crd(cluster: Cluster) -> list[Json]:
+    try:
+        crd = cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", GATEWAY_CRD)
+    except Forbidden:
+        return []
+    return [crd] if crd else []
+
+
+def _is_backed(cluster: Cluster, namespace: str, name: str) -> bool:
+    """Whether the Service has an endpoint that is ready, also where that may not be read."""
+    try:
+        slices = cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, f"kubernetes.io/service-name={name}")
+    except (NotServed, Forbidden):
+        return True
+    endpoints = [endpoint for each in slices for endpoint in mappings(each.get("endpoints"))]
+    return any((endpoint.get("conditions") or {}).get("ready") is not False for endpoint in endpoints)
+
+
+def _helm(cluster: Cluster, params: dict[str, Any], progress: Callable[[str], None]) -> Iterator[Finding]:
+    """Helm is missing, or has a version that is not supported."""
+    if not params["helm"]:
+        return
+    driver = os.environ.get("HELM_DRIVER", "")
+    try:
+        Helm(cluster, params.get("binary_path") or "helm", driver, 30.0, str, progress).check()
+    except ClusterError as exc:
+        yield Finding("failed", exc.msg)
+
+
+def _refused(cluster: Cluster, definitions: Sequence[Json]) -> Iterator[Finding]:
+    """What the API server refuses, by a dry run: admission policies know their own rules best."""
+    if not definitions:
+        return
+    try:
+        converge(cluster, checked(list(definitions), cluster.name), check=True)
+    except ClusterError as exc:
+        yield Finding("failed", exc.msg)
