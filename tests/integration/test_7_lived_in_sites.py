@@ -38,7 +38,7 @@ GUIDE_ROUTING = (
 # The inventory has a cluster for a gateway; nothing of one is there yet.
 NO_GATEWAY = "^(failed|warning) gateway-(api|class)"
 OWN_RELAY = "^warning relay-(root|token) "
-HOST_NAMES = "^warning (east-west-address|endpoints)"
+NODE_PORTS = "^warning (relay|telemetry)-address "
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Row:
     """A site and what is true of it; texts are regular expressions.
 
     users: paths that its users request through Gateway http; finds: what the doctor may rightly say before;
-    after: what it may rightly say afterwards; changes: what site.yml may change in objects and values of others.
-    doctor_only: the guide's way cannot work on the site as it is.
+    after: what it may rightly say afterwards; changes: what site.yml may change in objects and values of others;
+    doctor_only: nothing is installed on the site.
     """
 
     site: str
@@ -75,24 +75,14 @@ ROWS = (
         finds=("^warning gateway-integration ", "^failed gateway-switches "),
         changes=(SWITCHES, MESH_PROXY, GUIDE_ROUTING),
     ),
-    Row("newer-operator", users=("/productpage",), changes=(MESH_PROXY, GUIDE_ROUTING)),
-    Row("other-names", finds=(NO_GATEWAY,), changes=(GUIDE_ROUTING,)),
-    Row("istioctl", finds=(NO_GATEWAY,), changes=(GUIDE_ROUTING,)),
-    Row("canary", finds=(NO_GATEWAY,), changes=(GUIDE_ROUTING,)),
-    Row(
-        "failed-upgrades",
-        users=("/productpage",),
-        finds=("^warning gateway-integration ", "^failed gateway-switches "),
-        changes=(SWITCHES, MESH_PROXY, GUIDE_ROUTING),
-    ),
-    Row("argocd", users=("/productpage",), changes=(MESH_PROXY, GUIDE_ROUTING)),
-    Row("flux", users=("/productpage",), changes=(MESH_PROXY, GUIDE_ROUTING)),
-    Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), after=(OWN_RELAY,), changes=(GUIDE_ROUTING,)),
-    Row("node-ports", finds=(NO_GATEWAY,), doctor_only=True),
-    Row("host-names", finds=(NO_GATEWAY, HOST_NAMES), doctor_only=True),
-    Row("workshop-gloo-mesh", finds=(NO_GATEWAY,), changes=(GUIDE_ROUTING,)),
-    Row("workshop-getting-started", finds=(NO_GATEWAY,), changes=(GUIDE_ROUTING,)),
-    Row("workshop-gloo-gateway", users=("/productpage",), changes=(MESH_PROXY, GUIDE_ROUTING)),
+    Row("newer-operator", doctor_only=True),
+    Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("canary", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
+    Row("node-ports", finds=(NO_GATEWAY, NODE_PORTS), doctor_only=True),
+    Row("workshop-gloo-mesh", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("workshop-getting-started", finds=(NO_GATEWAY,)),
+    Row("workshop-gloo-gateway", doctor_only=True),
 )
 
 
