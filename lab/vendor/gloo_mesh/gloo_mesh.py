@@ -211,21 +211,21 @@ def workspace_status(mesh: Mesh, workspace: Object) -> Translation:
 def settings_status(mesh: Mesh, settings: Object) -> Translation:
     """A WorkspaceSettings' status: its Workspace and the east-west gateways of the connected clusters."""
     namespace = settings["metadata"]["namespace"]
-    workspace = mesh.workspace_of(mesh.management, namespace)
-    if workspace is None:
+    workspace = None if mesh.are_global(settings) else mesh.workspace_of(mesh.management, namespace)
+    if workspace is None and not mesh.are_global(settings):
         message = f"namespace {namespace} of cluster {mesh.management} is in no workspace"
         return Translation("PENDING", message, {"numSelectedEastWestGateways": 0}, {})
     options, warnings = settings["spec"].get("options") or {}, []
     found: list[Object] = []
-    for name, reader in mesh.members(workspace).items():
+    for name, reader in (mesh.members(workspace) if workspace else mesh.clusters).items():
         selected = east_west_gateways(options, name, reader)
         found += [{**{k: s["metadata"][k] for k in ("name", "namespace")}, "cluster": name} for s, _ in selected]
         for service in select([{"labels": {"istio": "eastwestgateway"}}], name, reader):
             if not any(s["metadata"]["uid"] == service["metadata"]["uid"] for s, _ in selected):
                 where = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
                 warnings.append(f"service {where} in cluster {name} has no port named tls or https or is not selected")
-    extra = {
-        "workspace": {key: workspace["metadata"][key] for key in ("name", "namespace")},
+    extra: Object = {
+        **({"workspace": {key: workspace["metadata"][key] for key in ("name", "namespace")}} if workspace else {}),
         "numSelectedEastWestGateways": len(found),
         "numFederatedServices": 0,
         "selectedEastWestGateways": found,

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from lab.control_plane.objects import Object, Reader, age, load_balancer_ingress
 
+GLOBAL = "global"  # WorkspaceSettings of this name in the management server's namespace are defaults for all Workspaces
+
 
 class Mesh(NamedTuple):
     """What is translated from: the management cluster and the connected clusters by registered name."""
@@ -35,12 +37,22 @@ class Mesh(NamedTuple):
         }
 
     def settings_of(self, workspace: Object) -> Object:
-        """options of the WorkspaceSettings in a namespace of the Workspace; {} without one."""
+        """options of the WorkspaceSettings in a namespace of the Workspace, over those of the global ones."""
+        everywhere = self.config.get("WorkspaceSettings", GLOBAL, workspace["metadata"]["namespace"]) or {"spec": {}}
+        defaults: Object = everywhere["spec"].get("options") or {}
         for settings in sorted(self.config.list("WorkspaceSettings"), key=age):
+            if self.are_global(settings):
+                continue
             owner = self.workspace_of(self.management, settings["metadata"]["namespace"])
             if owner is not None and owner["metadata"]["uid"] == workspace["metadata"]["uid"]:
-                return settings["spec"].get("options") or {}
-        return {}
+                return {**defaults, **(settings["spec"].get("options") or {})}
+        return defaults
+
+    def are_global(self, settings: Object) -> bool:
+        """Whether these WorkspaceSettings are the defaults of all Workspaces of their namespace."""
+        namespace = settings["metadata"]["namespace"]
+        homes = [workspace["metadata"]["namespace"] for workspace in self.config.list("Workspace")]
+        return settings["metadata"]["name"] == GLOBAL and namespace in (homes or [namespace])
 
 
 class GatewayAddress(NamedTuple):

@@ -232,7 +232,12 @@ def is_up_to_date(live: Json, wanted: Json) -> bool:
 
 def same_content(before: Json, after: Json) -> bool:
     """True when two responses of the API server have the same content and we own the same fields in both."""
-    return _content(before) == _content(after) and applied_fields(before, MANAGER) == applied_fields(after, MANAGER)
+    return same_values(before, after) and applied_fields(before, MANAGER) == applied_fields(after, MANAGER)
+
+
+def same_values(before: Json, after: Json) -> bool:
+    """True when two responses of the API server have the same content, whoever owns it."""
+    return _content(before) == _content(after)
 
 
 def _content(obj: Json) -> Json:

@@ -18,7 +18,18 @@ from ..k8s.verdict import waiting
 from . import adoption
 from .batch import CRD, Batch, Item
 from .managed_fields import applied_fields
-from .manifests import MANAGER, desired, flatten, is_adopted, is_ours, is_up_to_date, problems, ref_of, same_content
+from .manifests import (
+    MANAGER,
+    desired,
+    flatten,
+    is_adopted,
+    is_ours,
+    is_up_to_date,
+    problems,
+    ref_of,
+    same_content,
+    same_values,
+)
 from .namespace_contents import contents, unmanaged_objects
 from .wait import NotDeleted, blockers, verdicts_when_ready, wait_until_gone
 
@@ -157,6 +168,8 @@ class _Application:
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         if same_content(live, after):
             return
+        if not is_ours(live) and not is_adopted(live) and same_values(live, after):
+            return  # what others created has all that is wanted: it needs no write
         item.action, tried = "changed", wanted
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.former_values(live, after))

@@ -94,12 +94,10 @@ def releases(site: Site) -> dict[str, Json]:
         for row in _helm(site, cluster, "list", "-A", "-a"):
             place = ["-n", row["namespace"]]
             values = _helm(site, cluster, "get", "values", row["name"], *place)
-            history = _helm(site, cluster, "history", row["name"], *place)
             found[f"{cluster} {row['namespace']}/{row['name']}"] = {
                 "chart": row["chart"],
                 "status": row["status"],
                 "values": values,
-                "revisions": [f"{each['revision']} {each['status']}" for each in history],
             }
     return found
 
@@ -127,10 +125,6 @@ def _lost(old: Any, new: Any, path: str) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for key in old for line in _lost(old[key], new.get(key), f"{path}.{key}")]
     return [] if old == new else [f"{path}: {old!r} -> {new!r}"]
-
-
-def without_history(found: dict[str, Json]) -> dict[str, Json]:
-    return {name: {key: value for key, value in row.items() if key != "revisions"} for name, row in found.items()}
 
 
 # -- objects

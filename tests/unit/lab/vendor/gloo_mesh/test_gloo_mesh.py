@@ -36,3 +36,19 @@ def test_settings_count_gateways_with_a_port_named_tls(mesh: Any, port: Any, sta
     mesh.clusters["c1"].list("Service")[0]["spec"]["ports"][0]["name"] = port
     outcome = settings_status(mesh, mesh.config.list("WorkspaceSettings")[0])
     assert (outcome.state, outcome.extra["numSelectedEastWestGateways"]) == (state, count)
+
+
+def test_global_settings_are_defaults_without_a_workspace_of_their_own(mesh: Any, made: Any) -> None:
+    [workspace] = mesh.config.list("Workspace")
+    workspace["spec"]["workloadClusters"][0]["namespaces"] = [{"name": "gloo-mesh-config"}]
+    options = {"eastWestGateways": [{"selector": {"labels": {"istio": "crossing"}}}], "federation": {"enabled": False}}
+    defaults = made.obj("WorkspaceSettings", "global", "gloo-mesh", spec={"options": options})
+    other = made.obj("WorkspaceSettings", "local", "gloo-mesh", spec={})
+    mesh.config.objects += [defaults, other]
+    own = {"federation": {"enabled": True}}
+    mesh.config.list("WorkspaceSettings")[0]["spec"]["options"] = own
+    assert mesh.settings_of(workspace) == {**options, **own}
+    mesh.clusters["c1"].list("Service")[0]["metadata"]["labels"] = {"istio": "crossing"}
+    outcome = settings_status(mesh, defaults)
+    assert (outcome.state, outcome.extra["numSelectedEastWestGateways"]) == ("ACCEPTED", 1)
+    assert settings_status(mesh, other).state == "PENDING"

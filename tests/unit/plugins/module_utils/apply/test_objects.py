@@ -147,6 +147,15 @@ def test_a_value_of_others_is_replaced_only_by_force_and_comes_back(fake: Any) -
     assert [entry["manager"] for entry in back["metadata"]["managedFields"]] == ["kubectl"]
 
 
+def test_an_object_of_others_that_has_all_that_is_wanted_is_not_written(fake: Any) -> None:
+    api, _kubeconfig = fake
+    api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "v", "x": "1"}}, "kubectl")
+    theirs = api.get("v1", "configmaps", "default", "a")
+    assert actions(go(fake, config(namespace="default", k="v"))) == ["unchanged"]
+    assert api.get("v1", "configmaps", "default", "a") == theirs
+    assert actions(go(fake, config(namespace="default", k="v"), state="absent")) == ["kept"]
+
+
 def test_keep_leaves_what_existed_before_and_manages_the_rest(fake: Any) -> None:
     api, _kubeconfig = fake
     api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "theirs"}}, "kubectl")
