@@ -1,0 +1,322 @@
+"""What the role mesh writes, for what was found: its variables, evaluated as Ansible does."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+
+Json = dict[str, Any]
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "mesh"
+ABSENT: Json = {
+    "state": "absent",
+    "reason": "r",
+    "manage": True,
+    "install": True,
+    "name": "",
+    "namespace": "gloo-mesh",
+    "facts": {},
+}
+OTHERS: Json = {**ABSENT, "state": "external", "manage": False, "install": False, "reason": "it belongs to others"}
+OURS: Json = {**ABSENT, "state": "ours"}
+NOTHING: Json = {**ABSENT, "namespace": ""}
+NOWHERE = {"relay_address": "", "telemetry_address": "", "licence": "", "own_relay_certificates": ""}
+PLATFORM: Json = {
+    **ABSENT,
+    "layer": "platform",
+    "name": "gloo-mesh-mgmt-server",
+    "facts": {**NOWHERE, "relay_service": "gloo-mesh-mgmt-server", "authority": "gloo-mesh-mgmt-server.gloo-mesh",
+              "telemetry_service": "gloo-telemetry-gateway"},
+}  # fmt: skip
+SITE: Json = {
+    "mgmt": {
+        "crds": ABSENT,
+        "platform": PLATFORM,
+        "workspace": {**NOTHING, "layer": "workspace"},
+        "trust": {**NOTHING, "layer": "trust", "facts": {"governs": False}},
+    },
+    "east": {
+        "crds": ABSENT,
+        "agent": {**ABSENT, "facts": {"relay_address": "", "registered": False, "registration_ours": False}},
+        "istio": {**ABSENT, "facts": {"istiods": [], "deployments": []}},
+        "operator": {**ABSENT, "facts": {"extensions": {}}},
+        "eastwest": {
+            **ABSENT,
+            "name": "ew",
+            "namespace": "istio-eastwest",
+            "facts": {"deployments": [], "address": ""},
+        },
+    },
+}
+
+
+def changed(*changes: tuple[str, Json]) -> Json:
+    """The site with other records: "host.layer" or "host.layer.facts" and what is changed there."""
+    site: Json = {host: {layer: dict(row) for layer, row in rows.items()} for host, rows in SITE.items()}
+    for place, change in changes:
+        host, layer, *facts = place.split(".")
+        row = site[host][layer]
+        site[host][layer] = {**row, "facts": {**row["facts"], **change}} if facts else {**row, **change}
+    return site
+
+
+@functools.cache
+def role_variables() -> tuple[DataLoader, Json]:
+    init_plugin_loader([])
+    loader = DataLoader()
+    variables: Json = {}
+    for folder in ("defaults", "vars"):
+        variables |= loader.load_from_file(str(ROLE / folder / "main.yml"), trusted_as_template=True)
+    return loader, variables
+
+
+def value(expression: str, site: Json = SITE, host: str = "east", check: bool = False, **options: Any) -> Any:
+    """A variable of the role on a host."""
+    loader, variables = role_variables()
+    hosts = {name: {"kubeconfig": "k", "kube_context": name, "mesh_cluster_name": name} for name in ("mgmt", "east")}
+    variables = {
+        **variables,
+        "inventory_hostname": host,
+        "groups": {"management": ["mgmt"], "workload": ["east"]},
+        "hostvars": hosts,
+        "ansible_play_hosts_all": ["mgmt", "east"],
+        "ansible_check_mode": check,
+        "mesh_license_key": "key",
+        "__mesh_found": {"layers": site},
+        "__mesh_installed": {"skipped": True},
+        "ansible_search_path": [str(ROLE)],
+        "role_path": str(ROLE),
+        **options,
+    }
+    return Templar(loader=loader, variables=variables).template(variables[expression])
+
+
+@pytest.mark.parametrize(
+    ("version", "chart"), [("1.27.0", "1.27.0"), ("1.29.2-patch0", "1.29.2"), ("1.30.0-rc.1-patch1", "1.30.0")]
+)
+def test_the_east_west_chart_has_the_upstream_version(version: str, chart: str) -> None:
+    assert value("mesh_eastwest_chart", mesh_istio_version=version)["version"] == chart
+
+
+@pytest.mark.parametrize(
+    ("facts", "options", "licensing"),
+    [
+        ({}, {}, {"glooMeshLicenseKey": "key"}),
+        ({"licence": "gloo-mesh/license-keys"}, {}, {"licenseSecretName": "license-keys"}),
+        ({"licence": "gloo-mesh/license-keys"}, {"mesh_license_key": ""}, {"licenseSecretName": "license-keys"}),
+        ({}, {"mesh_management_values": {"licensing": {"glooTrialLicenseKey": "trial"}}}, {}),
+        ({}, {"mesh_license_key": ""}, {}),
+    ],
+)
+def test_a_licence_comes_from_the_key_or_a_secret(facts: Json, options: Json, licensing: Json) -> None:
+    site = changed(("mgmt.platform.facts", facts))
+    assert value("__mesh_management_values", site, "mgmt", **options)["licensing"] == licensing
+    fits = value("__mesh_management_checks", site, "mgmt", **options)[0]["fits"]
+    assert fits is bool(licensing or options.get("mesh_management_values"))
+
+
+def test_an_installation_of_others_needs_no_key() -> None:
+    for row in (OTHERS, {"state": "adopted", "install": False}):
+        site = changed(("mgmt.platform", {key: row[key] for key in ("state", "install")}))
+        assert value("__mesh_management_checks", site, "mgmt", mesh_license_key="")[0]["fits"] is True
+
+
+def test_the_ui_is_not_published() -> None:
+    assert value("__mesh_management_values")["glooUi"]["serviceType"] == "ClusterIP"
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_address_that_is_not_known_is_in_no_value_that_is_written(check: bool) -> None:
+    values = value("__mesh_agent_values", check=check)
+    assert values["glooAgent"]["relay"] == {"authority": "gloo-mesh-mgmt-server.gloo-mesh"}
+    assert values["telemetryCollector"] == {}
+    assert "known-after-installation:9900" in str(value("__mesh_agent_check_values", check=check))
+
+
+@pytest.mark.parametrize(
+    ("server", "agent", "option", "address"),
+    [
+        ("192.0.2.1:9900", "", "", "192.0.2.1:9900"),
+        ("192.0.2.1:9900", "relay.example:443", "", "192.0.2.1:9900"),
+        # An agent that runs is not cut off.
+        ("", "relay.example:443", "", "relay.example:443"),
+        ("192.0.2.1:9900", "relay.example:443", "203.0.113.1:9900", "203.0.113.1:9900"),
+    ],
+)
+def test_the_relay_address_is_that_of_the_server(server: str, agent: str, option: str, address: str) -> None:
+    site = changed(("mgmt.platform.facts", {"relay_address": server}), ("east.agent.facts", {"relay_address": agent}))
+    assert (
+        value("__mesh_agent_values", site, mesh_relay_address=option)["glooAgent"]["relay"]["serverAddress"] == address
+    )
+    assert value("__mesh_agent_check_values", site, mesh_relay_address=option)["glooAgent"] == {}
+
+
+def test_names_that_were_found_are_used_in_other_clusters() -> None:
+    found = {"state": "external", "manage": False, "install": False, "namespace": "solo", "name": "server"}
+    site = changed(("mgmt.platform", found), ("mgmt.platform.facts", {"authority": "server.solo"}))
+    assert value("__mesh_relay_authority", site) == "server.solo"
+    assert value("__mesh_cluster_object", site)["metadata"] == {"name": "east", "namespace": "solo"}
+    assert value("__mesh_root_trust_policy", site)["metadata"]["namespace"] == "solo"
+    env = value("__mesh_extensions", site)["istiod"]["pilot"]["env"]
+    assert env["DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"] == "gloo-mesh,solo"
+
+
+@pytest.mark.parametrize(
+    ("facts", "options", "copied"),
+    [
+        ({}, {}, True),
+        ({"own_relay_certificates": "a value is set"}, {}, False),
+        ({"own_relay_certificates": "a value is set"}, {"mesh_relay_secrets": "copy"}, True),
+        ({}, {"mesh_relay_secrets": "own"}, False),
+        ({}, {"mesh_management_values": {"glooMgmtServer": {"relay": {"disableCa": True}}}}, False),
+        ({}, {"mesh_management_values": {"glooMgmtServer": {"relay": {"disableCa": False}}}}, True),
+        ({}, {"mesh_agent_values": {"glooAgent": {"relay": {"clientTlsSecret": {"name": "agent-tls"}}}}}, False),
+    ],
+)
+def test_relay_secrets_are_copied_unless_the_user_has_certificates(facts: Json, options: Json, copied: bool) -> None:
+    assert value("__mesh_copy_relay_secrets", changed(("mgmt.platform.facts", facts)), **options) is copied
+    agent = ("east.agent", {"state": "adopted", "install": False})
+    assert value("__mesh_copy_relay_secrets", changed(agent), **options) is False
+
+
+@pytest.mark.parametrize(
+    ("facts", "manage", "registers"),
+    [
+        ({"registered": False, "registration_ours": False}, True, True),
+        ({"registered": True, "registration_ours": True}, True, True),
+        ({"registered": True, "registration_ours": False}, True, False),
+        ({"registered": False, "registration_ours": False}, False, False),
+    ],
+)
+def test_registrations_of_others_are_not_written(facts: Json, manage: bool, registers: bool) -> None:
+    site = changed(("east.agent.facts", facts), ("east.agent", {"manage": manage}))
+    assert value("__mesh_registers", site) is registers
+
+
+@pytest.mark.parametrize(
+    ("present", "options", "data"),
+    [
+        ({}, {}, {"istiod": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}}}),
+        (
+            {"istiod": {"values": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false", "X": "1"}}}}},
+            {},
+            {},
+        ),
+        # Values of others stay.
+        (
+            {"istiod": {"values": {"meshConfig": {"enableTracing": True}}}, "istio-cni": {"values": {"a": 1}}},
+            {"mesh_istiod_env": {"X": "1"}},
+            {
+                "istiod": {
+                    "meshConfig": {"enableTracing": True},
+                    "pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false", "X": "1"}},
+                }
+            },
+        ),
+        # What we set before is still needed, or the next apply would remove it.
+        (
+            {
+                "istiod": {
+                    "values": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}},
+                    "ours": True,
+                }
+            },
+            {"mesh_operator_extensions": {"istio-cni": {"cni": {"cniBinDir": "/opt/cni/bin"}}}},
+            {
+                "istiod": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}},
+                "istio-cni": {"cni": {"cniBinDir": "/opt/cni/bin"}},
+            },
+        ),
+    ],
+)
+def test_values_of_the_operators_charts_are_added_to_those_of_others(present: Json, options: Json, data: Json) -> None:
+    extensions = {chart: {"ours": False, "hidden": False, **row} for chart, row in present.items()}
+    written = value("__mesh_extensions_data", changed(("east.operator.facts", {"extensions": extensions})), **options)
+    loader = DataLoader()
+    assert {key: loader.load(text) for key, text in written.items()} == {
+        f"values.{key}": row for key, row in data.items()
+    }
+
+
+def test_values_that_contain_secrets_are_not_merged() -> None:
+    extensions = {"istiod": {"values": {}, "ours": False, "hidden": True}}
+    checks = value("__mesh_workload_checks", changed(("east.operator.facts", {"extensions": extensions})))
+    [failed] = [row for row in checks if not row["fits"]]
+    assert "contains secrets in istiod" in failed["problem"]
+
+
+ISTIOD: Json = {"namespace": "mesh", "name": "istiod", "revision": "default", "address": "istiod.mesh.svc:15012"}
+EXTERNAL_ISTIO: Json = {"state": "external", "manage": False, "install": False}
+
+
+@pytest.mark.parametrize(
+    ("trust", "istio", "restarts"),
+    [
+        (ABSENT, ABSENT, ["istio-system/istiod-gloo", "istio-eastwest/ew", "bookinfo"]),
+        (OTHERS, ABSENT, ["istio-system/istiod-gloo", "istio-eastwest/ew", "bookinfo"]),
+        # A new root of ours has to reach an istiod of others, too.
+        (ABSENT, EXTERNAL_ISTIO, ["mesh/istiod", "istio-eastwest/ew", "bookinfo"]),
+        (OTHERS, EXTERNAL_ISTIO, ["istio-eastwest/ew"]),
+    ],
+)
+def test_only_what_has_to_trust_a_new_root_is_restarted(trust: Json, istio: Json, restarts: list[str]) -> None:
+    site = changed(
+        ("mgmt.trust", {key: trust[key] for key in ("state", "manage", "install")}),
+        ("east.istio", {key: istio[key] for key in ("state", "manage", "install")}),
+        ("east.istio.facts", {"istiods": [ISTIOD], "deployments": ["mesh/istiod"]}),
+        ("east.eastwest.facts", {"deployments": ["istio-eastwest/ew"]}),
+    )
+    found = value("__mesh_restarts", site, mesh_restart_namespaces=["bookinfo"])
+    assert ["/".join([row["namespace"], *row.get("names", [])]) for row in found] == restarts
+    assert all(row.get("with_sidecar") for row in found if "names" not in row)
+
+
+def test_an_east_west_gateway_uses_the_istiod_that_exists() -> None:
+    site = changed(("east.istio", EXTERNAL_ISTIO), ("east.istio.facts", {"istiods": [ISTIOD]}))
+    values = value("__mesh_eastwest_values", site)
+    assert values["revision"] == "" and "revision" not in values["labels"]
+    assert value("__mesh_eastwest_values")["revision"] == "gloo"
+    assert value("__mesh_istiod", site)["address"] == "istiod.mesh.svc:15012"
+
+
+@pytest.mark.parametrize(
+    ("trust", "facts", "agent", "istiods", "awaits"),
+    [
+        ({}, {}, {}, [], True),
+        ({"manage": False}, {"governs": True}, {}, [], True),
+        ({"manage": False}, {"governs": False}, {}, [], False),
+        ({}, {}, {"manage": False, "state": "absent"}, [], False),
+        ({}, {}, {"manage": False, "state": "external"}, [], True),
+    ],
+)
+def test_the_shared_root_is_awaited_only_where_it_is_issued(
+    trust: Json, facts: Json, agent: Json, istiods: list[Json], awaits: bool
+) -> None:
+    site = changed(("mgmt.trust", trust), ("mgmt.trust.facts", facts), ("east.agent", agent))
+    assert value("__mesh_awaits_root", site) is awaits
+    without = changed(("east.istio", EXTERNAL_ISTIO), ("east.istio.facts", {"istiods": []}))
+    assert value("__mesh_awaits_root", without) is False
+
+
+def test_a_run_without_the_management_host_is_refused_while_something_is_missing_there() -> None:
+    checks = value("__mesh_workload_checks", ansible_play_hosts_all=["east"])
+    [failed] = [row["problem"] for row in checks if not row["fits"]]
+    assert failed.startswith("platform, workspace, trust of mgmt must be created, but mgmt is not part of this run")
+    complete = changed(*((f"mgmt.{layer}", {"state": "ours"}) for layer in ("platform", "workspace", "trust")))
+    assert all(row["fits"] for row in value("__mesh_workload_checks", complete, ansible_play_hosts_all=["east"]))
+
+
+def test_namespaces_are_created_only_for_what_is_installed() -> None:
+    names = [each["metadata"]["name"] for each in value("__mesh_namespaces")]
+    assert names == ["gloo-mesh", "istio-system", "istio-eastwest"]
+    assert [each["metadata"]["name"] for each in value("__mesh_namespaces", host="mgmt")] == [
+        "gloo-mesh",
+        "gloo-mesh-config",
+    ]
+    others = changed(*((f"east.{layer}", {"install": False}) for layer in ("agent", "istio", "operator", "eastwest")))
+    assert value("__mesh_namespaces", others) == []
