@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 from ..helm.charts import chart_source
@@ -124,7 +125,7 @@ def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[
             row["name"],
             "management" if management else "workload",
             texts(row.get("layers")),
-            crds=reader.crds(),
+            crds=reader.crds,
             unread=reader.unread,
             **found,
         )
@@ -181,7 +182,9 @@ class _Reader:
             "roots": frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home)),
         }
 
+    @cached_property
     def crds(self) -> list[Json]:
+        """The CRD of Gloo Mesh without its schema, as a list of one or none."""
         try:
             crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", MESH_CRD)
         except Forbidden as exc:
@@ -200,7 +203,7 @@ class _Reader:
     ) -> list[ReleaseHistory]:
         """Releases of the namespaces that the objects and their annotations name, and of the planned ones."""
         names = {planned[layer].namespace for layer in layers if layer in planned}
-        for obj in objects:
+        for obj in [*objects, *self.crds]:
             annotated = texts(meta(obj).get("annotations")).get("meta.helm.sh/release-namespace")
             names |= {_namespace([obj]), annotated or ""}
         try:

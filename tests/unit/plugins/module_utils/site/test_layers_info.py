@@ -96,6 +96,18 @@ def test_what_exists_is_found_in_any_namespace_without_its_secrets(clusters: Any
     assert CANARY not in json.dumps(found)
 
 
+def test_a_release_of_crds_is_found_in_a_namespace_of_its_own(clusters: Any) -> None:
+    _mgmt, east, rows = clusters
+    names = {"plural": "kubernetesclusters", "kind": "KubernetesCluster"}
+    spec = {"group": "admin.gloo.solo.io", "names": names, "scope": "Namespaced", "versions": [{"name": "v2"}]}
+    notes = {"meta.helm.sh/release-name": "gloo-crds", "meta.helm.sh/release-namespace": "crds"}
+    meta = {"name": "kubernetesclusters.admin.gloo.solo.io", "annotations": notes}
+    east.write("apiextensions.k8s.io/v1", "customresourcedefinitions", "", {"metadata": meta, "spec": spec})
+    east.write("v1", "secrets", "crds", record("gloo-crds", 1, namespace="crds", chart="gloo-platform-crds"))
+    row = go(rows)["layers"]["east"]["crds"]
+    assert (row["state"], row["release"]["namespace"], row["release"]["name"]) == ("adopted", "crds", "gloo-crds")
+
+
 def test_certificates_of_istio_are_read_where_it_will_be(clusters: Any) -> None:
     _mgmt, east, rows = clusters
     east.write("v1", "secrets", "istio-system", {"metadata": {"name": "cacerts"}, "stringData": {"ca-key.pem": CANARY}})
