@@ -60,7 +60,15 @@ MANAGEMENT_LAYERS = ("crds", "platform", "workspace", "trust")
 WORKLOAD_LAYERS = ("crds", "agent", "operator", "istio", "eastwest")
 LAYERS = tuple(dict.fromkeys((*MANAGEMENT_LAYERS, *WORKLOAD_LAYERS)))
 
-MESH_CRD = "kubernetesclusters.admin.gloo.solo.io"
+#: CRDs that the roles and the products need; a chart of another version may have more. The first one stands for all.
+MESH_CRDS = (
+    "kubernetesclusters.admin.gloo.solo.io",
+    "workspaces.admin.gloo.solo.io",
+    "workspacesettings.admin.gloo.solo.io",
+    "roottrustpolicies.admin.gloo.solo.io",
+    "virtualdestinations.networking.gloo.solo.io",
+    "routetables.networking.gloo.solo.io",
+)
 TELEMETRY = "gloo-telemetry-gateway"
 #: Names of the main objects in the charts.
 MAIN = {"platform": SERVER, "agent": AGENT, "operator": OPERATOR}
@@ -109,10 +117,13 @@ def problems(layers: Mapping[str, Mapping[str, Json]]) -> list[str]:
 
 
 def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
-    """CRDs of others are used; missing ones are installed, so the chart is compared with what exists (helm_release)."""
-    row = helm_layer(cluster, "crds", [each for each in cluster.crds if name_of(each) == MESH_CRD], planned, {})
-    if row["state"] == EXTERNAL and row["mode"] != USE:
-        row |= {"manage": True, "problem": ""}
+    """CRDs of others are used if none is missing; else helm_release decides whether the chart can add the others."""
+    present = {name_of(each): each for each in cluster.crds}
+    row = helm_layer(cluster, "crds", [present[name] for name in MESH_CRDS[:1] if name in present], planned, {})
+    missing = [name for name in MESH_CRDS if name not in present]
+    if row["state"] == EXTERNAL and row["mode"] != USE and missing:
+        reason = f"{row['reason']}; {', '.join(missing)} has to be installed"
+        row |= {"manage": True, "problem": "", "reason": reason}
     return row
 
 

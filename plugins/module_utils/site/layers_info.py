@@ -26,7 +26,7 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import agents, operators, servers
-from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRD, eastwest_services, problems, site_layers
+from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, eastwest_services, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -184,13 +184,16 @@ class _Reader:
 
     @cached_property
     def crds(self) -> list[Json]:
-        """The CRD of Gloo Mesh without its schema, as a list of one or none."""
-        try:
-            crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", MESH_CRD)
-        except Forbidden as exc:
-            self._note(exc)
-            return []
-        return [{**crd, "spec": {}}] if crd else []
+        """The CRDs of Gloo Mesh that exist, without their schemas."""
+        found = []
+        for name in MESH_CRDS:
+            try:
+                crd = self.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
+            except Forbidden as exc:
+                self._note(exc)
+                return []
+            found += [{**crd, "spec": {}}] if crd else []
+        return found
 
     def _list(self, api_version: str, kind: str) -> list[Json]:
         try:

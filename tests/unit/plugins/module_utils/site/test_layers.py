@@ -176,12 +176,15 @@ def test_a_release_of_the_planned_name_without_the_layer_is_not_taken() -> None:
     assert layers(MGMT, ours)["east"]["agent"]["state"] == "ours"
 
 
-def test_crds_of_others_are_used_and_missing_ones_installed() -> None:
-    crd = obj("CustomResourceDefinition", "kubernetesclusters.admin.gloo.solo.io", metadata=KUBECTL)
-    row = layers(replace(MGMT, crds=[crd]), EAST)["mgmt"]["crds"]
-    assert (row["state"], row["manage"], row["problem"]) == ("external", True, "")
-    row = layers(replace(MGMT, crds=[crd], modes={"crds": "use"}), EAST)["mgmt"]["crds"]
-    assert (row["state"], row["manage"]) == ("external", False)
+@pytest.mark.parametrize(
+    ("number", "mode", "manage"), [(6, "auto", False), (3, "auto", True), (6, "use", False), (3, "use", False)]
+)
+def test_crds_of_others_are_used_and_missing_ones_installed(number: int, mode: str, manage: bool) -> None:
+    crds = [obj("CustomResourceDefinition", name, metadata=KUBECTL) for name in engine.MESH_CRDS[:number]]
+    row = layers(replace(MGMT, crds=crds, modes={"crds": mode}), EAST)["mgmt"]["crds"]
+    assert (row["state"], row["manage"], row["problem"]) == ("external", manage, "")
+    assert ("has to be installed" in row["reason"]) is manage
+    assert row["release"]["name"] == "gloo-platform-crds"
 
 
 # -- management server
