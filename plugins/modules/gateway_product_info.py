@@ -53,6 +53,11 @@ options:
       - If others set an image of sds in them, or in the parameters of the GatewayClass, RV(product.sds_image) is empty.
     type: str
     default: ''
+  gateways:
+    description: Names of Gateways that get parameters with an image of sds. Others of the controller may cause a warning.
+    type: list
+    elements: str
+    default: []
   layer:
     description:
       - With V(auto) a controller without a Helm release is left alone, with V(use) every controller, with V(manage)
@@ -179,6 +184,10 @@ product:
       description: Whether the controller is used and not changed.
       type: bool
       returned: always
+    crds_left_alone:
+      description: Whether its CRDs are used and not changed.
+      type: bool
+      returned: always
     owner:
       description: The owner of a controller without a Helm release.
       type: str
@@ -209,6 +218,7 @@ product:
     licensed: true
     sds_image: {}
     left_alone: false
+    crds_left_alone: false
     owner: ''
     integrated: true
 requests:

@@ -17,7 +17,7 @@ from ..helm.shown import secret_texts
 from ..helm.values import merged
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts
+from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title, title_of
 from .controller import AUTO_MTLS, INTEGRATION, controller_container, controllers, switch
 from .gateway_parameters import spec_of_others
 from .products import GLOO_GATEWAY, PRODUCTS, ParameterKind, Product, product_of
@@ -31,6 +31,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "values": {"type": "dict", "default": {}},
     "license_secret": {"type": "str", "default": ""},
     "parameters_name": {"type": "str", "default": ""},
+    "gateways": {"type": "list", "elements": "str", "default": []},
     "layer": {"type": "str", "choices": ["auto", "use", "manage"], "default": "auto"},
     "strict": {"type": "bool", "default": True},
 }
@@ -44,7 +45,7 @@ _RELEASE, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/releas
 class Controller:
     """A gateway controller in a cluster. ``deployment``: {} when only its Helm release is there.
 
-    ``history``: its Helm release; None for one that Helm does not manage, or whose records cannot be read.
+    ``history``: its Helm release; None for one of another chart, without Helm, or whose records cannot be read.
     """
 
     product: Product
@@ -59,7 +60,7 @@ class Controller:
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: product, msg, requests. Raises Invalid for an unknown product and when several controllers fit.
+    """Result: product, msg, warnings, requests. Raises Invalid for an unknown product and for several that fit.
 
     Without strict, errors of the cluster are not raised.
     """
@@ -67,12 +68,13 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     try:
         with connect(params, progress) as cluster:
             product = _look(cluster, params)
+            warnings = list(_warnings(cluster, product, params))
             requests = cluster.requests
     except ClusterError:
         if params.get("strict", True):
             raise
         named = next((each for each in PRODUCTS if each.name == params.get("product")), GLOO_GATEWAY)
-        product, requests = facts(named, None, params), 0
+        product, warnings, requests = facts(named, None, params), [], 0
     name = params.get("cluster") or params["context"]
     where = f"Deployment {product['release_namespace']}/{product['deployment']}"
     state = f"controller is {where}" if product["installed"] else "no controller is installed"
@@ -80,6 +82,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         "changed": False,
         "msg": f"{name}: product line {product['name']}, {state}",
         "product": {"cluster": name, **product},
+        **({"warnings": warnings} if warnings else {}),
         "requests": requests,
     }
 
@@ -139,6 +142,8 @@ def facts(
         "licensed": licensed or not product.license_key or product.has_license(values),
         "sds_image": product.sds_image(registry, tag),
         "left_alone": left_alone,
+        # Those of an existing controller fit it, whoever installed them.
+        "crds_left_alone": left_alone or (bool(deployment) and crds is None),
         "owner": owner_of(deployment, "", "") if unmanaged else "",
         "integrated": integrated,
     }
@@ -215,6 +220,9 @@ def _choose(cluster: Cluster, params: Json, found: Sequence[Controller]) -> Cont
     history = chosen.history
     if history is None and chosen.release:
         history = read_release(cluster, chosen.release, chosen.namespace)
+        release = base_release(history)
+        # A release of another chart, such as one of a whole platform, is not ours to change.
+        history = history if release and release.chart == chosen.product.name else None
     return Controller(chosen.product, chosen.deployment, chosen.release, chosen.namespace, history)
 
 
@@ -238,10 +246,13 @@ def _unused(cluster: Cluster, params: Json) -> Product:
 
 def _crds(cluster: Cluster, product: Product) -> tuple[str, str] | None:
     """(name, namespace) of the Helm release with the product's CRDs; None when there is none."""
-    notes = texts(meta(_crd(cluster, product.parameters[-1])).get("annotations"))
-    name, namespace = notes.get(_RELEASE, ""), notes.get(_RELEASE_NAMESPACE, "")
-    release = base_release(read_release(cluster, name, namespace)) if name and namespace else None
-    return (name, namespace) if release and release.chart == f"{product.name}-crds" else None
+    for kind in reversed(product.parameters):
+        notes = texts(meta(_crd(cluster, kind)).get("annotations"))
+        name, namespace = notes.get(_RELEASE, ""), notes.get(_RELEASE_NAMESPACE, "")
+        release = base_release(read_release(cluster, name, namespace)) if name and namespace else None
+        if release and release.chart == f"{product.name}-crds":
+            return name, namespace
+    return None
 
 
 def _crd(cluster: Cluster, kind: ParameterKind) -> Json | None:
@@ -254,6 +265,29 @@ def _licensed(cluster: Cluster, controller: Controller | None) -> bool:
         (_secret(cluster, str(meta(controller.deployment).get("namespace")), name) or {}).get(key)
         for name, key in _license_references(controller.deployment)
     )
+
+
+def _warnings(cluster: Cluster, product: Json, params: Json) -> Iterable[str]:
+    """Other Gateways of the controller get the containers of the integration, too, when it is enabled."""
+    if not product["installed"] or product["integrated"] or product["left_alone"] or not product["sds_image"]:
+        return
+    classes = {
+        name_of(each)
+        for each in _listed(cluster, GATEWAY_CLASS.api_version, GATEWAY_CLASS.kind)
+        if spec_of(each).get("controllerName") == product["controller_name"]
+    }
+    others = [
+        title_of(each)
+        for each in _listed(cluster, GATEWAY_CLASS.api_version, "Gateway")
+        if spec_of(each).get("gatewayClassName") in classes and name_of(each) not in (params.get("gateways") or ())
+    ]
+    if others:
+        controller = title("Deployment", product["deployment"], product["release_namespace"])
+        yield (
+            f"{cluster.name}: {controller}: the integration adds sds and istio-proxy to {', '.join(others)}, too. "
+            "The controller's registry has no image sds: set sdsContainer.image in their parameters first, or "
+            "their new Pods cannot start"
+        )
 
 
 def _has_sds_image(cluster: Cluster, product: Product, namespace: str, params: Json) -> bool:

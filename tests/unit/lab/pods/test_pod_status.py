@@ -124,10 +124,23 @@ def test_nothing_changes_by_itself(made: Any) -> None:
         ("example.invalid.test/proxyv2", False),
         ("proxyv2.invalid", False),
         ("", False),
+        # The vendor's registries lack sds, and nothing else.
+        ("us-docker.pkg.dev/solo-public/gloo-gateway/sds:2.0.1", True),
+        ("us-docker.pkg.dev/solo-public/enterprise-kgateway/sds@sha256:0", True),
+        ("us-docker.pkg.dev/solo-public/gloo-gateway/envoy-wrapper:2.0.1", False),
+        ("cr.kgateway.dev/kgateway-dev/sds:v2.1.3", False),
+        ("registry.example.com/solo-public/gloo-gateway/sds:2.0.1", False),
     ],
 )
-def test_images_of_a_domain_that_never_exists_are_not_pulled(image: str, refused: bool) -> None:
+def test_images_that_no_registry_has_are_not_pulled(image: str, refused: bool) -> None:
     assert pod_status.cannot_be_pulled(image) is refused
+
+
+def test_an_image_that_the_registry_lacks(made: Any) -> None:
+    image = "us-docker.pkg.dev/solo-public/gloo-gateway/sds:2.0.1"
+    status = pod_status.status(proxy(made, sds=image), running(sds=Run(pulled=False)), True, "", NOW)
+    waiting = by_name(status)["sds"]["state"]["waiting"]
+    assert waiting["reason"] == "ImagePullBackOff" and waiting["message"].endswith(f"{image}: not found")
 
 
 def test_an_image_that_cannot_be_pulled(made: Any) -> None:

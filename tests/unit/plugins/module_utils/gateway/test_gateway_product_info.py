@@ -260,6 +260,37 @@ def test_settings_from_elsewhere_are_no_reason_to_refuse(site: Site) -> None:
     assert site.look()["integrated"] is True
 
 
+def test_a_controller_in_a_release_of_another_chart_is_left_alone(site: Site) -> None:
+    site.controller("kgateway", "infra", f"{OPEN_SOURCE}/kgateway:v2.1.3", "platform", ON)
+    site.release("platform", "infra", "company-platform")
+    found = site.look()
+    expected = {"name": "kgateway", "left_alone": True, "crds_left_alone": True, "owner": "Helm release infra/platform"}
+    assert subset(found, expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("deployed", "crds", "left_alone"),
+    [
+        (True, "gloo-gateway-crds", False),
+        (True, "company-crds", True),
+        (True, "", True),
+        (False, "company-crds", False),
+    ],
+)
+def test_crds_of_an_existing_controller_are_managed_with_their_release_only(
+    site: Site, deployed: bool, crds: str, left_alone: bool
+) -> None:
+    if deployed:
+        site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", ON)
+        site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    site.crd("gatewayparameters.gateway.kgateway.dev", "crds" if crds else "", "gloo-system")
+    if crds:
+        site.release("crds", "gloo-system", crds)
+    found = site.look()
+    assert found["crds_left_alone"] is left_alone
+    assert found["crds_release"] == ("crds" if deployed and not left_alone else f"{found['name']}-crds")
+
+
 def test_a_helm_annotation_without_readable_records_counts_as_no_release(site: Site) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", ON)
     assert site.look()["left_alone"] is True
@@ -366,6 +397,33 @@ def test_few_requests_are_made(site: Site) -> None:
     site.api.log.clear()
     site.look(product="kgateway")
     assert len(site.api.log) <= 8
+
+
+@pytest.mark.parametrize(
+    ("env", "gateway_class", "name", "warned"),
+    [
+        ({}, "gloo-gateway-v2", "shop", True),
+        ({}, "gloo-gateway-v2", "http", False),
+        ({}, "istio", "shop", False),
+        (ON, "gloo-gateway-v2", "shop", False),
+        ({"KGW_DEFAULT_IMAGE_REGISTRY": "registry.example"}, "gloo-gateway-v2", "shop", False),
+    ],
+)
+def test_other_gateways_of_the_controller_are_warned_about(
+    site: Site, env: dict[str, str], gateway_class: str, name: str, warned: bool
+) -> None:
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", env)
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    site.gateway_class("gloo-gateway-v2", "solo.io/gloo-gateway-v2")
+    site.gateway_class("istio", "istio.io/gateway-controller")
+    site.api.kinds[GATEWAY_API]["gateways"] = ("Gateway", True)
+    body = {"metadata": {"name": name}, "spec": {"gatewayClassName": gateway_class}}
+    site.api.write(GATEWAY_API, "gateways", "gloo-system", body)
+    params = {"kubeconfig": site.kubeconfig, "context": "fake", "cluster": "cluster1", "gateways": ["http"]}
+    result = run(params, False, lambda line: None)
+    assert [("Gateway gloo-system/shop" in text and "image sds" in text) for text in result.get("warnings", ())] == (
+        [True] if warned else []
+    )
 
 
 def test_an_unknown_product_is_refused_with_the_field(site: Site) -> None:
