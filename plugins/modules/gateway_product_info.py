@@ -54,7 +54,7 @@ options:
     type: str
     default: ''
   gateways:
-    description: Names of Gateways that get parameters with an image of sds. Others of the controller may cause a warning.
+    description: Gateways that get parameters with an image of sds. Others of the controller may cause a warning.
     type: list
     elements: str
     default: []
