@@ -101,8 +101,7 @@ def test_several_gateways_in_several_clusters_with_https(four_clusters: Site, tm
     assert [str(write) for write in mark.writes()] == []
     assert again.changed == {}
 
-    doctor = site.play("doctor", *options, inventory=inventory).ok()
-    assert missing([r"ok: \d+ checks"], doctor.text) == []
+    site.play("doctor", *options, inventory=inventory).ok()
 
     # Another cluster's HTTPS Gateway loses its certificate: that Gateway alone is reported.
     site.delete(gateways[1], f"/api/v1/namespaces/{SHOP['namespace']}/secrets/shop")
