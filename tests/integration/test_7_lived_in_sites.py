@@ -74,6 +74,7 @@ ROWS = (
     Row("newer-operator", doctor_only=True),
     Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
     Row("canary", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("argocd", doctor_only=True),
     Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
     Row("node-ports", finds=(NO_GATEWAY, NODE_PORTS), doctor_only=True),
     Row("workshop-gloo-mesh", finds=(NO_GATEWAY,), doctor_only=True),
