@@ -73,6 +73,7 @@ ROWS = (
     ),
     Row("newer-operator", doctor_only=True),
     Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("istioctl", finds=(NO_GATEWAY,), doctor_only=True),
     Row("canary", finds=(NO_GATEWAY,), doctor_only=True),
     Row("argocd", doctor_only=True),
     Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
