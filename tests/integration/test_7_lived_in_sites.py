@@ -75,6 +75,7 @@ ROWS = (
     Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
     Row("istioctl", finds=(NO_GATEWAY,), doctor_only=True),
     Row("canary", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("failed-upgrades", finds=("^warning gateway-integration ",), doctor_only=True),
     Row("argocd", doctor_only=True),
     Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
     Row("node-ports", finds=(NO_GATEWAY, NODE_PORTS), doctor_only=True),
