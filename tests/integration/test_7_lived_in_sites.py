@@ -31,10 +31,6 @@ NO_MESH = "^(failed|warning) (management-server|relay-|telemetry-address|registe
 # What the guide changes in a Gloo Gateway of others: the switches of the controller, the Gateway's parameters.
 SWITCHES = r"Deployment gloo-system/gloo-gateway \.spec\.template\.spec\.containers: "
 MESH_PROXY = r"Gateway gloo-system/http \.(spec\.infrastructure|field managers|metadata)"
-# The guide's VirtualDestination and RouteTable, which others have already with the same content, are managed, too.
-GUIDE_ROUTING = (
-    r"(VirtualDestination bookinfo/reviews-vd|RouteTable bookinfo/bookinfo-east-west) \.(field man|metadata)"
-)
 # The inventory has a cluster for a gateway; nothing of one is there yet.
 NO_GATEWAY = "^(failed|warning) gateway-(api|class)"
 OWN_RELAY = "^warning relay-(root|token) "
@@ -73,11 +69,14 @@ ROWS = (
         "helm-long-ago",
         users=("/productpage",),
         finds=("^warning gateway-integration ", "^failed gateway-switches "),
-        changes=(SWITCHES, MESH_PROXY, GUIDE_ROUTING),
+        changes=(SWITCHES, MESH_PROXY),
     ),
     Row("newer-operator", doctor_only=True),
     Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("istioctl", finds=(NO_GATEWAY,), doctor_only=True),
     Row("canary", finds=(NO_GATEWAY,), doctor_only=True),
+    Row("failed-upgrades", finds=("^warning gateway-integration ",), doctor_only=True),
+    Row("argocd", doctor_only=True),
     Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
     Row("node-ports", finds=(NO_GATEWAY, NODE_PORTS), doctor_only=True),
     Row("workshop-gloo-mesh", finds=(NO_GATEWAY,), doctor_only=True),

@@ -79,7 +79,12 @@ def _left_by_istio(obj: Json, namespace: str) -> bool:
         return name == ROOT_CERTIFICATE or (same_namespace and _ISTIO_CONFIG_MAPS.fullmatch(name) is not None)
     if kind == "Secret":
         return same_namespace and (name == "istio-ca-secret" or (name == "cacerts" and _issued_by_gloo(obj)))
-    return kind == "GatewayClass" and _controller(obj).startswith("istio.io/")
+    return is_class_of_istio(obj)
+
+
+def is_class_of_istio(obj: Json) -> bool:
+    """Whether the object is a GatewayClass that istiod creates."""
+    return obj["kind"] == "GatewayClass" and _controller(obj).startswith("istio.io/")
 
 
 def _issued_by_gloo(secret: Json) -> bool:

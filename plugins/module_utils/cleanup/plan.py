@@ -18,7 +18,7 @@ from ..helm.releases import NOTE_LABEL
 from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
 from ..k8s.kinds import group_of
 from ..mesh import parts
-from .leftovers import controller_leftovers, istio_leftovers, relay_secrets, since
+from .leftovers import controller_leftovers, is_class_of_istio, istio_leftovers, relay_secrets, since
 from .releases import HELM, NotedRelease, Purpose, note_ref
 
 DELETE, GIVE_BACK, UNINSTALL, SWITCH_OFF, WAIT, KEEP = "delete", "give back", "uninstall", "switch off", "wait", "keep"
@@ -342,7 +342,10 @@ def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list
     names = {(spec_of(crd).get("group"), (spec_of(crd).get("names") or {}).get("kind")): name_of(crd) for crd in crds}
     gone = {(group_of(ref.api_version), ref.kind, ref.namespace, ref.name) for ref in going}
     users: dict[str, list[Ref]] = {}
+    classes = {str(spec_of(obj).get("gatewayClassName")) for obj in site.objects if obj["kind"] == "Gateway"}
     for obj in site.objects:
+        if is_class_of_istio(obj) and name_of(obj) not in classes:
+            continue  # every istiod creates them wherever their CRD exists
         ref = ref_of(obj)
         group = group_of(ref.api_version)
         crd = names.get((group, ref.kind))

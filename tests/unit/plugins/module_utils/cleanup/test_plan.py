@@ -262,6 +262,16 @@ def test_leftovers_that_go_do_not_use_a_crd() -> None:
     assert list(kept(plan(objects, [], CONSENT)))
 
 
+@pytest.mark.parametrize(("gateway_class", "stays"), [("shop", False), ("istio", True)])
+def test_classes_that_the_istiod_of_others_creates_use_their_crd_only_with_a_gateway(
+    gateway_class: str, stays: bool
+) -> None:
+    by_istiod = build("GatewayClass", "istio", spec={"controllerName": "istio.io/gateway-controller"})
+    gateway = build("Gateway", "edge", "shop", spec={"gatewayClassName": gateway_class})
+    objects = [crd("GatewayClass", "gateway.networking.k8s.io", labels=OURS), by_istiod, gateway]
+    assert bool(kept(plan(objects, [], CONSENT))) == stays
+
+
 def test_a_former_secret_of_a_release_goes_with_its_note() -> None:
     secret = build("Secret", "multicluster.gloo.edge", "n", {**OURS, "multicluster.gloo/release": "edge"})
     steps = plan([secret, note("edge", "n")], [NotedRelease("edge", "n", NOTED, due=False)], NO_CONSENT)
