@@ -60,7 +60,9 @@ def _through_gateways(site: SiteFacts) -> Iterator[CheckTarget]:
                 continue
             possible = [gateway for gateway in gateways_of(site, facts) if _may_use(proof, gateway)]
             try:
-                matching = {gateway: _matching(site, facts, proof, gateway) for gateway in possible}
+                matching = {gateway: _matching(site, facts, proof, gateway, derive=False) for gateway in possible}
+                if not any(matching.values()):  # perhaps for the hostname of a listener
+                    matching = {gateway: _matching(site, facts, proof, gateway) for gateway in possible}
             except NotReadable:  # the checks of the Gateways report it
                 matching = {gateway: [] for gateway in possible}
             for gateway in [each for each in possible if matching[each]] or possible[:1]:
@@ -73,12 +75,15 @@ def _may_use(proof: Json, gateway: tuple[str, str]) -> bool:
     return wanted.get("namespace") in (None, "", gateway[0]) and wanted.get("name") in (None, "", gateway[1])
 
 
-def _matching(site: SiteFacts, facts: Facts, proof: Json, gateway: tuple[str, str]) -> list[Json]:
-    """The routes of a Gateway that match the proof; of those in the site's data, as they are there."""
+def _matching(site: SiteFacts, facts: Facts, proof: Json, gateway: tuple[str, str], derive: bool = True) -> list[Json]:
+    """The routes of a Gateway that match the proof; of those in the site's data, as they are there.
+
+    derive: a proof without a host is for the hostname of the listener.
+    """
     wanted = {key_of(route): route for route in routes_of(site, facts)}
     every = [wanted.get(key_of(route), route) for route in live_routes(site, facts)]
     model = proxy_model(site, facts, *gateway)
-    host = _host(proof, model.gateway) or next(iter(model.addresses), "")
+    host = (_host(proof, model.gateway) if derive else proof.get("host")) or next(iter(model.addresses), "")
     return [
         route
         for route in every

@@ -347,6 +347,17 @@ def two_gateways(site: Any) -> None:
     site.data["proofs"].append({**site.data["proofs"][1], "name": "inner", "path": "/inner/0"})
 
 
+def second_gateway_for_a_host(site: Any) -> None:
+    """Proofs without a host are not for the Gateway that serves one host only."""
+    found = second_gateway(site)
+    found["spec"]["listeners"] = [{"name": "http", "port": 8443, "protocol": "HTTPS", "hostname": "shop.example.com"}]
+    parent = {"name": "internal", "namespace": "edge"}
+    refs = site.one("c1", "HTTPRoute", "r")["spec"]["rules"][0]["backendRefs"]
+    shop = route("shop", "/reviews", *refs, parents=[parent])
+    shop["spec"]["hostnames"] = ["shop.example.com"]
+    add_route(site, shop)
+
+
 def one_of_two_gateways_broken(site: Any) -> None:
     two_gateways(site)
     site.one("c1", "Gateway", "internal")["metadata"]["generation"] = 2
@@ -470,6 +481,13 @@ def _verdicts(found: Json) -> dict[str, str]:
     for row in found["checks"]:
         result[row["id"]] = max(result.get(row["id"], "ok"), row["verdict"], key=order.index)
     return result
+
+
+def test_a_proof_without_a_host_is_not_for_a_gateway_of_one_host() -> None:
+    site = Site()
+    second_gateway_for_a_host(site)
+    assert checked(site)["verdict"] == "ok"
+    assert site.asked == 3  # from both clusters inside the mesh, and through one Gateway
 
 
 @pytest.mark.parametrize("variant", [*ISTIODS, *BACKENDS, *ROUTES], ids=lambda variant: variant.meaning)
