@@ -23,12 +23,13 @@ from urllib.parse import quote
 
 import pytest
 
+from acceptance import snapshot
 from acceptance.breakages import APPS
 from acceptance.changes import changed, named, removed, scaled_to_0, there
 from acceptance.effects import connected, state
 from acceptance.eyes import gateway_url, healthy
 from acceptance.guide_changes import AGENT, EAST_WEST, SERVICES, registration, settings
-from acceptance.site import REPO, Site, wait_until
+from acceptance.site import REPO, Site, nothing_left, wait_until
 from lab import charts, paths
 from lab.control_plane import processes
 from lab.control_plane.api import ApiError
@@ -379,14 +380,16 @@ def _without_gateway_api(site: Site) -> None:
     ],
     ids=",".join,
 )
-def test_the_guide_with_variants_of_the_vendors_products(empty: Site, variant: tuple[str, ...]) -> None:
+def test_the_guide_with_variants_of_the_vendors_products(
+    empty: Site, before: dict[str, snapshot.Snapshot], variant: tuple[str, ...]
+) -> None:
     with _with(empty, *variant):
         empty.play("site").ok()
         assert empty.play("site").ok().changed == {}
         assert healthy(empty)
         empty.play("doctor").ok()
         empty.play("cleanup", "--extra-vars", "cleanup_vendor_crds=true").ok()
-        _without_gateway_api(empty)
+        nothing_left(lambda: snapshot.all_differences(before, snapshot.take(empty)))
 
 
 def _bundle(site: Site, crd: str) -> str:

@@ -16,7 +16,7 @@ from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
-from .plan import PHASES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
+from .plan import PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
 from .summary import summary
 
@@ -94,6 +94,8 @@ def read(
     for kind in ("ConfigMap", "Secret"):
         yield from cluster.list("v1", kind, labels=NOTE_LABEL)
     yield from _left(cluster, releases, istio)
+    for kind in POLICIES:
+        yield from _listed(cluster, groups, "admissionregistration.k8s.io", kind)
     crds = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     yield from crds
     if users:

@@ -57,6 +57,8 @@ WRITTEN: dict[tuple[str, str], str] = {
 }
 
 RELEASE_NAME, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+# An operator brings them with the CRDs of Gateway API.
+POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
 _OURS = "created by this collection"
 _ADOPTED = "existed before: its former values are restored"
 _CONSENT = "removed only with cleanup_vendor_crds=true"
@@ -332,9 +334,26 @@ def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def vendor_crds(crds: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
-    """CRDs that we installed: those with our label, and those that a release of ours installed since its note."""
+    """CRDs that we installed: those with our label, and those that a release of ours installed since its note.
+
+    The same for the admission policies that came with CRDs.
+    """
     known = list(releases)
     return [crd for crd in crds if is_ours(crd) or since([crd], [each for each in known if each.brought(crd)])]
+
+
+def _policies(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """Admission policies that were installed with CRDs: kept as long as one of these CRDs is kept."""
+    kept = [step.name for step in steps if step.phase == phase and step.action == KEEP and step.kind != HELM]
+    found = [obj for kind in POLICIES for obj in site.kind(kind, "admissionregistration.k8s.io")]
+    for obj in vendor_crds(found, site.releases):
+        protected = [name for name in kept if name.partition(".")[2] == name_of(obj).partition(".")[2]]
+        if not site.options.vendor_crds:
+            yield of_object(phase, KEEP, obj, _CONSENT)
+        elif protected:
+            yield of_object(phase, KEEP, obj, f"protects CustomResourceDefinition {protected[0]}, which is kept")
+        else:
+            yield of_object(phase, DELETE, obj, "installed by a Helm release of this collection")
 
 
 def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list[Ref]]:
@@ -371,14 +390,15 @@ def is_translated(obj: Json) -> bool:
 
 
 def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """Our notes about releases, then namespaces. Notes about CRDs that are kept are kept for a later run."""
+    """Our notes about releases, then namespaces. Notes about definitions that are kept are kept for a later run."""
     kept_crds = {step.name for step in steps if step.phase == "crds" and step.action == KEEP and step.kind != HELM}
     kept_releases = {
         (step.namespace, step.name)
         for step in steps
         if step.phase == "crds" and step.action == KEEP and step.kind == HELM
     }
-    crds = [crd for crd in site.kind("CustomResourceDefinition") if name_of(crd) in kept_crds]
+    kinds = ("CustomResourceDefinition", *POLICIES)
+    crds = [obj for kind in kinds for obj in site.kind(kind) if name_of(obj) in kept_crds]
     noted = [
         each
         for each in site.releases
@@ -411,7 +431,7 @@ _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "agents": (_releases("operator", "agent"),),
     "platform": (_objects, _releases("server")),
     "leftovers": (_translated, _relay_secrets, _istio_leftovers),
-    "crds": (_crds,),
+    "crds": (_crds, _policies),
     "namespaces": (_namespaces,),
 }
 

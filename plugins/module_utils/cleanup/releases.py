@@ -16,7 +16,7 @@ from ..gateway.products import PRODUCTS
 from ..helm.plan import plan_absent, present_record
 from ..helm.releases import ReleaseHistory, note_name, read_all_revisions, read_former_values, read_releases
 from ..k8s.client import Cluster
-from ..k8s.fields import Json, meta, name_of, spec_of
+from ..k8s.fields import Json, meta, name_of
 
 #: the kind in records of releases
 HELM = "Helm release"
@@ -45,9 +45,9 @@ class NotedRelease:
     crds: tuple[str, ...] = ()
     deployment: tuple[str, str] | None = None
 
-    def brought(self, crd: Json) -> bool:
-        """Whether the release installs the CRD."""
-        return name_of(crd) in self.crds or spec_of(crd).get("group") in self.groups
+    def brought(self, obj: Json) -> bool:
+        """Whether the release installs the CRD or, named like one, the admission policy for CRDs of a group."""
+        return name_of(obj) in self.crds or name_of(obj).partition(".")[2] in self.groups
 
 
 def note_ref(release: NotedRelease) -> Ref:

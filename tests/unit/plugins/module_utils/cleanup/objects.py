@@ -28,6 +28,8 @@ API_VERSIONS = {
     "ServiceMeshController": "operator.gloo.solo.io/v1",
     "Deployment": "apps/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
+    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1",
+    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1",
 }
 
 

@@ -256,6 +256,49 @@ def test_crds_of_which_others_have_objects_stay_and_these_are_named(user: Json, 
     }
 
 
+GATEWAY_API = "gateway.networking.k8s.io"
+BRINGS_GATEWAY_API = replace(OPERATOR, groups=(GATEWAY_API,))
+
+
+def policies(created: str = LATER) -> list[Json]:
+    """The admission policy that refuses older CRDs of Gateway API, and its binding."""
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    return [build(kind, f"safe-upgrades.{GATEWAY_API}", created=created) for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("objects", "release", "options", "expected"),
+    [
+        ([crd("Gateway", GATEWAY_API)], BRINGS_GATEWAY_API, CONSENT, "delete"),
+        ([crd("Gateway", GATEWAY_API, EARLIER)], BRINGS_GATEWAY_API, CONSENT, "delete"),
+        ([], BRINGS_GATEWAY_API, CONSENT, "delete"),
+        ([crd("Gateway", GATEWAY_API), build("Gateway", "theirs", "shop")], BRINGS_GATEWAY_API, CONSENT, "keep"),
+        ([crd("Gateway", GATEWAY_API)], BRINGS_GATEWAY_API, NO_CONSENT, "keep"),
+        ([crd("Gateway", GATEWAY_API)], OPERATOR, CONSENT, ""),
+        ([crd("Gateway", GATEWAY_API)], replace(BRINGS_GATEWAY_API, ours=False), CONSENT, ""),
+    ],
+    ids=["CRDs go", "older CRDs", "no CRDs", "CRD in use", "no consent", "another group", "operator of others"],
+)
+def test_admission_policies_go_with_the_crds_that_the_operator_brought(
+    objects: list[Json], release: NotedRelease, options: Options, expected: str
+) -> None:
+    site = [*objects, *policies(), note(release.name, release.namespace)]
+    steps = plan(site, [release], options)
+    found = [step for step in steps if step.kind.startswith("ValidatingAdmissionPolicy")]
+    assert [step.kind for step in found] == (
+        ["ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"] if expected else []
+    )
+    assert {step.action for step in found} <= {expected}
+    # As long as one stays, the note shows a later run where it came from.
+    [record] = [step for step in steps if step.kind == "ConfigMap"]
+    assert record.action == (expected or "delete")
+
+
+def test_admission_policies_that_existed_before_stay() -> None:
+    steps = plan([crd("Gateway", GATEWAY_API), *policies(EARLIER)], [BRINGS_GATEWAY_API], CONSENT)
+    assert "ValidatingAdmissionPolicy" not in {step.kind for step in steps}
+
+
 def test_leftovers_that_go_do_not_use_a_crd() -> None:
     objects = [crd("GatewayClass", "gateway.networking.k8s.io", labels=OURS), SITE[9]]
     assert kept(plan(objects, [CONTROLLER], CONSENT)) == {}
