@@ -97,6 +97,7 @@ def test_a_run_that_starts_at_a_task_writes_nothing_to_a_complete_site(deployed:
     assert [str(write) for write in mark.writes()] == []
 
 
+@pytest.mark.share
 def test_a_cluster_is_added_by_a_run_for_it_alone(deployed: Site) -> None:
     site, name = deployed, deployed.remote_cluster
     site.play("remove_cluster", variables={"remove_cluster": name, "remove_grace": 1}).ok()

@@ -71,6 +71,7 @@ def repaired(deployed: Site) -> Iterator[Site]:
     assert {pod.rsplit("-", 2)[0] for pod in reviews_seen(deployed, 60)} == {"reviews-v1", "reviews-v2", "reviews-v3"}
 
 
+@pytest.mark.share
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [

@@ -179,6 +179,7 @@ def test_a_controller_of_another_team_is_used(empty: Site, before: dict[str, sna
     nothing_left(lambda: snapshot.all_differences(before, snapshot.take(site)))
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("theirs", ["gloo-gateway-crds", "enterprise-kgateway-crds"])
 def test_crds_without_a_switch_are_refused_before_the_first_write(
     empty: Site, before: dict[str, snapshot.Snapshot], theirs: str
@@ -197,3 +198,12 @@ def test_crds_without_a_switch_are_refused_before_the_first_write(
     finally:
         site.lab(*helm, "uninstall", "theirs").ok()
     nothing_left(lambda: snapshot.all_differences(before, snapshot.take(site)))
+
+
+def test_an_unknown_product_line_is_reported_once_by_the_cluster_of_the_gateway(empty: Site) -> None:
+    mark = Mark(empty)
+    run = empty.play("site", variables={"gateway_product": "kong"})
+    assert run.code != 0 and run.changed == {}
+    assert f"{empty.gateway_cluster}: gateway_product is 'kong'" in run.errors
+    assert [each for each in empty.clusters if f"{each}: {empty.gateway_cluster}: " in run.errors] == []
+    assert [str(write) for write in mark.writes()] == []
