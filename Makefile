@@ -20,7 +20,7 @@ INVENTORY ?=
 ARGS ?=
 # Number of workload clusters in the lab. Empty: as many as the lab has, or two.
 WORKLOADS ?=
-# A site of other people, installed on the lab: python -m lab site lists them.
+# Existing site to install on the lab: python -m lab site lists them.
 SITE ?=
 
 # Workload cluster for remove-cluster.
@@ -110,7 +110,7 @@ cleanup: venv $(NEEDS) ## remove everything that site installed
 	@$(PLAY) playbooks/cleanup.yml $(if $(INVENTORY),,-e cleanup_vendor_crds=true) $(ARGS)
 
 .PHONY: lab-up lab-down
-lab-up: venv ## start the lab: real control planes on this machine (ARGS="--set KEY=VALUE" for a variant)
+lab-up: venv ## start the lab: real control planes on this machine (ARGS="--set KEY=VALUE" for a variant, SITE=name for an existing site)
 	@$(BIN)/python -m lab up $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(filter lab-up,$(MAKECMDGOALS)),$(ARGS))
 	@$(if $(SITE),$(BIN)/python -m lab site $(SITE))
 

@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("-n", "--lines", type=int, default=200, help="number of lines (default 200)")
     command.add_argument("-f", "--follow", action="store_true", help="continue with new lines")
     command.set_defaults(run=_logs)
-    command = commands.add_parser("site", help="install a site of other people; without a name, list the sites")
+    command = commands.add_parser(
+        "site", help="install an existing site, as another team would; without a name, list the sites"
+    )
     command.add_argument("name", nargs="?", metavar="NAME")
     command.set_defaults(run=_site)
     command = commands.add_parser("exec", help="run a command with the lab's kubectl, helm and kubeconfig")
@@ -293,7 +295,7 @@ def _site(home: Path, arguments: argparse.Namespace) -> int:
     if not _clusters(home):
         raise LabError(f"no lab in {home}. Start one: python -m lab up")
     Player(home, lambda text: print(text, flush=True)).play(site)
-    print(f"site {site.name} is there: {site.about}")
+    print(f"site {site.name} is installed: {site.about}")
     return 0
 
 

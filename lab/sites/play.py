@@ -1,4 +1,4 @@
-"""Plays the steps of a site with the lab's helm and kubectl, as other people do: nothing of the collection is used."""
+"""Plays the steps of a site with the lab's helm and kubectl, as another team would, without the collection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Player:
         self._play(site.steps, Scope(), "all")
 
     def _write_variables(self, site: Site) -> None:
-        """The inventory variables of the site's owner and his data, beside the lab's inventory."""
+        """The inventory variables and the data of the site's owner, beside the lab's inventory."""
         for path, content in {
             "group_vars/all.yml": site.variables,
             "site_data.yml": site.data,

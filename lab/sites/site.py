@@ -1,4 +1,4 @@
-"""Sites as data: what other people have installed on the clusters before the collection is used.
+"""Existing sites as data: what another team has installed on the clusters before the collection is used.
 
 A site is NAME.yml: `about` (one line), `variables` and `hosts` (inventory variables of its owner), `data` (the owner's
 own destinations, routes and proofs), `lab` (settings of the lab), and `steps` in order. A part, parts/NAME.yml, has
@@ -8,7 +8,7 @@ cluster's name; by default where its part is used) and is one of:
     helm: {release, namespace, chart, version, values, by, fails}   # a revision that fails stays in Helm's records
     apply: [objects]                        # `by`: kubectl, or a tool of TOOLS
     run: a shell command                    # the current context is the cluster; `as`: the variable for its output
-    issue: {ca, names}                      # a certificate of one's own CA; without names istiod's. `as`: Secret data
+    issue: {ca, names}                      # a user-supplied certificate; without names istiod's. `as`: Secret data
     webhooks: a revision                    # `as`: the port on localhost where its istiod serves its webhooks
     use: a part                             # `with`: its variables
 

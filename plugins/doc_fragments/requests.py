@@ -18,8 +18,8 @@ options:
     default: /
   host:
     description:
-      - The C(Host) header, if it differs from the URL's host, perhaps with a port.
-      - TLS requests the certificate of this name (SNI) and compares it.
+      - The C(Host) header, with an optional port, if it differs from the URL's host.
+      - With TLS also the server name (SNI), which has to be in the certificate.
     type: str
   headers:
     description: Additional headers.

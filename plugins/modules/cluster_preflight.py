@@ -13,9 +13,9 @@ short_description: Find everything in one cluster that will fail or needs attent
 version_added: 0.1.0
 description:
   - Checks versions of Kubernetes, Istio and Gateway API, load balancers, webhooks without endpoints, quotas, Pod
-    Security and settings of platforms, and returns all findings at once.
-  - A finding is C(failed) only if the failure is certain. Everything else is a C(warning), which is shown.
-  - It writes nothing. O(definitions) are sent as dry runs.
+    Security and requirements of platforms, and returns all findings at once.
+  - A finding is C(failed) only if the failure is certain. All others are C(warning), and are shown.
+  - Writes nothing. O(definitions) are sent as dry runs.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.info
 options:
   planned:
-    description: What will be installed in the cluster. Rules about empty values are skipped.
+    description: What will be installed in the cluster. Rules that need an empty value are skipped.
     type: dict
     default: {}
     suboptions:
@@ -53,16 +53,16 @@ options:
         type: str
         default: ""
       services:
-        description: Titles of LoadBalancer Services, each with the settings that avoid the need for an address.
+        description: Titles of LoadBalancer Services, each with the variables that make a load balancer unnecessary.
         type: dict
         default: {}
       hostname_steps:
-        description: Steps whose routes reach this cluster through a gateway of another one.
+        description: Steps whose routes reach this cluster through a gateway of another cluster.
         type: list
         elements: str
         default: []
       overrides:
-        description: Whether the site gives addresses of east-west gateways itself.
+        description: Whether WorkspaceSettings have addresses of east-west gateways (C(hostInfoOverrides)).
         type: bool
         default: false
       namespaces:
@@ -79,7 +79,7 @@ options:
         type: str
         default: ""
   management_kubeconfig:
-    description: Path of the kubeconfig of the management cluster, to find a registration of another cluster.
+    description: Path of the kubeconfig of the management cluster, to find a registration under the same name.
     type: path
   management_context:
     description: Name of the context of the management cluster.
@@ -95,8 +95,8 @@ options:
     default: false
   tags:
     description:
-      - Tags of a run of C(site.yml). What the selected steps need from steps that are not selected has to exist.
-      - This is checked only with O(planned).
+      - Tags of a run of C(site.yml). What its steps need from steps that are not selected has to exist.
+      - Checked only with O(planned).
     type: list
     elements: str
     default: []

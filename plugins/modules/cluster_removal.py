@@ -17,7 +17,7 @@ description:
   - Run the phases in the order of O(phase). Between V(deregister) and V(finish) the playbook C(remove_cluster.yml) runs
     the role P(multicluster.gloo.cleanup#role) on the cluster.
   - Every phase reads all clusters again, so an interrupted removal can be repeated.
-  - It fails before the first write if the cluster is unknown, the management cluster, the last workload cluster or the
+  - Fails before the first write if the cluster is unknown, the management cluster, the last workload cluster or the
     only one with a gateway, if another cluster is unreachable, or if the kubeconfig leads to another cluster.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
@@ -27,17 +27,17 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.changing
 options:
   cluster:
-    description: Name under which the cluster is registered. It may be missing in O(clusters) with O(unreachable=true).
+    description: Name under which the cluster is registered. With O(unreachable=true) it may be missing in O(clusters).
     type: str
     required: true
   phase:
     description:
-      - V(check) only reads, and returns what leads to the cluster and what names it.
+      - V(check) only reads, and returns the endpoints that lead to the cluster and the objects that name it.
       - V(drain) hides the east-west gateway of the cluster from Gloo Mesh, which then removes the endpoints in the
         other clusters, and waits until they are gone. The gateway itself continues to serve.
       - V(deregister) deletes the KubernetesCluster, and endpoints that Gloo Mesh leaves in the other clusters.
       - V(finish) deletes objects that Gloo Mesh has translated into the cluster if no agent is left in it, restores an
-        east-west gateway that does not belong to this collection, and verifies that no endpoint came back.
+        east-west gateway that does not belong to this collection, and verifies that no endpoint reappeared.
     type: str
     choices: [check, drain, deregister, finish]
     default: check
@@ -57,13 +57,13 @@ options:
     elements: str
     default: []
   drain_timeout:
-    description: Seconds to wait until Gloo Mesh has removed endpoints. Those left then are deleted in V(deregister).
+    description: Seconds to wait until Gloo Mesh has removed endpoints. The remaining ones are deleted in V(deregister).
     type: int
     default: 60
   grace:
     description:
-      - Seconds between the removal of endpoints and the next phase, in which proxies apply the change and requests that
-        have already been sent are answered.
+      - Seconds between the removal of endpoints and the next phase, in which proxies apply the change and requests in
+        progress finish.
     type: int
     default: 10
   wait_timeout:
@@ -75,7 +75,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show what leads to cluster2 and what names it
+- name: Show the endpoints that lead to cluster2 and the objects that name it
   multicluster.gloo.cluster_removal:
     clusters:
       - {name: mgmt, kubeconfig: ~/.kube/config, context: mgmt, role: management}
@@ -126,7 +126,7 @@ removal:
         name: {description: Name of the object., type: str, returned: success}
         addresses: {description: Addresses of the endpoints., type: list, elements: str, returned: success}
         translated:
-          description: Whether Gloo Mesh created it. Others are kept.
+          description: Whether Gloo Mesh created it. An object of another owner is kept.
           type: bool
           returned: success
     uses:

@@ -17,8 +17,8 @@ description:
     again.
   - Backends of another kind, such as Argo Rollouts or DaemonSets, are refused, because they would still respond.
   - The backends are restored in every case, also when the check fails or the run is interrupted. The write that
-    scales a workload to 0 records its replicas in an annotation, so that a later run first
-    restores workloads left scaled down by a killed run; with O(state=restored) it does only that.
+    scales a workload to 0 records its replicas in an annotation, so that a later run first restores workloads left
+    scaled down by a killed run; with O(state=restored) it does only that.
   - A restored workload has its former replicas and field managers. A HorizontalPodAutoscaler pauses while its
     workload has 0 replicas and continues afterwards.
   - Nothing is scaled down unless every expected instance responds first and another cluster can take over.
@@ -39,7 +39,7 @@ attributes:
   idempotent:
     description: When run twice with the same arguments, the second run changes nothing.
     support: partial
-    details: Idempotent with O(state=restored). A check scales Deployments down and up each time.
+    details: Idempotent with O(state=restored). A check scales workloads down and up each time.
 options:
   state:
     description:
@@ -107,7 +107,7 @@ options:
     type: int
     default: 30
   timeout:
-    description: Seconds to wait for each step.
+    description: Seconds to wait for each other step.
     type: int
     default: 120
 notes:
@@ -157,7 +157,7 @@ msg:
     cluster1: without Deployment bookinfo/reviews-v1 the other clusters responded: 312 requests, 2 failed, longest gap
     0.4 s; all backends are restored and respond
 taken:
-  description: The Deployments that were scaled down and restored; in check mode those that would be.
+  description: The workloads that were scaled down and restored; in check mode those that would be.
   returned: success
   type: list
   elements: dict
@@ -184,12 +184,12 @@ taken:
       name: reviews-v1
       replicas: 1
 healed:
-  description: Deployments that an earlier run left scaled down, as RV(taken), with the C(replicas) at that time.
+  description: Workloads that an earlier run left scaled down, as RV(taken), with the C(replicas) at that time.
   returned: success
   type: list
   elements: dict
 sent:
-  description: Requests sent from before the first Deployment was scaled down until all were ready again.
+  description: Requests sent from before the first workload was scaled down until all were ready again.
   returned: success
   type: int
   sample: 312

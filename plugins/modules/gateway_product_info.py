@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - multicluster.gloo.attributes.info
 options:
   product:
-    description: Name of the product line, as in the role gateway. By default the one that the cluster has.
+    description: Name of the product line (C(gateway_product)). By default the one that the cluster has.
     type: str
     default: ''
   namespace:
@@ -40,7 +40,7 @@ options:
     type: str
     default: ''
   values:
-    description: Helm values that the controller will get, for its name, images and licence. Secrets are not shown.
+    description: Helm values that will be set, for the controller's name, images and licence. Secrets are not shown.
     type: dict
     default: {}
   license_secret:
@@ -54,21 +54,23 @@ options:
     type: str
     default: ''
   gateways:
-    description: Gateways that get parameters with an image of sds. Others of the controller may cause a warning.
+    description:
+      - Names of Gateways that get parameters with an image of sds. Other Gateways of the controller may cause a
+        warning.
     type: list
     elements: str
     default: []
   layer:
     description:
-      - With V(auto) a controller without a Helm release is left alone, with V(use) every controller, with V(manage)
+      - With V(auto) a controller without a Helm release is used unchanged, with V(use) every controller, with V(manage)
         none.
     type: str
     choices: [auto, use, manage]
     default: auto
   strict:
     description:
-      - With V(false), a cluster that cannot be read gives the record of O(product) without a controller, instead of an
-        error.
+      - With V(false), the result for a cluster that cannot be read is the record of O(product) without a controller
+        instead of an error.
     type: bool
     default: true
 seealso:
@@ -180,12 +182,12 @@ product:
       description: The image of sds to set in parameters. Empty if the controller's registry has one, or others set one.
       type: dict
       returned: always
-    left_alone:
-      description: Whether the controller is used and not changed.
+    used_unchanged:
+      description: Whether the controller is used unchanged.
       type: bool
       returned: always
-    crds_left_alone:
-      description: Whether its CRDs are used and not changed.
+    crds_used_unchanged:
+      description: Whether its CRDs are used unchanged.
       type: bool
       returned: always
     owner:
@@ -217,8 +219,8 @@ product:
     license_secret_values: {}
     licensed: true
     sds_image: {}
-    left_alone: false
-    crds_left_alone: false
+    used_unchanged: false
+    crds_used_unchanged: false
     owner: ''
     integrated: true
 requests:

@@ -40,8 +40,8 @@ options:
         C(namespace), C(listener), C(port), C(scheme)) chooses among them and their listeners. C(host), C(headers),
         C(ca_cert), C(validate_certs) and C(pattern) are those of M(multicluster.gloo.traffic_check).
       - With C(clusters), names of clusters, an entry of V(http_routes) or V(proofs) is for these clusters only.
-      - V(istiod) may have C(namespace) and C(revision) of the istiod that the gateways are meant to use. Another one
-        that works is a warning.
+      - V(istiod) may have C(namespace) and C(revision) of the istiod that the gateways are meant to use. If they use
+        another one that works, the result is a warning.
       - Without it every destination and route in the clusters is checked and no request is sent.
     type: dict
   fail_on:

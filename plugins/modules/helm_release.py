@@ -82,20 +82,20 @@ options:
     aliases: [release_values]
   initial_values:
     description:
-      - Values below O(values) for a release that this module installed.
-      - A release that existed before does not get them.
+      - Values for a release that this module installs or has installed. O(values) are merged over them.
+      - They are not set in a release that existed before.
     type: dict
     default: {}
   check_values:
     description:
-      - Stand-ins for values that are known only after earlier steps, merged over O(values).
+      - Placeholders for values that are known only after earlier steps, merged over O(values).
       - Used only in check mode and with O(state=checked), which write nothing.
     type: dict
     default: {}
   keep_values:
     description:
-      - Dotted paths in the values. What this module set there before stays if O(values) and O(initial_values) have
-        nothing there, for example a licence that is no longer given.
+      - Dotted paths in the values. A value that this module set there stays if O(values) and O(initial_values) have
+        none for the path, for example a licence that is no longer given.
     type: list
     elements: str
     default: []

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: layers_info
-short_description: Find the layers of a site, their owners, and which of them the roles manage
+short_description: Find the layers of a site and their owners, and decide which of them the roles manage
 version_added: 0.1.0
 description:
   - Reads all clusters once and finds the layers of Gloo Mesh and Istio by what they are (arguments, images, labels,
     ports and kinds), not by names of releases, namespaces or objects.
-  - A layer is C(absent), C(ours) (this collection made it), C(adopted) (a Helm release that existed before, which keeps
-    its version and values) or C(external) (it belongs to Argo CD, Flux, istioctl or kubectl, and is used unchanged).
+  - A layer is C(absent), C(ours) (installed by this collection), C(adopted) (a Helm release that existed before, which
+    keeps its version and values) or C(external) (of Argo CD, Flux, istioctl or kubectl, and used unchanged).
   - Layers of the management cluster are C(crds), C(platform) (the management server), C(workspace) and C(trust) (the
     RootTrustPolicy). Those of workload clusters are C(crds), C(agent), C(operator), C(istio) and C(eastwest).
   - Reads only. Values of Secrets and of Helm releases are not returned.
@@ -56,19 +56,18 @@ options:
         default: workload
       layers:
         description:
-          - How layers are handled, by name. V(auto) manages a layer that is absent, ours or adopted.
-          - V(use) never writes it. V(manage) fails where a layer cannot be changed.
+          - Mode of each layer, by name. With V(auto) a layer is managed unless it is C(external).
+          - With V(use) it is never managed. V(manage) fails if it cannot be changed.
         type: dict
         default: {}
       required:
-        description: Fail if the cluster is unreachable. Otherwise it is left out.
+        description: Fail if the cluster is unreachable. With V(false) it is then left out of the result.
         type: bool
         default: true
   planned:
     description:
-      - The Helm releases that would be installed, by layer, as dicts with C(name), C(namespace), C(chart) and
-        C(repo_url).
-      - For C(istio) C(name) and C(namespace) of the Deployment that the Gloo Operator would create.
+      - The Helm releases to install, by layer, as dicts with C(name), C(namespace), C(chart) and C(repo_url).
+      - For C(istio), C(name) and C(namespace) of the Deployment that the Gloo Operator would create.
     type: dict
     default: {}
   license_secrets:
@@ -77,7 +76,7 @@ options:
     elements: str
     default: [license-keys]
   strict:
-    description: Fail for contradictions. With V(false) they are only returned in RV(problems).
+    description: Fail if there are contradictions. With V(false) they are only returned in RV(problems).
     type: bool
     default: true
 notes:
@@ -133,7 +132,7 @@ layers:
       type: bool
       returned: always
     install:
-      description: Whether the roles install the layer or have installed it. Others that they manage existed before.
+      description: Whether the roles install the layer or have installed it. V(false) for one that existed before.
       type: bool
       returned: always
     reason:
@@ -145,7 +144,7 @@ layers:
       type: str
       returned: always
     owner:
-      description: Owner of the layer, if it is not ours.
+      description: Owner of the layer, if it exists.
       type: str
       returned: always
     object:
@@ -163,7 +162,7 @@ layers:
     release:
       description:
         - The Helm release with C(name), C(namespace), C(chart) and C(version).
-        - The planned one, with an empty version, if there is none that may be changed.
+        - The planned one, with an empty version, if no release exists that may be changed.
       type: dict
       returned: always
     facts:
@@ -171,7 +170,7 @@ layers:
         - Values that other layers need.
         - C(platform) has C(relay_service), C(relay_address) (host:port, empty when unknown), C(authority),
           C(telemetry_service), C(telemetry_address), C(registered) (names of KubernetesClusters),
-          C(own_relay_certificates) and C(licence) (sentences, empty when not).
+          C(own_relay_certificates) and C(licence) (why, or where it is; empty when there are none).
         - C(agent) has C(cluster) (its registered name), C(relay_address), C(authority), C(registered),
           C(registration_ours).
         - C(operator) has C(extensions), Helm values for the charts that it installs, by chart.
@@ -202,7 +201,7 @@ decisions:
   description: For each host the decisions as sentences, each with its layer.
   returned: always, once the clusters were read
   type: dict
-  sample: {cluster1: ["istio: no istiod exists: the Gloo Operator has to install it"]}
+  sample: {cluster1: ["istio: no istiod exists: the Gloo Operator will install it"]}
 problems:
   description: Contradictions, with cluster.
   returned: always, once the clusters were read

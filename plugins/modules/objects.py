@@ -50,7 +50,7 @@ options:
       - V(fail) fails and names the fields and their managers.
       - V(force) takes over the fields. The former values of an object that existed before are stored in the annotation
         C(multicluster.gloo/former), from which O(state=absent) restores them.
-      - V(keep) leaves every object that existed before unchanged, whatever its fields are.
+      - V(keep) leaves every object that existed before unchanged, even if its fields differ.
     type: str
     choices: [fail, force, keep]
     default: fail

@@ -56,9 +56,10 @@ options:
         required: true
   check_routes:
     description:
-      - Whether problems of HTTPRoutes to the host count, such as a wrong port. RV(destinations) has them in any case.
-      - If an HTTPRoute leads to the host, problems that only gateways have count as well. Sidecars, for example, use
-        endpoints with host names, which gateways ignore.
+      - Whether problems of HTTPRoutes to the host are failures, such as a wrong port. RV(destinations) has them in any
+        case.
+      - If an HTTPRoute leads to the host, problems that only gateways have are failures as well. For example, gateways
+        ignore endpoints with host names, which sidecars use.
     type: bool
     default: true
   wait:

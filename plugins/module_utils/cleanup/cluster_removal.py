@@ -5,8 +5,8 @@
 """Engine of the module cluster_removal: takes one workload cluster out of a site while the others serve.
 
 Other clusters stop using it before anything in it is removed. First Gloo Mesh itself removes the endpoints, because the
-agent reports that the cluster has no east-west gateway; whatever the management server remembers of the cluster after
-its registration is deleted then leads nowhere. Endpoints that Gloo Mesh leaves behind are deleted.
+agent reports that the cluster has no east-west gateway; what the management server still stores about the cluster after
+its registration is deleted then has no endpoints. Endpoints that Gloo Mesh leaves behind are deleted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _KINDS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 _MANAGER = f"{MANAGER}-removal"
 _TRIES = 5
-# Seconds to wait for an API server that may be gone, and between two looks at the endpoints.
+# Seconds to wait for an API server that may be gone, and between two reads of the endpoints.
 _PATIENCE, _PAUSE = 5.0, 0.5
 
 
@@ -170,10 +170,10 @@ class _Work:
             self._grace()
 
     def _restart_server(self, site: Site) -> bool:
-        """Restart a management server that still translates the cluster: it forgets clusters that are not registered.
+        """Restart a management server that still translates the cluster: it then drops clusters without registration.
 
         An agent that is still connected is refused from then on. Requests do not pass through the server. The Pods are
-        deleted, which leaves no trace in a Deployment that may belong to others.
+        deleted, which changes nothing in a Deployment that may have another owner.
         """
         cluster = self.clusters[site.management.name]
         running = list(filter(_runs, parts.servers(site.management.of("Deployment"))))
@@ -189,15 +189,16 @@ class _Work:
         if not self.check and any(lead.translated for lead in leads):
             self._delete_leads(leads)
             raise ClusterError(
-                f"{site.management.name}: {shown(leads)}: came back after the deletion, so the management server still "
-                f"translates {self.name}. Check that no agent is connected under this name, and repeat the removal",
+                f"{site.management.name}: {shown(leads)}: reappeared after the deletion, so the management "
+                f"server still translates {self.name}. Check that no agent is connected under this name, and repeat "
+                "the removal",
                 cluster=site.management.name,
             )
         kept = [lead for lead in leads if not lead.translated]
         if kept:
             self.lines.append(
-                f"kept, because Gloo Mesh did not create them: {shown(kept)}. They lead to {self.name}: delete them "
-                "unless they are still needed"
+                f"kept, because Gloo Mesh did not create them: {shown(kept)}. They lead to {self.name}: unless they "
+                "are still needed, delete them"
             )
         if site.reachable is None:
             return
@@ -250,7 +251,9 @@ class _Work:
 
     def _grace(self) -> None:
         """Proxies apply the change, and requests that they have already sent are answered. Neither can be observed."""
-        self.progress(f"{self.name}: no endpoint leads to it; requests in progress have {self.params['grace']} s")
+        self.progress(
+            f"{self.name}: no endpoint leads to it; waiting {self.params['grace']} s for requests in progress"
+        )
         time.sleep(float(self.params["grace"]))
 
     # -- writing

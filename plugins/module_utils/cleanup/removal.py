@@ -64,7 +64,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants and accepts. ``addresses``: further addresses of the cluster's east-west gateways."""
+    """The options of the removal. ``addresses``: further addresses of the cluster's east-west gateways."""
 
     name: str
     unreachable: bool = False
@@ -76,7 +76,7 @@ class Request:
 class Lead:
     """An object in another cluster with endpoints in the removed one. ``rest``: it without them, None to delete it.
 
-    ``translated``: Gloo Mesh made it. Others belong to their owners and are kept.
+    ``translated``: Gloo Mesh created it. An object of another owner is kept.
     """
 
     cluster: str
@@ -252,7 +252,7 @@ def refusals(site: Site, started: bool = False) -> list[str]:
     if management.unreachable:
         return [management.unreachable]
     if name == management.name:
-        return [f"{name}: is the management cluster. Remove the whole site with cleanup.yml"]
+        return [f"{name}: is the management cluster. To remove the whole site, run cleanup.yml"]
     if site.removed is None and site.registration is None and not started:
         registered = ", ".join(sorted(site.registrations)) or "none"
         return [
@@ -261,7 +261,7 @@ def refusals(site: Site, started: bool = False) -> list[str]:
         ]
     found = []
     if not site.others:
-        found.append(f"{name}: is the last workload cluster. Remove the whole site with cleanup.yml")
+        found.append(f"{name}: is the last workload cluster. To remove the whole site, run cleanup.yml")
     elif site.is_only_gateway and not site.request.gateway:
         found.append(
             f"{name}: is the only host of inventory group gateway, so no gateway is left after its removal. Add "

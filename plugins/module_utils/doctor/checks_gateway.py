@@ -182,7 +182,8 @@ def _gateway_api(target: CheckTarget) -> Finding:
     if match and tuple(map(int, match.groups())) < OLDEST_BUNDLE:
         return warning(
             f"the CRDs of Gateway API {bundle} are older than v{'.'.join(map(str, OLDEST_BUNDLE))}",
-            "install newer CRDs; if a ValidatingAdmissionPolicy rejects them, its message lists the allowed ones",
+            "unless other controllers need this version, install newer CRDs. If a ValidatingAdmissionPolicy rejects "
+            "them, its message lists the allowed ones",
             f"CustomResourceDefinition {GATEWAY_CRD}",
         )
     return ok(f"GatewayClass, Gateway and HTTPRoute are served{f', Gateway API {bundle}' if bundle else ''}")
@@ -225,7 +226,7 @@ def _other_istiods(target: CheckTarget, found: ProxyModel) -> Finding:
     for key, have in (("revision", (used["revision"], *(used["tags"] or ()))), ("namespace", (used["namespace"],))):
         if chosen.get(key) and chosen[key] not in have:
             return warning(
-                f"it uses {text}, of {key} {have[0]}; the site's data choose {key} {chosen[key]}",
+                f"it uses {text}, of {key} {have[0]}; the site's data name {key} {chosen[key]}",
                 f"unless the move to the other istiod is under way, set gateway_istiod_{key} to the one in use",
                 target.object,
             )
@@ -509,7 +510,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "gateway-version", "controller version has no known bug that applies here", each_gateway, _version,
-        "upgrade the controller", ("gateway-api",), needs_own=("gateway", "gateway-controller"),
+        "unless its version is kept on purpose, upgrade the controller", ("gateway-api",),
+        needs_own=("gateway", "gateway-controller"),
     ),
     Check(
         "route", "HTTPRoute exists", _each_route, _route, "",

@@ -161,7 +161,7 @@ def _istiod_title(record: Json) -> str:
 
 
 def _trouble(facts: Facts, record: Json) -> str:
-    """The problems of an istiod that is not ready; its revision tells it from others in its namespace."""
+    """The problems of an istiod that is not ready; its revision distinguishes it from others in its namespace."""
     named = [text for text in facts.istio["problems"] if f"{record['namespace']}/{record['name']}" in text]
     others = [text for text in facts.istio["problems"] if f"{record['namespace']}/" in text]
     return "; ".join(named or others) or f"istiod at {record['address']} is not ready"
@@ -492,7 +492,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "cacerts", "istiod uses the shared root CA", workloads, _cacerts,
-        "the agent creates it once the RootTrustPolicy is accepted: read the agent's log",
+        "Gloo Mesh creates it once the RootTrustPolicy is accepted and istiod is running: read the agent's log",
         ("agent-connected", "trust-policy"),
     ),
     Check(
@@ -510,12 +510,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "east-west-port", "east-west gateway has a port named tls", workloads, _east_west_port,
-        "Gloo Mesh looks for a port named tls or https: unless another one is meant, which options.eastWestGateways of "
-        "the WorkspaceSettings can name, rename port 15443 of the Service", ("east-west-gateway",),
+        "unless options.eastWestGateways of the WorkspaceSettings is to name another port, rename port 15443 of the "
+        "Service to tls", ("east-west-gateway",),
     ),
     Check(
         "east-west-address", "other clusters have an address of the east-west gateway", workloads, _east_west_address,
-        "unless other clusters reach it at another address, which hostInfoOverrides of the WorkspaceSettings give, set "
+        "if other clusters reach it at another address, set hostInfoOverrides in the WorkspaceSettings; otherwise set "
         f"the type of the Service to LoadBalancer, and {NO_ADDRESS}", ("east-west-gateway",),
     ),
     Check(

@@ -249,7 +249,7 @@ def _no_others_registered(target: CheckTarget) -> Finding:
     others = [name_of(obj) for obj in target.facts.of("KubernetesCluster") if name_of(obj) not in known]
     if others:
         names = ", ".join(sorted(others))
-        return warning(f"{names}: still registered, but in no host of the inventory")
+        return warning(f"registered in Gloo Mesh, but no workload host of the inventory: {names}")
     return ok("every KubernetesCluster is a host of the inventory")
 
 

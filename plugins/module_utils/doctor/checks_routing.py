@@ -298,6 +298,7 @@ def _label_hint(facts: Facts, restart: str = "") -> str:
 # -- Gloo's objects ----------------------------------------------------------------------------------------------------
 
 
+_NO_ISTIO_CRDS = "unless this cluster is meant to be outside the mesh, install Istio with site.yml --tags mesh"
 _SELECT_NAMESPACE = "unless it is left out on purpose, add its namespace to a Workspace"
 
 
@@ -330,7 +331,7 @@ def _all_counted(target: CheckTarget, found: Json) -> Finding | None:
     if counted >= len(clusters):
         return None
     return failed(
-        f"{target.subject.title} has {counted} backing Services, but there are some in {', '.join(clusters)}",
+        f"{target.subject.title} has {counted} backing Services, but Services exist in {', '.join(clusters)}",
         "check that a Workspace selects the namespace in every cluster; then read the logs of agents and management "
         "server",
     )
@@ -368,7 +369,7 @@ def _finding(problems: Iterable[virtual_destination.Problem], otherwise: str) ->
 def _service_entry(target: CheckTarget) -> Finding:
     destination, host_port = target.subject
     if "ServiceEntry" in target.facts.absent:
-        return failed("the API server does not serve kind ServiceEntry", "install Istio's CRDs")
+        return failed("the API server does not serve kind ServiceEntry", _NO_ISTIO_CRDS)
     objects = objects_of(target.facts)
     entry, problems = virtual_destination.find_entry(objects, host_port)
     if entry is not None:
@@ -389,7 +390,7 @@ def _workload_entries(target: CheckTarget) -> Finding:
     reachable = [row for row in remote if row["address"] or row["network"]]
     if all(problem.gateways for problem in problems) and len(reachable) < len(others):
         return failed(
-            f"only {len(reachable)} WorkloadEntries of other clusters exist, but Services in {', '.join(others)}",
+            f"only {len(reachable)} WorkloadEntries lead to other clusters, but {', '.join(others)} have a Service",
             "check that the WorkspaceSettings select the east-west gateway of each, and that it has an address",
         )
     shown = ", ".join(f"{row['address']}:{row['port']}" for row in reachable)

@@ -42,7 +42,9 @@ def _workspace(target: CheckTarget) -> Finding:
         counted = status_of(each).get("numSelectedClusters")
         if isinstance(counted, int) and counted < len(own):
             text = f"{title_of(each)} names {', '.join(own)}, but selects {counted} of {len(own)} clusters"
-            hint = "the others are not connected, or the management server has not processed it: read its log"
+            hint = (
+                "the others are not connected, or the management server has not processed the Workspace: read its log"
+            )
             return failed(text, hint, title_of(each))
     without = _namespaces_outside(target, working)
     if without:

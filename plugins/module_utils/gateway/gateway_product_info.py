@@ -67,7 +67,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     _check_product(params)
     try:
         with connect(params, progress) as cluster:
-            product = _look(cluster, params)
+            product = _record(cluster, params)
             warnings = list(_warnings(cluster, product, params))
             requests = cluster.requests
     except ClusterError:
@@ -120,7 +120,7 @@ def facts(
     integrated = bool(deployment) and all(switch(deployment, each) is not False for each in (AUTO_MTLS, INTEGRATION))
     registry, tag = _images(product, deployment, given, values, release.chart_version if release else "")
     unmanaged = bool(deployment) and release is None
-    left_alone = {"use": True, "manage": False}.get(str(params.get("layer")), unmanaged)
+    used_unchanged = {"use": True, "manage": False}.get(str(params.get("layer")), unmanaged)
     return {
         "name": product.name,
         "installed": bool(deployment),
@@ -141,9 +141,9 @@ def facts(
         "license_secret_values": product.license_secret_values,
         "licensed": licensed or not product.license_key or product.has_license(values),
         "sds_image": product.sds_image(registry, tag),
-        "left_alone": left_alone,
-        # Those of an existing controller fit it, whoever installed them.
-        "crds_left_alone": left_alone or (bool(deployment) and crds is None),
+        "used_unchanged": used_unchanged,
+        # CRDs of an existing controller fit it, whatever installed them.
+        "crds_used_unchanged": used_unchanged or (bool(deployment) and crds is None),
         "owner": owner_of(deployment, "", "") if unmanaged else "",
         "integrated": integrated,
     }
@@ -165,7 +165,7 @@ def _images(product: Product, deployment: Json, given: Json, values: Json, versi
 # -- reading the cluster
 
 
-def _look(cluster: Cluster, params: Json) -> Json:
+def _record(cluster: Cluster, params: Json) -> Json:
     found = _choose(cluster, params, _controllers(cluster)) or _choose(cluster, params, _released(cluster))
     product = found.product if found else _unused(cluster, params)
     record = facts(product, found, params, _crds(cluster, product), _licensed(cluster, found))
@@ -268,8 +268,8 @@ def _licensed(cluster: Cluster, controller: Controller | None) -> bool:
 
 
 def _warnings(cluster: Cluster, product: Json, params: Json) -> Iterable[str]:
-    """Other Gateways of the controller get the containers of the integration, too, when it is enabled."""
-    if not product["installed"] or product["integrated"] or product["left_alone"] or not product["sds_image"]:
+    """Other Gateways of the controller also get the containers of the integration when it is enabled."""
+    if not product["installed"] or product["integrated"] or product["used_unchanged"] or not product["sds_image"]:
         return
     classes = {
         name_of(each)
@@ -284,8 +284,8 @@ def _warnings(cluster: Cluster, product: Json, params: Json) -> Iterable[str]:
     if others:
         controller = title("Deployment", product["deployment"], product["release_namespace"])
         yield (
-            f"{cluster.name}: {controller}: the integration adds sds and istio-proxy to {', '.join(others)}, too. "
-            "The controller's registry has no image sds: set sdsContainer.image in their parameters first, or "
+            f"{cluster.name}: {controller}: the integration also adds sds and istio-proxy to {', '.join(others)}, but "
+            "the controller's registry has no image sds. Set sdsContainer.image in their parameters first, otherwise "
             "their new Pods cannot start"
         )
 
@@ -319,7 +319,7 @@ def _check_secret(cluster: Cluster, product: Product, name: str, namespace: str)
         )
     if name and product.license_key and _secret(cluster, namespace, name) is None:
         raise Invalid(
-            f"{cluster.name}: Secret {namespace}/{name}: it does not exist, but gateway_license_secret names it. "
+            f"{cluster.name}: Secret {namespace}/{name}: does not exist, but gateway_license_secret names it. "
             "Create it, or set gateway_license_key",
             cluster=cluster.name,
         )

@@ -117,12 +117,12 @@ def problems(layers: Mapping[str, Mapping[str, Json]]) -> list[str]:
 
 
 def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
-    """CRDs of others are used if none is missing; else helm_release decides whether the chart can add the others."""
+    """CRDs of another owner are used if none is missing; else helm_release decides whether the chart adds the rest."""
     present = {name_of(each): each for each in cluster.crds}
     row = helm_layer(cluster, "crds", [present[name] for name in MESH_CRDS[:1] if name in present], planned, {})
     missing = [name for name in MESH_CRDS if name not in present]
     if row["state"] == EXTERNAL and row["mode"] != USE and missing:
-        reason = f"{row['reason']}; {', '.join(missing)} has to be installed"
+        reason = f"{row['reason']}; missing ones will be installed: {', '.join(missing)}"
         row |= {"manage": True, "problem": "", "reason": reason}
     return row
 
@@ -195,7 +195,7 @@ def _release_values(obj: Json | None, cluster: ClusterObjects) -> Json:
 
 
 def own_relay_certificates(values: Json, server: Json | None = None) -> str:
-    """Why the relay uses certificates of its users, so that relay Secrets are not generated; "" when it does not."""
+    """Why the relay uses user-supplied certificates, so that relay Secrets are not generated; "" when it does not."""
     relay = mapping(dig(values, "glooMgmtServer", "relay"))
     for switch in _RELAY_SWITCHES:
         if relay.get(switch) in (True, "true"):
@@ -226,7 +226,7 @@ def _licence(cluster: ClusterObjects, row: Json) -> str:
 
 
 def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
-    """Workspaces of others that include all clusters are enough; ours would claim the same namespaces."""
+    """Existing Workspaces that include all clusters suffice; ours would select the same namespaces."""
     theirs = [each for each in cluster.workspaces if not is_ours(each)]
     labels = {name_of(each): labels_of(each) for each in cluster.registrations}
     missing = [name for name in names if not any(_includes(each, name, labels.get(name, {})) for each in theirs)]
@@ -234,14 +234,15 @@ def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
     listed = ", ".join(full_name(each) for each in theirs)
     if cluster.mode("workspace") == MANAGE:
         ours = [each for each in cluster.workspaces if is_ours(each)]
-        return objects_layer(cluster, "workspace", ours, f"one has to be created beside {listed or 'none'}", facts)
+        beside = f" beside {listed}" if listed else ""
+        return objects_layer(cluster, "workspace", ours, f"one will be created{beside}", facts)
     problem = ""
     if missing:
         problem = (
             f"Workspace {listed} does not include {', '.join(missing)}. Add the clusters to its spec.workloadClusters, "
             "or set mesh_layers.workspace to manage and mesh_workspace_spec to what no other Workspace includes"
         )
-    absent = "no Workspace exists: one has to be created"
+    absent = "no Workspace exists: one will be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
 
 
@@ -271,7 +272,7 @@ def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json
             reason = f"{', '.join(each.name for each in workloads)} already share a root certificate"
             return record(cluster, "trust", EXTERNAL, reason, facts=facts)
     running = [each.name for each in workloads if each.istiods and each.roots]
-    absent = "no RootTrustPolicy exists: one has to be created"
+    absent = "no RootTrustPolicy exists: one will be created"
     if running:
         absent += f". It replaces the root certificate of Istio in {', '.join(running)}, and workloads are restarted"
     return objects_layer(cluster, "trust", cluster.policies, absent, facts)
@@ -311,7 +312,7 @@ def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: 
     row = helm_layer(cluster, "agent", found, planned, facts)
     if row["manage"] and row["state"] != OURS and name and name != cluster.name:
         row["problem"] = (
-            f"{title_of(agent)} registers this cluster as {name}, not as {cluster.name}. "
+            f"{title_of(agent)}: registers this cluster as {name}, not as {cluster.name}. "
             f"Set mesh_cluster_name to {name}"
         )
     return row
@@ -320,7 +321,7 @@ def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: 
 def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
     """Istio, by a ServiceMeshController or without one. planned: namespace and name of the operator's istiod."""
     facts = {"istiods": list(cluster.istiods), "deployments": [full_name(each) for each in cluster.istiod_deployments]}
-    absent = "no istiod exists: the Gloo Operator has to install it"
+    absent = "no istiod exists: the Gloo Operator will install it"
     present = list(cluster.istiod_deployments) or [
         {"kind": "Service", "metadata": {"namespace": each["namespace"], "name": each["name"] or "istiod"}}
         for each in cluster.istiods
@@ -329,7 +330,7 @@ def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
         return objects_layer(cluster, "istio", cluster.controllers, absent, facts)
     main, owner = present[0], object_owner(present[0])
     if cluster.mode("istio") == MANAGE and (planned.namespace, planned.name) not in map(key_of, present):
-        reason = f"the Gloo Operator has to install one beside {title_of(main)}, because mesh_layers.istio is manage"
+        reason = f"the Gloo Operator will install one beside {title_of(main)}, because mesh_layers.istio is manage"
         return record(cluster, "istio", ABSENT, reason, facts=facts)
     reason = f"{title_of(main)} belongs to {owner} and is used unchanged"
     return record(cluster, "istio", EXTERNAL, reason, main=main, owner=owner, facts=facts)

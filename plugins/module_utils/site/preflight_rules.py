@@ -56,7 +56,7 @@ class Planned:
 
     ``services``: titles of LoadBalancer Services with the variables that make another type or address possible;
     ``hostname_steps``: steps whose routes reach this cluster through a gateway of another one; ``overrides``: whether
-    the site gives addresses of east-west gateways itself; ``needs``: what an earlier run must have made (needs_of);
+    WorkspaceSettings have addresses of east-west gateways; ``needs``: what an earlier run must have made (needs_of);
     ``name``: under which the cluster is registered.
     """
 
@@ -171,7 +171,7 @@ def _earlier_steps(planned: Planned, observed: Observed) -> Iterator[Finding]:
         tags = ",".join(dict.fromkeys(_NEEDS[each][1] for each in missing))
         yield Finding(
             "failed",
-            f"{what}, and the steps that are selected need it. Run site.yml --tags {tags} first, or without --tags and "
+            f"{what}, but the selected steps need that. Run site.yml --tags {tags} first, or run it without --tags and "
             "--skip-tags",
         )
 
@@ -182,8 +182,8 @@ def _replaced(planned: Planned, observed: Observed) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"{title_of(observed.registration)}: exists in the management cluster, but this cluster has no agent. "
-            "Unless an earlier run was interrupted, it replaces another cluster of this name: take that one out first "
-            f"with remove_cluster.yml -e remove_cluster={planned.name}",
+            "If an earlier run was interrupted, no action is needed. If this cluster replaces another one of this "
+            f"name, take that one out first with remove_cluster.yml -e remove_cluster={planned.name}",
         )
 
 
@@ -221,8 +221,9 @@ def _istio(planned: Planned, observed: Observed) -> Iterator[Finding]:
         if elsewhere and restricted and _DEBUG_VARIABLE not in planned.istiod_env:
             yield Finding(
                 "warning",
-                f"Istio {text}: istiod answers debug requests of Gloo Mesh only from namespace gloo-mesh, and its "
-                f"namespace is {planned.server_namespace}. Set {_DEBUG_VARIABLE} to it in mesh_istiod_env",
+                f"Istio {text}: istiod accepts debug requests of Gloo Mesh only from namespace gloo-mesh, but the "
+                f"management server is in {planned.server_namespace}. Set {_DEBUG_VARIABLE} to that namespace in "
+                "mesh_istiod_env",
             )
 
 
@@ -256,8 +257,8 @@ def _gateway_api(planned: Planned, observed: Observed) -> Iterator[Finding]:
     if numbers(planned.operator_version) >= (0, 5) and is_new and version and version < (1, 5):
         yield Finding(
             "warning",
-            f"{title_of(crd)}: has Gateway API version {text}. Gloo Operator {planned.operator_version} may replace it "
-            "by 1.5, with a policy that refuses older versions. Check that your other controllers support 1.5",
+            f"{title_of(crd)}: has Gateway API version {text}. Gloo Operator {planned.operator_version} may upgrade it "
+            "to 1.5, with a policy that refuses older versions. Check that your other controllers support 1.5",
         )
 
 
@@ -274,7 +275,7 @@ def _load_balancer(planned: Planned, observed: Observed) -> Iterator[Finding]:
     if known and not services:
         return
     seen = (
-        f"{title_of(services[0])} and {len(services) - 1} others of type LoadBalancer have no address"
+        f"{len(services)} Services of type LoadBalancer have no address, such as {title_of(services[0])}"
         if len(services) > 1
         else f"{title_of(services[0])} of type LoadBalancer has no address"
         if services
@@ -282,7 +283,7 @@ def _load_balancer(planned: Planned, observed: Observed) -> Iterator[Finding]:
     )
     waiting = ", ".join(planned.services)
     settings = "; ".join(dict.fromkeys(planned.services.values()))
-    yield Finding("warning", f"{seen}. {waiting} would wait for an address: install a provider, or set {settings}")
+    yield Finding("warning", f"{seen}. {waiting} would wait for an address. Install a provider, or set {settings}")
 
 
 def _is_east_west(service: Json) -> bool:
@@ -322,7 +323,8 @@ def _webhooks(planned: Planned, observed: Observed) -> Iterator[Finding]:
                         "warning",
                         f"{title_of(configuration)}: webhook {webhook.get('name')} has failurePolicy Fail, but its "
                         f"Service {'/'.join(service)} has no ready endpoint, so the API server refuses objects that it "
-                        "selects. Start the program behind it",
+                        "selects. Make the Service's Pods ready or, if the webhook is a leftover, delete its "
+                        "configuration",
                     )
 
 
@@ -354,7 +356,10 @@ def _quotas(planned: Planned, observed: Observed) -> Iterator[Finding]:
         full = [key for key in _COUNTED if _count(used.get(key)) >= _count(hard.get(key), 10**9)]
         if full:
             shown = ", ".join(f"{key} {used[key]} of {hard[key]}" for key in full)
-            yield Finding("warning", f"{title_of(quota)}: is used up ({shown}), so new objects are refused. Raise it")
+            yield Finding(
+                "warning",
+                f"{title_of(quota)}: is used up ({shown}), so new objects are refused. Unless intended, raise it",
+            )
 
 
 def _count(text: str | None, otherwise: int = 0) -> int:
@@ -371,7 +376,7 @@ def _pod_security(planned: Planned, observed: Observed) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"{title_of(namespace)}: Pod Security {level} is enforced, which refuses Pods of istio-cni. Allow "
-                "privileged Pods in it",
+                "privileged Pods in this namespace",
             )
 
 
@@ -394,8 +399,8 @@ def _platforms(planned: Planned, observed: Observed) -> Iterator[Finding]:
     if re.search(r"\+(k3s|rke2r)", observed.version):
         yield Finding(
             "warning",
-            f"Kubernetes {observed.version}: k3s and RKE2 keep CNI files in folders of their own. Set cniConfDir and "
-            "cniBinDir of istio-cni in mesh_operator_extensions",
+            f"Kubernetes {observed.version}: k3s and RKE2 have other CNI folders than Istio expects. Set cniConfDir "
+            "and cniBinDir of istio-cni in mesh_operator_extensions",
         )
 
 

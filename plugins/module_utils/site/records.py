@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a cluster has of a layer, who owns it, and whether the roles may write it (pure).
+"""What a cluster has of a layer, its owner, and whether the roles may write it (pure).
 
-A layer is absent, ours (this collection made it), adopted (a Helm release that existed before: its values and version
-are kept) or external (no Helm release that may be changed: Argo CD, Flux, istioctl, kubectl).
+A layer is absent, ours (installed by this collection), adopted (a Helm release that existed before: its values and
+version are kept) or external (no Helm release that may be changed: Argo CD, Flux, istioctl, kubectl).
 """
 
 from __future__ import annotations
@@ -96,9 +96,12 @@ def helm_layer(
     elif main is not None:
         state, reason = ADOPTED, f"{owner} existed before: its version and values are kept"
     else:
-        state, reason = ABSENT, f"it does not exist: {plan} has to be installed"
+        state, reason = ABSENT, f"it does not exist: {plan} will be installed"
         if base is not None:
-            problem = f"{owner} exists and does not contain it. Add it to the values of this release, or uninstall it"
+            problem = (
+                f"{owner} exists, but does not contain {plan.main or layer}. Enable it in the values of this release "
+                "or, if nothing uses the release, uninstall it"
+            )
     if base is not None and history is not None and state in (OURS, ADOPTED):
         release = {"name": history.name, "namespace": history.namespace}
         release |= {"chart": base.chart, "version": base.chart_version}
@@ -129,7 +132,7 @@ def record(
     elif mode == MANAGE and state == EXTERNAL and not problem:
         problem = (
             f"{title_of(main)} belongs to {owner}, so it cannot be changed here, but mesh_layers.{layer} is manage. "
-            "Set it to use, or remove the object where it is managed"
+            "Set it to use or, if this collection is to replace it, remove the object where it is managed"
         )
     namespace, name = key_of(main)
     return {
@@ -204,7 +207,7 @@ def _release_named(plan: Planned, releases: Iterable[ReleaseHistory]) -> Release
 
 
 def object_owner(obj: Json) -> str:
-    """Who manages an object, for messages."""
+    """The owner of an object, for messages."""
     owner = owner_of(obj, "", "")
     if owner != "no Helm release":
         return owner

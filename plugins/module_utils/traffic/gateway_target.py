@@ -14,7 +14,7 @@ from ..k8s.fields import Json, key_of, mapping, mappings, spec_of, title_of
 from ..k8s.names import ascii_host, split_host, url_host
 from . import routes as http_routes
 
-#: Option that names a Gateway, and one of its listeners if the host and the routes do not tell which
+#: Option that names a Gateway, and one of its listeners if host and routes do not determine it
 GATEWAY_SPEC: dict[str, Any] = {
     "type": "dict",
     "options": {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sends GET requests to a URL: one connection each, TLS for the name that the request is for."""
+"""Sends GET requests to a URL: one connection each, with TLS for the name in the request."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class _Place:
 
 
 class TlsFailed(OSError):
-    """The TLS handshake failed before a certificate was judged, for example for want of a listener of this name."""
+    """The TLS handshake failed before a certificate was received, for example because no listener has this name."""
 
 
 class UrlClient:
-    """A new connection for every request, so that a balancer of connections balances requests.
+    """A new connection for every request, so that a load balancer for connections balances requests.
 
     TLS requests the certificate of the option ``host`` (SNI), else of the URL's host, and compares it with that name.
     A redirect that changes only scheme and port is followed to the same address. ``others``: further addresses of the

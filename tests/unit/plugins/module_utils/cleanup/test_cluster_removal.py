@@ -178,7 +178,7 @@ def test_an_endpoint_that_comes_back_is_an_error(clusters: Clusters) -> None:
     for phase in ("check", "drain", "deregister"):
         clusters.run(phase)
     clusters.put("c1", entry("192.0.2.2"))
-    with pytest.raises(ClusterError, match="came back after the deletion"):
+    with pytest.raises(ClusterError, match="reappeared after the deletion"):
         clusters.run("finish")
 
 

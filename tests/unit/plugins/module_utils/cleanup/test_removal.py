@@ -143,7 +143,10 @@ def test_entries_that_gloo_mesh_did_not_create_are_recognised() -> None:
     ("found", "texts"),
     [
         (site(MGMT, C1, C2), []),
-        (site(MGMT, C1, C2, name="mgmt"), ["mgmt: is the management cluster. Remove the whole site with cleanup.yml"]),
+        (
+            site(MGMT, C1, C2, name="mgmt"),
+            ["mgmt: is the management cluster. To remove the whole site, run cleanup.yml"],
+        ),
         (site(MGMT, C1, C2, name="cx"), ["cx: is not registered in mgmt (registered: c1, c2)"]),
         (site(MGMT, C2), ["c2: is the last workload cluster"]),
         (site(MGMT, C1, C2, name="c1"), ["c1: is the only host of inventory group gateway"]),

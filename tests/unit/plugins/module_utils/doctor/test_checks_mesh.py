@@ -55,7 +55,7 @@ BROKEN = [
         "mgmt",
         "warning",
         _add_registration("c9"),
-        ("c9: still registered", "remove_cluster.yml", "unless another inventory"),
+        ("no workload host of the inventory: c9", "remove_cluster.yml", "unless another inventory"),
     ),
     Broken(
         "licence", "mgmt", "failed", set_state("Workspace", "ws", "UNLICENSED", "expired"), ("UNLICENSED", "licensing.")

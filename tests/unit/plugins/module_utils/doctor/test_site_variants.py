@@ -162,7 +162,7 @@ ISTIODS = [
     ),
     Variant(
         "the site's data choose another revision than the gateway uses", chosen_revision,
-        {"gateway-istiod-address": "warning"}, ("of revision gloo", "choose revision 1-28"),
+        {"gateway-istiod-address": "warning"}, ("of revision gloo", "name revision 1-28"),
     ),
 ]  # fmt: skip
 

@@ -103,7 +103,7 @@ def subset(product: Json, expected: Json) -> Json:
 def test_an_empty_cluster_gets_the_named_product_or_the_default(site: Site, product: str, expected: Json) -> None:
     found = site.look(product=product)
     assert subset(found, expected) == expected
-    assert (found["installed"], found["left_alone"], found["integrated"]) == (False, False, False)
+    assert (found["installed"], found["used_unchanged"], found["integrated"]) == (False, False, False)
     assert found["deployment"] == found["release"] == found["name"]
 
 
@@ -121,7 +121,7 @@ def test_a_controller_is_adopted_with_its_release_and_namespace(site: Site) -> N
         "crds_namespace": "infra-crds",
         "deployment": "edge-kgateway",
         "integrated": True,
-        "left_alone": False,
+        "used_unchanged": False,
     }
     assert subset(site.look(), expected) == expected
     # The Gateway may be in another namespace than the controller.
@@ -230,26 +230,26 @@ def test_controllers_of_other_products_are_not_taken(site: Site) -> None:
     ],
 )
 @pytest.mark.parametrize("env", [ON, {}], ids=["integrated", "not integrated"])
-def test_a_controller_without_a_release_is_left_alone(
+def test_a_controller_without_a_release_is_used_unchanged(
     site: Site, annotations: dict[str, str], owner: str, env: dict[str, str]
 ) -> None:
     image = f"{SOLO}/gloo-gateway-controller:2.0.0"
     site.controller("gloo-gateway", "gloo-system", image, env=env, **annotations)
     found = site.look()
-    assert (found["left_alone"], found["integrated"]) == (True, bool(env))
+    assert (found["used_unchanged"], found["integrated"]) == (True, bool(env))
     assert found["owner"].startswith(owner)
 
 
 @pytest.mark.parametrize("release", ["", "gloo-gateway"])
 @pytest.mark.parametrize(
-    ("layer", "left_alone"), [("use", (True, True)), ("manage", (False, False)), ("auto", (True, False))]
+    ("layer", "used_unchanged"), [("use", (True, True)), ("manage", (False, False)), ("auto", (True, False))]
 )
 def test_the_layer_decides_whether_it_is_changed(
-    site: Site, release: str, layer: str, left_alone: tuple[bool, bool]
+    site: Site, release: str, layer: str, used_unchanged: tuple[bool, bool]
 ) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", release)
     site.release("gloo-gateway", "gloo-system", "gloo-gateway")
-    assert site.look(layer=layer)["left_alone"] is left_alone[bool(release)]
+    assert site.look(layer=layer)["used_unchanged"] is used_unchanged[bool(release)]
 
 
 def test_settings_from_elsewhere_are_no_reason_to_refuse(site: Site) -> None:
@@ -260,16 +260,21 @@ def test_settings_from_elsewhere_are_no_reason_to_refuse(site: Site) -> None:
     assert site.look()["integrated"] is True
 
 
-def test_a_controller_in_a_release_of_another_chart_is_left_alone(site: Site) -> None:
+def test_a_controller_in_a_release_of_another_chart_is_used_unchanged(site: Site) -> None:
     site.controller("kgateway", "infra", f"{OPEN_SOURCE}/kgateway:v2.1.3", "platform", ON)
     site.release("platform", "infra", "company-platform")
     found = site.look()
-    expected = {"name": "kgateway", "left_alone": True, "crds_left_alone": True, "owner": "Helm release infra/platform"}
+    expected = {
+        "name": "kgateway",
+        "used_unchanged": True,
+        "crds_used_unchanged": True,
+        "owner": "Helm release infra/platform",
+    }
     assert subset(found, expected) == expected
 
 
 @pytest.mark.parametrize(
-    ("deployed", "crds", "left_alone"),
+    ("deployed", "crds", "used_unchanged"),
     [
         (True, "gloo-gateway-crds", False),
         (True, "company-crds", True),
@@ -278,7 +283,7 @@ def test_a_controller_in_a_release_of_another_chart_is_left_alone(site: Site) ->
     ],
 )
 def test_crds_of_an_existing_controller_are_managed_with_their_release_only(
-    site: Site, deployed: bool, crds: str, left_alone: bool
+    site: Site, deployed: bool, crds: str, used_unchanged: bool
 ) -> None:
     if deployed:
         site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", ON)
@@ -287,13 +292,13 @@ def test_crds_of_an_existing_controller_are_managed_with_their_release_only(
     if crds:
         site.release("crds", "gloo-system", crds)
     found = site.look()
-    assert found["crds_left_alone"] is left_alone
-    assert found["crds_release"] == ("crds" if deployed and not left_alone else f"{found['name']}-crds")
+    assert found["crds_used_unchanged"] is used_unchanged
+    assert found["crds_release"] == ("crds" if deployed and not used_unchanged else f"{found['name']}-crds")
 
 
 def test_a_helm_annotation_without_readable_records_counts_as_no_release(site: Site) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", ON)
-    assert site.look()["left_alone"] is True
+    assert site.look()["used_unchanged"] is True
 
 
 @pytest.mark.parametrize(
@@ -324,7 +329,7 @@ def test_a_licence_in_the_users_values_counts_and_is_secret(site: Site) -> None:
 
 
 def test_the_secret_of_the_variable_must_exist_and_be_usable(site: Site) -> None:
-    with pytest.raises(Invalid, match="Secret kgateway-system/licence: it does not exist"):
+    with pytest.raises(Invalid, match="Secret kgateway-system/licence: does not exist"):
         site.look(product="enterprise-kgateway", license_secret="licence")
     with pytest.raises(Invalid, match="chart of gloo-gateway has no value for it"):
         site.look(product="gloo-gateway", license_secret="licence")

@@ -117,7 +117,7 @@ def test_a_fresh_site_is_installed() -> None:
         "version": "",
     }
     assert server["facts"]["authority"] == "gloo-mesh-mgmt-server.gloo-mesh"
-    assert server["reason"] == "it does not exist: Helm release gloo-mesh/gloo-platform has to be installed"
+    assert server["reason"] == "it does not exist: Helm release gloo-mesh/gloo-platform will be installed"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,9 @@ def test_a_release_of_the_planned_name_without_the_layer_is_not_taken() -> None:
     row = layers(MGMT, replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform")]))["east"][
         "agent"
     ]
-    assert row["problem"].startswith("Helm release gloo-mesh/gloo-platform (chart gloo-platform 2.9.1) exists and does")
+    assert row["problem"].startswith(
+        "Helm release gloo-mesh/gloo-platform (chart gloo-platform 2.9.1) exists, but does"
+    )
     ours = replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform", ours=True)])
     assert layers(MGMT, ours)["east"]["agent"]["state"] == "ours"
 
@@ -183,7 +185,7 @@ def test_crds_of_others_are_used_and_missing_ones_installed(number: int, mode: s
     crds = [obj("CustomResourceDefinition", name, metadata=KUBECTL) for name in engine.MESH_CRDS[:number]]
     row = layers(replace(MGMT, crds=crds, modes={"crds": mode}), EAST)["mgmt"]["crds"]
     assert (row["state"], row["manage"], row["problem"]) == ("external", manage, "")
-    assert ("has to be installed" in row["reason"]) is manage
+    assert ("will be installed" in row["reason"]) is manage
     assert row["release"]["name"] == "gloo-platform-crds"
 
 
@@ -380,7 +382,7 @@ def test_a_registered_agent_keeps_its_name() -> None:
         "registration_ours": False,
     }
     assert row["problem"] == (
-        "Deployment solo/gloo-mesh-agent registers this cluster as old, not as east. Set mesh_cluster_name to old"
+        "Deployment solo/gloo-mesh-agent: registers this cluster as old, not as east. Set mesh_cluster_name to old"
     )
     assert layers(MGMT, replace(site, name="old"))["east"]["agent"]["problem"] == ""
 

@@ -108,12 +108,12 @@ def planned(**changes: Any) -> Planned:
         (
             planned(istio_version="1.29.2-patch0", server_namespace="mesh"),
             seen(),
-            "Istio 1.29.2-patch0: .*is mesh. Set DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES .*mesh_istiod_env",
+            "Istio 1.29.2-patch0: .*is in mesh. Set DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES .*mesh_istiod_env",
         ),
         (
             planned(istio_version="1.27.7", server_namespace="mesh"),
             seen(),
-            "warning: Istio 1.27.7: istiod answers debug",
+            "warning: Istio 1.27.7: istiod accepts debug",
         ),
         (
             PLANNED,
@@ -126,7 +126,7 @@ def planned(**changes: Any) -> Planned:
             seen(CustomResourceDefinition=[crd(served="v1alpha2")]),
             "failed: .*serves v1beta1, v1alpha2.* needs v1",
         ),
-        (planned(operator_version="0.5.2"), seen(), "warning: .*version v1.4.0. Gloo Operator 0.5.2 may replace it"),
+        (planned(operator_version="0.5.2"), seen(), "warning: .*version v1.4.0. Gloo Operator 0.5.2 may upgrade it"),
         (PLANNED, seen(Service=[service()]), "warning: Service a/edge .* has no address. Service of the gateway"),
         (PLANNED, seen(Service=[]), "warning: no Service of type LoadBalancer exists, .* set gateway_parameters_spec"),
         (PLANNED, seen(Service=[service()], version="v1.33.1-gke.5", istio=["1.27.0"]), "warning: .*has no address"),
