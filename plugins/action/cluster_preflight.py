@@ -11,7 +11,8 @@ from typing import Any
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ..module_utils.site.cluster_preflight import ARGUMENT_SPEC, run
+from ..module_utils.site.cluster_preflight import ARGUMENT_SPEC
+from ..module_utils.site.cluster_preflight import run as engine
 from ..plugin_utils.engine_action import EngineAction
 
 display = Display()
@@ -20,7 +21,7 @@ display = Display()
 class ActionModule(EngineAction):
     """See the documentation of the module cluster_preflight."""
 
-    ENGINE = staticmethod(run)
+    ENGINE = staticmethod(engine)
     ARGUMENT_SPEC = ARGUMENT_SPEC
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -29,7 +29,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "namespace": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
     "values": {"type": "dict", "default": {}},
-    "license_secret": {"type": "str", "default": ""},
+    # The name of a Secret, not a secret.
+    "license_secret": {"type": "str", "default": "", "no_log": False},
     "parameters_name": {"type": "str", "default": ""},
     "gateways": {"type": "list", "elements": "str", "default": []},
     "layer": {"type": "str", "choices": ["auto", "use", "manage"], "default": "auto"},
