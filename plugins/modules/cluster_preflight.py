@@ -75,9 +75,14 @@ options:
         type: str
         default: ""
       name:
-        description: Name under which the cluster is registered.
+        description: Name of the cluster in Gloo Mesh.
         type: str
         default: ""
+      config_namespaces:
+        description: Namespaces of VirtualDestinations and RouteTables that an existing Workspace has to include.
+        type: list
+        elements: str
+        default: []
   management_kubeconfig:
     description: Path of the kubeconfig of the management cluster, to find a registration under the same name.
     type: path

@@ -40,6 +40,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "namespaces": {"type": "list", "elements": "str", "default": []},
             "istio_namespace": {"type": "str", "default": ""},
             "name": {"type": "str", "default": ""},
+            "config_namespaces": {"type": "list", "elements": "str", "default": []},
         },
     },
     "management_kubeconfig": {"type": "path"},
@@ -61,6 +62,8 @@ _LISTS = (
     ("gateway.networking.k8s.io/v1", "Gateway"),
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    ("admin.gloo.solo.io/v2", "Workspace"),
+    ("admin.gloo.solo.io/v2", "KubernetesCluster"),
 )
 
 
@@ -74,7 +77,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     given = [Finding("failed", text) for text in dict.fromkeys(params.get("problems") or ())]
     with connect(params, progress) as cluster:
         known = [*given, *_helm(cluster, params, progress), *_refused(cluster, params["definitions"] or ())]
-        observed = replace(observe(cluster), registration=_registration(params, planned.name))
+        registered = planned.name if params["role"] == "workload" else ""
+        observed = replace(observe(cluster), registration=_registration(params, registered))
         found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
         rows = [
             {"cluster": cluster.name, "verdict": each.verdict, "message": _shown(each, cluster.name)} for each in found

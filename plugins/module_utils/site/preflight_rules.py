@@ -29,7 +29,8 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address
-from ..mesh.parts import agents, operators
+from ..mesh.parts import agents, argument, operators, servers
+from ..mesh.workspaces import includes_namespace
 
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
@@ -57,7 +58,8 @@ class Planned:
     ``services``: titles of LoadBalancer Services with the variables that make another type or address possible;
     ``hostname_steps``: steps whose routes reach this cluster through a gateway of another one; ``overrides``: whether
     WorkspaceSettings have addresses of east-west gateways; ``needs``: what an earlier run must have made (needs_of);
-    ``name``: under which the cluster is registered.
+    ``name``: of the cluster in Gloo Mesh; ``config_namespaces``: of VirtualDestinations and RouteTables, which an
+    existing Workspace has to include.
     """
 
     istio_version: str = ""
@@ -73,6 +75,7 @@ class Planned:
     istio_namespace: str = ""
     needs: Sequence[str] = ()
     name: str = ""
+    config_namespaces: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,29 @@ def _replaced(planned: Planned, observed: Observed) -> Iterator[Finding]:
             f"{title_of(observed.registration)}: exists in the management cluster, but this cluster has no agent. "
             "If an earlier run was interrupted, no action is needed. If this cluster replaces another one of this "
             f"name, take that one out first with remove_cluster.yml -e remove_cluster={planned.name}",
+        )
+
+
+def _workspaces(planned: Planned, observed: Observed) -> Iterator[Finding]:
+    """Gloo Mesh ignores VirtualDestinations and RouteTables in namespaces of no Workspace."""
+    spaces = observed.of("Workspace")
+    known = argument(next(iter(servers(observed.of("Deployment"))), None), "cluster")
+    cluster = known or planned.name
+    labels = {name_of(each): labels_of(each) for each in observed.of("KubernetesCluster")}.get(cluster, {})
+    namespaces = {name_of(each): labels_of(each) for each in observed.of("Namespace")}
+    outside = [
+        name
+        for name in planned.config_namespaces
+        if not any(
+            includes_namespace(each, cluster, labels, name, namespaces.get(name, {}), config=True) for each in spaces
+        )
+    ]
+    if spaces and outside:
+        yield Finding(
+            "failed" if known else "warning",
+            f"{', '.join(map(title_of, spaces))}: namespace {', '.join(outside)} of {cluster} is not included, so "
+            "Gloo Mesh ignores VirtualDestinations and RouteTables in it. Use a namespace of a Workspace for them, or "
+            "add the namespace to spec.workloadClusters of one",
         )
 
 
@@ -413,6 +439,7 @@ def _has_critical_quota(planned: Planned, observed: Observed) -> bool:
 _RULES: tuple[Callable[[Planned, Observed], Iterator[Finding]], ...] = (
     _earlier_steps,
     _replaced,
+    _workspaces,
     _kubernetes,
     _istio,
     _gateway_api,

@@ -73,6 +73,12 @@ def operator() -> Json:
     return obj("Deployment", "gloo-operator", "gloo-mesh", spec=spec)
 
 
+def server() -> Json:
+    """A management server that calls its cluster hub."""
+    containers = [{"name": "gloo-mesh-mgmt-server", "args": ["--cluster=hub"]}]
+    return obj("Deployment", "server", "gloo-mesh", spec={"template": {"spec": {"containers": containers}}})
+
+
 def agent() -> Json:
     containers = [{"name": "gloo-mesh-agent", "image": "x/gloo-mesh-agent:1"}]
     return obj("Deployment", "gloo-mesh-agent", "gloo-mesh", spec={"template": {"spec": {"containers": containers}}})
@@ -93,6 +99,14 @@ def planned(**changes: Any) -> Planned:
     return replace(PLANNED, **changes)
 
 
+def configured(*namespaces: str) -> Planned:
+    return planned(name="mgmt", config_namespaces=namespaces)
+
+
+def workspace(*entries: Json) -> Json:
+    return obj("Workspace", "team", "gloo-mesh", spec={"workloadClusters": list(entries)})
+
+
 @pytest.mark.parametrize(
     ("plan", "observed", "expected"),
     [
@@ -100,6 +114,21 @@ def planned(**changes: Any) -> Planned:
             planned(name="c2"),
             seen(registration=obj("KubernetesCluster", "c2", "gloo-mesh")),
             "warning: KubernetesCluster gloo-mesh/c2: .*no agent.*interrupted.*remove_cluster.yml -e remove_cluster=c2",
+        ),
+        (
+            configured("shop", "bookinfo"),
+            seen(Workspace=[workspace({"name": "*", "namespaces": [{"name": "book*"}]})], Deployment=[server()]),
+            "failed: Workspace gloo-mesh/team: namespace shop of hub is not included, .* VirtualDestinations",
+        ),
+        (
+            configured("shop"),
+            seen(Workspace=[workspace({"name": "*", "namespaces": [{"name": "shop", "configEnabled": False}]})]),
+            "warning: .*namespace shop of mgmt",
+        ),
+        (
+            configured("shop"),
+            seen(Workspace=[workspace({"name": "mgmt", "namespaces": [{"name": "*"}]})], Deployment=[server()]),
+            "failed: .*namespace shop of hub",
         ),
         (PLANNED, seen(version="v1.24.3"), "failed: Kubernetes v1.24.3: .* needs 1.25"),
         (PLANNED, seen(version="v1.28.9-eks-1"), "warning: Kubernetes v1.28.9-eks-1: Istio 1.27.0 supports 1.29"),
@@ -197,6 +226,18 @@ def test_each_fact_gives_its_finding_alone(plan: Planned, observed: Observed, ex
                 istiod_env={"DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES": "mesh"},
             ),
             seen(),
+        ),
+        (configured("shop"), seen()),
+        (planned(name="mgmt"), seen(Workspace=[workspace()])),
+        (configured("shop"), seen(Workspace=[workspace(), workspace({"name": "*", "namespaces": [{"name": "shop"}]})])),
+        (
+            configured("shop"),
+            seen(
+                Workspace=[workspace({"selector": {"a": "b"}, "namespaces": [{"labels": {"c": "d"}}]})],
+                KubernetesCluster=[obj("KubernetesCluster", "hub", "gloo-mesh", meta={"labels": {"a": "b"}})],
+                Deployment=[server()],
+                Namespace=[obj("Namespace", "shop", meta={"labels": {"c": "d"}})],
+            ),
         ),
         (planned(gloo_version="2.15.0"), seen(istio=["1.28.0"])),
         (planned(operator_version="0.5.2"), seen(Deployment=[operator()])),
