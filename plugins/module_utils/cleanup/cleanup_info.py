@@ -15,6 +15,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
 from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
+from ..mesh.parts import EXTENSIONS
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
 from .plan import PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
@@ -81,9 +82,10 @@ def read(
     groups = _groups(cluster)
     istio = {istio_namespace}
     for group, kind in WRITTEN:
-        # Secrets without our label are not read: they are never adopted.
+        # Secrets without our label are not read: they are never adopted. There are many ConfigMaps, and one is written.
         labels = f"{OWNER_LABEL}={MANAGER}" if kind == "Secret" else None
-        for obj in _listed(cluster, groups, group, kind, labels):
+        fields = f"metadata.name={EXTENSIONS}" if kind == "ConfigMap" else None
+        for obj in _listed(cluster, groups, group, kind, labels, fields):
             if kind == "ServiceMeshController":
                 istio.add(str(spec_of(obj).get("installNamespace") or istio_namespace))
             yield obj
@@ -153,11 +155,13 @@ def _groups(cluster: Cluster) -> Groups:
     return found
 
 
-def _listed(cluster: Cluster, groups: Groups, group: str, kind: str, labels: str | None = None) -> list[Json]:
+def _listed(
+    cluster: Cluster, groups: Groups, group: str, kind: str, labels: str | None = None, fields: str | None = None
+) -> list[Json]:
     """All objects of a kind in the first version that serves it; none where it is not served."""
     for api_version in groups.get(group, ()):
         try:
-            return cluster.list(api_version, kind, labels=labels)
+            return cluster.list(api_version, kind, labels=labels, fields=fields)
         except NotServed:
             continue
     return []
