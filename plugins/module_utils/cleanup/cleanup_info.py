@@ -15,6 +15,7 @@ from ..k8s.client import CLUSTER_SPEC, Cluster, Json, connect
 from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
+from ..mesh.parts import EXTENSIONS
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
 from .plan import EXTENSIONS, PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
@@ -81,7 +82,7 @@ def read(
     groups = _groups(cluster)
     istio = {istio_namespace}
     for group, kind in WRITTEN:
-        # Secrets without our label are not read: they are never adopted.
+        # Secrets without our label are not read: they are never adopted. There are many ConfigMaps, and one is written.
         labels = f"{OWNER_LABEL}={MANAGER}" if kind == "Secret" else None
         fields = f"metadata.name={EXTENSIONS}" if kind == "ConfigMap" else None
         for obj in _listed(cluster, groups, group, kind, labels, fields):

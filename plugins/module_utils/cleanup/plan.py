@@ -48,6 +48,7 @@ WRITTEN: dict[tuple[str, str], str] = {
     ("", "Service"): "application",
     ("", "ServiceAccount"): "application",
     ("operator.gloo.solo.io", "ServiceMeshController"): "istio",
+    ("", "ConfigMap"): "agents",
     ("admin.gloo.solo.io", "WorkspaceSettings"): "platform",
     ("admin.gloo.solo.io", "Workspace"): "platform",
     ("admin.gloo.solo.io", "RootTrustPolicy"): "platform",
@@ -111,9 +112,9 @@ class Options:
 def plan(objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> list[Step]:
     """The steps for one cluster, in their order.
 
-    ``objects``: every object of the kinds in WRITTEN and of the parameters' kinds; GatewayClasses; CRDs and, to know
-    whether others use them, objects of their kinds; istiod's Pods; candidates for leftovers. An object may occur
-    twice. ``releases``: those with our note.
+    ``objects``: those of the kinds in WRITTEN that this collection may have written, and of the parameters' kinds;
+    GatewayClasses; CRDs and, to know whether others use them, objects of their kinds; istiod's Pods; candidates for
+    leftovers. An object may occur twice. ``releases``: those with our note.
     """
     site = _Site.of(objects, releases, options)
     steps: list[Step] = []
@@ -431,7 +432,7 @@ _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "translation": (_translation,),
     "application": (_objects, _releases("controller", "other"), _controller_leftovers),
     "istio": (_objects, _istiod),
-    "agents": (_releases("operator", "agent"),),
+    "agents": (_releases("operator", "agent"), _objects),
     "platform": (_objects, _releases("server")),
     "leftovers": (_translated, _relay_secrets, _istio_leftovers),
     "crds": (_crds, _policies),

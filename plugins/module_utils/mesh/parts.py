@@ -13,6 +13,8 @@ from ..k8s.fields import Json, dig, key_of, mappings, name_of, number, status_of
 from ..k8s.readiness import replicas_wanted
 
 SERVER, AGENT, OPERATOR = "gloo-mesh-mgmt-server", "gloo-mesh-agent", "gloo-operator"
+#: ConfigMap with values that the operator adds to the charts it installs
+EXTENSIONS = "gloo-extensions-config"
 #: arguments that only an agent has; a mirrored image may have another name
 _AGENT_ARGUMENTS = ("cluster", "relay-address")
 

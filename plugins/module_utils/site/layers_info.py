@@ -25,7 +25,7 @@ from ..istiod.discovery import discover
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
-from ..mesh.parts import agents, operators, servers
+from ..mesh.parts import EXTENSIONS, agents, operators, servers
 from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, eastwest_services, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
@@ -50,7 +50,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 ADMIN = "admin.gloo.solo.io/v2"
-CACERTS, ROOT_CERT, EXTENSIONS = "cacerts", "istio-ca-root-cert", "gloo-extensions-config"
+CACERTS, ROOT_CERT = "cacerts", "istio-ca-root-cert"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 

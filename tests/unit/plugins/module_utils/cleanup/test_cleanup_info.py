@@ -95,6 +95,9 @@ def test_objects_of_ours_and_adopted_ones_are_found_in_every_kind_by_their_marks
         ours("AgentgatewayParameters", "custom", "gloo-system"),
         adopted("Gateway", "http", "gloo-system", spec={}),
         adopted("VirtualDestination", "vd", "bookinfo"),
+        ours("ConfigMap", "gloo-extensions-config", "operators"),
+        adopted("ConfigMap", "gloo-extensions-config", "gloo-mesh"),
+        build("ConfigMap", "gloo-extensions-config", "shop"),
         ours("Secret", "relay", "gloo-mesh"),
         build("Secret", "theirs", "gloo-mesh"),
         build("HTTPRoute", "theirs", "anywhere"),
@@ -105,6 +108,8 @@ def test_objects_of_ours_and_adopted_ones_are_found_in_every_kind_by_their_marks
         "gateway: give back Gateway http",
         "gateway: delete AgentgatewayParameters custom",
         "destinations: give back VirtualDestination vd",
+        "agents: give back ConfigMap gloo-extensions-config",
+        "agents: delete ConfigMap gloo-extensions-config",
         "platform: delete Secret relay",
         "namespaces: delete Namespace bookinfo",
     ]
