@@ -10,13 +10,13 @@ By arguments, images, labels, ports and kinds; the records of a layer are those 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..apply.managed_fields import applied_fields
 from ..apply.manifests import MANAGER, is_ours
 from ..helm.plan import base_release
 from ..helm.shown import shown
-from ..istiod.objects import command_of, join_host_port, selects_pods_of, template_labels
+from ..istiod.objects import command_of, compared, join_host_port, selects_pods_of, template_labels
 from ..k8s.fields import (
     Json,
     dig,
@@ -28,11 +28,13 @@ from ..k8s.fields import (
     mappings,
     meta,
     name_of,
+    number,
     spec_of,
+    status_of,
     texts,
     title_of,
 )
-from ..k8s.readiness import load_balancer_address
+from ..k8s.readiness import load_balancer_address, replicas_wanted
 from ..mesh.parts import AGENT, OPERATOR, SERVER, agents, argument, operators, servers, services_of
 from .records import (
     ABSENT,
@@ -102,7 +104,8 @@ def site_layers(clusters: Sequence[ClusterObjects], planned: Mapping[str, Planne
     management = next((each for each in clusters if each.role == "management"), None)
     for cluster in workloads:
         rows = found[cluster.host]
-        rows["agent"] = _agent(cluster, planned, management)
+        platform = found[management.host]["platform"] if management else None
+        rows["agent"] = _agent(cluster, planned, management, platform)
         rows["istio"] = _istio(cluster, planned.get("istio", Planned()))
         rows["operator"] = _operator(cluster, planned, rows["istio"])
         rows["eastwest"] = _eastwest(cluster, planned, management)
@@ -114,6 +117,30 @@ def problems(layers: Mapping[str, Mapping[str, Json]]) -> list[str]:
     return [
         f"{row['cluster']}: {row['problem']}" for rows in layers.values() for row in rows.values() if row["problem"]
     ]
+
+
+def _preferred_program(
+    found: Iterable[Json], cluster: ClusterObjects, plan: Planned, suits: Callable[[Json], bool] = lambda _: False
+) -> tuple[list[Json], str]:
+    """(programs of one kind, the one to use first; a sentence if several namespaces have one that could be it).
+
+    Those that we installed or adopted come first, then those that run and *suit*, then those of the planned namespace.
+    """
+
+    def rank(program: Json) -> tuple[bool, ...]:
+        history = release_of(program, cluster.releases)
+        note = history.note if history else None
+        stopped, elsewhere = replicas_wanted(program) == 0, meta(program).get("namespace") != plan.namespace
+        return (not (note and note.ours), note is None, stopped, not suits(program), elsewhere)
+
+    ranked = sorted(found, key=rank)
+    equal = [each for each in ranked if rank(each) == rank(ranked[0]) and replicas_wanted(each)]
+    if len({meta(each).get("namespace") for each in equal}) < 2:
+        return ranked, ""
+    return ranked, (
+        f"{' and '.join(map(title_of, equal))} are the same program, and it is not known which one to use. "
+        "Set mesh_namespace to the namespace of that one"
+    )
 
 
 def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
@@ -131,7 +158,7 @@ def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
 
 
 def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
-    found = servers(cluster.deployments)
+    found, several = _preferred_program(servers(cluster.deployments), cluster, planned.get("platform", Planned()))
     server = found[0] if found else None
     namespace = str(meta(server).get("namespace") or "")
     ports = (s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT))
@@ -145,6 +172,7 @@ def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
         "registered": sorted(map(name_of, cluster.registrations)),
     }
     row = helm_layer(cluster, "platform", found, planned, facts)
+    _add_problem(row, several)
     facts["authority"] = f"{facts['relay_service']}.{row['namespace']}" if facts["relay_service"] else ""
     values = _release_values(server, cluster)
     row["facts"]["own_relay_certificates"] = own_relay_certificates(values, server)
@@ -217,6 +245,8 @@ def _licence(cluster: ClusterObjects, row: Json) -> str:
         notes = texts(meta(secret).get("annotations"))
         made = (notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name"))
         release = row["release"]
+        if key_of(secret)[0] != row["namespace"]:
+            continue
         if secret.get("data") and (not release or made != (release["namespace"], release["name"])):
             return full_name(secret)
     return ""
@@ -271,6 +301,13 @@ def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json
         if len(known) > 1 and frozenset.intersection(*known):
             reason = f"{', '.join(each.name for each in workloads)} already share a root certificate"
             return record(cluster, "trust", EXTERNAL, reason, facts=facts)
+    unread = [text for each in workloads for text in each.trust_unread]
+    if unread and not cluster.policies and cluster.mode("trust") == AUTO:
+        problem = (
+            f"{'; '.join(unread)}; without it, it is not known whether the root CA is managed elsewhere. Allow it, or "
+            "set mesh_layers.trust to use, or to manage if a RootTrustPolicy may replace the root"
+        )
+        return record(cluster, "trust", ABSENT, "no RootTrustPolicy exists", facts=facts, problem=problem)
     running = [each.name for each in workloads if each.istiods and each.roots]
     absent = "no RootTrustPolicy exists: one will be created"
     if running:
@@ -294,11 +331,20 @@ def governs(policy: Json) -> bool:
 
 def _registered_name(cluster: ClusterObjects) -> str:
     """Name of the cluster in Gloo Mesh: its agent's, else the planned one."""
-    return argument(next(iter(agents(cluster.deployments)), None), "cluster") or cluster.name
+    names = [name for each in agents(cluster.deployments) if (name := argument(each, "cluster"))]
+    return cluster.name if cluster.name in names or not names else names[0]
 
 
-def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:
-    found = agents(cluster.deployments)
+def _agent(
+    cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None, platform: Json | None
+) -> Json:
+    server = compared(platform["facts"]["relay_address"]) if platform and platform["facts"]["relay_address"] else None
+    found, several = _preferred_program(
+        agents(cluster.deployments),
+        cluster,
+        planned.get("agent", Planned()),
+        lambda each: compared(argument(each, "relay-address")) == server,
+    )
     agent = found[0] if found else None
     name = argument(agent, "cluster")
     registrations = [each for each in (management.registrations if management else ()) if name_of(each) == cluster.name]
@@ -315,7 +361,26 @@ def _agent(cluster: ClusterObjects, planned: Mapping[str, Planned], management: 
             f"{title_of(agent)}: registers this cluster as {name}, not as {cluster.name}. "
             f"Set mesh_cluster_name to {name}"
         )
+    elif row["state"] != OURS and management and not registrations and _is_connected_elsewhere(agent, server):
+        row["problem"] = (
+            f"{title_of(agent)} is ready, although {management.name} has no KubernetesCluster {cluster.name}: it "
+            f"belongs to another management server, at {facts['relay_address']}. Take the cluster out of the "
+            f"inventory, or, if that address leads to {management.name}, create the KubernetesCluster there first"
+        )
+    _add_problem(row, several)
+    if row["mode"] == USE:
+        row["problem"] = ""
     return row
+
+
+def _is_connected_elsewhere(agent: Json | None, server: tuple[str, int | None] | None) -> bool:
+    """Whether an agent that is not registered here is ready, as only a registered one is, at another address."""
+    address = argument(agent, "relay-address")
+    return bool(address) and compared(address) != server and number(status_of(agent).get("readyReplicas")) > 0
+
+
+def _add_problem(row: Json, problem: str) -> None:
+    row["problem"] = row["problem"] or problem
 
 
 def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
@@ -339,10 +404,13 @@ def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
 def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Json) -> Json:
     """The operator is needed only for an Istio that it installs for us."""
     facts = {"extensions": operator_extensions(cluster.extensions)}
-    row = helm_layer(cluster, "operator", operators(cluster.deployments), planned, facts)
+    found, several = _preferred_program(operators(cluster.deployments), cluster, planned.get("operator", Planned()))
+    row = helm_layer(cluster, "operator", found, planned, facts)
     if row["manage"] and not istio["manage"] and cluster.mode("operator") == AUTO:
         kept = "it is not changed" if row["state"] != ABSENT else "it is not installed"
         row |= {"manage": False, "install": False, "reason": f"Istio is not managed by this collection: {kept}"}
+    if row["manage"]:
+        _add_problem(row, several)
     return row
 
 

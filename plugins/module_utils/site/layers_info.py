@@ -142,7 +142,7 @@ class _Reader:
     def management(self, planned: dict[str, Planned], licences: list[str]) -> dict[str, Any]:
         deployments, services = self._list("apps/v1", "Deployment"), self._list("v1", "Service")
         found = servers(deployments)
-        namespaces = {_namespace(found[:1]) or planned.get("platform", Planned()).namespace}
+        namespaces = {*map(_namespace, found), planned.get("platform", Planned()).namespace}
         return {
             "deployments": deployments,
             "services": services,
@@ -154,8 +154,7 @@ class _Reader:
             "licences": [
                 secret
                 for name in dict.fromkeys(licences)
-                for where in namespaces
-                if where
+                for where in sorted(filter(None, namespaces))
                 for secret in self._secret(name, where, LICENCE_KEYS)
             ],
         }
@@ -169,7 +168,13 @@ class _Reader:
         homes = {str(each["namespace"]) for each in istio["istiods"]} | {planned.get("istio", Planned()).namespace}
         managers = operators(deployments)
         found = [*agents(deployments), *managers, *eastwest_services(services, ())]
-        operator = _namespace(managers[:1]) or planned.get("operator", Planned()).namespace
+        usual = planned.get("operator", Planned()).namespace
+        homes_of_operators = [_namespace(each) for each in managers]
+        operator = usual if usual in homes_of_operators else next(iter(homes_of_operators), usual)
+        before = len(self.unread)
+        cacerts = [secret for home in sorted(filter(None, homes)) for secret in self._secret(CACERTS, home, ())]
+        roots = frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home))
+        trust_unread = tuple(self.unread[before:])
         return {
             "deployments": deployments,
             "services": services,
@@ -177,9 +182,10 @@ class _Reader:
             "releases": self._releases(found, planned, ("crds", "agent", "operator", "eastwest")),
             "istiods": istio["istiods"],
             "istiod_deployments": [each for each in deployments if key_of(each) in keys],
-            "cacerts": [secret for home in sorted(filter(None, homes)) for secret in self._secret(CACERTS, home, ())],
+            "cacerts": cacerts,
             "extensions": self._get("ConfigMap", EXTENSIONS, operator),
-            "roots": frozenset(root for home in sorted(filter(None, homes)) for root in self._roots(home)),
+            "roots": roots,
+            "trust_unread": trust_unread,
         }
 
     @cached_property
@@ -208,7 +214,7 @@ class _Reader:
         names = {planned[layer].namespace for layer in layers if layer in planned}
         for obj in [*objects, *self.crds]:
             annotated = texts(meta(obj).get("annotations")).get("meta.helm.sh/release-namespace")
-            names |= {_namespace([obj]), annotated or ""}
+            names |= {_namespace(obj), annotated or ""}
         try:
             return read_releases(self.cluster, filter(None, names))
         except Forbidden as exc:
@@ -240,5 +246,5 @@ class _Reader:
         self.unread.append(exc.msg)
 
 
-def _namespace(objects: Iterable[Json]) -> str:
-    return next((str(meta(obj).get("namespace") or "") for obj in objects), "")
+def _namespace(obj: Json) -> str:
+    return str(meta(obj).get("namespace") or "")

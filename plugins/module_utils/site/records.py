@@ -31,7 +31,7 @@ class ClusterObjects:
     ``role``: management or workload. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
     ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
     ``data`` of a licence has its keys that are not empty. ``extensions``: the ConfigMap with Helm values for charts of
-    the operator. ``unread``: a sentence for each list that is forbidden.
+    the operator. ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
     """
 
     host: str
@@ -54,6 +54,7 @@ class ClusterObjects:
     licences: Sequence[Json] = ()
     extensions: Json | None = None
     unread: Sequence[str] = ()
+    trust_unread: Sequence[str] = ()
 
     def mode(self, layer: str) -> str:
         return self.modes.get(layer) or AUTO

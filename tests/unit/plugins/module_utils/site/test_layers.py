@@ -260,13 +260,13 @@ def test_own_relay_certificates_are_found(relay: Json, args: list[str], own: boo
         ("absent", {}, {}, ""),
         # Our chart made it from our key.
         ("ours", {"gloo-mesh-license-key": ""}, helm("mesh", "gloo"), ""),
-        ("ours", {"gloo-mesh-license-key": ""}, {}, "gloo-mesh/license-keys"),
+        ("ours", {"gloo-mesh-license-key": ""}, {}, "gloo/license-keys"),
         ("adopted", {}, {}, "the present installation"),
         ("external", {}, {}, "the present installation"),
     ],
 )
 def test_a_licence_in_a_secret_is_found(state: str, data: Json, metadata: Json, found: str) -> None:
-    secret = obj("Secret", "license-keys", "gloo-mesh", metadata, data=data)
+    secret = obj("Secret", "license-keys", "gloo-mesh" if state == "absent" else "gloo", metadata, data=data)
     history = release("mesh", "gloo", "gloo-platform", ours=state == "ours")
     site = replace(MGMT, licences=[secret])
     if state != "absent":
@@ -351,6 +351,25 @@ def test_a_root_trust_policy_only_where_nobody_else_manages_the_root(
     assert (row["state"], row["manage"], row["problem"]) == (state, manage, "")
 
 
+@pytest.mark.parametrize(
+    ("mode", "policies", "cacerts", "problem"),
+    [
+        ("auto", [], (), True),
+        ("manage", [], (), False),
+        ("use", [], (), False),
+        ("auto", [POLICY], (), False),
+        ("auto", [], (OWN,), False),
+    ],
+)
+def test_a_root_that_cannot_be_read_is_not_replaced(mode: str, policies: Any, cacerts: Any, problem: bool) -> None:
+    east = replace(EAST, trust_unread=("east: Secret istio-system/cacerts: no right to get it",))
+    site = replace(MGMT, policies=policies, modes={"trust": mode})
+    row = layers(site, east, replace(WEST, cacerts=cacerts))["mgmt"]["trust"]
+    assert bool(row["problem"]) is problem
+    if problem:
+        assert row["problem"].startswith("east: Secret istio-system/cacerts: no right to get it; without it")
+
+
 def test_a_single_cluster_shares_its_root_with_nobody() -> None:
     assert layers(MGMT, replace(EAST, roots=ROOT))["mgmt"]["trust"]["manage"] is True
 
@@ -392,6 +411,98 @@ def test_registrations_are_known() -> None:
     found = layers(replace(MGMT, registrations=made), EAST, WEST)
     assert [found[host]["agent"]["facts"]["registered"] for host in ("east", "west")] == [True, True]
     assert [found[host]["agent"]["facts"]["registration_ours"] for host in ("east", "west")] == [True, False]
+
+
+SERVERS = [deployment("gloo-mesh-mgmt-server", each, helm("mesh", each)) for each in ("aaa", "gloo-mesh")]
+RELAYS = [
+    service("gloo-mesh-mgmt-server", namespace, {"grpc": 9900}, address=address)
+    for namespace, address in (("aaa", "192.0.2.1"), ("gloo-mesh", "192.0.2.2"))
+]
+
+
+@pytest.mark.parametrize(
+    ("planned", "ours", "stopped", "used"),
+    [
+        ("gloo-mesh", "gloo-mesh", "", "gloo-mesh"),
+        ("gloo-mesh", "aaa", "", "aaa"),
+        ("other", "gloo-mesh", "", "gloo-mesh"),
+        ("gloo-mesh", "gloo-mesh", "gloo-mesh", "gloo-mesh"),
+        ("gloo-mesh", "", "", "gloo-mesh"),
+        ("aaa", "", "", "aaa"),
+        ("aaa", "", "aaa", "gloo-mesh"),
+        ("other", "", "", ""),
+    ],
+)
+@pytest.mark.parametrize("mode", ["auto", "use"])
+def test_of_two_management_servers_agents_get_the_one_of_this_site(
+    planned: str, ours: str, stopped: str, used: str, mode: str
+) -> None:
+    deployed = [
+        {**each, "spec": {**each["spec"], "replicas": 0}} if each["metadata"]["namespace"] == stopped else each
+        for each in SERVERS
+    ]
+    releases = [release("mesh", each, "gloo-platform", ours=each == ours) for each in ("aaa", "gloo-mesh")]
+    site = replace(MGMT, deployments=deployed, services=RELAYS, releases=releases, modes={"platform": mode})
+    row = layers(site, EAST, planned={**PLANNED, "platform": Planned("mesh", planned, "gloo-platform")})["mgmt"]
+    platform = row["platform"]
+    if used:
+        assert (platform["namespace"], platform["problem"]) == (used, "")
+        address = "192.0.2.1:9900" if used == "aaa" else "192.0.2.2:9900"
+        assert platform["facts"]["relay_address"] == address
+    else:
+        assert platform["problem"] == (
+            "Deployment aaa/gloo-mesh-mgmt-server and Deployment gloo-mesh/gloo-mesh-mgmt-server are the same "
+            "program, and it is not known which one to use. Set mesh_namespace to the namespace of that one"
+        )
+
+
+def agent_at(address: str, namespace: str = "gloo-mesh", ready: int = 1) -> Json:
+    args = ["--cluster=east", f"--relay-address={address}"]
+    found = deployment("gloo-mesh-agent", namespace, helm("mesh", namespace), args=args)
+    return {**found, "status": {"readyReplicas": ready}}
+
+
+@pytest.mark.parametrize(
+    ("address", "ready", "registered", "ours", "mode", "problem"),
+    [
+        ("192.0.2.99:9900", 1, False, False, "auto", True),
+        ("[2001:db8::1]:9900", 1, False, False, "auto", True),
+        ("192.0.2.99:9900", 1, False, False, "manage", True),
+        ("192.0.2.99:9900", 1, False, False, "use", False),
+        # It may lead to the management server by another name.
+        ("relay.example:9900", 1, True, False, "auto", False),
+        # It restarts until it is registered.
+        ("192.0.2.99:9900", 0, False, False, "auto", False),
+        ("192.0.2.2:9900", 1, False, False, "auto", False),
+        ("192.0.2.99:9900", 1, False, True, "auto", False),
+    ],
+)
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_agent_of_another_management_server_is_not_taken_over(
+    address: str, ready: int, registered: bool, ours: bool, mode: str, problem: bool, installed: bool
+) -> None:
+    made = [obj("KubernetesCluster", "east", "gloo-mesh")] if registered else []
+    management = replace(MGMT, registrations=made)
+    if installed:
+        management = replace(management, deployments=SERVERS[1:], services=RELAYS[1:])
+    elif address == "192.0.2.2:9900":
+        problem = True
+    releases = [release("mesh", "gloo-mesh", "gloo-platform", ours=ours)]
+    site = replace(EAST, deployments=[agent_at(address, ready=ready)], releases=releases, modes={"agent": mode})
+    found = layers(management, site)["east"]["agent"]["problem"]
+    assert found.startswith("Deployment gloo-mesh/gloo-mesh-agent is ready, although mgmt has no") is problem, found
+    assert bool(found) is problem
+
+
+def test_of_two_agents_the_one_of_this_management_server_is_used() -> None:
+    management = replace(MGMT, deployments=SERVERS[1:], services=RELAYS[1:])
+    both = [agent_at("192.0.2.99:9900", "aaa"), agent_at("192.0.2.2:9900", "bbb")]
+    releases = [release("mesh", each, "gloo-platform") for each in ("aaa", "bbb")]
+    row = layers(management, replace(EAST, deployments=both, releases=releases))["east"]["agent"]
+    assert (row["namespace"], row["problem"]) == ("bbb", "")
+    both[1] = agent_at("192.0.2.98:9900", "bbb")
+    row = layers(management, replace(EAST, deployments=both, releases=releases))["east"]["agent"]
+    assert row["problem"]
 
 
 # -- Istio

@@ -128,6 +128,15 @@ def test_without_the_right_to_read_secrets_nothing_is_taken_over(clusters: Any) 
     assert found["unread"] and all(each.startswith("mgmt: ") for each in found["unread"])
 
 
+def test_without_the_right_to_read_cacerts_no_root_is_replaced(clusters: Any) -> None:
+    _mgmt, east, rows = clusters
+    forbidden = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}
+    east.refuse("GET", "secrets", 403, forbidden, times=20)
+    [problem] = go(rows, strict=False)["problems"]
+    assert problem.startswith("mgmt: east: ")
+    assert "mesh_layers.trust to use" in problem
+
+
 @pytest.mark.parametrize(
     ("layers", "said"),
     [
