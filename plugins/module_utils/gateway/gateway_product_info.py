@@ -201,8 +201,10 @@ def _released(cluster: Cluster) -> list[Controller]:
 def _choose(cluster: Cluster, params: Json, found: Sequence[Controller]) -> Controller | None:
     """The one that the parameters name, else the one that this collection uses already. Raises Invalid for several."""
     wanted = [each for each in found if params.get("product") in (None, "", each.product.name)]
-    wanted = _narrowed(wanted, lambda each: each.release == params.get("release"))
-    wanted = _narrowed(wanted, lambda each: each.namespace == params.get("namespace"))
+    if release := params.get("release"):
+        wanted = _narrowed(wanted, lambda each: each.release == release)
+    if namespace := params.get("namespace"):
+        wanted = _narrowed(wanted, lambda each: each.namespace == namespace)
     if len(wanted) > 1:
         notes = [Note.from_object(each) for each in cluster.list("v1", "ConfigMap", labels=NOTE_LABEL)]
         noted = {(note.namespace, note.name) for note in notes}

@@ -213,6 +213,19 @@ def test_the_one_that_the_collection_uses_already_is_chosen(site: Site) -> None:
     assert site.look()["name"] == "kgateway"
 
 
+def test_no_release_is_not_the_name_of_one_without_helm(site: Site) -> None:
+    """The options of the role are empty texts."""
+    site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.1", "gloo-gateway", ON)
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    argo = {"argocd.argoproj.io/tracking-id": "edge:apps/Deployment:kgateway-system/kgateway"}
+    site.controller("kgateway", "kgateway-system", f"{OPEN_SOURCE}/kgateway:v2.1.3", env=ON, **argo)
+    empty = {"product": "", "namespace": "", "release": ""}
+    with pytest.raises(Invalid, match="several gateway controllers"):
+        site.look(**empty)
+    site.api.write("v1", "configmaps", "gloo-system", Note("gloo-gateway", "gloo-system").to_object())
+    assert site.look(**empty)["name"] == "gloo-gateway"
+
+
 def test_controllers_of_other_products_are_not_taken(site: Site) -> None:
     site.controller("gloo", "gloo-v1", "quay.io/solo-io/gloo-ee:1.20.0")
     site.controller("enterprise-agentgateway", "agents", "r/enterprise-agentgateway-controller:2.3.0")
@@ -399,7 +412,6 @@ def test_a_cluster_that_cannot_be_read_gives_the_named_product_without_strict(si
 
 def test_few_requests_are_made(site: Site) -> None:
     two_controllers(site)
-    site.api.log.clear()
     site.look(product="kgateway")
     assert len(site.api.log) <= 8
 
