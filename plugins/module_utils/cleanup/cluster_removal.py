@@ -170,13 +170,15 @@ class _Work:
             self._grace()
 
     def _restart_server(self, site: Site) -> bool:
-        """Restart a management server that still translates the cluster: it then drops clusters without registration.
+        """Restart the management server that still translates the cluster: it then drops clusters without registration.
 
         An agent that is still connected is refused from then on. Requests do not pass through the server. The Pods are
         deleted, which changes nothing in a Deployment that may have another owner.
         """
         cluster = self.clusters[site.management.name]
-        running = list(filter(_runs, parts.servers(site.management.of("Deployment"))))
+        homes = {key_of(each)[0] for each in site.registrations.values()}
+        found = filter(_runs, parts.servers(site.management.of("Deployment")))
+        running = [each for each in found if not homes or key_of(each)[0] in homes]
         for server in running:
             self._delete(cluster.name, pods_of(server, cluster.list("v1", "Pod", key_of(server)[0])))
             self.lines.append(f"{cluster.name}: restarted {title_of(server)}, which still translated {self.name}")

@@ -59,7 +59,7 @@ class Member:
 
     @property
     def agent(self) -> Json | None:
-        return next(iter(parts.agents(self.of("Deployment"))), None)
+        return next(iter(parts.agents(self.of("Deployment"), self.name)), None)
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,14 @@ def select(facts: Facts, entries: Iterable[Json]) -> list[EastWestGateway]:
     """The Services of a cluster that entries of the settings select, each by the first entry that does."""
     found: dict[tuple[Any, ...], EastWestGateway] = {}
     for entry in entries:
-        for service in facts.of("Service"):
-            if _selects(mapping(entry.get("selector")), service, facts):
-                key = (meta_of(service).get("namespace"), name_of(service))
-                found.setdefault(key, EastWestGateway(service, entry))
+        selector = mapping(entry.get("selector"))
+        selected = [service for service in facts.of("Service") if _selects(selector, service, facts)]
+        if not selector.get("name") and not selector.get("labels"):
+            # A cluster or namespace alone selects every Service in it, of which few are east-west gateways.
+            selected = [each for each in selected if labels_match(DEFAULT_LABELS, labels_of(each))] or selected
+        for service in selected:
+            key = (meta_of(service).get("namespace"), name_of(service))
+            found.setdefault(key, EastWestGateway(service, entry))
     return list(found.values())
 
 

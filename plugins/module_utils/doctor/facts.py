@@ -146,12 +146,12 @@ class Facts:
     @cached_property
     def management_servers(self) -> list[Json]:
         """Deployments of the management server, the one in use first."""
-        return parts.servers(self.of("Deployment"))
+        return parts.servers(self.of("Deployment"), self.lists.get("KubernetesCluster") or ())
 
     @cached_property
     def agents(self) -> list[Json]:
         """Deployments of agents, the one in use first."""
-        return parts.agents(self.of("Deployment"))
+        return parts.agents(self.of("Deployment"), self.name)
 
     @property
     def management_server(self) -> Json | None:

@@ -17,14 +17,22 @@ SERVER, AGENT, OPERATOR = "gloo-mesh-mgmt-server", "gloo-mesh-agent", "gloo-oper
 _AGENT_ARGUMENTS = ("cluster", "relay-address")
 
 
-def servers(deployments: Iterable[Json]) -> list[Json]:
-    """Deployments of the management server. First the one in use: not scaled to 0, then ready, then by name."""
-    return sorted(filter(_is_server, deployments), key=_order)
+def servers(deployments: Iterable[Json], registrations: Iterable[Json] = ()) -> list[Json]:
+    """Deployments of the management server. First the one in use.
+
+    Those not scaled to 0, of these the ones with registrations (KubernetesClusters) in their namespace, then those that
+    are ready, then by name.
+    """
+    homes = {key_of(each)[0] for each in registrations}
+    return sorted(filter(_is_server, deployments), key=lambda each: _order(each, key_of(each)[0] in homes))
 
 
-def agents(deployments: Iterable[Json]) -> list[Json]:
-    """Deployments of agents, in the same order."""
-    return sorted(filter(_is_agent, deployments), key=_order)
+def agents(deployments: Iterable[Json], cluster: str = "") -> list[Json]:
+    """Deployments of agents, in the same order; preferred are those that use the name *cluster*."""
+    return sorted(
+        filter(_is_agent, deployments),
+        key=lambda each: _order(each, bool(cluster) and argument(each, "cluster") == cluster),
+    )
 
 
 def operators(deployments: Iterable[Json]) -> list[Json]:
@@ -87,9 +95,10 @@ def _port_names(service: Json) -> set[str]:
     return {str(port.get("name") or "") for port in mappings(dig(service, "spec", "ports"))}
 
 
-def _order(deployment: Json) -> tuple[bool, bool, tuple[str, str]]:
+def _order(deployment: Json, preferred: bool = False) -> tuple[bool, bool, bool, tuple[str, str]]:
     return (
         replicas_wanted(deployment) == 0,
+        not preferred,
         number(status_of(deployment).get("readyReplicas")) == 0,
         key_of(deployment),
     )

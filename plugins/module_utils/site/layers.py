@@ -120,18 +120,19 @@ def problems(layers: Mapping[str, Mapping[str, Json]]) -> list[str]:
 
 
 def _preferred_program(
-    found: Iterable[Json], cluster: ClusterObjects, plan: Planned, suits: Callable[[Json], bool] = lambda _: False
+    found: Iterable[Json], cluster: ClusterObjects, plan: Planned, suits: Callable[[Json], int] = lambda _: 0
 ) -> tuple[list[Json], str]:
     """(programs of one kind, the one to use first; a sentence if several namespaces have one that could be it).
 
-    Those that we installed or adopted come first, then those that run and *suit*, then those of the planned namespace.
+    Those that we installed or adopted come first, then those that run and suit most, then those of the planned
+    namespace.
     """
 
-    def rank(program: Json) -> tuple[bool, ...]:
+    def rank(program: Json) -> tuple[int, ...]:
         history = release_of(program, cluster.releases)
         note = history.note if history else None
         stopped, elsewhere = replicas_wanted(program) == 0, meta(program).get("namespace") != plan.namespace
-        return (not (note and note.ours), note is None, stopped, not suits(program), elsewhere)
+        return (not (note and note.ours), note is None, stopped, -suits(program), elsewhere)
 
     ranked = sorted(found, key=rank)
     equal = [each for each in ranked if rank(each) == rank(ranked[0]) and replicas_wanted(each)]
@@ -158,7 +159,10 @@ def _crds(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
 
 
 def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
-    found, several = _preferred_program(servers(cluster.deployments), cluster, planned.get("platform", Planned()))
+    homes = {key_of(each)[0] for each in cluster.registrations}
+    found, several = _preferred_program(
+        servers(cluster.deployments), cluster, planned.get("platform", Planned()), lambda each: key_of(each)[0] in homes
+    )
     server = found[0] if found else None
     namespace = str(meta(server).get("namespace") or "")
     ports = (s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT))
@@ -343,7 +347,9 @@ def _agent(
         agents(cluster.deployments),
         cluster,
         planned.get("agent", Planned()),
-        lambda each: compared(argument(each, "relay-address")) == server,
+        lambda each: (
+            2 * (compared(argument(each, "relay-address")) == server) + (argument(each, "cluster") == cluster.name)
+        ),
     )
     agent = found[0] if found else None
     name = argument(agent, "cluster")

@@ -101,6 +101,21 @@ def relay_service(**fields: Any) -> Change:
     return change
 
 
+def of_another_team(cluster: str, name: str, *args: str) -> Change:
+    """A second program of Gloo Mesh, in a namespace that is first in the alphabet."""
+
+    def change(site: Site) -> None:
+        theirs = copy.deepcopy(site.one(cluster, "Deployment", name))
+        theirs["metadata"].update(namespace="aaa", uid="theirs")
+        theirs["spec"]["template"]["spec"]["containers"][0]["args"] = list(args)
+        site.clusters[cluster]["Deployment"].insert(0, theirs)
+        site.clusters[cluster]["Pod"].insert(0, pod_of(theirs))
+
+    return change
+
+
+THEIR_AGENT = ("--cluster=prod-c1", "--relay-address=198.51.100.7:9900", "--relay-authority=x.y")
+
 NO_RELAY_SECRETS = both(
     set_secret("mgmt", "relay-root-tls-secret", None),
     set_secret("mgmt", "relay-identity-token-secret", None),
@@ -131,6 +146,21 @@ GLOO_MESH = (
     Variant(
         "a former release scaled to 0",
         both(second("mgmt", "gloo-mesh-mgmt-server", replicas=0), second("c1", "gloo-mesh-agent", replicas=0)),
+    ),
+    Variant(
+        "an agent of another management server beside ours",
+        both(of_another_team("c1", "gloo-mesh-agent", *THEIR_AGENT), nothing_from),
+        UNKNOWN,
+    ),
+    Variant(
+        "another management server beside ours",
+        both(of_another_team("mgmt", "gloo-mesh-mgmt-server"), nothing_from),
+        UNKNOWN,
+    ),
+    Variant(
+        "another management server beside ours, and an agent is not connected",
+        both(of_another_team("mgmt", "gloo-mesh-mgmt-server"), disconnect()),
+        ("agent-connected c2: failed",),
     ),
     Variant("two agents with one name", second("c2", "gloo-mesh-agent"), ("agent c2: warning",)),
     Variant("without telemetry gateway", drop("mgmt", "Service", "gloo-telemetry-gateway")),
@@ -587,6 +617,12 @@ def override(entry: Json, address: str, port: Any = None, **more: Any) -> Json:
     return {**entry, "hostInfoOverrides": [{"addr": address, **({"port": port} if port else {})}], **more}
 
 
+def other_services(site: Site) -> None:
+    """Services that have nothing to do with east-west traffic, one of them with a port named https."""
+    for cluster in FAR:
+        site.clusters[cluster]["Service"].insert(0, service("shop", "app", {"https": 443}))
+
+
 NODE_PORTS = everywhere(lambda c: east_west(c, "NodePort", ports=[{"name": "tls", "port": 15443, "nodePort": 32443}]))
 NO_ENDPOINTS = both(*(lambda s, c=c: s.clusters[c]["WorkloadEntry"].clear() for c in FAR))
 
@@ -596,6 +632,19 @@ ADDRESSES = (
         both(
             NODE_PORTS,
             options(override(IN_C1, "192.0.2.11", 32443), override(IN_C2, "192.0.2.12", {"number": 32443})),
+            endpoint("c1", "192.0.2.12", 32443),
+            endpoint("c2", "192.0.2.11", 32443),
+        ),
+    ),
+    Variant(
+        "clusters named without labels, beside other Services",
+        both(
+            NODE_PORTS,
+            other_services,
+            options(
+                override({"selector": {"cluster": "c1"}}, "192.0.2.11", 32443),
+                override({"selector": {"cluster": "c2", "labels": None}}, "192.0.2.12", 32443),
+            ),
             endpoint("c1", "192.0.2.12", 32443),
             endpoint("c2", "192.0.2.11", 32443),
         ),

@@ -98,3 +98,19 @@ def test_services_of_a_workload_select_its_pods() -> None:
 @pytest.mark.parametrize("damaged", [{}, {"spec": None}, {"spec": {"template": {"spec": {"containers": None}}}}])
 def test_damaged_objects_are_no_parts(damaged: Json) -> None:
     assert parts.servers([damaged]) == parts.agents([damaged]) == []
+
+
+def test_the_server_with_registrations_and_the_agent_of_the_cluster_come_first() -> None:
+    def order(found: list[Json]) -> list[str]:
+        return [each["metadata"]["namespace"] for each in found]
+
+    both = [deployment(parts.SERVER, ns=each) for each in ("aaa", "bbb")]
+    assert order(parts.servers(both)) == ["aaa", "bbb"]
+    assert order(parts.servers(both, [{"metadata": {"name": "c1", "namespace": "bbb"}}])) == ["bbb", "aaa"]
+    found = [
+        deployment(parts.AGENT, ns=each, args=[f"--cluster={name}"]) for each, name in (("aaa", "prod"), ("bbb", "c1"))
+    ]
+    assert order(parts.agents(found)) == ["aaa", "bbb"]
+    assert order(parts.agents(found, "c1")) == ["bbb", "aaa"]
+    found[1]["spec"]["replicas"] = 0
+    assert order(parts.agents(found, "c1")) == ["aaa", "bbb"]

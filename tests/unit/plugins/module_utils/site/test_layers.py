@@ -456,6 +456,12 @@ def test_of_two_management_servers_agents_get_the_one_of_this_site(
         )
 
 
+def test_clusters_are_registered_where_their_management_server_is() -> None:
+    site = replace(MGMT, deployments=SERVERS, services=RELAYS, registrations=[obj("KubernetesCluster", "east", "aaa")])
+    row = layers(site, EAST)["mgmt"]["platform"]
+    assert (row["namespace"], row["problem"]) == ("aaa", "")
+
+
 def agent_at(address: str, namespace: str = "gloo-mesh", ready: int = 1) -> Json:
     args = ["--cluster=east", f"--relay-address={address}"]
     found = deployment("gloo-mesh-agent", namespace, helm("mesh", namespace), args=args)
