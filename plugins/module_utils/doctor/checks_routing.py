@@ -29,7 +29,7 @@ from ..k8s.fields import (
 from ..k8s.pods import has_sidecar, is_ready, living, owner_of
 from ..k8s.readiness import pod_trouble
 from ..mesh import parts, virtual_destination, workspaces
-from .checks_istio import served_revisions
+from .checks_istio import istiods_in_use, served_revisions
 from .checks_mesh import known_name, registered_name, workloads
 from .checks_workspaces import accepted, cluster_labels
 from .facts import Facts, SiteFacts
@@ -399,8 +399,12 @@ def _workload_entries(target: CheckTarget) -> Finding:
 
 
 def _workload_selection(target: CheckTarget) -> Finding:
+    """Whether istiod leaves WorkloadEntries out of Services; one that nothing of the site uses does not matter."""
     facts: Facts = target.facts
-    keys = {key for key in facts.istio["deployments"] if key}
+    used = [record for record, _users in istiods_in_use(target.site, facts)]
+    keys = {
+        key for record, key in zip(facts.istio["istiods"], facts.istio["deployments"], strict=True) if record in used
+    }
     istiods = [each for each in facts.of("Deployment") if key_of(each) in keys]
     if not istiods:
         raise NotReadable(

@@ -83,6 +83,18 @@ def moved_canary(site: Any) -> None:
     address(site, "istiod-1-28.istio-system.svc:15012")
 
 
+def canary_of_others(site: Any) -> None:
+    """The other istiod uses WorkloadEntries for Services, which concerns nothing of this site."""
+    canary(site)
+    deployment = site.one("c1", "Deployment", "istiod-1-28")
+    deployment["spec"]["template"]["spec"]["containers"][0]["env"].pop()
+
+
+def moved_without_setting(site: Any) -> None:
+    canary_of_others(site)
+    site.one("c1", "Namespace", "app")["metadata"]["labels"] = {"istio.io/rev": "1-28"}
+
+
 def workloads_moved_first(site: Any) -> None:
     canary(site)
     site.one("c1", "Namespace", "app")["metadata"]["labels"] = {"istio.io/rev": "1-28"}
@@ -132,6 +144,11 @@ def chosen_revision(site: Any) -> None:
 
 ISTIODS = [
     Variant("canary istiod, the gateway still on the old one", canary),
+    Variant("canary istiod without the setting for WorkloadEntries, which nothing of the site uses", canary_of_others),
+    Variant(
+        "canary istiod without the setting for WorkloadEntries, used by workloads", moved_without_setting,
+        {"workload-selection": "warning"}, ("WorkloadEntry app/we",),
+    ),
     Variant("canary istiod, the gateway moved first", moved_canary),
     Variant("canary istiod, the workloads moved first", workloads_moved_first),
     Variant(
