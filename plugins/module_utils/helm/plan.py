@@ -7,6 +7,7 @@
 The plan depends on ownership: ours (the release did not exist before our note), adopted (it did), foreign (no note).
 Values set by others are always kept; an adopted release keeps its chart version unless an upgrade is requested.
 One that has everything already gets no step and no note, even if its newest revision failed: the owner decides on that.
+One of others is never uninstalled, even if no revision of it was deployed: its objects may work.
 """
 
 from __future__ import annotations
@@ -166,6 +167,11 @@ def plan_present(history: ReleaseHistory, wanted: Wanted, former: Json | None = 
         return Plan(whose, remarks=tuple(remarks))
     chart = base.revision if version == base.chart_version != wanted.version else 0
     steps = _steps(record, base, version, values, chart)
+    if history.note is None and any(step.action == "uninstall" for step in steps):
+        raise Refused(
+            f"{trouble(record)}, so it can only be replaced, and it was not installed by this collection. "
+            "Its objects may work nevertheless: complete the release, or uninstall it first"
+        )
     if steps and whose == "adopted":
         if owner := _FLUX.search(base.manifest):
             raise Refused(f"Flux manages it (HelmRelease {owner[1]}) and would revert the change. Change it in Flux")
@@ -205,8 +211,7 @@ def _note(history: ReleaseHistory, base: Release | None, former: Json | None) ->
     if note is not None and (note.ours or base is not None):
         return note, None if note.ours else former
     note = note or Note(history.name, history.namespace)
-    if base is None or base.status not in (DEPLOYED, SUPERSEDED):
-        # No revision by others ever worked, so there is nothing to restore.
+    if base is None:
         return replace(note, former_revision=0, former_version=""), None
     return replace(note, former_revision=base.revision, former_version=base.chart_version), base.values
 

@@ -263,8 +263,6 @@ def test_an_uninstalled_revision_is_not_revived() -> None:
         ([(3, "deployed"), (4, "failed")], 3),
         ([(3, "deployed"), (4, "pending-upgrade")], 3),
         ([(3, "deployed")], 3),
-        ([(1, "pending-install")], 0),
-        ([(1, "failed")], 0),
         ([(4, "uninstalled")], 0),
     ],
 )
@@ -274,6 +272,28 @@ def test_what_is_given_back_is_noted(rows: Sequence[tuple[Any, ...]], noted: int
     assert plan.note and plan.note.former_revision == noted
     last = plan.steps[-1]
     assert last.values == (OURS if rows[-1][1] == "uninstalled" else BOTH)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, "failed")],
+        [(1, "failed"), (2, "failed")],
+        [(1, "pending-install")],
+        [(1, "unknown")],
+        [(1, "deployed"), (2, "uninstalling")],
+    ],
+)
+def test_a_release_of_others_is_never_uninstalled(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Helm records an installation as failed when a wait ended too early, too."""
+    live = history(*revisions(*rows))
+    with pytest.raises(
+        Refused, match=f"revision {rows[-1][0]} has status {rows[-1][1]} since 2026.*uninstall it first"
+    ):
+        plan_present(live, Wanted("edge", "", OURS))
+    # Nothing is missing: the owner decides.
+    assert plan_present(live, Wanted("edge", "", {}, initial=OURS)) == plan_present(live, Wanted("edge"))
+    assert plan_present(live, Wanted("edge")).steps == ()
 
 
 def test_a_release_that_its_owner_took_away_is_ours_next_time() -> None:
