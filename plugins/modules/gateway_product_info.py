@@ -14,7 +14,8 @@ version_added: 0.1.0
 description:
   - Finds the gateway controller of a cluster by its image, labels and settings, its Helm release, and the release of
     its CRDs.
-  - Without a controller, the product line is that of existing GatewayClasses or CRDs, otherwise V(gloo-gateway).
+  - Without a controller, the product line is that of the classes of existing Gateways, or of existing CRDs, otherwise
+    V(gloo-gateway).
   - Returns what differs between the product lines, such as charts, namespace, GatewayClass, the Helm values for the
     licence, and the image of sds.
 author:

@@ -234,15 +234,20 @@ def _narrowed(found: Sequence[Controller], fits: Callable[[Controller], bool]) -
 
 
 def _unused(cluster: Cluster, params: Json) -> Product:
-    """The product without a controller: the named one, else that of existing classes or CRDs, else the default."""
+    """The product without a controller: the named one, else that of the Gateways or CRDs, else the default.
+
+    A class that no Gateway uses may be left over. A class that is missing is known by its name.
+    """
     for product in PRODUCTS:
         if product.name == params.get("product"):
             return product
-    names = {
-        spec_of(each).get("controllerName") for each in _listed(cluster, GATEWAY_CLASS.api_version, GATEWAY_CLASS.kind)
-    }
+    existing = _listed(cluster, GATEWAY_CLASS.api_version, GATEWAY_CLASS.kind)
+    of_class = {product.gateway_class: product.controllers[0] for product in PRODUCTS}
+    of_class |= {name_of(each): str(spec_of(each).get("controllerName")) for each in existing}
+    gateways = _listed(cluster, GATEWAY_CLASS.api_version, "Gateway")
+    used = {of_class.get(str(spec_of(each).get("gatewayClassName"))) for each in gateways}
     for product in PRODUCTS:
-        if product.controllers[0] in names:
+        if product.controllers[0] in used:
             return product
     return next((product for product in PRODUCTS if _crd(cluster, product.parameters[-1])), GLOO_GATEWAY)
 

@@ -24,7 +24,7 @@ class Site:
 
     def __init__(self, fake: Any) -> None:
         self.api, self.kubeconfig = fake
-        self.api.kinds[GATEWAY_API] = {"gatewayclasses": ("GatewayClass", False)}
+        self.api.kinds[GATEWAY_API] = {"gatewayclasses": ("GatewayClass", False), "gateways": ("Gateway", True)}
 
     def controller(
         self,
@@ -65,6 +65,10 @@ class Site:
         self.api.write(
             GATEWAY_API, "gatewayclasses", "", {"metadata": {"name": name}, "spec": {"controllerName": controller}}
         )
+
+    def gateway(self, namespace: str, name: str, gateway_class: str) -> None:
+        body = {"metadata": {"name": name}, "spec": {"gatewayClassName": gateway_class}}
+        self.api.write(GATEWAY_API, "gateways", namespace, body)
 
     def crd(self, name: str, release: str = "", namespace: str = "") -> None:
         notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace} if release else {}
@@ -144,15 +148,14 @@ def test_a_release_without_its_deployment_is_found(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "crds", "name"),
+    ("used", "crds", "name"),
     [
-        ([("kgateway", "kgateway.dev/kgateway")], [], "kgateway"),
-        (
-            [("edge", "solo.io/enterprise-kgateway"), ("istio", "istio.io/gateway-controller")],
-            [],
-            "enterprise-kgateway",
-        ),
-        ([("agentgateway", "kgateway.dev/agentgateway")], [], "gloo-gateway"),
+        (["kgateway"], [], "kgateway"),
+        (["edge", "istio"], [], "enterprise-kgateway"),
+        (["agentgateway"], [], "gloo-gateway"),
+        (["kgateway"], ["gatewayparameters.gateway.kgateway.dev", "gloogatewayparameters.gloo.solo.io"], "kgateway"),
+        (["gloo-gateway-v2"], ["gatewayparameters.gateway.kgateway.dev"], "gloo-gateway"),  # its class is missing
+        ([], [], "gloo-gateway"),  # a class that no Gateway uses may be left over
         ([], ["gatewayparameters.gateway.kgateway.dev"], "kgateway"),
         (
             [],
@@ -166,11 +169,13 @@ def test_a_release_without_its_deployment_is_found(site: Site) -> None:
         ([], ["gateways.gateway.networking.k8s.io"], "gloo-gateway"),
     ],
 )
-def test_classes_and_crds_decide_without_a_controller(
-    site: Site, classes: list[tuple[str, str]], crds: list[str], name: str
-) -> None:
-    for each in classes:
-        site.gateway_class(*each)
+def test_gateways_and_crds_decide_without_a_controller(site: Site, used: list[str], crds: list[str], name: str) -> None:
+    site.gateway_class("kgateway", "kgateway.dev/kgateway")
+    site.gateway_class("edge", "solo.io/enterprise-kgateway")
+    site.gateway_class("istio", "istio.io/gateway-controller")
+    site.gateway_class("agentgateway", "kgateway.dev/agentgateway")
+    for each in used:
+        site.gateway("shop", f"of-{each}", each)
     for crd in crds:
         site.crd(crd)
     assert site.look()["name"] == name
@@ -433,9 +438,7 @@ def test_other_gateways_of_the_controller_are_warned_about(
     site.release("gloo-gateway", "gloo-system", "gloo-gateway")
     site.gateway_class("gloo-gateway-v2", "solo.io/gloo-gateway-v2")
     site.gateway_class("istio", "istio.io/gateway-controller")
-    site.api.kinds[GATEWAY_API]["gateways"] = ("Gateway", True)
-    body = {"metadata": {"name": name}, "spec": {"gatewayClassName": gateway_class}}
-    site.api.write(GATEWAY_API, "gateways", "gloo-system", body)
+    site.gateway("gloo-system", name, gateway_class)
     params = {"kubeconfig": site.kubeconfig, "context": "fake", "cluster": "cluster1", "gateways": ["http"]}
     result = run(params, False, lambda line: None)
     assert [("Gateway gloo-system/shop" in text and "image sds" in text) for text in result.get("warnings", ())] == (
