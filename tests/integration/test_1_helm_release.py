@@ -189,7 +189,7 @@ def test_an_uninstalled_release_is_not_revived(people: People) -> None:
     result = people.run(chart=people.chart(), values=SWITCHES)
     assert (result["release"]["whose"], people.values()) == ("ours", SWITCHES)
     people.run(state="absent")
-    assert people.settings() is None
+    wait_until(lambda: people.settings() is None, "the objects of the release gone")
     assert people.helm("list", "--output", "json").strip() == "[]"
     assert people.history()[-1][1] == "uninstalled"
 
