@@ -17,7 +17,7 @@ from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
 from ..mesh.parts import EXTENSIONS
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
-from .plan import EXTENSIONS, PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
+from .plan import PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
 from .summary import summary
 

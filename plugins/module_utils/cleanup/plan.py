@@ -54,12 +54,9 @@ WRITTEN: dict[tuple[str, str], str] = {
     ("admin.gloo.solo.io", "RootTrustPolicy"): "platform",
     ("admin.gloo.solo.io", "KubernetesCluster"): "platform",
     ("", "Secret"): "platform",
-    ("", "ConfigMap"): "platform",
     ("", "Namespace"): "namespaces",
 }
 
-# The only ConfigMap that roles write: values for the charts that the operator installs.
-EXTENSIONS = "gloo-extensions-config"
 RELEASE_NAME, _RELEASE_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 # An operator brings them with the CRDs of Gateway API.
 POLICIES = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")

@@ -186,18 +186,6 @@ def test_our_controller_is_switched_off_for_a_gateway_that_stays(cluster: Playgr
     assert (first["action"], first["namespace"], first["name"]) == ("switch off", "team", "renamed-controller")
 
 
-def test_values_for_the_operators_charts_are_removed_or_restored(cluster: Playground) -> None:
-    cluster.has(
-        ours("ConfigMap", "gloo-extensions-config", "gloo-mesh"),
-        adopted("ConfigMap", "gloo-extensions-config", "operators"),
-        build("ConfigMap", "gloo-extensions-config", "elsewhere"),
-    )
-    assert lines(cluster.plan()) == [
-        "platform: delete ConfigMap gloo-extensions-config",
-        "platform: give back ConfigMap gloo-extensions-config",
-    ]
-
-
 def test_a_release_of_others_that_was_not_changed_is_left_alone(cluster: Playground) -> None:
     cluster.has(helm_record("edge", 3), noted("edge", "team", former="3"))
     assert lines(cluster.plan()) == ["namespaces: delete ConfigMap multicluster.gloo.edge"]

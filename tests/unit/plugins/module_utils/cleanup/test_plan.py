@@ -340,6 +340,7 @@ KINDS = [
     "GatewayParameters",
     "AgentgatewayParameters",
     "GatewayClass",
+    "ConfigMap",
 ]
 NAMES = st.sampled_from(["a", "b", "cacerts", "istio-leader", "relay-root-tls-secret", "istio-ca-root-cert"])
 NAMESPACES = st.sampled_from(["gloo-mesh", "gloo-system", "istio-system", "shop"])
