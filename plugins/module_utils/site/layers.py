@@ -36,6 +36,7 @@ from ..k8s.fields import (
 )
 from ..k8s.readiness import load_balancer_address, replicas_wanted
 from ..mesh.parts import AGENT, OPERATOR, SERVER, agents, argument, operators, servers, services_of
+from ..mesh.workspaces import includes_cluster
 from .records import (
     ABSENT,
     ADOPTED,
@@ -263,7 +264,7 @@ def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
     """Existing Workspaces that include all clusters suffice; ours would select the same namespaces."""
     theirs = [each for each in cluster.workspaces if not is_ours(each)]
     labels = {name_of(each): labels_of(each) for each in cluster.registrations}
-    missing = [name for name in names if not any(_includes(each, name, labels.get(name, {})) for each in theirs)]
+    missing = [name for name in names if not any(includes_cluster(each, name, labels.get(name, {})) for each in theirs)]
     facts = {"missing": missing if theirs else []}
     listed = ", ".join(full_name(each) for each in theirs)
     if cluster.mode("workspace") == MANAGE:
@@ -278,17 +279,6 @@ def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
         )
     absent = "no Workspace exists: one will be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
-
-
-def _includes(workspace: Json, name: str, labels: Mapping[str, str]) -> bool:
-    """Whether the Workspace selects the cluster, by name, pattern or labels of its KubernetesCluster."""
-    for entry in mappings(spec_of(workspace).get("workloadClusters")):
-        wanted, selector = str(entry.get("name") or ""), texts(entry.get("selector"))
-        if wanted and re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), name):
-            return True
-        if not wanted and labels_match(selector, labels) and (selector or not entry.get("name")):
-            return True
-    return False
 
 
 def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json:

@@ -293,6 +293,7 @@ def workspace(*entries: Json, metadata: Json | None = None) -> Json:
         ([workspace({"name": "east"})], "external", ["west"]),
         ([workspace({"name": "*est"}, {"name": "eas*"})], "external", []),
         ([workspace({"selector": {"env": "prod"}})], "external", ["west"]),
+        ([workspace({"name": "*", "selector": {"env": "prod"}})], "external", ["west"]),
         ([workspace({"selector": {}})], "external", []),
         ([workspace()], "external", ["east", "west"]),
         ([workspace({"name": "east"}, metadata=OURS), workspace({"name": "other"})], "ours", ["east", "west"]),
