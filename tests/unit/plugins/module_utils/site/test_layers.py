@@ -501,6 +501,13 @@ def test_an_agent_of_another_management_server_is_not_taken_over(
     assert bool(found) is problem
 
 
+def test_an_agent_that_is_used_may_be_registered_under_another_name() -> None:
+    site = replace(EAST, name="east-1", deployments=[agent_at("relay.example:9900")])
+    made = [obj("KubernetesCluster", "east", "gloo-mesh")]
+    row = layers(replace(MGMT, registrations=made), site)["east"]["agent"]
+    assert (row["state"], row["problem"]) == ("external", "")
+
+
 def test_of_two_agents_the_one_of_this_management_server_is_used() -> None:
     management = replace(MGMT, deployments=SERVERS[1:], services=RELAYS[1:])
     both = [agent_at("192.0.2.99:9900", "aaa"), agent_at("192.0.2.2:9900", "bbb")]
