@@ -38,7 +38,7 @@ def port(value: object) -> bool:
 
 
 def host_port(value: object) -> bool:
-    """``host:port`` with a DNS name, an IPv4 address or an IPv6 address in brackets."""
+    """``host:port`` with a DNS name in any case, an IPv4 address or an IPv6 address in brackets."""
     if not isinstance(value, str):
         return False
     host, colon, number = value.rpartition(":")
@@ -48,7 +48,7 @@ def host_port(value: object) -> bool:
         return _address(host[1:-1], 6)
     if re.fullmatch(r"[0-9.]+", host):
         return _address(host, 4)
-    return dns_name(host)
+    return dns_name(host.lower())
 
 
 def split_host(text: str) -> tuple[str, int | None]:

@@ -351,16 +351,17 @@ def _agent(
         "registered": bool(registrations),
         "registration_ours": any(map(is_ours, registrations)),
     }
+    known = set(map(name_of, management.registrations)) if management else set()
     row = helm_layer(cluster, "agent", found, planned, facts)
     if row["manage"] and row["state"] != OURS and name and name != cluster.name:
         row["problem"] = (
             f"{title_of(agent)}: registers this cluster as {name}, not as {cluster.name}. "
             f"Set mesh_cluster_name to {name}"
         )
-    elif row["state"] != OURS and management and not registrations and _is_connected_elsewhere(agent, server):
+    elif row["state"] != OURS and management and not known & {name, cluster.name} and _serves_another(agent, server):
         row["problem"] = (
-            f"{title_of(agent)} is ready, although {management.name} has no KubernetesCluster {cluster.name}: it "
-            f"belongs to another management server, at {facts['relay_address']}. Take the cluster out of the "
+            f"{title_of(agent)} is ready, although {management.name} has no KubernetesCluster {name or cluster.name}: "
+            f"it belongs to another management server, at {facts['relay_address']}. Take the cluster out of the "
             f"inventory, or, if that address leads to {management.name}, create the KubernetesCluster there first"
         )
     _add_problem(row, several)
@@ -369,7 +370,7 @@ def _agent(
     return row
 
 
-def _is_connected_elsewhere(agent: Json | None, server: tuple[str, int | None] | None) -> bool:
+def _serves_another(agent: Json | None, server: tuple[str, int | None] | None) -> bool:
     """Whether an agent that is not registered here is ready, as only a registered one is, at another address."""
     address = argument(agent, "relay-address")
     return bool(address) and compared(address) != server and number(status_of(agent).get("readyReplicas")) > 0

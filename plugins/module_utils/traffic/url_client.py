@@ -9,10 +9,11 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ..k8s.errors import ClusterError
 from ..k8s.names import ascii_host, split_host, url_host
@@ -33,6 +34,9 @@ REQUEST_TIMEOUT = 10.0
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
+#: punctuation that stays in a path with a query, "%" included
+_PATH = string.punctuation
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,14 @@ class UrlClient:
     def __init__(
         self, origin: str, params: Mapping[str, Any], pattern: re.Pattern[str], others: Sequence[str] = ()
     ) -> None:
-        parts = urlsplit(params["url"])
         try:
+            parts = urlsplit(params["url"])
             port = parts.port
         except ValueError:
             raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} has an invalid port. Set 1 to 65535", option="url"
+                f"{origin}: 'url' {params['url']!r} has an invalid port or address. Set http://host[:port], with a "
+                "port from 1 to 65535 and an IPv6 address in brackets",
+                option="url",
             ) from None
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ClusterError(
@@ -167,12 +173,15 @@ def _tls_context(origin: str, params: Mapping[str, Any]) -> ssl.SSLContext:
 def exchange(
     connection: http.client.HTTPConnection, params: Mapping[str, Any], path: str, host: str = ""
 ) -> tuple[int, str, str]:
-    """(status, body, Location) of one GET."""
+    """(status, body, Location) of one GET. Other than ASCII characters are sent as UTF-8, in paths percent-encoded."""
     headers = {"Accept": "*/*", "User-Agent": "multicluster.gloo"}
     headers |= {str(key): str(value) for key, value in params["headers"].items()}
     if host:
         headers = {key: value for key, value in headers.items() if key.lower() != "host"} | {"Host": host}
-    connection.request("GET", path, headers=headers)
+    for key, value in headers.items():
+        if not key.isascii() or _CONTROL.search(key + value):
+            raise http.client.HTTPException(f"header {key!r}: its name or value has characters that are not valid")
+    connection.request("GET", quote(path, safe=_PATH), headers={key: value.encode() for key, value in headers.items()})
     response = connection.getresponse()
     body = response.read(MAX_BODY)
     if not response.isclosed():

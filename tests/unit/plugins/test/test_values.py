@@ -41,7 +41,8 @@ def test_refuses_cluster_names(name: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["istiod-gloo.istio-system.svc:15012", "10.1.2.3:9900", "[fd00::1]:9900", "localhost:1"]
+    "address",
+    ["istiod-gloo.istio-system.svc:15012", "10.1.2.3:9900", "[fd00::1]:9900", "localhost:1", "Relay.Example.com:9900"],
 )
 def test_takes_addresses(address: str) -> None:
     assert values.host_port(address)

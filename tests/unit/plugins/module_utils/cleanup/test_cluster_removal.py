@@ -149,6 +149,19 @@ def test_without_a_management_server_the_endpoint_is_deleted(clusters: Clusters)
     assert clusters.names("mgmt", "KubernetesCluster") == ["c1"]
 
 
+def test_a_management_server_without_registrations_is_not_restarted(clusters: Clusters) -> None:
+    labels = {"app": "gloo-mesh-mgmt-server"}
+    for namespace in ("aaa", "gloo-mesh"):
+        containers = [{"name": "gloo-mesh-mgmt-server", "image": "x/gloo-mesh-mgmt-server:1"}]
+        spec = {"selector": {"matchLabels": labels}, "template": {"spec": {"containers": containers}}}
+        clusters.put("mgmt", build("Deployment", "gloo-mesh-mgmt-server", namespace, spec=spec, status=READY))
+        pod = build("Pod", f"server-of-{namespace}", namespace, spec={"containers": containers})
+        pod["metadata"]["labels"] = labels
+        clusters.put("mgmt", pod)
+    clusters.run("deregister", drain_timeout=0)
+    assert clusters.names("mgmt", "Pod") == ["server-of-aaa"]
+
+
 def test_a_second_run_writes_nothing(clusters: Clusters) -> None:
     clusters.all_phases()
     before = clusters.writes()

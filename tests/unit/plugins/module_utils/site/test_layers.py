@@ -293,6 +293,7 @@ def workspace(*entries: Json, metadata: Json | None = None) -> Json:
         ([workspace({"name": "east"})], "external", ["west"]),
         ([workspace({"name": "*est"}, {"name": "eas*"})], "external", []),
         ([workspace({"selector": {"env": "prod"}})], "external", ["west"]),
+        ([workspace({"name": "*", "selector": {"env": "prod"}})], "external", ["west"]),
         ([workspace({"selector": {}})], "external", []),
         ([workspace()], "external", ["east", "west"]),
         ([workspace({"name": "east"}, metadata=OURS), workspace({"name": "other"})], "ours", ["east", "west"]),
@@ -498,6 +499,13 @@ def test_an_agent_of_another_management_server_is_not_taken_over(
     found = layers(management, site)["east"]["agent"]["problem"]
     assert found.startswith("Deployment gloo-mesh/gloo-mesh-agent is ready, although mgmt has no") is problem, found
     assert bool(found) is problem
+
+
+def test_an_agent_that_is_used_may_be_registered_under_another_name() -> None:
+    site = replace(EAST, name="east-1", deployments=[agent_at("relay.example:9900")])
+    made = [obj("KubernetesCluster", "east", "gloo-mesh")]
+    row = layers(replace(MGMT, registrations=made), site)["east"]["agent"]
+    assert (row["state"], row["problem"]) == ("external", "")
 
 
 def test_of_two_agents_the_one_of_this_management_server_is_used() -> None:

@@ -277,3 +277,28 @@ def test_an_invalid_ca_file_is_refused_before_the_first_request(tmp_path: Path, 
         path.write_text(content)
     with pytest.raises(ClusterError, match=r"cluster1: 'ca_cert' .* Set a file of PEM certificates"):
         sent("https://127.0.0.1:1", ca_cert=str(path))
+
+
+def test_any_path_and_header_text_can_be_sent() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def record(handler: http.server.BaseHTTPRequestHandler) -> None:
+        seen.append((handler.path, handler.headers.get("X-Team")))
+        answered(handler)
+
+    with serving(record) as port:
+        found = sent(f"http://127.0.0.1:{port}", path="/bücher und/a%20b?q=[1]&r=ü", headers={"X-Team": "東"})
+    assert found.status == "200"
+    assert seen == [("/b%C3%BCcher%20und/a%20b?q=[1]&r=%C3%BC", "東".encode().decode("latin-1"))]
+
+
+def test_a_header_with_a_line_break_is_not_sent_and_its_value_not_shown() -> None:
+    with serving(answered) as port:
+        found = sent(f"http://127.0.0.1:{port}", headers={"Authorization": "Bearer canary\nX: y"})
+    assert found.instance is None and "Authorization" in found.excerpt
+    assert "canary" not in str(found)
+
+
+def test_an_address_without_its_second_bracket_is_refused() -> None:
+    with pytest.raises(ClusterError, match="invalid port or address"):
+        sent("http://[::1")
