@@ -398,7 +398,7 @@ def _bundle(site: Site, crd: str) -> str:
     return str(annotations.get("gateway.networking.k8s.io/bundle-version", ""))
 
 
-def test_server_and_agent_with_certificates_and_a_licence_of_ones_own(empty: Site) -> None:
+def test_server_and_agent_with_user_supplied_certificates_and_licence(empty: Site) -> None:
     """No root Secret and no token exist anywhere; the agent's certificate was signed by an intermediate."""
     management, remote = empty.management, empty.remote_cluster
     root, between, key = ec_key(), ec_key(), ec_key()

@@ -67,7 +67,7 @@ def unchanged_empty(empty: Site) -> Iterator[Site]:
 
 @pytest.mark.share
 @pytest.mark.parametrize("case", REFUSED, ids=str)
-def test_a_part_that_needs_another_one_is_refused_on_empty_clusters(unchanged_empty: Site, case: Row) -> None:
+def test_a_partial_run_that_needs_another_step_is_refused_on_empty_clusters(unchanged_empty: Site, case: Row) -> None:
     run = unchanged_empty.play("site", *case.options)
     assert run.code != 0
     assert missing([case.says], run.text) == []
@@ -77,7 +77,7 @@ def test_a_part_that_needs_another_one_is_refused_on_empty_clusters(unchanged_em
 
 @pytest.mark.share
 @pytest.mark.parametrize("case", NOTHING_TO_DO, ids=str)
-def test_a_part_of_a_complete_site_has_nothing_to_do(deployed: Site, case: Row) -> None:
+def test_a_partial_run_on_a_complete_site_changes_nothing(deployed: Site, case: Row) -> None:
     mark = Mark(deployed)
     run = deployed.play("site", *case.options).ok()
     assert run.changed == {}

@@ -87,7 +87,7 @@ def repaired(deployed: Site) -> Iterator[Site]:
         ("cluster2", {"same": "cluster1"}, "cluster2 and cluster1 are the same cluster"),
     ],
 )
-def test_what_must_not_be_removed(unchanged: Site, name: str, options: dict[str, str], says: str) -> None:
+def test_clusters_that_must_not_be_removed(unchanged: Site, name: str, options: dict[str, str], says: str) -> None:
     site = unchanged
     with edited(site.kubeconfig, nobody_listens) as dead:
         inventory = site.inventory

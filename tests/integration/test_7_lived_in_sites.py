@@ -104,7 +104,7 @@ class Report:
 
 @pytest.mark.share
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_site_of_other_people(row: Row, lived_in: Callable[[str], Site]) -> None:
+def test_an_existing_site(row: Row, lived_in: Callable[[str], Site]) -> None:
     report = Report()
     site = lived_in(row.site)
     examine(site, row, report)

@@ -1,4 +1,4 @@
-"""What the management server knows of clusters whose agent is not connected: the objects that it saw last.
+"""The last known objects of clusters whose agent is not connected.
 
 A registered cluster is known until its KubernetesCluster is deleted, a connected one until its agent is gone: whatever
 goes first, other clusters keep their endpoints to it until both are gone.

@@ -128,7 +128,7 @@ def _istio_namespace(cluster: Reader) -> str | None:
 def _issue_cacerts(
     name: str, cluster: Cluster, namespace: str, root: dict[str, bytes], days: int, replaces: bool
 ) -> None:
-    """Write `cacerts` to a mesh; replaces: also where somebody else has created it."""
+    """Write `cacerts` to a mesh; replaces: also one of another owner."""
     found_namespace = cluster.get("Namespace", namespace)
     if found_namespace is None or deleting(found_namespace):
         return

@@ -1,6 +1,6 @@
 """The Gateway API that Gloo Operator 0.5 brings: real CRDs and the policy that refuses older ones.
 
-They belong to no Helm release and stay when the operator is uninstalled. CRDs of a newer version are left alone.
+They belong to no Helm release and stay when the operator is uninstalled. CRDs of a newer version are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("lab.gloo-operator")
 
 
 class GatewayApi:
-    """Writes what is missing or older, again when somebody deletes it."""
+    """Writes CRDs that are missing or older, also after a deletion."""
 
     def __init__(self) -> None:
         self._bundle: list[Object] = []

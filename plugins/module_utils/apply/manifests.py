@@ -236,7 +236,7 @@ def same_content(before: Json, after: Json) -> bool:
 
 
 def same_values(before: Json, after: Json) -> bool:
-    """True when two responses of the API server have the same content, whoever owns it."""
+    """True when two responses of the API server have the same content, whatever the owners of its fields."""
     return _content(before) == _content(after)
 
 

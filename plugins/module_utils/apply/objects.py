@@ -169,7 +169,7 @@ class _Application:
         if same_content(live, after):
             return
         if not is_ours(live) and not is_adopted(live) and same_values(live, after):
-            return  # what others created has all that is wanted: it needs no write
+            return  # an object of another owner that has all wanted fields needs no write
         item.action, tried = "changed", wanted
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.former_values(live, after))

@@ -210,7 +210,7 @@ _SET_BY_PARAMETERS = ("settings", "istiod-address", "cluster-id")
 
 
 def _rerun_hint(target: CheckTarget, found: ProxyModel) -> str:
-    """site.yml, where it certainly writes the right value: to parameters of its own, for the only istiod."""
+    """site.yml, if it certainly writes the right value: to parameters of this collection, with only one istiod."""
     parameters = [found.parameters(ref) for ref in found.refs]
     ours = any(labels_of(each).get(OWNER_LABEL) == FIELD_MANAGER for each in parameters if each)
     return f"{_PARAMETERS}, or run site.yml --tags gateway" if ours and len(target.facts.istio["istiods"]) == 1 else ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks of Workspaces, their settings and the RootTrustPolicy: do they include what the site needs? (pure)."""
+"""Checks of Workspaces, their settings and the RootTrustPolicy: whether they include the site (pure)."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def selected(workloads: Iterable[Json], selection: Mapping[str, str]) -> list[Js
 def _why_silent(scaled_to_0: bool, pods: Iterable[Json]) -> str:
     if scaled_to_0:
         return (
-            "is scaled to 0 replicas, so no instance can respond. Scale it up unless this is intended; then select "
+            "is scaled to 0 replicas, so no instance can respond. Scale it up or, if this is intended, select "
             "other workloads"
         )
     troubles = [f"{name_of(pod)}: {pod_trouble(pod)}" for pod in pods]

@@ -162,7 +162,7 @@ def _helm(cluster: Cluster, params: dict[str, Any], progress: Callable[[str], No
 
 
 def _refused(cluster: Cluster, definitions: Sequence[Json]) -> Iterator[Finding]:
-    """What the API server refuses, by a dry run: admission policies know their own rules best."""
+    """Objects that the API server refuses, by a dry run, which evaluates admission policies."""
     if not definitions:
         return
     try:

@@ -273,8 +273,8 @@ def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
     problem = ""
     if missing:
         problem = (
-            f"Workspace {listed} does not include {', '.join(missing)}. Add the clusters to its spec.workloadClusters, "
-            "or set mesh_layers.workspace to manage and mesh_workspace_spec to what no other Workspace includes"
+            f"Workspace {listed}: does not include {', '.join(missing)}. Add them to its spec.workloadClusters, or "
+            "set mesh_layers.workspace to manage and mesh_workspace_spec to namespaces that no other Workspace includes"
         )
     absent = "no Workspace exists: one will be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)

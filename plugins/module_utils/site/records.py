@@ -100,7 +100,7 @@ def helm_layer(
         state, reason = ABSENT, f"it does not exist: {plan} will be installed"
         if base is not None:
             problem = (
-                f"{owner} exists, but does not contain {plan.main or layer}. Enable it in the values of this release "
+                f"{owner}: does not contain {plan.main or layer}. Enable it in the values of this release "
                 "or, if nothing uses the release, uninstall it"
             )
     if base is not None and history is not None and state in (OURS, ADOPTED):

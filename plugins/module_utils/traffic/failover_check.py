@@ -312,7 +312,7 @@ def refusal(
     others = [title(kind, name, selection["namespace"]) for kind, name in workloads if kind not in SCALABLE]
     if others:
         text = f"{', '.join(others)} would still respond: only {' and '.join(SCALABLE)} are scaled down here"
-        return f"{cluster}: {text}. Select other backends, or scale it down by its own means and watch the traffic"
+        return f"{cluster}: {text}. Select other backends, or test failover with the tools of these workloads"
     if not going:
         text = f"no Deployment or StatefulSet to scale down in {where}: none exists, or all are scaled to 0"
         return f"{cluster}: {text}. Correct backends, or deploy one"

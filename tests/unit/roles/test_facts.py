@@ -335,7 +335,7 @@ def stand_ins(variables: Mapping[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_stand_ins_are_values_for_checks_only(name: str) -> None:
+def test_placeholders_are_used_in_checks_only(name: str) -> None:
     """No task and no template contains one, and only the option check_values of helm_release reads such a variable."""
     texts = files(name)
     for path, text in texts.items():
@@ -362,7 +362,7 @@ def test_no_task_writes_in_check_mode(name: str) -> None:
             assert not [task for task in tasks_of(yaml.safe_load(text)) if task.get("check_mode") is not None], path
 
 
-def test_a_stand_in_is_found() -> None:
+def test_a_placeholder_is_found() -> None:
     assert stand_ins({"a": "{{ x or 'unknown-in-check-mode:9900' }}", "b": "{{ y | default('not-known') }}"}) == {
         "a",
         "b",

@@ -40,7 +40,7 @@ def test_each_signer_must_be_among_the_others_roots(made: Any, one: Any, two: An
     assert from_header(first.header) == first
 
 
-def test_no_root_no_trust(made: Any) -> None:
+def test_without_a_root_there_is_no_trust(made: Any) -> None:
     assert of_namespace(made.Cluster("c"), "bookinfo") is None
     assert from_certificates("") is None
     assert from_header("") is None

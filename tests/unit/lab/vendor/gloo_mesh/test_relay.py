@@ -41,7 +41,7 @@ def test_an_agent_without_a_problem_connects(agent: Any) -> None:
     assert problem(AGENT._replace(**agent), SERVER) is None
 
 
-def test_with_certificates_of_ones_own_neither_root_secret_nor_token_is_needed() -> None:
+def test_with_user_supplied_certificates_no_root_secret_and_no_token_is_needed() -> None:
     """A server with tlsSecret and everything disabled; the agent's certificate comes with an intermediate."""
     root, between, key = ec_key(), ec_key(), ec_key()
     root_cert = certificate("company root", root, None, authority=True)

@@ -33,7 +33,7 @@ def test_a_disconnected_cluster_is_as_it_was(made: Any) -> None:
     assert known.list("Deployment") == []
 
 
-def test_a_server_that_starts_again_knows_nothing(made: Any) -> None:
+def test_a_restarted_server_has_no_former_state(made: Any) -> None:
     snapshots = Snapshots()
     snapshots.known({"one": made.Cluster("one")}, {"one"})
     snapshots.forget()

@@ -111,7 +111,7 @@ class Written:
         (True, None, False, ["cacerts"]),
     ],
 )
-def test_whose_cacerts_are_replaced(made: Any, issued: Any, root: Any, replaces: Any, expected: Any) -> None:
+def test_which_cacerts_are_replaced(made: Any, issued: Any, root: Any, replaces: Any, expected: Any) -> None:
     data = {key: base64.b64encode(value).decode() for key, value in A.items()}
     policy = made.obj("RootTrustPolicy", "root-trust", "gloo-mesh", spec={"config": {}})
     management = made.Cluster("mgmt", policy, made.obj("Secret", "root-trust-root-ca", "gloo-mesh", data=data))

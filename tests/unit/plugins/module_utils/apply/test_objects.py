@@ -169,7 +169,7 @@ def test_keep_leaves_what_existed_before_and_manages_the_rest(fake: Any) -> None
     assert actions(go(fake, *changed, state="absent")) == ["kept", "deleted"]
 
 
-def test_keep_goes_on_managing_what_was_adopted(fake: Any) -> None:
+def test_keep_continues_to_manage_what_was_adopted(fake: Any) -> None:
     api, _kubeconfig = fake
     api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "theirs"}}, "kubectl")
     assert actions(go(fake, config(namespace="default", k="ours"), on_conflict="force")) == ["changed"]

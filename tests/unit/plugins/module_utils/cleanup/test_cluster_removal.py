@@ -111,7 +111,7 @@ def translating(clusters: Clusters) -> Iterator[Clusters]:
     thread.join()
 
 
-def test_check_writes_nothing_and_shows_what_leads_to_the_cluster(clusters: Clusters) -> None:
+def test_check_writes_nothing_and_shows_the_endpoints_of_the_cluster(clusters: Clusters) -> None:
     result = clusters.run("check")
     assert clusters.writes() == []
     assert not result["changed"]

@@ -164,7 +164,7 @@ def test_entries_that_gloo_mesh_did_not_create_are_recognised() -> None:
         (site(MGMT, C1, having(C2, Deployment=[])), []),
     ],
 )  # fmt: skip
-def test_what_must_not_start(found: Site, texts: list[str]) -> None:
+def test_removals_that_are_refused(found: Site, texts: list[str]) -> None:
     text = "; ".join(refusals(found))
     assert bool(text) is bool(texts)
     assert [each for each in texts if each not in text] == []
@@ -181,7 +181,7 @@ def test_all_reasons_are_given_at_once() -> None:
     assert len(found) == 2, found
 
 
-def test_what_names_the_cluster_is_shown() -> None:
+def test_objects_that_name_the_cluster_are_shown() -> None:
     workspace = build("Workspace", "ws", "gloo-mesh", spec={"workloadClusters": [{"name": "c1"}, {"name": "c2"}]})
     backing = {"selectedBackingServices": [{"cluster": "c2", "name": "reviews"}]}
     destination = build("VirtualDestination", "vd", "app", spec={}, status=backing)

@@ -202,7 +202,7 @@ def test_one_of_several_controllers_is_chosen_by_the_variables(site: Site, optio
     assert site.look(**options)["name"] == name
 
 
-def test_several_controllers_are_not_guessed(site: Site) -> None:
+def test_several_controllers_are_refused_with_the_variable_that_chooses(site: Site) -> None:
     two_controllers(site)
     with pytest.raises(Invalid) as caught:
         site.look(namespace="apps")
@@ -231,7 +231,7 @@ def test_no_release_is_not_the_name_of_one_without_helm(site: Site) -> None:
     assert site.look(**empty)["name"] == "gloo-gateway"
 
 
-def test_controllers_of_other_products_are_not_taken(site: Site) -> None:
+def test_controllers_of_other_products_are_not_used(site: Site) -> None:
     site.controller("gloo", "gloo-v1", "quay.io/solo-io/gloo-ee:1.20.0")
     site.controller("enterprise-agentgateway", "agents", "r/enterprise-agentgateway-controller:2.3.0")
     assert subset(site.look(), {"name": "", "installed": ""}) == {"name": "gloo-gateway", "installed": False}
@@ -270,7 +270,7 @@ def test_the_layer_decides_whether_it_is_changed(
     assert site.look(layer=layer)["used_unchanged"] is used_unchanged[bool(release)]
 
 
-def test_settings_from_elsewhere_are_no_reason_to_refuse(site: Site) -> None:
+def test_settings_that_are_not_readable_are_accepted(site: Site) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0")
     found = site.api.get("apps/v1", "deployments", "gloo-system", "gloo-gateway")
     found["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}]

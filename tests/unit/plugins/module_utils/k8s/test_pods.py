@@ -53,7 +53,7 @@ def test_a_deployment_that_cannot_respond_is_named_with_the_cause() -> None:
     assert found.problems == [
         "west: Deployment bookinfo/reviews-v2 has no ready Pod: reviews-v2-bb: container reviews: ImagePullBackOff",
         "west: Deployment bookinfo/reviews-v3 is scaled to 0 replicas, so no instance can respond. Scale it up "
-        "unless this is intended; then select other workloads",
+        "or, if this is intended, select other workloads",
     ]
 
 
@@ -112,7 +112,7 @@ def test_finished_pods_and_pods_of_jobs_do_not_count() -> None:
     assert backends("west", [], [evicted, done], REVIEWS).workloads == []
 
 
-def test_a_deployment_whose_pods_a_rollout_runs_is_not_scaled_to_0() -> None:
+def test_a_deployment_with_pods_of_a_rollout_is_not_scaled_to_0() -> None:
     pods = [owned("reviews-v1-abc", "ReplicaSet", "reviews-7d9", rollouts_pod_template_hash="7d9")]
     found = backends("west", [deployment("reviews-v1", replicas=0)], pods, REVIEWS)
     assert (len(found.instances), found.problems) == (1, [])

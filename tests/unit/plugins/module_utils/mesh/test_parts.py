@@ -96,7 +96,7 @@ def test_services_of_a_workload_select_its_pods() -> None:
 
 
 @pytest.mark.parametrize("damaged", [{}, {"spec": None}, {"spec": {"template": {"spec": {"containers": None}}}}])
-def test_damaged_objects_are_no_parts(damaged: Json) -> None:
+def test_damaged_objects_are_not_parts(damaged: Json) -> None:
     assert parts.servers([damaged]) == parts.agents([damaged]) == []
 
 

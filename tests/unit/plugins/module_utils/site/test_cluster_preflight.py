@@ -54,7 +54,7 @@ def preflight(fake: Any) -> Preflight:
     return Preflight(*fake)
 
 
-def test_nothing_is_found_in_a_usual_cluster(preflight: Preflight) -> None:
+def test_a_usual_cluster_has_no_finding(preflight: Preflight) -> None:
     result = preflight.run()
     assert (result["msg"], result["preflight"]) == ("c1: no problem found", {"verdict": "ok", "findings": []})
     assert preflight.api.writes() == []

@@ -167,12 +167,12 @@ def test_the_owner_decides_what_is_written(
     assert (row["namespace"], row["name"]) == ("gloo", "gloo-mesh-mgmt-server")
 
 
-def test_a_release_of_the_planned_name_without_the_layer_is_not_taken() -> None:
+def test_a_release_of_the_planned_name_without_the_layer_is_not_used() -> None:
     row = layers(MGMT, replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform")]))["east"][
         "agent"
     ]
     assert row["problem"].startswith(
-        "Helm release gloo-mesh/gloo-platform (chart gloo-platform 2.9.1) exists, but does"
+        "Helm release gloo-mesh/gloo-platform (chart gloo-platform 2.9.1): does not contain gloo-mesh-agent"
     )
     ours = replace(EAST, releases=[release("gloo-platform", "gloo-mesh", "gloo-platform", ours=True)])
     assert layers(MGMT, ours)["east"]["agent"]["state"] == "ours"
@@ -311,7 +311,7 @@ def test_workspaces_of_others_that_include_the_clusters_are_enough(
         assert row["problem"] == ""
 
 
-def test_a_workspace_beside_others_has_to_be_asked_for() -> None:
+def test_a_second_workspace_is_created_only_on_request() -> None:
     site = replace(MGMT, workspaces=[workspace({"name": "other"})], modes={"workspace": "manage"})
     row = layers(site, EAST)["mgmt"]["workspace"]
     assert (row["state"], row["manage"], row["problem"]) == ("absent", True, "")
@@ -342,7 +342,7 @@ LABELLED = obj("Secret", "cacerts", "istio-system", {"labels": {"agent.certifica
         ([], ((), ()), (ROOT | OTHER, ROOT), "external", False),
     ],
 )
-def test_a_root_trust_policy_only_where_nobody_else_manages_the_root(
+def test_a_root_trust_policy_is_created_unless_the_root_is_managed_elsewhere(
     policies: list[Json], cacerts: tuple[Any, Any], roots: tuple[Any, Any], state: str, manage: bool
 ) -> None:
     east = replace(EAST, cacerts=cacerts[0], roots=roots[0])
@@ -370,7 +370,7 @@ def test_a_root_that_cannot_be_read_is_not_replaced(mode: str, policies: Any, ca
         assert row["problem"].startswith("east: Secret istio-system/cacerts: no right to get it; without it")
 
 
-def test_a_single_cluster_shares_its_root_with_nobody() -> None:
+def test_a_single_cluster_shares_its_root_with_no_other() -> None:
     assert layers(MGMT, replace(EAST, roots=ROOT))["mgmt"]["trust"]["manage"] is True
 
 
@@ -555,9 +555,7 @@ def test_the_operator_is_installed_only_for_an_istio_of_ours(site: ClusterObject
         ("istiod-gloo", ARGO, False, True),
     ],
 )
-def test_istio_of_the_operator_beside_another_has_to_be_asked_for(
-    name: str, metadata: Json, manage: bool, problem: bool
-) -> None:
+def test_a_second_istio_is_installed_only_on_request(name: str, metadata: Json, manage: bool, problem: bool) -> None:
     row = layers(MGMT, replace(istiod(name, metadata=metadata), modes={"istio": "manage"}))["east"]["istio"]
     assert (row["manage"], bool(row["problem"])) == (manage, problem)
 

@@ -73,7 +73,7 @@ def states(result: Json) -> dict[str, str]:
     return {f"{host} {layer}": row["state"] for host, rows in result["layers"].items() for layer, row in rows.items()}
 
 
-def test_an_empty_site_costs_few_reads_and_no_write(clusters: Any) -> None:
+def test_an_empty_site_takes_few_reads_and_no_write(clusters: Any) -> None:
     mgmt, east, rows = clusters
     found = go(rows)
     assert set(states(found).values()) == {"absent"}
@@ -117,7 +117,7 @@ def test_certificates_of_istio_are_read_where_it_will_be(clusters: Any) -> None:
     assert CANARY not in json.dumps(found)
 
 
-def test_without_the_right_to_read_secrets_nothing_is_taken_over(clusters: Any) -> None:
+def test_without_permission_to_read_secrets_nothing_is_adopted(clusters: Any) -> None:
     mgmt, _east, rows = clusters
     mgmt.write("apps/v1", "deployments", "gloo", SERVER)
     forbidden = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}

@@ -291,6 +291,6 @@ def test_damaged_objects_raise_nothing(kind: str, damaged: Any) -> None:
 
 
 @given(st.text(max_size=20))
-def test_any_text_can_stand_where_a_version_is_expected(text: str) -> None:
+def test_any_text_is_accepted_as_a_version(text: str) -> None:
     assert isinstance(numbers(text), tuple)
     findings(planned(istio_version=text, gloo_version=text, operator_version=text), seen(version=text, istio=[text]))

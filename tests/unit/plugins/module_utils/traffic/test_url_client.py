@@ -179,7 +179,7 @@ def test_without_a_host_the_certificate_is_compared_with_the_address(
     assert edge.hosts == [f"{shown}:{port}"]
 
 
-def test_a_name_without_a_listener_is_told_apart_from_a_bad_certificate(
+def test_a_name_without_a_listener_and_a_bad_certificate_are_distinguished(
     tmp_path: Path, authority: tuple[Authority, str]
 ) -> None:
     edge = Edge(tmp_path, authority[0], "shop.example.com")
@@ -212,7 +212,7 @@ def test_certificates_without_optional_extensions_are_accepted(tmp_path: Path) -
     assert found.instance == "reviews-v1-abc"
 
 
-def test_a_plain_http_port_is_told(tmp_path: Path) -> None:
+def test_a_plain_http_port_is_reported(tmp_path: Path) -> None:
     with serving(answered) as port:
         found = sent(f"https://127.0.0.1:{port}", host="shop.example.com", validate_certs=False)
     assert found.status == "TLS handshake failed"
@@ -271,7 +271,7 @@ def test_the_next_address_is_tried_where_no_connection_is_possible() -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_ca_file_that_is_none_is_refused_before_the_first_request(tmp_path: Path, content: str | None) -> None:
+def test_an_invalid_ca_file_is_refused_before_the_first_request(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "ca.pem"
     if content:
         path.write_text(content)
