@@ -26,8 +26,8 @@ from acceptance.stream import Stream
 GUIDE_RUNS_IN = 900  # seconds for one run
 
 
-# Without a management server, registrations and istiod: true before the first run.
-NO_MESH = "^(failed|warning) (management-server|relay-|telemetry-address|registered|service-mesh-controller)"
+# Without a management server, registrations, agents and istiod: true before the first run.
+NO_MESH = "^(failed|warning) (management-server|relay-address|registered|agent|service-mesh-controller) "
 # What the guide changes in a Gloo Gateway of others: the switches of the controller, the Gateway's parameters.
 SWITCHES = r"Deployment gloo-system/gloo-gateway \.spec\.template\.spec\.containers: "
 MESH_PROXY = r"Gateway gloo-system/http \.(spec\.infrastructure|field managers|metadata)"
