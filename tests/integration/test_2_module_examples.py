@@ -53,6 +53,11 @@ def of_this_lab(site: Site, tasks: list[Json]) -> list[Json]:
     return found
 
 
+def is_ours(task: Json) -> bool:
+    """Whether the task uses a module of this collection; others, such as debug, may not run asynchronously."""
+    return any(key.startswith("multicluster.gloo.") for key in task)
+
+
 def helm_program(site: Site) -> str:
     """Path of the lab's Helm."""
     programs: dict[str, str] = json.loads((site.home / "lab.json").read_text())["programs"]
@@ -63,7 +68,7 @@ def play(site: Site, home: Path, ways: str, tasks: list[Json]) -> list[Json]:
     """Results of the tasks. `home` is the user's home: the examples read ~/.kube/config."""
     named = [{**task, "register": task.get("register", f"example_{index}")} for index, task in enumerate(tasks)]
     if ways == "module":
-        named = [{**task, "async": 300, "poll": 1} for task in named]
+        named = [{**task, "async": 300, "poll": 1} if is_ours(task) else task for task in named]
     kept = [
         step
         for index, task in enumerate(named)

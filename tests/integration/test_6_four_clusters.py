@@ -7,6 +7,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from authority import Authority
 from cryptography import x509
@@ -80,6 +81,7 @@ def _with_a_shop(site: Site, authority: Authority, folder: Path) -> dict[str, An
     return data
 
 
+@pytest.mark.share
 def test_several_gateways_in_several_clusters_with_https(four_clusters: Site, tmp_path: Path) -> None:
     """Two clusters with two Gateways each; HTTPS proofs ask for the certificate of the listener's hostname."""
     site, authority = four_clusters, Authority("site-ca")
