@@ -315,6 +315,12 @@ EXAMPLES = r"""
       discovery_address: "{{ istio.istiod.address }}"
       meta_cluster_id: "{{ istio.istiod.cluster_id }}"
       meta_mesh_id: "{{ istio.istiod.mesh_id }}"
+    # The image registry of Gloo Gateway 2.0 has no sds.
+    sds:
+      image:
+        registry: cr.kgateway.dev/kgateway-dev
+        repository: sds
+        tag: v2.1.3
     istiod: "{{ istio.istiod }}"
 
 - name: Three proxies behind a NodePort, with debug logging of upstreams
