@@ -49,7 +49,8 @@ def outdated(workload: Json, pods: Iterable[Json], secret: Json | None, sidecar:
     """
     own = pods_of(workload, pods)
     written = seconds(meta(secret).get("creationTimestamp"))
-    older = [pod for pod in own if written and (seconds(meta(pod).get("creationTimestamp")) or written) < written]
+    # Times have whole seconds: a Pod of the same second may be older, and one restart for a Secret is the most.
+    older = [pod for pod in own if written and (seconds(meta(pod).get("creationTimestamp")) or written + 1) <= written]
     if older:
         text = f"Pod {name_of(older[0])} is older than {title_of(secret)}"
         return f"{name_of(secret)}.{meta(secret).get('uid')}", text

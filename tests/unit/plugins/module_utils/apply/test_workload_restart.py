@@ -48,7 +48,8 @@ def pod(app: str, created: str = LATE, containers: list[Json] | None = None, **m
     ("pods", "secret", "sidecar", "annotation", "text"),
     [
         ([pod("a", EARLY)], ROOT, False, "cacerts.u1", "Pod a-x is older than Secret istio-system/cacerts"),
-        ([pod("a", NOON)], ROOT, False, "", ""),
+        ([pod("a", NOON)], ROOT, False, "cacerts.u1", "Pod a-x is older than Secret istio-system/cacerts"),
+        ([pod("a", "")], ROOT, False, "", ""),
         ([pod("a", LATE), pod("a", EARLY, name="old")], ROOT, False, "cacerts.u1", "Pod old is older than"),
         ([pod("a", EARLY)], None, False, "", ""),
         ([pod("b", EARLY)], ROOT, True, "", ""),
