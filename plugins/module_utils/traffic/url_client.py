@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from ..k8s.errors import ClusterError
 from ..k8s.names import ascii_host, split_host, url_host
+from ..k8s.secret_text import text
 from . import sampling as traffic
 
 # Options of the request and of reading its response; documented in the doc fragment "requests".
@@ -63,18 +64,20 @@ class UrlClient:
     def __init__(
         self, origin: str, params: Mapping[str, Any], pattern: re.Pattern[str], others: Sequence[str] = ()
     ) -> None:
+        shown = text(params["url"])  # it may contain a password
         try:
             parts = urlsplit(params["url"])
             port = parts.port
         except ValueError:
             raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} has an invalid port or address. Set http://host[:port], with a "
+                f"{origin}: 'url' {shown!r} has an invalid port or address. Set http://host[:port], with a "
                 "port from 1 to 65535 and an IPv6 address in brackets",
                 option="url",
             ) from None
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ClusterError(
-                f"{origin}: 'url' {params['url']!r} is not valid. Set http://host[:port] or https://...", option="url"
+                f"{origin}: 'url' {shown!r} is not valid. Set http://host[:port] or https://...",
+                option="url",
             )
         self._addresses = (parts.hostname, *others)
         path = parts.path.rstrip("/") + params["path"]

@@ -302,3 +302,10 @@ def test_a_header_with_a_line_break_is_not_sent_and_its_value_not_shown() -> Non
 def test_an_address_without_its_second_bracket_is_refused() -> None:
     with pytest.raises(ClusterError, match="invalid port or address"):
         sent("http://[::1")
+
+
+@pytest.mark.parametrize("url", ["http://me:canary@host:99999", "ftp://me:canary@host/x", "http://me:canary@[::1"])
+def test_a_refused_url_is_shown_without_its_password(url: str) -> None:
+    with pytest.raises(ClusterError, match="'url'") as refused:
+        sent(url)
+    assert "canary" not in refused.value.msg and "host" in refused.value.msg
