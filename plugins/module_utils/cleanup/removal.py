@@ -38,8 +38,6 @@ from .plan import is_translated
 
 #: annotation of an east-west gateway's Service that is hidden from Gloo Mesh: the fields to restore, as JSON
 HIDDEN = "multicluster.gloo/hidden"
-_EAST_WEST = {"istio": "eastwestgateway"}
-_PORTS = ("tls", "https")
 _NAMES = ("topology.istio.io/cluster", "topology.istio.io/network")
 
 
@@ -138,7 +136,7 @@ class Site:
             for settings in self.management.of("WorkspaceSettings")
             for entry in mappings(dig(spec_of(settings), "options", "eastWestGateways"))
         ]
-        return entries or [{"selector": {"labels": _EAST_WEST}}]
+        return entries or [{"selector": {"labels": parts.EAST_WEST_LABELS}}]
 
     def east_west(self, member: Member) -> list[Json]:
         """Services through which other clusters reach a cluster; hidden ones included."""
@@ -146,7 +144,7 @@ class Site:
             service
             for service in member.of("Service")
             if HIDDEN in _annotations(service)
-            or labels_match(_EAST_WEST, labels_of(service))
+            or labels_match(parts.EAST_WEST_LABELS, labels_of(service))
             or is_selected(service, self.selectors, member.name)
         ]
 
@@ -334,7 +332,7 @@ def hidden(service: Json, selectors: Iterable[Json], cluster: str) -> Json:
     renamed = {}
     if is_selected(result, known, cluster):
         for port in mappings(spec_of(result).get("ports")):
-            if port.get("name") in _PORTS:
+            if port.get("name") in parts.EAST_WEST_PORTS:
                 renamed[f"hidden-{port['name']}"] = port["name"]
                 port["name"] = f"hidden-{port['name']}"
     record = json.dumps({"labels": removed, "ports": renamed, "manager": _manager(service)}, separators=(",", ":"))
@@ -378,7 +376,7 @@ def _manager(service: Json) -> str:
 
 def _selects(entry: Json, service: Json, cluster: str) -> bool:
     """Whether an entry of eastWestGateways selects the Service; an empty field matches everything."""
-    selector = mapping(entry.get("selector")) or {"labels": _EAST_WEST}
+    selector = mapping(entry.get("selector")) or {"labels": parts.EAST_WEST_LABELS}
     namespace, name = str(meta(service).get("namespace") or ""), name_of(service)
     found = (("cluster", cluster), ("namespace", namespace), ("name", name))
     return all(selector.get(key) in (None, "", "*", value) for key, value in found) and labels_match(

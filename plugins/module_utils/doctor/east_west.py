@@ -29,13 +29,10 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.fields import meta as meta_of
+from ..mesh.parts import EAST_WEST_LABELS, EAST_WEST_PORTS
 from ..mesh.virtual_destination import is_translated
 from .checks_mesh import external_hosts, known_name
 from .facts import Facts, SiteFacts
-
-DEFAULT_LABELS = {"istio": "eastwestgateway"}
-#: names of the port that Gloo Mesh looks for
-PORT_NAMES = ("tls", "https")
 
 
 class Address(NamedTuple):
@@ -78,7 +75,7 @@ class EastWestGateway:
         wanted = self.entry.get("port")
         for found in ports:
             names = (found.get("port"), found.get("name"))
-            if (_reference(wanted) in names) if wanted else (found.get("name") in PORT_NAMES):
+            if (_reference(wanted) in names) if wanted else (found.get("name") in EAST_WEST_PORTS):
                 return found.get("port")
         return None
 
@@ -119,7 +116,7 @@ def select(facts: Facts, entries: Iterable[Json]) -> list[EastWestGateway]:
         selected = [service for service in facts.of("Service") if _selects(selector, service, facts)]
         if not selector.get("name") and not selector.get("labels"):
             # A cluster or namespace alone selects every Service in it, of which few are east-west gateways.
-            selected = [each for each in selected if labels_match(DEFAULT_LABELS, labels_of(each))] or selected
+            selected = [each for each in selected if labels_match(EAST_WEST_LABELS, labels_of(each))] or selected
         for service in selected:
             key = (meta_of(service).get("namespace"), name_of(service))
             found.setdefault(key, EastWestGateway(service, entry))
@@ -129,7 +126,7 @@ def select(facts: Facts, entries: Iterable[Json]) -> list[EastWestGateway]:
 def _selects(selector: Json, service: Json, facts: Facts) -> bool:
     """Whether an ObjectSelector selects a Service; without any field the default labels count."""
     named = [selector.get(key) for key in ("name", "namespace", "cluster")]
-    labels = texts(selector.get("labels")) or ({} if any(named) else DEFAULT_LABELS)
+    labels = texts(selector.get("labels")) or ({} if any(named) else EAST_WEST_LABELS)
     return (
         labels_match(labels, labels_of(service))
         and selector.get("name") in (None, "", name_of(service))

@@ -35,7 +35,18 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address, replicas_wanted
-from ..mesh.parts import AGENT, OPERATOR, SERVER, agents, argument, operators, servers, services_of
+from ..mesh.parts import (
+    AGENT,
+    EAST_WEST_LABELS,
+    EAST_WEST_PORTS,
+    OPERATOR,
+    SERVER,
+    agents,
+    argument,
+    operators,
+    servers,
+    services_of,
+)
 from ..mesh.workspaces import includes_cluster
 from .records import (
     ABSENT,
@@ -454,7 +465,7 @@ def eastwest_services(services: Iterable[Json], settings: Iterable[Json]) -> lis
     Those that a selector of a WorkspaceSettings matches, or with the label istio=eastwestgateway; with a port named tls
     or https, or port 15443.
     """
-    selectors = [{"istio": "eastwestgateway"}]
+    selectors = [EAST_WEST_LABELS]
     for each in settings:
         for gateway in mappings(dig(each, "spec", "options", "eastWestGateways")):
             if labels := texts(dig(gateway, "selector", "labels")):
@@ -463,5 +474,5 @@ def eastwest_services(services: Iterable[Json], settings: Iterable[Json]) -> lis
         service
         for service in services
         if any(labels_match(selector, labels_of(service)) for selector in selectors)
-        and any(_port(service, name, EASTWEST_PORT) for name in ("tls", "https"))
+        and any(_port(service, name, EASTWEST_PORT) for name in EAST_WEST_PORTS)
     ]

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..k8s.fields import (
     Json,
     full_name,
+    labels_match,
     labels_of,
     listed,
     mapping,
@@ -29,7 +30,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address
-from ..mesh.parts import agents, argument, operators, servers
+from ..mesh.parts import EAST_WEST_LABELS, agents, argument, operators, servers
 from ..mesh.workspaces import includes_namespace
 
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
@@ -313,7 +314,7 @@ def _load_balancer(planned: Planned, observed: Observed) -> Iterator[Finding]:
 
 
 def _is_east_west(service: Json) -> bool:
-    return labels_of(service).get("istio") == "eastwestgateway"
+    return labels_match(EAST_WEST_LABELS, labels_of(service))
 
 
 def _host_names(planned: Planned, observed: Observed) -> Iterator[Finding]:
