@@ -45,15 +45,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def outdated(workload: Json, pods: Iterable[Json], secret: Json | None, sidecar: bool) -> tuple[str, str]:
     """(value of the annotation, sentence) when a Pod of the workload is outdated, else two empty texts.
 
-    *secret*: Pods created before it are outdated. *sidecar*: Pods without istio-proxy are outdated.
+    *secret*: Pods created before it or in the same second (times have whole seconds) are outdated, unless they have
+    the annotation, which they get only by a restart for this Secret.
+    *sidecar*: Pods without istio-proxy are outdated.
     """
     own = pods_of(workload, pods)
-    written = seconds(meta(secret).get("creationTimestamp"))
-    # Times have whole seconds: a Pod of the same second may be older, and one restart for a Secret is the most.
-    older = [pod for pod in own if written and (seconds(meta(pod).get("creationTimestamp")) or written + 1) <= written]
-    if older:
-        text = f"Pod {name_of(older[0])} is older than {title_of(secret)}"
-        return f"{name_of(secret)}.{meta(secret).get('uid')}", text
+    if secret:
+        reason = f"{name_of(secret)}.{meta(secret).get('uid')}"
+        written = seconds(meta(secret).get("creationTimestamp")) or 0
+        for pod in own:
+            created = seconds(meta(pod).get("creationTimestamp")) or written + 1
+            if created <= written and (meta(pod).get("annotations") or {}).get(RESTARTED_FOR) != reason:
+                return reason, f"Pod {name_of(pod)} is older than {title_of(secret)}"
     bare = [pod for pod in own if not has_sidecar(pod)] if sidecar else []
     return ("sidecar", f"Pod {name_of(bare[0])} has no istio-proxy") if bare else ("", "")
 

@@ -49,6 +49,8 @@ def pod(app: str, created: str = LATE, containers: list[Json] | None = None, **m
     [
         ([pod("a", EARLY)], ROOT, False, "cacerts.u1", "Pod a-x is older than Secret istio-system/cacerts"),
         ([pod("a", NOON)], ROOT, False, "cacerts.u1", "Pod a-x is older than Secret istio-system/cacerts"),
+        ([pod("a", NOON, annotations={RESTARTED_FOR: "cacerts.u1"})], ROOT, False, "", ""),
+        ([pod("a", NOON, annotations={RESTARTED_FOR: "cacerts.u0"})], ROOT, False, "cacerts.u1", "Pod a-x is older"),
         ([pod("a", "")], ROOT, False, "", ""),
         ([pod("a", LATE), pod("a", EARLY, name="old")], ROOT, False, "cacerts.u1", "Pod old is older than"),
         ([pod("a", EARLY)], None, False, "", ""),
