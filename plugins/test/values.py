@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..module_utils.k8s.names import dns_label, dns_name, host_port, port, yaml_keeps
+from ..module_utils.k8s.names import dns_label, dns_name, host_port, port
+from ..module_utils.k8s.yaml_text import yaml_keeps
 
 
 def cluster_name(value: object) -> bool:

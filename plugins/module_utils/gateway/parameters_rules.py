@@ -17,7 +17,7 @@ from typing import Any
 
 from ..istiod.objects import split_host_port
 from ..k8s.fields import Json, dig, mappings
-from ..k8s.names import yaml_changes
+from ..k8s.yaml_text import yaml_keeps
 from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
 
 Wrong = Iterator[tuple[str, str]]
@@ -110,15 +110,15 @@ def host_port(address: Any) -> Wrong:
     bare = next((part for part in (host, host.rpartition(":")[0]) if _is_ip6(part)), None)
     if "://" in address:
         yield "", f"is {address!r}: a URL; use host:port without a scheme"
-    elif bare and (port is None or not address.startswith("[")):
-        yield "", f"is {address!r}: write an IPv6 address in brackets with a port, such as [{bare}]:15012"
+    elif bare:
+        yield "", f"is {address!r}: kgateway cannot render an IPv6 address; use the DNS name of istiod's Service"
     elif port is None and ":" in host:
         yield "", f"is {address!r}: use host:port with a port number, such as {host.partition(':')[0]}:15012"
     elif port is None:
         yield "", f"is {address!r}: without a port istio-proxy exits on start; use host:port, such as {host}:15012"
     elif not 1 <= port <= 65535:
         yield "", f"is {address!r}: port {port} is not between 1 and 65535"
-    elif not bare and not _HOST.fullmatch(host):
+    elif not _HOST.fullmatch(host):
         yield "", f"is {address!r}: {host!r} is not a host name; use host:port, such as istiod.istio-system.svc:15012"
 
 
@@ -130,16 +130,11 @@ def _is_ip6(text: str) -> bool:
 
 
 def plain_id(value: Any) -> Wrong:
-    """An ID. kgateway renders it unquoted into YAML; unless YAML reads it as a string, no Deployment is created."""
+    """An ID. kgateway renders it unquoted into YAML; unless that is read as the same text, it creates no Deployment."""
     if not isinstance(value, str):
         yield "", f"is {value!r}, it must be a string: quote it and use letters"
-    elif yaml_changes(value):
-        yield (
-            "",
-            f"is {value!r}: kgateway renders it unquoted and YAML does not read it as a string; use letters",
-        )
-    elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", value):
-        yield "", f"is {value!r}: use letters, digits, '-', '.' and '_', with a letter or digit first and last"
+    elif not yaml_keeps(value):
+        yield "", f"is {value!r}: kgateway renders it unquoted and YAML does not read it as the same text; use letters"
 
 
 def image(value: Any) -> Wrong:

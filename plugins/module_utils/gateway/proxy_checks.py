@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from ..istiod import discovery as istio
 from ..k8s import readiness
 from ..k8s.fields import condition, labels_of, mappings, meta, name_of, number, spec_of, title_of
-from ..k8s.names import yaml_keeps
 from ..k8s.pods import is_ready
 from ..k8s.verdict import Verdict, failed, waiting
+from ..k8s.yaml_text import yaml_keeps
 from .controller import AUTO_MTLS
 from .parameter_kinds import CONTROLLERS
 from .proxy_model import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CERT, ProxyModel
@@ -230,13 +230,20 @@ def _settings(model: ProxyModel) -> Verdict | None:
     """Values that are invalid in any cluster."""
     if not model.in_mesh:
         return None
+    rendered = mesh_env(containers(model.deployment))
     for option, (env, _default) in SETTINGS.items():
         value, where = model.settings()[env], model.set_by(option)
+        keeps = yaml_keeps(value) or rendered.get(env) == value
         if env == "CA_ADDR":
             if istio.split_host_port(value)[1] is None:
                 fault = "is not host:port" if ":" in value else "has no port"
                 return failed(f"{option} {value} in {where} {fault}: istio-proxy exits on start. Set host:15012")
-        elif not yaml_keeps(value):
+            if not keeps:
+                return failed(
+                    f"{option} {value} in {where} cannot be rendered by the controller, which writes it unquoted into "
+                    "YAML. Set the DNS name of istiod's Service"
+                )
+        elif not keeps:
             return failed(
                 f"{option} in {where} is {value!r}, which YAML does not read as a string: the controller cannot "
                 "render the Deployment and reports it only in its log. Set an ID with letters"
@@ -336,6 +343,14 @@ def _deployment(model: ProxyModel) -> Verdict | None:
         if namesake:
             owners = ", ".join(f"{owner.get('kind')} {owner.get('name')}" for owner in owners_of(namesake))
             return waiting(f"{title_of(namesake)} is not owned by the Gateway but by {owners}. Rename one of the two")
+        if not yaml_keeps(model.name):
+            return failed(
+                f"{model.title} has no Deployment: the controller writes the name unquoted, and YAML does not read it "
+                "as a string. Create the Gateway under another name, with letters"
+            )
+        refused = _listeners(model)
+        if refused and refused.state == "failed":
+            return refused
         log = f"the log of controller {title_of(model.controller)}" if model.controller else "the controller's log"
         return waiting(
             f"Deployment {model.namespace}/{model.name} does not exist although {model.title} is accepted. Check {log}"

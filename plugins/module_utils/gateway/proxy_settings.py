@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..k8s.fields import Json
-from ..k8s.names import yaml_keeps
+from ..k8s.yaml_text import yaml_keeps
 
 #: option of istioProxyContainer -> (env of the container istio-proxy, kgateway's default)
 SETTINGS: dict[str, tuple[str, str]] = {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Syntax of names, ports and IDs for DNS and Kubernetes, and IDs that unquoted YAML keeps as text (pure)."""
+"""Syntax of names, ports and hosts for DNS and Kubernetes (pure)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ import ipaddress
 import re
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-# A plain scalar: no indicator at its start, nothing in it that ends it or begins a value or a comment.
-_PLAIN = re.compile(r"(?![-?:](\s|$)|(=|<<)$)[^\s,\[\]{}#&*!|>'\"%@`]((?!:(\s|$)|\s#)[ -~])*")
-_WORDS = frozenset(["", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan"])
-_NUMBER = r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-f_]+|(\d[\d_]*)?\.?\d[\d_]*\.?(e[-+]?\d+)?|\.inf)"
-_SEXAGESIMAL = r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?"
-_DATE = r"\d{4}-\d{1,2}-\d{1,2}([t ].*)?"
-_TYPED = re.compile(f"({_NUMBER})|({_SEXAGESIMAL})|({_DATE})")
 
 
 def dns_label(value: object) -> bool:
@@ -89,17 +81,3 @@ def _address(text: str, version: int) -> bool:
         return ipaddress.ip_address(text).version == version
     except ValueError:
         return False
-
-
-def yaml_changes(text: str) -> bool:
-    """Whether YAML 1.1 or 1.2 reads the unquoted text as a number, boolean, null or date."""
-    word = text.strip().lower()
-    return word in _WORDS or _TYPED.fullmatch(word) is not None
-
-
-def yaml_keeps(text: str) -> bool:
-    """Whether YAML reads the unquoted text as the same string.
-
-    kgateway renders IDs unquoted into its template; any other ID makes the Deployment invalid.
-    """
-    return bool(_PLAIN.fullmatch(text)) and text == text.strip() and not yaml_changes(text)

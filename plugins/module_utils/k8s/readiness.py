@@ -189,15 +189,15 @@ def _gateway_class(obj: Json) -> Verdict:
 def _gateway(obj: Json) -> Verdict:
     status = status_of(obj)
     untouched = f"not reconciled by any controller. Check that class {spec_of(obj).get('gatewayClassName')} is served"
-    verdict = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched)
+    verdict, broken = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched), _listeners(obj)
     if verdict:
-        return verdict
-    accepted = condition(obj, "Accepted")
-    if accepted.get("reason") not in ("Accepted", None):
-        return _listeners(obj) or failed(_quote(accepted))
-    broken = _listeners(obj)
+        # Without a valid listener the Gateway is not programmed: the listener's status has the cause.
+        return broken if broken and broken.state == verdict.state == "failed" else verdict
     if broken:
         return broken
+    accepted = condition(obj, "Accepted")
+    if accepted.get("reason") not in ("Accepted", None):
+        return failed(_quote(accepted))
     addresses = [str(address.get("value")) for address in mappings(status.get("addresses")) if address.get("value")]
     return ready(f"address {', '.join(addresses)}") if addresses else waiting("programmed, but it has no address yet")
 
@@ -209,9 +209,11 @@ def _listeners(obj: Json) -> Verdict | None:
         if name not in entries:
             return waiting(f"listener {name}: no status yet")
         conditions = mappings(entries[name].get("conditions"))
-        conflicted = named_condition(conditions, "Conflicted")
+        conflicted, accepted = named_condition(conditions, "Conflicted"), named_condition(conditions, "Accepted")
         if conflicted.get("status") == "True":
-            return failed(f"listener {name}: {_quote(conflicted)}")
+            # kgateway explains some conflicts, such as a reserved port, in Accepted only.
+            unexplained = not conflicted.get("message") and accepted.get("status") == "False"
+            return failed(f"listener {name}: {_quote(accepted if unexplained else conflicted)}")
         verdict = _named(obj, conditions, ["Accepted", "Programmed", "ResolvedRefs"], untouched="no status yet")
         if verdict:
             return Verdict(verdict.state, f"listener {name}: {verdict.reason}")

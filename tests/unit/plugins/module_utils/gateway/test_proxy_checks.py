@@ -56,6 +56,14 @@ def crash(stage: Any) -> None:
     stage.proxy["status"].update(availableReplicas=0)
 
 
+def reserved_port(stage: Any) -> None:
+    wrong = {"status": "False", "reason": "Invalid", "message": "reserved"}
+    stage.gateway["status"].update(
+        conditions=[{"type": "Accepted", "status": "True"}, {"type": "Programmed", **wrong, "message": ""}],
+        listeners=[{"name": "http", "conditions": [{"type": "Accepted", **wrong}, {"type": "Programmed", **wrong}]}],
+    )
+
+
 def both(*breaks: Break) -> Break:
     def all_of_them(stage: Any) -> None:
         for one in breaks:
@@ -510,6 +518,18 @@ CAUSES: list[tuple[Break, str, str, str]] = [
     (put("root_cert", False), "failed", "istiod", "ConfigMap gloo-system/istio-ca-root-cert is missing"),
     (put("proxy", None), "waiting", "deployment", "Deployment gloo-system/http does not exist although"),
     (
+        both(put("proxy", None), reserved_port),
+        "failed",
+        "deployment",
+        "listener http: Accepted=False/Invalid: reserved",
+    ),
+    (
+        both(put("proxy", None), setting("istioDiscoveryAddress", "[fd00::1]:15012")),
+        "failed",
+        "settings",
+        "cannot be rendered by the controller",
+    ),
+    (
         deployment_of_somebody_else,
         "waiting",
         "deployment",
@@ -876,3 +896,18 @@ def test_every_gateway_of_the_cluster_or_of_a_namespace(stage: Any) -> None:
         proxy.check_proxy(absent).reason
         == "Gateway apps/http does not exist; a Gateway of this name exists in gloo-system"
     )
+
+
+def test_a_value_that_was_rendered_is_no_fault(stage: Any) -> None:
+    stage.settings["istioMetaMeshId"] = stage.env["ISTIO_META_MESH_ID"] = "1e3"
+    assert proxy.check_proxy(stage.model()).check != "settings"
+    stage.env["ISTIO_META_MESH_ID"] = "mesh1"
+    assert proxy.check_proxy(stage.model()).check == "settings"
+
+
+@pytest.mark.parametrize("name", ["123", "on", "1e3"])
+def test_a_gateway_with_a_name_that_yaml_changes_gets_no_deployment(stage: Any, name: str) -> None:
+    stage.gateway["metadata"]["name"] = name
+    stage.proxy = None
+    found = proxy.check_proxy(ProxyModel(stage.model().objects, "gloo-system", name))
+    assert (found.state, found.check) == ("failed", "deployment") and "under another name" in found.reason, found

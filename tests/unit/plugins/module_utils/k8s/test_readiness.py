@@ -51,6 +51,15 @@ ACCEPTED, PROGRAMMED, RESOLVED = condition("Accepted"), condition("Programmed"),
 LISTENER_SETS = condition("AttachedListenerSets", "Unknown", "ListenerSetsNotAllowed")
 
 
+# kgateway's status of a listener on a port of its own
+RESERVED = (
+    condition("Accepted", "False", "Invalid", "port is reserved"),
+    condition("Conflicted", "True", "Invalid"),
+    condition("Programmed", "False", "Invalid", "port is reserved"),
+    condition("ResolvedRefs"),
+)
+
+
 def listener(*conditions: Json) -> list[Json]:
     return [{"name": "http", "conditions": list(conditions)}]
 
@@ -225,6 +234,18 @@ TABLE: list[tuple[str, Json, str, str]] = [
         gateway(ACCEPTED, PROGRAMMED, listeners=listener(condition("Conflicted", "True", "HostnameConflict"))),
         "failed",
         "HostnameConflict",
+    ),
+    (
+        "gateway without a valid listener",
+        gateway(ACCEPTED, condition("Programmed", "False", "Invalid"), listeners=listener(*RESERVED)),
+        "failed",
+        "listener http: Accepted=False/Invalid: port is reserved",
+    ),
+    (
+        "gateway not accepted, listeners good",
+        gateway(condition("Accepted", "False", "InvalidParameters", "no such object"), PROGRAMMED),
+        "failed",
+        "InvalidParameters: no such object",
     ),
     (
         "gateway no conflict",
