@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from lab.control_plane.objects import Object
+from lab.vendor.gloo_gateway import unquoted
 
 # env of istio-proxy that the kubelet fills in.
 DOWNWARD = {
@@ -130,7 +131,7 @@ def istio_proxy(kube: Object) -> Object:
 def _unquoted(field: str, value: str) -> str:
     """The value as YAML parses it: the chart has no quotes around it."""
     try:
-        read = yaml.safe_load(value)
+        read = unquoted.read(value)
     except yaml.YAMLError as error:
         raise RenderError(f"{field}: error converting YAML to JSON: {error}") from error
     if read is None:
