@@ -30,6 +30,12 @@ def address(host: str, port: int) -> Config:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def read(path: Path) -> Config:
+    """The content of a file, EMPTY without one."""
+    config: Config = json.loads(path.read_text()) if path.exists() else EMPTY
+    return config
+
+
 def write(path: Path, config: Config) -> bool:
     """Replace a file when its content changes; returns whether it did."""
     text = json.dumps(config, indent=1)

@@ -24,7 +24,7 @@ from lab.sites.site import TOOLS, WITH_RECORDS, Scope, Site, Step, load_part, ma
 from lab.vendor.gloo_mesh import certificates
 
 ISTIO_CHARTS = {"base": "base", "istiod": "istio-control/istio-discovery", "gateway": "gateway"}
-TIMEOUT = 300  # seconds for one command
+TIMEOUT = 600  # seconds for one command; those of kubectl end before
 
 
 class Player:

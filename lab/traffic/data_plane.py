@@ -200,7 +200,9 @@ class DataPlane:
             for backend in rule["backends"]
             if backend["ok"]
         }
-        envoy_files.write(folder / "cds.json", envoy_config.clusters(backends))
+        # Requests get 500 when their cluster is removed first, and Envoy reads each file when it notices it.
+        clusters = envoy_config.with_former(envoy_config.clusters(backends), envoy_files.read(folder / "cds.json"))
+        envoy_files.write(folder / "cds.json", clusters)
         ports = sorted({int(listener["port"]) for listener in gateway["spec"].get("listeners") or []})
         for port in ports:
             envoy_files.write(folder / f"rds-{port}.json", envoy_config.route_config(port, rules, header))

@@ -118,6 +118,12 @@ def clusters(backends: dict[str, list[Endpoint]]) -> Config:
     )
 
 
+def with_former(config: Config, former: Config) -> Config:
+    """CDS with the clusters of a former one too, unchanged: a controller removes a cluster after the routes to it."""
+    names = {cluster["name"] for cluster in config["resources"]}
+    return _resources([*config["resources"], *(old for old in former["resources"] if old["name"] not in names)])
+
+
 def cluster_name(backend: Config) -> str:
     """kgateway's name of a backend's cluster."""
     prefix = "kube" if backend["kind"] == "Service" else "istio-se"

@@ -103,6 +103,19 @@ def test_plaintext_to_an_east_west_gateway_is_refused() -> None:
     assert places[1] == {"address": "127.0.0.1", "port_value": REFUSED}
 
 
+def test_clusters_stay_after_the_last_route_to_them() -> None:
+    local, moved = Endpoint("127.0.0.1", 1, "local"), Endpoint("127.0.0.1", 2, "local")
+    former = envoy_config.clusters({"a": [local], "b": [local]})
+    config = envoy_config.with_former(envoy_config.clusters({"b": [moved], "c": [local]}), former)
+    ports = {
+        cluster["name"]: cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"][
+            "socket_address"
+        ]["port_value"]
+        for cluster in config["resources"]
+    }
+    assert ports == {"a": 1, "b": 2, "c": 1}
+
+
 def test_an_https_port_without_a_certificate_is_not_served(tmp_path: Any) -> None:
     assert envoy_config.listeners(tmp_path, [("127.0.0.1", 0, 8443)], {8443: []})["resources"] == []
 
