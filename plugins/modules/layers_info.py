@@ -173,7 +173,8 @@ layers:
           C(own_relay_certificates) and C(licence) (why, or where it is; empty when there are none).
         - C(agent) has C(cluster) (its registered name), C(relay_address), C(authority), C(registered),
           C(registration_ours).
-        - C(operator) has C(extensions), Helm values for the charts that it installs, by chart.
+        - C(operator) has C(extensions), Helm values for the charts that it installs, by chart: C(values), C(ours)
+          (whether this collection set them) and C(hidden) (why C(values) is empty although there are some).
         - C(istio) has C(istiods) (records of M(multicluster.gloo.istiod_info)) and C(deployments); C(eastwest) has
           C(address), C(services), C(deployments) and C(revision).
         - C(workspace) has C(missing) (clusters that no Workspace includes); C(trust) has C(own_certificates) and

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..k8s.fields import Json, without_nulls
+from ..k8s.fields import Json, labels_of, without_nulls
+from ..k8s.fields import meta as meta_of
 from ..k8s.kinds import group_of
 from ..k8s.names import dns_label
 from ..k8s.redaction import redact
@@ -213,7 +214,7 @@ def is_ours(live: Json) -> bool:
 
     The label decides alone: an object restored from a backup has it, and other field managers.
     """
-    return ((live.get("metadata") or {}).get("labels") or {}).get(OWNER_LABEL) == MANAGER
+    return labels_of(live).get(OWNER_LABEL) == MANAGER
 
 
 def is_adopted(live: Json) -> bool:
@@ -251,7 +252,7 @@ def _body(obj: Json) -> Json:
     body = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
     meta = {
         key: value
-        for key, value in (obj.get("metadata") or {}).items()
+        for key, value in meta_of(obj).items()
         if key not in ("name", "namespace") and not (key in ("labels", "annotations") and value == {})
     }
     if meta:
@@ -277,7 +278,7 @@ def difference(title: str, before: Json | None, after: Json | None, *, fields: J
             sides.append("")
             continue
         # Without owned fields (an object not yet sent to the API server) everything in it is ours.
-        part = project(obj, owned) if owned and (obj.get("metadata") or {}).get("managedFields") else obj
+        part = project(obj, owned) if owned and meta_of(obj).get("managedFields") else obj
         sides.append(to_yaml(_body(redact({"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **part}))))
     return {"before_header": title, "after_header": title, "before": sides[0], "after": sides[1]}
 

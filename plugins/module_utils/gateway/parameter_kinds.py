@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from ..k8s.client import Cluster
 from ..k8s.errors import Forbidden, Invalid, NotServed
+from ..k8s.fields import name_of, spec_of
 from .products import BY_CONTROLLER, GATEWAY_PARAMETERS, KNOWN, ParameterKind
 
 #: alternative to parametersRef for Gateways of Gloo Gateway 1.x
@@ -109,9 +110,9 @@ def _controllers(cluster: Cluster) -> tuple[list[str], str]:
     except Forbidden:
         return [], "GatewayClasses, which determine the one in use, cannot be listed"
     known = {
-        f"{each['metadata']['name']} ({name})": name
+        f"{name_of(each)} ({name})": name
         for each in classes
-        if (name := (each.get("spec") or {}).get("controllerName", "")) in CONTROLLERS
+        if (name := str(spec_of(each).get("controllerName"))) in CONTROLLERS
     }
     if not known:
         return [], "no GatewayClass determines which one is used"

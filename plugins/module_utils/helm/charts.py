@@ -15,13 +15,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..k8s.yaml_documents import document
 from .releases import Release
 from .versions import Version
-
-try:
-    import yaml
-except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
-    yaml = None  # type: ignore[assignment]
 
 _ARCHIVE = re.compile(r"(?P<name>[\w.-]+?)-(?P<version>v?\d+\.\d+\.\d+[\w.+-]*)\.tgz")
 
@@ -83,9 +79,9 @@ def _local(path: Path) -> tuple[str, str]:
                 member = next(each for each in archive if re.fullmatch(r"[^/]+/Chart\.yaml", each.name))
                 file = archive.extractfile(member)
                 text = file.read() if file else b""
-        found = yaml.safe_load(text)
+        found = document(text.decode())
         return str(found["name"]), str(found["version"])
-    except (OSError, tarfile.TarError, StopIteration, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, tarfile.TarError, StopIteration, ValueError, KeyError, TypeError):
         raise ValueError(f"chart: {path} has no Chart.yaml with name and version. Set the path of a chart") from None
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..k8s.fields import labels_of, meta, texts
 from .values import Json, at, merged
 
 CRD = "CustomResourceDefinition"
@@ -37,13 +38,12 @@ class Owned:
 
 def owner_of(live: Json, name: str, namespace: str) -> str:
     """The owner of a live object, for messages; "" when release ``namespace/name`` may manage it."""
-    meta = live.get("metadata") or {}
-    notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+    notes, labels = texts(meta(live).get("annotations")), labels_of(live)
     helm = notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name")
     if helm == (namespace, name) and labels.get("app.kubernetes.io/managed-by") == "Helm":
         return ""
-    argo = str(notes.get("argocd.argoproj.io/tracking-id") or "").partition(":")[0]
-    argo = argo or str(labels.get("argocd.argoproj.io/instance") or "")
+    argo = notes.get("argocd.argoproj.io/tracking-id", "").partition(":")[0]
+    argo = argo or labels.get("argocd.argoproj.io/instance", "")
     if argo:
         return f"Argo CD application {argo}"
     for kind, key in (("HelmRelease", "helm.toolkit.fluxcd.io"), ("Kustomization", "kustomize.toolkit.fluxcd.io")):

@@ -23,13 +23,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from ..k8s import yaml_documents
 from ..k8s.client import FIELD_MANAGER, Cluster, Json
 from ..k8s.errors import Invalid
-
-try:
-    import yaml
-except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
-    yaml = None  # type: ignore[assignment]
+from ..k8s.fields import dig, key_of, labels_of, mapping, mappings, meta, name_of, texts
 
 # Status values of Helm (pkg/release/status.go).
 DEPLOYED = "deployed"
@@ -80,9 +77,9 @@ class Release:
     @cached_property
     def crds(self) -> tuple[str, ...]:
         """Names of the CRDs in the chart's folder crds/ and in the manifest, sorted."""
-        files = self.stored_chart.get("files") or ()
-        texts = [_text(file.get("data")) for file in files if str(file.get("name", "")).startswith("crds/")]
-        return tuple(sorted({name for text in [*texts, self.manifest] for name in crd_names(text)}))
+        files = mappings(self.stored_chart.get("files"))
+        found = [_text(file.get("data")) for file in files if str(file.get("name", "")).startswith("crds/")]
+        return tuple(sorted({name for text in [*found, self.manifest] for name in crd_names(text)}))
 
     @cached_property
     def only_crds(self) -> bool:
@@ -162,12 +159,11 @@ class Note:
     @classmethod
     def from_object(cls, config_map: Json) -> Note:
         """The note in a ConfigMap with the label of notes; invalid annotations count as absent."""
-        meta = config_map["metadata"]
-        annotations = meta.get("annotations") or {}
+        annotations = texts(meta(config_map).get("annotations"))
         return cls(
-            name=str((meta.get("labels") or {}).get(NOTE_LABEL) or ""),
-            namespace=str(meta.get("namespace") or ""),
-            created=str(meta.get("creationTimestamp") or ""),
+            name=labels_of(config_map).get(NOTE_LABEL, ""),
+            namespace=key_of(config_map)[0],
+            created=str(meta(config_map).get("creationTimestamp") or ""),
             former_revision=_number(annotations.get(FORMER_REVISION)),
             former_version=str(annotations.get(FORMER_VERSION) or ""),
             brings_groups=_words(annotations.get(GROUPS)),
@@ -188,7 +184,7 @@ class Record:
 
     @property
     def _labels(self) -> Json:
-        return self.stored["metadata"].get("labels") or {}
+        return labels_of(self.stored)
 
     @property
     def name(self) -> str:
@@ -196,7 +192,7 @@ class Record:
 
     @property
     def namespace(self) -> str:
-        return str(self.stored["metadata"].get("namespace") or "")
+        return key_of(self.stored)[0]
 
     @property
     def revision(self) -> int:
@@ -219,7 +215,7 @@ class Record:
     @property
     def created(self) -> str:
         """Time of creation, RFC 3339."""
-        return str(self.stored["metadata"].get("creationTimestamp") or "")
+        return str(meta(self.stored).get("creationTimestamp") or "")
 
     @cached_property
     def release(self) -> Release:
@@ -228,7 +224,7 @@ class Record:
             return decode(self.stored)
         except ValueError as exc:
             kind = self.stored.get("kind", "Secret")
-            title = f"{kind} {self.namespace}/{self.stored['metadata'].get('name', '')}"
+            title = f"{kind} {self.namespace}/{name_of(self.stored)}"
             raise Invalid(
                 f"{self.cluster}: {title}: this record of Helm release {self.name} cannot be read: {exc}. "
                 f"Check it with: helm history {self.name} --namespace {self.namespace}",
@@ -302,7 +298,7 @@ def read_release(cluster: Cluster, name: str, namespace: str, driver: str = "") 
     records = _records(cluster, namespace, f"{selector},status!={SUPERSEDED}", driver)
     records = records or _records(cluster, namespace, selector, driver)
     note = cluster.get("v1", "ConfigMap", note_name(name), namespace)
-    notes = [Note.from_object(note)] if note and NOTE_LABEL in (note["metadata"].get("labels") or {}) else []
+    notes = [Note.from_object(note)] if note and NOTE_LABEL in labels_of(note) else []
     return next(iter(_histories(records, notes)), ReleaseHistory(name, namespace))
 
 
@@ -318,8 +314,8 @@ def read_former_values(cluster: Cluster, note: Note) -> Json | None:
     """The values of ``note.former_revision`` before our changes; None when not stored. May contain secrets."""
     secret = cluster.get("v1", "Secret", note.object_name, note.namespace)
     try:
-        found = json.loads(_text((secret or {}).get("data", {}).get("values")))
-    except ValueError:
+        found = json.loads(_text(dig(secret, "data", "values")))
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -357,7 +353,7 @@ def _histories(records: Iterable[Record], notes: Iterable[Note]) -> list[Release
 
 def decode(stored: Json) -> Release:
     """The release in a Secret or ConfigMap of Helm. Raises ValueError, which never quotes the content."""
-    packed = str((stored.get("data") or {}).get("release") or "")
+    packed = str(dig(stored, "data", "release") or "")
     data = _base64(packed)
     if stored.get("kind") != "ConfigMap":
         data = _base64(data.decode("ascii", "replace"))
@@ -366,23 +362,23 @@ def decode(stored: Json) -> Release:
         body = json.loads(text)
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise ValueError("it does not contain JSON") from None
-    body = _mapping(body)
-    info, chart = _mapping(body.get("info")), _mapping(body.get("chart"))
-    meta = _mapping(chart.get("metadata"))
-    if not meta.get("name") or not meta.get("version"):
+    body = mapping(body)
+    info, chart = mapping(body.get("info")), mapping(body.get("chart"))
+    about = mapping(chart.get("metadata"))
+    if not about.get("name") or not about.get("version"):
         raise ValueError("it does not contain a release")
-    labels = stored["metadata"].get("labels") or {}
+    labels = labels_of(stored)
     return Release(
         name=str(body.get("name") or labels.get("name") or ""),
-        namespace=str(body.get("namespace") or stored["metadata"].get("namespace") or ""),
+        namespace=str(body.get("namespace") or key_of(stored)[0]),
         revision=_number(body.get("version")) or _number(labels.get("version")),
         status=str(info.get("status") or labels.get("status") or "unknown"),
-        chart=str(meta.get("name") or ""),
-        chart_version=str(meta.get("version") or ""),
-        app_version=str(meta.get("appVersion") or ""),
+        chart=str(about.get("name") or ""),
+        chart_version=str(about.get("version") or ""),
+        app_version=str(about.get("appVersion") or ""),
         updated=str(info.get("deleted") or info.get("last_deployed") or ""),
         deleted=str(info.get("deleted") or ""),
-        values=_mapping(body.get("config")),
+        values=mapping(body.get("config")),
         manifest=str(body.get("manifest") or ""),
         stored_chart=chart,
     )
@@ -413,10 +409,7 @@ def crd_names(text: str) -> Iterator[str]:
             continue
         block = _METADATA.search(part)
         found = _parsed(f"metadata:\n{block[1]}") if block and block[1].strip() else _parsed(part)
-        for meta in (_mapping(each).get("metadata") for each in found):
-            name = _mapping(meta).get("name")
-            if name:
-                yield str(name)
+        yield from filter(None, map(name_of, found))
 
 
 def manifest_objects(manifest: str) -> tuple[Json, ...]:
@@ -427,15 +420,14 @@ def manifest_objects(manifest: str) -> tuple[Json, ...]:
         found += [{**_CRD, "metadata": {"name": name}} for name in names]
         if not names:
             objects = [each for each in _parsed(part) if isinstance(each, dict)]
-            found += [each for each in objects if each.get("kind") and _mapping(each.get("metadata")).get("name")]
+            found += [each for each in objects if each.get("kind") and name_of(each)]
     return tuple(found)
 
 
 def _parsed(text: str) -> list[Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return list(yaml.load_all(text, Loader=loader))
-    except yaml.YAMLError:
+        return yaml_documents.documents(text)
+    except ValueError:
         return []
 
 
@@ -468,10 +460,6 @@ def _text(data: Any) -> str:
         return ""
 
 
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
 def _number(value: Any) -> int:
     text = str(value if value is not None else "")
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else 0
@@ -484,7 +472,7 @@ def _words(text: Any) -> tuple[str, ...]:
 def _paths(text: Any) -> tuple[tuple[str, ...], ...] | None:
     try:
         rows = json.loads(str(text)) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(rows, list):
         return None

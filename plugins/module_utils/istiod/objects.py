@@ -16,12 +16,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
-
-try:
-    import yaml
-except ImportError:  # reported by k8s.transport, which every caller needs first
-    pass
-
+from ..k8s.yaml_documents import document
 
 XDS_PORT = 15012
 WEBHOOK_PORT = 15017
@@ -161,7 +156,7 @@ def proxy_address(container: Json) -> str:
     """istiod's address in the environment of a container istio-proxy; "" where it has none."""
     try:
         config = mapping(json.loads(env(container, "PROXY_CONFIG")[1] or ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         config = {}
     return str(config.get("discoveryAddress") or env(container, "CA_ADDR")[1] or "")
 
@@ -233,8 +228,8 @@ def revision_of_name(service: Json) -> str:
 def mesh_config(configmap: Json) -> Json | None:
     """Mesh config (key `mesh`, YAML); None where there is none or it cannot be parsed."""
     try:
-        mesh = yaml.safe_load(str(dig(configmap, "data", "mesh") or ""))
-    except yaml.YAMLError:
+        mesh = document(str(dig(configmap, "data", "mesh") or ""))
+    except ValueError:
         return None
     return mesh if isinstance(mesh, dict) else None
 
@@ -246,7 +241,7 @@ def injector_values(configmap: Json) -> Json | None:
     """
     try:
         values = json.loads(str(dig(configmap, "data", "values") or ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(values, dict):
         return None

@@ -138,7 +138,7 @@ def title(kind: str, name: str, namespace: str | None = None) -> str:
 
 
 def title_of(obj: Json | None) -> str:
-    return title(str((obj or {}).get("kind")), name_of(obj), meta(obj).get("namespace"))
+    return title(str(mapping(obj).get("kind")), name_of(obj), meta(obj).get("namespace"))
 
 
 def seconds(time: Any) -> float | None:

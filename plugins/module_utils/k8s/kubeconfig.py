@@ -25,6 +25,7 @@ from typing import Any
 
 from .errors import BadKubeconfig
 from .fields import Json, mapping, mappings
+from .yaml_documents import document
 
 try:
     import urllib3
@@ -237,14 +238,15 @@ def _parsed(name: str, path: Path, context: str) -> Json:
                 "file",
                 cluster=name,
             )
-        content = yaml.safe_load(text)
+        content = document(text)
     except FileNotFoundError:
         raise BadKubeconfig(
             f"{name}: the kubeconfig {path} does not exist. Set 'kubeconfig' to the file with context {context}",
             cluster=name,
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        text = _yaml_fault(exc) if isinstance(exc, yaml.YAMLError) else _read_fault(exc)
+    except (OSError, ValueError) as exc:
+        is_read = isinstance(exc, (OSError, UnicodeDecodeError))
+        text = _read_fault(exc) if is_read else _yaml_fault(exc.__cause__) if exc.__cause__ else str(exc)
         raise BadKubeconfig(f"{name}: the kubeconfig {path} cannot be read: {text}. Correct it", cluster=name) from None
     content = mapping(content)
     base = path.absolute().parent
@@ -263,9 +265,11 @@ def _make_absolute(entry: Json, base: Path) -> None:
         plugin["command"] = str(base / str(plugin["command"]))
 
 
-def _yaml_fault(exc: Exception) -> str:
+def _yaml_fault(exc: BaseException) -> str:
     """The problem and its line number, without the line, which may contain a credential."""
     mark = getattr(exc, "problem_mark", None)
+    if not isinstance(exc, yaml.YAMLError):
+        return "it is not valid YAML: it has a value that cannot be parsed"
     # The problem may quote aliases, anchors and tags; grammar tokens ('<block end>') may be shown.
     problem = str(getattr(exc, "problem", None) or "a character that is not allowed")
     problem = re.sub(r"""(?<!\S)(['"])(?!<)((?!\1).){3,}\1""", "...", problem)

@@ -26,11 +26,7 @@ from urllib.parse import quote
 from .fields import Json
 from .kinds import group_of
 from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag, names_secret, text
-
-try:
-    import yaml
-except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
-    yaml = None  # type: ignore[assignment]
+from .yaml_documents import document
 
 # Environment variables and other name-value pairs whose values are needed for diagnosis.
 HARMLESS_VARIABLES = frozenset(
@@ -377,8 +373,8 @@ def _decoded(value: str) -> bytes:
 
 def _mesh(value: str) -> Json:
     try:
-        mesh = yaml.safe_load(value)
-    except yaml.YAMLError:
+        mesh = document(value)
+    except ValueError:
         return {}
     if not isinstance(mesh, dict):
         return {}

@@ -18,7 +18,7 @@ from ..istiod.discovery import discover
 from ..k8s import redaction
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mappings, name_of
+from ..k8s.fields import Json, mapping, mappings, name_of
 from ..k8s.progress import one_line
 from .preflight_rules import GATEWAY_CRD, Finding, Observed, Planned, findings, needs_of, webhook_service
 
@@ -151,7 +151,7 @@ def _is_backed(cluster: Cluster, namespace: str, name: str) -> bool:
     except (NotServed, Forbidden):
         return True
     endpoints = [endpoint for each in slices for endpoint in mappings(each.get("endpoints"))]
-    return any((endpoint.get("conditions") or {}).get("ready") is not False for endpoint in endpoints)
+    return any(mapping(endpoint.get("conditions")).get("ready") is not False for endpoint in endpoints)
 
 
 def _helm(cluster: Cluster, params: dict[str, Any], progress: Callable[[str], None]) -> Iterator[Finding]:

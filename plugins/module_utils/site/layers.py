@@ -35,6 +35,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address, replicas_wanted
+from ..k8s.yaml_documents import document
 from ..mesh.parts import (
     AGENT,
     EAST_WEST_LABELS,
@@ -64,11 +65,6 @@ from .records import (
     record,
     release_of,
 )
-
-try:
-    import yaml
-except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
-    yaml = None  # type: ignore[assignment]
 
 MANAGEMENT_LAYERS = ("crds", "platform", "workspace", "trust")
 WORKLOAD_LAYERS = ("crds", "agent", "operator", "istio", "eastwest")
@@ -143,12 +139,12 @@ def _preferred_program(
     def rank(program: Json) -> tuple[int, ...]:
         history = release_of(program, cluster.releases)
         note = history.note if history else None
-        stopped, elsewhere = replicas_wanted(program) == 0, meta(program).get("namespace") != plan.namespace
+        stopped, elsewhere = replicas_wanted(program) == 0, key_of(program)[0] != plan.namespace
         return (not (note and note.ours), note is None, stopped, -suits(program), elsewhere)
 
     ranked = sorted(found, key=rank)
     equal = [each for each in ranked if rank(each) == rank(ranked[0]) and replicas_wanted(each)]
-    if len({meta(each).get("namespace") for each in equal}) < 2:
+    if len({key_of(each)[0] for each in equal}) < 2:
         return ranked, ""
     return ranked, (
         f"{' and '.join(map(title_of, equal))} are the same program, and it is not known which one to use. "
@@ -176,7 +172,7 @@ def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
         servers(cluster.deployments), cluster, planned.get("platform", Planned()), lambda each: key_of(each)[0] in homes
     )
     server = found[0] if found else None
-    namespace = str(meta(server).get("namespace") or "")
+    namespace = key_of(server)[0]
     ports = (s for s in services_of(server, cluster.services) if _port(s, "", RELAY_PORT))
     relay = _preferred([*services_of(server, cluster.services, "grpc"), *ports])
     telemetry = _preferred(_telemetry(cluster, namespace))
@@ -198,7 +194,7 @@ def _platform(cluster: ClusterObjects, planned: Mapping[str, Planned]) -> Json:
 
 def _telemetry(cluster: ClusterObjects, namespace: str) -> list[Json]:
     """Services of the telemetry gateway: in the server's namespace, for a Deployment; collectors are DaemonSets."""
-    services = [s for s in cluster.services if namespace and meta(s).get("namespace") == namespace]
+    services = [s for s in cluster.services if namespace and key_of(s)[0] == namespace]
     return [
         service
         for service in services
@@ -322,7 +318,7 @@ def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json
 
 def _issued(secret: Json) -> bool:
     """Whether Gloo Mesh issued the Secret."""
-    marks = {str(secret.get("type") or ""), *labels_of(secret), *texts(meta(secret).get("annotations"))}
+    marks = {str(mapping(secret).get("type") or ""), *labels_of(secret), *texts(meta(secret).get("annotations"))}
     return any(_ISSUER in mark for mark in marks)
 
 
@@ -425,20 +421,24 @@ def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Js
 def operator_extensions(config_map: Json | None) -> Json:
     """Helm values that the operator merges into its charts, by chart: {values, ours, hidden}.
 
-    ``ours``: whether we set them; ``hidden``: they contain secrets, so that ``values`` is empty.
+    ``ours``: whether we set them; ``hidden``: why ``values`` is empty although there are some, else "".
     """
     owned = mapping(mapping(applied_fields(config_map, MANAGER)).get("f:data")) if config_map else {}
     found: Json = {}
     for key, text in texts(mapping(config_map).get("data")).items():
         if not key.startswith("values."):
             continue
+        hidden = ""
         try:
-            values = mapping(yaml.safe_load(text))
-        except yaml.YAMLError:
-            values = {}
-        hidden = shown(values) != values
+            values = document(text)
+        except ValueError:
+            values = text
+        if not isinstance(values, (dict, type(None))):
+            hidden = f"{key} is not a map in YAML"
+        elif shown(mapping(values)) != mapping(values):
+            hidden = f"{key} contains secrets"
         found[key.removeprefix("values.")] = {
-            "values": {} if hidden else values,
+            "values": {} if hidden else mapping(values),
             "ours": f"f:{key}" in owned,
             "hidden": hidden,
         }

@@ -235,7 +235,7 @@ def test_registrations_of_others_are_not_written(facts: Json, manage: bool, regi
     ],
 )
 def test_values_of_the_operators_charts_are_added_to_those_of_others(present: Json, options: Json, data: Json) -> None:
-    extensions = {chart: {"ours": False, "hidden": False, **row} for chart, row in present.items()}
+    extensions = {chart: {"ours": False, "hidden": "", **row} for chart, row in present.items()}
     written = value("__mesh_extensions_data", changed(("east.operator.facts", {"extensions": extensions})), **options)
     loader = DataLoader()
     assert {key: loader.load(text) for key, text in written.items()} == {
@@ -244,10 +244,10 @@ def test_values_of_the_operators_charts_are_added_to_those_of_others(present: Js
 
 
 def test_values_that_contain_secrets_are_not_merged() -> None:
-    extensions = {"istiod": {"values": {}, "ours": False, "hidden": True}}
+    extensions = {"istiod": {"values": {}, "ours": False, "hidden": "values.istiod contains secrets"}}
     checks = value("__mesh_workload_checks", changed(("east.operator.facts", {"extensions": extensions})))
     [failed] = [row for row in checks if not row["fits"]]
-    assert "contains secrets in istiod" in failed["problem"]
+    assert "gloo-extensions-config: values.istiod contains secrets, so" in failed["problem"]
 
 
 ISTIOD: Json = {"namespace": "mesh", "name": "istiod", "revision": "default", "address": "istiod.mesh.svc:15012"}
