@@ -31,7 +31,7 @@ from ..k8s.verdict import waiting
 from ..mesh import parts
 from .cleanup_info import translated_objects
 from .plan import DELETE, KEEP, Step, of_object
-from .removal import Lead, Member, Request, Site, hidden, is_selected, refusals, shown, shown_again
+from .removal import Lead, Member, Request, Site, hidden, refusals, selected_in, shown, shown_again
 from .summary import summary
 
 PHASES = ("check", "drain", "deregister", "finish")
@@ -142,8 +142,8 @@ class _Work:
         leads = [lead for lead in site.leads() if lead.translated]
         if member is None or not leads or not _runs(member.agent):
             return
-        for service in member.of("Service"):
-            if not is_selected(service, site.selectors, self.name) or shown_again(service):
+        for service in selected_in(member, site.selectors):
+            if shown_again(service):
                 continue
             self._rewrite(self.name, service, lambda live: (hidden(live, site.selectors, self.name), _MANAGER))
             self.lines.append(f"{self.name}: {self._did('hidden')} from Gloo Mesh: {title_of(service)}")

@@ -21,6 +21,7 @@ from typing import Any
 from ..k8s.fields import (
     Json,
     dig,
+    key_of,
     labels_match,
     labels_of,
     listed,
@@ -34,6 +35,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..mesh import parts
+from ..mesh.east_west import DEFAULT, LABELS, PORTS, entries_of, select, selects, wanted_labels
 from .plan import is_translated
 
 #: annotation of an east-west gateway's Service that is hidden from Gloo Mesh: the fields to restore, as JSON
@@ -131,21 +133,17 @@ class Site:
     @property
     def selectors(self) -> list[Json]:
         """Entries of eastWestGateways in all WorkspaceSettings; Gloo Mesh's default if there is none."""
-        entries = [
-            entry
-            for settings in self.management.of("WorkspaceSettings")
-            for entry in mappings(dig(spec_of(settings), "options", "eastWestGateways"))
-        ]
-        return entries or [{"selector": {"labels": parts.EAST_WEST_LABELS}}]
+        return entries_of(self.management.of("WorkspaceSettings")) or [DEFAULT]
 
     def east_west(self, member: Member) -> list[Json]:
         """Services through which other clusters reach a cluster; hidden ones included."""
+        selected = {key_of(each) for each in selected_in(member, self.selectors)}
         return [
             service
             for service in member.of("Service")
             if HIDDEN in _annotations(service)
-            or labels_match(parts.EAST_WEST_LABELS, labels_of(service))
-            or is_selected(service, self.selectors, member.name)
+            or labels_match(LABELS, labels_of(service))
+            or key_of(service) in selected
         ]
 
     def addresses(self, member: Member) -> set[str]:
@@ -156,7 +154,7 @@ class Site:
     def _overrides(self, name: str, member: Member | None) -> Iterator[str]:
         for entry in self.selectors:
             cluster = mapping(entry.get("selector")).get("cluster")
-            matched = member is not None and any(_selects(entry, each, name) for each in member.of("Service"))
+            matched = member is not None and bool(selected_in(member, [entry]))
             if cluster == name or (matched and cluster in (None, "", "*")):
                 yield from (str(each["addr"]) for each in mappings(entry.get("hostInfoOverrides")) if each.get("addr"))
 
@@ -322,17 +320,12 @@ def hidden(service: Json, selectors: Iterable[Json], cluster: str) -> Json:
     """
     result, known = copy.deepcopy(service), list(selectors)
     labels = result["metadata"].get("labels") or {}
-    keys = {
-        key
-        for entry in known
-        if _selects(entry, service, cluster)
-        for key in texts(mapping(entry.get("selector")).get("labels"))
-    }
+    keys = {key for entry in known if selects(entry, service, cluster) for key in wanted_labels(entry)}
     removed = {key: labels.pop(key) for key in sorted(keys) if key in labels}
     renamed = {}
-    if is_selected(result, known, cluster):
+    if any(selects(entry, result, cluster) for entry in known):
         for port in mappings(spec_of(result).get("ports")):
-            if port.get("name") in parts.EAST_WEST_PORTS:
+            if port.get("name") in PORTS:
                 renamed[f"hidden-{port['name']}"] = port["name"]
                 port["name"] = f"hidden-{port['name']}"
     record = json.dumps({"labels": removed, "ports": renamed, "manager": _manager(service)}, separators=(",", ":"))
@@ -361,9 +354,11 @@ def shown_again(service: Json) -> tuple[Json, str] | None:
     return result, str(record.get("manager") or "")
 
 
-def is_selected(service: Json, selectors: Iterable[Json], cluster: str) -> bool:
-    """Whether any entry of eastWestGateways selects the Service."""
-    return any(_selects(entry, service, cluster) for entry in selectors)
+def selected_in(member: Member, selectors: Iterable[Json]) -> list[Json]:
+    """The Services of a cluster that entries of eastWestGateways select; hidden ones as they were before."""
+    before = [found[0] if (found := shown_again(each)) else each for each in member.of("Service")]
+    selected = {key_of(each.service) for each in select(before, selectors, member.name)}
+    return [each for each in member.of("Service") if key_of(each) in selected]
 
 
 def _manager(service: Json) -> str:
@@ -372,16 +367,6 @@ def _manager(service: Json) -> str:
         if "f:labels" in mapping(dig(entry.get("fieldsV1"), "f:metadata")):
             return str(entry.get("manager") or "")
     return ""
-
-
-def _selects(entry: Json, service: Json, cluster: str) -> bool:
-    """Whether an entry of eastWestGateways selects the Service; an empty field matches everything."""
-    selector = mapping(entry.get("selector")) or {"labels": parts.EAST_WEST_LABELS}
-    namespace, name = str(meta(service).get("namespace") or ""), name_of(service)
-    found = (("cluster", cluster), ("namespace", namespace), ("name", name))
-    return all(selector.get(key) in (None, "", "*", value) for key, value in found) and labels_match(
-        texts(selector.get("labels")), labels_of(service)
-    )
 
 
 def _addresses(service: Json) -> Iterator[str]:

@@ -15,11 +15,12 @@ from ..k8s.fields import Json, labels_of, mappings, meta, seconds, spec_of, stat
 from ..k8s.pods import has_sidecar, is_ready, living, pods_of
 from ..k8s.readiness import judge
 from ..mesh import parts, workspaces
+from ..mesh.east_west import Address, EastWestGateway, entries_of, select
 from ..mesh.virtual_destination import is_translated
 from . import logs
 from .checks_mesh import NO_ADDRESS, known_name, management, registered_name, workloads
 from .checks_workspaces import cluster_labels
-from .east_west import Address, EastWestGateway, Endpoint, entries_of, gateways_in, select, written_elsewhere
+from .east_west import Endpoint, gateways_in, written_elsewhere
 from .facts import CACERTS, Facts, SiteFacts, istio_namespace, workload_ready, written
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 from .trust import Trust, refusals, refused, root_config_map, state_of, trust_of, trusts_of
@@ -448,7 +449,7 @@ def _east_west_selected(target: CheckTarget) -> Finding:
     needed = [facts for facts in target.site.workloads if not facts.unreachable and _in_workspace(target, facts)]
     covered: list[str] = []
     for each in found:
-        here = [facts.name for facts in needed if select(facts, entries_of([each]))]
+        here = [facts.name for facts in needed if select(facts.of("Service"), entries_of([each]), known_name(facts))]
         counted = status_of(each).get("numSelectedEastWestGateways")
         if isinstance(counted, int) and counted < len(here):
             if len(found) == 1:

@@ -12,9 +12,7 @@ from typing import Any
 from ..istiod.objects import compared, join_host_port, template_labels
 from ..k8s.fields import (
     Json,
-    dig,
     labels_of,
-    listed,
     mapping,
     mappings,
     name_of,
@@ -27,6 +25,7 @@ from ..k8s.pods import has_sidecar, pods_of
 from ..k8s.readiness import judge, replicas_wanted
 from ..mesh import parts
 from ..mesh.certificates import CannotVerify, anchor_of, certificates_in
+from ..mesh.east_west import external_hosts
 from . import logs
 from .facts import (
     CLIENT_SECRET,
@@ -138,14 +137,6 @@ def external_addresses(services: Iterable[Json], port_name: str) -> tuple[list[s
             text = f"{named} has type {kind}: other clusters need another address than the Service's own"
             problem = problem or failed(text, hint, named)
     return addresses, problem or failed(f"no Service with a port named {port_name} selects its Pods")
-
-
-def external_hosts(service: Json) -> list[str]:
-    """Host names and IP addresses of a Service outside its cluster: of its load balancer, and externalIPs."""
-    assigned = mappings(dig(service, "status", "loadBalancer", "ingress"))
-    hosts = [str(each.get("ip") or each.get("hostname") or "") for each in assigned]
-    own = hosts if spec_of(service).get("type") == "LoadBalancer" else []
-    return list(dict.fromkeys(filter(None, [*own, *map(str, listed(spec_of(service).get("externalIPs")))])))
 
 
 def port_named(service: Json, *names: str) -> int | None:

@@ -2,143 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The east-west gateways of a cluster, and the addresses at which other clusters reach them (pure).
+"""The east-west gateways of a site, and the endpoints in other clusters that lead to them (pure).
 
-WorkspaceSettings select Services, by default those with label istio=eastwestgateway. An address is given there
-(hostInfoOverrides), or is the Service's own (load balancer, externalIPs), or is only seen in the WorkloadEntries that
-Gloo Mesh writes in other clusters, as with NodePorts, whose node addresses Gloo Mesh finds itself.
+The addresses of some are seen only in the WorkloadEntries that Gloo Mesh writes in other clusters, as with NodePorts,
+whose node addresses Gloo Mesh finds itself.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from ..istiod.objects import compared, join_host_port
-from ..k8s.fields import (
-    Json,
-    labels_match,
-    labels_of,
-    mapping,
-    mappings,
-    name_of,
-    spec_of,
-    texts,
-    title_of,
-)
-from ..k8s.fields import meta as meta_of
-from ..mesh.parts import EAST_WEST_LABELS, EAST_WEST_PORTS
+from ..istiod.objects import compared
+from ..k8s.fields import mappings, spec_of, texts, title_of
+from ..mesh.east_west import Address, EastWestGateway, gateways
 from ..mesh.virtual_destination import is_translated
-from .checks_mesh import external_hosts, known_name
+from .checks_mesh import known_name
 from .facts import Facts, SiteFacts
 
 
-class Address(NamedTuple):
-    """Host name or IP address and port of an east-west gateway."""
-
-    host: str
-    port: int
-
-    @property
-    def is_ip(self) -> bool:
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
-
-    def __str__(self) -> str:
-        return join_host_port(self.host, self.port)
-
-
-@dataclass(frozen=True)
-class EastWestGateway:
-    """A Service that the settings select. ``entry``: the one of options.eastWestGateways that does, {} by default."""
-
-    service: Json
-    entry: Json
-
-    @property
-    def title(self) -> str:
-        return title_of(self.service)
-
-    @property
-    def kind(self) -> str:
-        return str(spec_of(self.service).get("type") or "ClusterIP")
-
-    @property
-    def port(self) -> int | None:
-        """Number of the port with mTLS passthrough: the one of the settings, else by name; None without one."""
-        ports = mappings(spec_of(self.service).get("ports"))
-        wanted = self.entry.get("port")
-        for found in ports:
-            names = (found.get("port"), found.get("name"))
-            if (_reference(wanted) in names) if wanted else (found.get("name") in EAST_WEST_PORTS):
-                return found.get("port")
-        return None
-
-    def addresses(self) -> list[Address]:
-        """Those that are known without looking at other clusters."""
-        port = self.port or 0
-        given = [
-            Address(str(each["addr"]), number if isinstance(number := _reference(each.get("port")), int) else port)
-            for each in mappings(self.entry.get("hostInfoOverrides"))
-            if each.get("addr")
-        ]
-        if given or not port:
-            return given
-        return [Address(host, port) for host in external_hosts(self.service)]
-
-
-def _reference(port: Any) -> Any:
-    """Number or name of a port that is written as one of them, or as ``{number}`` or ``{name}``."""
-    if isinstance(port, dict):
-        return port.get("number") or port.get("name")
-    return int(port) if isinstance(port, str) and port.isdecimal() else port
-
-
-def entries_of(settings: Iterable[Json]) -> list[Json]:
-    """All entries of options.eastWestGateways; [{}], which stands for the default labels, when there are none."""
-    return [
-        entry
-        for each in settings
-        for entry in mappings(mapping(spec_of(each).get("options")).get("eastWestGateways")) or [{}]
-    ]
-
-
-def select(facts: Facts, entries: Iterable[Json]) -> list[EastWestGateway]:
-    """The Services of a cluster that entries of the settings select, each by the first entry that does."""
-    found: dict[tuple[Any, ...], EastWestGateway] = {}
-    for entry in entries:
-        selector = mapping(entry.get("selector"))
-        selected = [service for service in facts.of("Service") if _selects(selector, service, facts)]
-        if not selector.get("name") and not selector.get("labels"):
-            # A cluster or namespace alone selects every Service in it, of which few are east-west gateways.
-            selected = [each for each in selected if labels_match(EAST_WEST_LABELS, labels_of(each))] or selected
-        for service in selected:
-            key = (meta_of(service).get("namespace"), name_of(service))
-            found.setdefault(key, EastWestGateway(service, entry))
-    return list(found.values())
-
-
-def _selects(selector: Json, service: Json, facts: Facts) -> bool:
-    """Whether an ObjectSelector selects a Service; without any field the default labels count."""
-    named = [selector.get(key) for key in ("name", "namespace", "cluster")]
-    labels = texts(selector.get("labels")) or ({} if any(named) else EAST_WEST_LABELS)
-    return (
-        labels_match(labels, labels_of(service))
-        and selector.get("name") in (None, "", name_of(service))
-        and selector.get("namespace") in (None, "", meta_of(service).get("namespace"))
-        and selector.get("cluster") in (None, "", known_name(facts))
-    )
-
-
 def gateways_in(site: SiteFacts, facts: Facts) -> list[EastWestGateway]:
-    """The east-west gateways of a cluster: those that the settings select, else those with the default labels."""
+    """The east-west gateways of a cluster."""
     settings = site.management.lists.get("WorkspaceSettings") or ()
-    return select(facts, entries_of(settings)) or select(facts, [{}])
+    return gateways(facts.of("Service"), settings, known_name(facts))
 
 
 def addresses_in(site: SiteFacts, facts: Facts) -> list[str]:

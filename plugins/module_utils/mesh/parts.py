@@ -15,9 +15,6 @@ from ..k8s.readiness import replicas_wanted
 SERVER, AGENT, OPERATOR = "gloo-mesh-mgmt-server", "gloo-mesh-agent", "gloo-operator"
 #: ConfigMap with values that the operator adds to the charts it installs
 EXTENSIONS = "gloo-extensions-config"
-#: labels of east-west gateways unless WorkspaceSettings select others, and names of the port that Gloo Mesh uses
-EAST_WEST_LABELS = {"istio": "eastwestgateway"}
-EAST_WEST_PORTS = ("tls", "https")
 #: arguments that only an agent has; a mirrored image may have another name
 _AGENT_ARGUMENTS = ("cluster", "relay-address")
 

@@ -36,10 +36,9 @@ from ..k8s.fields import (
 )
 from ..k8s.readiness import load_balancer_address, replicas_wanted
 from ..k8s.yaml_documents import document
+from ..mesh.east_west import LABELS, gateways
 from ..mesh.parts import (
     AGENT,
-    EAST_WEST_LABELS,
-    EAST_WEST_PORTS,
     OPERATOR,
     SERVER,
     agents,
@@ -446,33 +445,26 @@ def operator_extensions(config_map: Json | None) -> Json:
 
 
 def _eastwest(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:
-    found = eastwest_services(cluster.services, management.settings if management else ())
-    service = _preferred(found)
+    settings = management.settings if management else ()
+    found = {
+        key_of(each.service): each
+        for each in gateways(cluster.services, settings, _registered_name(cluster))
+        if each.port or _port(each.service, "", EASTWEST_PORT)
+    }
+    services = [each.service for each in found.values()]
+    service = _preferred(services)
     pods = [d for d in cluster.deployments if service is not None and selects_pods_of(service, d)]
+    addresses = found[key_of(service)].addresses() if service is not None else []
     facts = {
-        "address": _address(service, "tls", EASTWEST_PORT),
+        "address": str(addresses[0]) if addresses else "",
         "deployments": [full_name(each) for each in pods],
-        "services": [full_name(each) for each in found],
+        "services": [full_name(each) for each in services],
         "revision": template_labels(pods[0]).get("istio.io/rev", "") if pods else "",
     }
     main = [service] if service is not None else []
     return helm_layer(cluster, "eastwest", main, planned, facts)
 
 
-def eastwest_services(services: Iterable[Json], settings: Iterable[Json]) -> list[Json]:
-    """Services that Gloo Mesh uses as east-west gateways.
-
-    Those that a selector of a WorkspaceSettings matches, or with the label istio=eastwestgateway; with a port named tls
-    or https, or port 15443.
-    """
-    selectors = [EAST_WEST_LABELS]
-    for each in settings:
-        for gateway in mappings(dig(each, "spec", "options", "eastWestGateways")):
-            if labels := texts(dig(gateway, "selector", "labels")):
-                selectors.append(labels)
-    return [
-        service
-        for service in services
-        if any(labels_match(selector, labels_of(service)) for selector in selectors)
-        and any(_port(service, name, EASTWEST_PORT) for name in EAST_WEST_PORTS)
-    ]
+def could_be_east_west(service: Json) -> bool:
+    """Whether WorkspaceSettings, which are not known here, may select the Service as an east-west gateway."""
+    return bool(_port(service, "tls", EASTWEST_PORT)) or labels_match(LABELS, labels_of(service))

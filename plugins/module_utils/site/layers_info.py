@@ -26,7 +26,7 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import EXTENSIONS, agents, operators, servers
-from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, eastwest_services, problems, site_layers
+from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, could_be_east_west, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -167,7 +167,7 @@ class _Reader:
         keys = {key for key in istio["deployments"] if key}
         homes = {str(each["namespace"]) for each in istio["istiods"]} | {planned.get("istio", Planned()).namespace}
         managers = operators(deployments)
-        found = [*agents(deployments), *managers, *eastwest_services(services, ())]
+        found = [*agents(deployments), *managers, *filter(could_be_east_west, services)]
         usual = planned.get("operator", Planned()).namespace
         homes_of_operators = [_namespace(each) for each in managers]
         operator = usual if usual in homes_of_operators else next(iter(homes_of_operators), usual)

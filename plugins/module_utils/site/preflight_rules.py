@@ -30,7 +30,8 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address
-from ..mesh.parts import EAST_WEST_LABELS, agents, argument, operators, servers
+from ..mesh import east_west
+from ..mesh.parts import agents, argument, operators, servers
 from ..mesh.workspaces import includes_namespace
 
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
@@ -314,7 +315,7 @@ def _load_balancer(planned: Planned, observed: Observed) -> Iterator[Finding]:
 
 
 def _is_east_west(service: Json) -> bool:
-    return labels_match(EAST_WEST_LABELS, labels_of(service))
+    return labels_match(east_west.LABELS, labels_of(service))
 
 
 def _host_names(planned: Planned, observed: Observed) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.cleanup.removal 
     hidden,
     paths_of,
     refusals,
+    selected_in,
     shown_again,
 )
 
@@ -244,6 +245,15 @@ def test_a_hidden_service_is_not_selected_and_comes_back_as_it_was(
     assert back[0] == before
     assert back[1] == "someone"
     assert shown_again(back[0]) is None
+
+
+@pytest.mark.parametrize("place", [{"cluster": "c2"}, {"namespace": "istio"}, {"cluster": "c2", "namespace": "istio"}])
+def test_an_entry_for_a_cluster_or_namespace_hides_no_other_service(place: Json) -> None:
+    """Neither at first nor when a removal that was interrupted is repeated."""
+    entries = [{"selector": place}]
+    gateway, other = service("192.0.2.2"), service("", {"app": "web"}, "web")
+    for each in (gateway, hidden(gateway, entries, "c2")):
+        assert selected_in(having(C2, Service=[other, each]), entries) == [each]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"labels": 1}', "null"])

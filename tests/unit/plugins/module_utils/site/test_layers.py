@@ -590,6 +590,47 @@ def test_east_west_gateways_are_those_that_gloo_mesh_uses(found: Json, settings:
     assert (row["name"], row["state"]) == (name or "istio-eastwestgateway", "external" if name else "absent")
 
 
+@pytest.mark.parametrize(
+    ("selector", "agent", "names"),
+    [
+        ({"cluster": "east"}, "", ["ew"]),
+        ({"cluster": "west"}, "", ["ew"]),
+        ({"cluster": "west", "labels": {"role": "ew"}}, "", ["ew"]),
+        ({"cluster": "east", "labels": {"role": "ew"}}, "", ["own"]),
+        # The name under which the agent registers the cluster counts.
+        ({"cluster": "prod", "labels": {"role": "ew"}}, "prod", ["own"]),
+        ({"cluster": "east", "labels": {"role": "ew"}}, "prod", ["ew"]),
+        ({"namespace": "mesh", "labels": {"role": "ew"}}, "", ["own"]),
+        ({"namespace": "other", "labels": {"role": "ew"}}, "", ["ew"]),
+        ({"name": "own"}, "", ["own"]),
+        ({"name": "own", "namespace": "other"}, "", ["ew"]),
+        ({"name": "own", "cluster": "*", "namespace": "*"}, "", ["own"]),
+        ({}, "", ["ew"]),
+    ],
+)
+def test_a_selector_of_settings_may_name_cluster_namespace_and_service(
+    selector: Json, agent: str, names: list[str]
+) -> None:
+    spec = {"options": {"eastWestGateways": [{"selector": selector}]}}
+    both = [
+        service("ew", "mesh", {"tls": 15443}, EASTWEST),
+        service("own", "mesh", {"tls": 15443}, {"labels": {"role": "ew"}}),
+    ]
+    agents = [deployment("gloo-mesh-agent", args=[f"--cluster={agent}"])] if agent else []
+    site = replace(EAST, services=both, deployments=agents)
+    row = layers(replace(MGMT, settings=[obj("WorkspaceSettings", "s", "x", spec=spec)]), site)["east"]["eastwest"]
+    assert row["facts"]["services"] == [f"mesh/{name}" for name in names]
+
+
+def test_the_address_of_an_east_west_gateway_is_the_one_that_others_use() -> None:
+    entry = {"port": "https", "hostInfoOverrides": [{"addr": "198.51.100.7", "port": {"number": 31443}}]}
+    site = replace(MGMT, settings=[obj("WorkspaceSettings", "s", "x", spec={"options": {"eastWestGateways": [entry]}})])
+    found = service("ew", "mesh", {"tls": 15443, "https": 443}, EASTWEST, address="192.0.2.20")
+    assert layers(site, replace(EAST, services=[found]))["east"]["eastwest"]["facts"]["address"] == "198.51.100.7:31443"
+    del entry["hostInfoOverrides"]
+    assert layers(site, replace(EAST, services=[found]))["east"]["eastwest"]["facts"]["address"] == "192.0.2.20:443"
+
+
 def test_an_east_west_gateway_of_a_release_is_adopted_with_its_address() -> None:
     meta = {**helm("ew", "mesh"), "labels": {**helm("ew", "mesh")["labels"], **EASTWEST["labels"]}}
     found = [
