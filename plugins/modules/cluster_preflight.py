@@ -120,6 +120,13 @@ options:
     type: list
     elements: str
     default: []
+  clusters:
+    description:
+      - Names of all clusters of the inventory. A problem that starts with one of them and a colon is reported for that
+        cluster, all others for this one.
+    type: list
+    elements: str
+    default: []
   helm:
     description: Whether the program C(helm) is needed.
     type: bool

@@ -277,7 +277,7 @@ OTHER = {"annotations": {"meta.helm.sh/release-name": "shop", "meta.helm.sh/rele
         (FLUX, "Flux Kustomization flux/shop"),
         (INSTANCE, "instance shop"),
         (OTHER, "Helm release x/shop"),
-        ({}, "no Helm release"),
+        ({}, "field manager "),
     ],
     ids=["argo", "flux", "instance", "helm", "nobody"],
 )

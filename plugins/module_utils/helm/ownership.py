@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..k8s.fields import labels_of, meta, texts
+from ..k8s.client import FIELD_MANAGER
+from ..k8s.fields import labels_of, mappings, meta, texts
 from .values import Json, at, merged
 
 CRD = "CustomResourceDefinition"
@@ -42,6 +43,12 @@ def owner_of(live: Json, name: str, namespace: str) -> str:
     helm = notes.get("meta.helm.sh/release-namespace"), notes.get("meta.helm.sh/release-name")
     if helm == (namespace, name) and labels.get("app.kubernetes.io/managed-by") == "Helm":
         return ""
+    return program_of(live) or _writer(live)
+
+
+def program_of(live: Json) -> str:
+    """The program that would revert changes of a live object: Argo CD, Flux, Helm, another installer; "" for none."""
+    notes, labels = texts(meta(live).get("annotations")), labels_of(live)
     argo = notes.get("argocd.argoproj.io/tracking-id", "").partition(":")[0]
     argo = argo or labels.get("argocd.argoproj.io/instance", "")
     if argo:
@@ -49,10 +56,23 @@ def owner_of(live: Json, name: str, namespace: str) -> str:
     for kind, key in (("HelmRelease", "helm.toolkit.fluxcd.io"), ("Kustomization", "kustomize.toolkit.fluxcd.io")):
         if labels.get(f"{key}/name"):
             return f"Flux {kind} {labels.get(f'{key}/namespace', '')}/{labels[f'{key}/name']}"
-    if any(helm):
-        return f"Helm release {helm[0]}/{helm[1]}"
+    release = notes.get("meta.helm.sh/release-name")
+    if release or notes.get("meta.helm.sh/release-namespace"):
+        return f"Helm release {notes.get('meta.helm.sh/release-namespace')}/{release}"
     instance = labels.get("app.kubernetes.io/instance")
-    return f"an installer without Helm records (instance {instance})" if instance else "no Helm release"
+    return f"an installer without Helm records (instance {instance})" if instance else ""
+
+
+def _writer(live: Json) -> str:
+    """The programs that wrote the object; unlike those of program_of they may have run once."""
+    if any(key.startswith(("operator.istio.io/", "install.operator.istio.io/")) for key in labels_of(live)):
+        return "istioctl"
+    entries = [each for each in mappings(meta(live).get("managedFields")) if not each.get("subresource")]
+    managers = list(dict.fromkeys(str(each["manager"]) for each in entries if each.get("manager")))
+    managers = [each for each in managers if each != FIELD_MANAGER]
+    if not managers:
+        return "an unknown owner"
+    return f"field manager{'s' if len(managers) > 1 else ''} {' and '.join(managers)}"
 
 
 def left_out(owned: Iterable[Owned], missing: Iterable[str], switches: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "skip_tags": {"type": "list", "elements": "str", "default": []},
     "definitions": {"type": "list", "elements": "dict", "default": []},
     "problems": {"type": "list", "elements": "str", "default": []},
+    "clusters": {"type": "list", "elements": "str", "default": []},
     "helm": {"type": "bool", "default": False},
     "binary_path": {"type": "str", "default": "helm"},
     "fail_on": {"type": "str", "choices": ["failed", "warning"], "default": "failed"},
@@ -80,22 +82,29 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         registered = planned.name if params["role"] == "workload" else ""
         observed = replace(observe(cluster), registration=_registration(params, registered))
         found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
+        names = {cluster.name, *(params.get("clusters") or ())}
         rows = [
-            {"cluster": cluster.name, "verdict": each.verdict, "message": _shown(each, cluster.name)} for each in found
+            {"cluster": where, "verdict": each.verdict, "message": text}
+            for each in found
+            for where, text in by_cluster(one_line(redaction.text(each.message)), names, cluster.name)
         ]
         requests = cluster.requests
     verdict = found[0].verdict if found else "ok"
     result = {"preflight": {"verdict": verdict, "findings": rows}, "requests": requests}
     if verdict == "failed" or (verdict == "warning" and params["fail_on"] == "warning"):
-        failing = [row["message"] for row in rows if params["fail_on"] == "warning" or row["verdict"] == "failed"]
-        raise Invalid("; ".join(f"{cluster.name}: {each}" for each in failing), cluster=cluster.name, **result)
+        failing = [row for row in rows if params["fail_on"] == "warning" or row["verdict"] == "failed"]
+        text = "; ".join(f"{row['cluster']}: {row['message']}" for row in failing)
+        raise Invalid(text, cluster=cluster.name, **result)
     text = "; ".join(row["message"] for row in rows) or "no problem found"
     return {"changed": False, "msg": f"{cluster.name}: {text}", **result}
 
 
-def _shown(finding: Finding, cluster: str) -> str:
-    """The message on one line without secrets and the cluster's name; it contains texts of the cluster."""
-    return one_line(redaction.text(finding.message)).removeprefix(f"{cluster}: ")
+def by_cluster(message: str, names: Iterable[str], own: str) -> Iterator[tuple[str, str]]:
+    """(cluster, text without its name) of each problem in a message; without a name it is of the own cluster."""
+    name = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    for part in re.split(rf"; (?=(?:{name}): )", message):
+        prefixes = re.match(rf"(?:({name}): )+", part)
+        yield (prefixes[1], part[prefixes.end() :]) if prefixes else (own, part)
 
 
 def observe(cluster: Cluster) -> Observed:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..apply.managed_fields import applied_fields
 from ..apply.manifests import MANAGER, is_ours
+from ..helm.ownership import owner_of
 from ..helm.plan import base_release
 from ..helm.shown import shown
 from ..istiod.objects import command_of, compared, join_host_port, selects_pods_of, template_labels
@@ -59,7 +60,6 @@ from .records import (
     ClusterObjects,
     Planned,
     helm_layer,
-    object_owner,
     objects_layer,
     record,
     release_of,
@@ -396,7 +396,7 @@ def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
     ]
     if cluster.controllers or not present:
         return objects_layer(cluster, "istio", cluster.controllers, absent, facts)
-    main, owner = present[0], object_owner(present[0])
+    main, owner = present[0], owner_of(present[0], "", "")
     if cluster.mode("istio") == MANAGE and (planned.namespace, planned.name) not in map(key_of, present):
         reason = f"the Gloo Operator will install one beside {title_of(main)}, because mesh_layers.istio is manage"
         return record(cluster, "istio", ABSENT, reason, facts=facts)

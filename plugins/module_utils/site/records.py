@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..apply.manifests import is_ours
-from ..helm.ownership import owner_of
+from ..helm.ownership import owner_of, program_of
 from ..helm.plan import base_release, present_record
 from ..helm.releases import ReleaseHistory
-from ..k8s.fields import Json, key_of, labels_of, mappings, meta, name_of, texts, title_of
+from ..k8s.fields import Json, key_of, meta, name_of, texts, title_of
 
 ABSENT, OURS, ADOPTED, EXTERNAL = "absent", "ours", "adopted", "external"
 AUTO, MANAGE, USE = "auto", "manage", "use"
@@ -90,7 +90,7 @@ def helm_layer(
     if base is not None and history is not None:
         owner = f"Helm release {history.title} (chart {base.chart} {base.chart_version})"
     if main is not None and (base is None or _has_gitops(main) or plan.chart not in ("", base.chart)) and not ours:
-        owner = owner if base is not None and not _has_gitops(main) else object_owner(main)
+        owner = owner if base is not None and not _has_gitops(main) else owner_of(main, "", "")
         state, reason = EXTERNAL, f"{title_of(main)} belongs to {owner} and is used unchanged"
     elif ours:
         state, reason = OURS, f"{owner} was installed by this collection"
@@ -164,8 +164,8 @@ def objects_layer(
         return record(cluster, layer, OURS, reason, main=ours[0], facts=facts)
     if not objects:
         return record(cluster, layer, ABSENT, absent, facts=facts)
-    main, owner = objects[0], object_owner(objects[0])
-    if cluster.mode(layer) == MANAGE and not _has_manager(main):
+    main, owner = objects[0], owner_of(objects[0], "", "")
+    if cluster.mode(layer) == MANAGE and not program_of(main):
         reason = f"{title_of(main)} existed before and is changed, because mesh_layers.{layer} is manage"
         return record(cluster, layer, ADOPTED, reason, main=main, owner=owner, facts=facts)
     reason = f"{title_of(main)} belongs to {owner} and is used unchanged"
@@ -174,12 +174,7 @@ def objects_layer(
 
 def _has_gitops(obj: Json) -> bool:
     """Whether Argo CD or Flux would revert changes, also those of a Helm release that they took over."""
-    return owner_of(obj, "", "").startswith(("Argo CD", "Flux"))
-
-
-def _has_manager(obj: Json) -> bool:
-    """Whether a program would revert changes of the object."""
-    return owner_of(obj, "", "") != "no Helm release"
+    return program_of(obj).startswith(("Argo CD", "Flux"))
 
 
 def release_of(obj: Json, releases: Iterable[ReleaseHistory]) -> ReleaseHistory | None:
@@ -205,18 +200,3 @@ def _release_named(plan: Planned, releases: Iterable[ReleaseHistory]) -> Release
         if (each.namespace, each.name) == (plan.namespace, plan.name) and present_record(each) is not None:
             return each
     return None
-
-
-def object_owner(obj: Json) -> str:
-    """The owner of an object, for messages."""
-    owner = owner_of(obj, "", "")
-    if owner != "no Helm release":
-        return owner
-    if any(key.startswith(("operator.istio.io/", "install.operator.istio.io/")) for key in labels_of(obj)):
-        return "istioctl"
-    managers = [
-        str(each.get("manager") or "")
-        for each in mappings(meta(obj).get("managedFields"))
-        if not each.get("subresource")
-    ]
-    return f"field manager {managers[0]}" if managers and managers[0] else "an unknown owner"

@@ -244,7 +244,7 @@ def test_controllers_of_other_products_are_not_used(site: Site) -> None:
             {"argocd.argoproj.io/tracking-id": "edge:apps/Deployment:gloo-system/gloo-gateway"},
             "Argo CD application edge",
         ),
-        ({}, "no Helm release"),
+        ({}, "field manager "),
     ],
 )
 @pytest.mark.parametrize("env", [ON, {}], ids=["integrated", "not integrated"])

@@ -74,7 +74,23 @@ def test_switches_are_paths_in_the_values() -> None:
             "Helm release other/edge",
         ),
         ({"annotations": {"argocd.argoproj.io/tracking-id": "app:x"}}, "Argo CD application app"),
-        ({}, "no Helm release"),
+        ({"labels": {"app.kubernetes.io/instance": "x"}}, "an installer without Helm records (instance x)"),
+        ({"labels": {"operator.istio.io/component": "Pilot"}}, "istioctl"),
+        ({"managedFields": [{"manager": "kubectl-create"}]}, "field manager kubectl-create"),
+        ({"managedFields": [{"manager": "a"}, {"manager": "b"}, {"manager": "a"}]}, "field managers a and b"),
+        # Only who writes the object itself, without us.
+        (
+            {
+                "managedFields": [
+                    {"manager": "a"},
+                    {"manager": "b", "subresource": "status"},
+                    {"manager": "multicluster.gloo"},
+                ]
+            },
+            "field manager a",
+        ),
+        ({}, "an unknown owner"),
+        ({"annotations": "text", "labels": ["x"], "managedFields": {"manager": "a"}}, "an unknown owner"),
     ],
 )
 def test_the_owner_of_an_object(metadata: dict[str, Any], owner: str) -> None:

@@ -81,6 +81,32 @@ def test_failures_of_other_tasks_and_all_findings_are_in_one_message(preflight: 
     assert findings[0] == {"cluster": "c1", "verdict": "failed", "message": "first is wrong. Correct it"}
 
 
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("c1: a is wrong. Set it", [("c1", "a is wrong. Set it")]),
+        ("a: is wrong", [("c1", "a: is wrong")]),
+        # A host without a gateway reads the one of another host.
+        ("c2: a is wrong", [("c2", "a is wrong")]),
+        ("c1: c2: a is wrong", [("c2", "a is wrong")]),
+        ("c2: c2: a is wrong", [("c2", "a is wrong")]),
+        ("c20: a is wrong", [("c20", "a is wrong")]),
+        ("c2.x: a is wrong", [("c1", "c2.x: a is wrong")]),
+        ("c1: a; c2: b; b: c", [("c1", "a"), ("c2", "b; b: c")]),
+    ],
+)
+def test_a_problem_has_the_name_of_one_cluster(
+    preflight: Preflight, message: str, expected: list[tuple[str, str]]
+) -> None:
+    names = ["c1", "c2", "c20", "c-2"]
+    assert list(cluster_preflight.by_cluster(message, names, "c1")) == expected
+    with pytest.raises(Invalid) as caught:
+        preflight.run(problems=[message], clusters=names)
+    assert caught.value.msg == "; ".join(f"{name}: {text}" for name, text in expected)
+    findings = caught.value.facts["preflight"]["findings"]
+    assert [(each["cluster"], each["message"]) for each in findings] == expected
+
+
 def test_a_warning_fails_only_on_request(preflight: Preflight) -> None:
     preflight.webhook()
     assert preflight.run()["preflight"]["verdict"] == "warning"
