@@ -70,6 +70,30 @@ options:
       - For C(istio), C(name) and C(namespace) of the Deployment that the Gloo Operator would create.
     type: dict
     default: {}
+  workspace:
+    description: The Workspace to create.
+    type: dict
+    default: {}
+    suboptions:
+      spec:
+        description:
+          - Its spec. By default it includes every namespace of every cluster or, beside Workspaces of others, the
+            O(workspace.namespaces) and those of O(workspace.more) that no other Workspace includes.
+        type: dict
+        default: {}
+      namespaces:
+        description:
+          - Namespaces of workload clusters that have to be in a Workspace. None is created if Workspaces of others
+            include all of them. If they include only some, that is a contradiction.
+          - Without any, all workload clusters have to be in a Workspace.
+        type: list
+        elements: str
+        default: []
+      more:
+        description: Further namespaces of the Workspace.
+        type: list
+        elements: str
+        default: []
   license_secrets:
     description: Names of Secrets with licence keys, in the namespace of the management server.
     type: list
@@ -177,8 +201,8 @@ layers:
           (whether this collection set them) and C(hidden) (why C(values) is empty although there are some).
         - C(istio) has C(istiods) (records of M(multicluster.gloo.istiod_info)) and C(deployments); C(eastwest) has
           C(address), C(services), C(deployments) and C(revision).
-        - C(workspace) has C(missing) (clusters that no Workspace includes); C(trust) has C(own_certificates) and
-          C(governs).
+        - C(workspace) has C(missing) (what no Workspace of others includes) and C(spec); C(trust) has
+          C(own_certificates) and C(governs).
       type: dict
       returned: always
   sample:

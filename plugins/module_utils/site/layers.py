@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..apply.managed_fields import applied_fields
 from ..apply.manifests import MANAGER, is_ours
@@ -25,6 +27,7 @@ from ..k8s.fields import (
     key_of,
     labels_match,
     labels_of,
+    listed,
     mapping,
     mappings,
     meta,
@@ -48,7 +51,7 @@ from ..mesh.parts import (
     servers,
     services_of,
 )
-from ..mesh.workspaces import includes_cluster
+from ..mesh.workspaces import includes_cluster, includes_namespace
 from .records import (
     ABSENT,
     ADOPTED,
@@ -82,6 +85,8 @@ TELEMETRY = "gloo-telemetry-gateway"
 #: Names of the main objects in the charts.
 MAIN = {"platform": SERVER, "agent": AGENT, "operator": OPERATOR}
 RELAY_PORT, TELEMETRY_PORT, EASTWEST_PORT = 9900, 4317, 15443
+#: spec of a Workspace with every namespace of every cluster
+EVERYTHING: Json = {"workloadClusters": [{"name": "*", "namespaces": [{"name": "*"}]}]}
 LICENCE_KEYS = ("gloo-mesh-license-key", "gloo-trial-license-key")
 
 #: In type, labels or annotations of a Secret cacerts that Gloo Mesh issued.
@@ -90,7 +95,24 @@ _DISABLED = re.compile(r"--[a-z-]*disable-?(relay-)?(ca|token)(-[a-z-]+)?(=true)
 _RELAY_SWITCHES = ("disableCa", "disableCaCertGeneration", "disableTokenGeneration")
 
 
-def site_layers(clusters: Sequence[ClusterObjects], planned: Mapping[str, Planned]) -> dict[str, dict[str, Json]]:
+@dataclass(frozen=True)
+class PlannedWorkspace:
+    """The Workspace that the role would create. ``spec``: {} to choose one.
+
+    ``namespaces``: those of VirtualDestinations, RouteTables and their Services, which have to be in a Workspace;
+    ``more``: others that ours includes.
+    """
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    namespaces: Sequence[str] = ()
+    more: Sequence[str] = ()
+
+
+def site_layers(
+    clusters: Sequence[ClusterObjects],
+    planned: Mapping[str, Planned],
+    workspace: PlannedWorkspace = PlannedWorkspace(),
+) -> dict[str, dict[str, Json]]:
     """Records by host and layer.
 
     A record: cluster, layer, state, mode, manage (whether roles write), install (whether it is, or becomes, ours),
@@ -105,8 +127,7 @@ def site_layers(clusters: Sequence[ClusterObjects], planned: Mapping[str, Planne
         rows["crds"] = _crds(cluster, planned)
         if cluster.role == "management":
             rows["platform"] = _platform(cluster, planned)
-            names = [_registered_name(each) for each in workloads]
-            rows["workspace"] = _workspace(cluster, names)
+            rows["workspace"] = _workspace(cluster, workloads, workspace)
             rows["trust"] = _trust(cluster, workloads)
     management = next((each for each in clusters if each.role == "management"), None)
     for cluster in workloads:
@@ -266,25 +287,89 @@ def _licence(cluster: ClusterObjects, row: Json) -> str:
 # -- workspaces and trust ----------------------------------------------------------------------------------------------
 
 
-def _workspace(cluster: ClusterObjects, names: Sequence[str]) -> Json:
-    """Existing Workspaces that include all clusters suffice; ours would select the same namespaces."""
-    theirs = [each for each in cluster.workspaces if not is_ours(each)]
+class Member(NamedTuple):
+    """A namespace of a workload cluster; ``cluster``: its registered name."""
+
+    cluster: str
+    cluster_labels: Mapping[str, str]
+    namespace: str
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"namespace {self.namespace} of {self.cluster}" if self.namespace else self.cluster
+
+    def is_in(self, workspaces: Iterable[Json]) -> bool:
+        """Whether a Workspace includes it; without a namespace, whether one includes the cluster."""
+        if not self.namespace:
+            return any(includes_cluster(each, self.cluster, self.cluster_labels) for each in workspaces)
+        return any(includes_namespace(each, *self) for each in workspaces)
+
+
+def _members(cluster: ClusterObjects, workload: ClusterObjects, namespaces: Iterable[str]) -> list[Member]:
+    """The namespaces of a workload cluster. cluster: the management cluster, which has the labels of clusters."""
+    name = _registered_name(workload)
     labels = {name_of(each): labels_of(each) for each in cluster.registrations}
-    missing = [name for name in names if not any(includes_cluster(each, name, labels.get(name, {})) for each in theirs)]
-    facts = {"missing": missing if theirs else []}
-    listed = ", ".join(full_name(each) for each in theirs)
-    if cluster.mode("workspace") == MANAGE:
-        ours = [each for each in cluster.workspaces if is_ours(each)]
-        beside = f" beside {listed}" if listed else ""
-        return objects_layer(cluster, "workspace", ours, f"one will be created{beside}", facts)
-    problem = ""
-    if missing:
+    present = {name_of(each): labels_of(each) for each in workload.namespaces}
+    return [Member(name, labels.get(name, {}), each, present.get(each, {})) for each in namespaces]
+
+
+def _workspace(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], plan: PlannedWorkspace) -> Json:
+    """Workspaces of others suffice if they include the namespaces that the site needs.
+
+    If they include none of them, ours is created beside them; a namespace must not be in two Workspaces.
+    """
+    ours = [each for each in cluster.workspaces if is_ours(each)]
+    theirs = [each for each in cluster.workspaces if not is_ours(each)]
+    needed = [each for workload in workloads for each in _members(cluster, workload, plan.namespaces or ("",))]
+    missing = [each for each in needed if not each.is_in(theirs)]
+    spec = dict(plan.spec) or _workspace_spec(ours, theirs, needed, plan)
+    facts = {"missing": list(map(str, missing)) if theirs else [], "spec": spec}
+    named = ", ".join(map(full_name, theirs))
+    is_beside = bool(plan.namespaces) and not ours and missing == needed
+    if theirs and (cluster.mode("workspace") == MANAGE or is_beside):
+        known = {name_of(each) for workload in workloads for each in workload.namespaces} | {*plan.namespaces}
+        everywhere = [each for workload in workloads for each in _members(cluster, workload, sorted(known))]
+        both = [str(each) for each in everywhere if each.is_in(theirs) and each.is_in([{"spec": spec}])]
         problem = (
-            f"Workspace {listed}: does not include {', '.join(missing)}. Add them to its spec.workloadClusters, or "
-            "set mesh_layers.workspace to manage and mesh_workspace_spec to namespaces that no other Workspace includes"
+            f"Workspace {named}: already includes {', '.join(both[:3])}{' and others' if both[3:] else ''}, and a "
+            "namespace can be in one Workspace only. Set mesh_workspace_spec to namespaces that no other Workspace "
+            "includes, or mesh_layers.workspace to use"
+        )
+        absent = f"one will be created beside {named}"
+        return objects_layer(cluster, "workspace", ours, absent, facts, problem if both and not ours else "")
+    problem = ""
+    if theirs and missing:
+        problem = (
+            f"Workspace {named}: does not include {', '.join(facts['missing'])}. Add to its spec.workloadClusters what "
+            "is missing, or set mesh_layers.workspace to manage and mesh_workspace_spec to namespaces that no other "
+            "Workspace includes"
         )
     absent = "no Workspace exists: one will be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
+
+
+def _workspace_spec(
+    ours: Sequence[Json], theirs: Sequence[Json], needed: Sequence[Member], plan: PlannedWorkspace
+) -> Json:
+    """The spec of our Workspace: everything, or beside Workspaces of others what the site needs and they leave out."""
+    if not theirs or not plan.namespaces:
+        return EVERYTHING
+    if ours:
+        former = spec_of(ours[0])
+        names = {each.namespace for each in needed if not each.is_in([*ours, *theirs])}
+        entries = listed(former.get("workloadClusters"))
+        return {**former, "workloadClusters": [*entries, *([_in_every_cluster(sorted(names))] if names else [])]}
+    clusters = {(each.cluster, tuple(each.cluster_labels.items())) for each in needed}
+    more = [
+        name
+        for name in plan.more
+        if not any(Member(each, dict(labels), name, {}).is_in(theirs) for each, labels in clusters)
+    ]
+    return {"workloadClusters": [_in_every_cluster(dict.fromkeys([*plan.namespaces, *more]))]}
+
+
+def _in_every_cluster(namespaces: Iterable[str]) -> Json:
+    return {"name": "*", "namespaces": [{"name": each} for each in namespaces]}
 
 
 def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json:

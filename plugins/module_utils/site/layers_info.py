@@ -26,7 +26,7 @@ from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import EXTENSIONS, agents, operators, servers
-from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, could_be_east_west, problems, site_layers
+from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, PlannedWorkspace, could_be_east_west, problems, site_layers
 from .records import MODES, ClusterObjects, Planned
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -45,6 +45,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "planned": {"type": "dict", "default": {}},
+    "workspace": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "spec": {"type": "dict", "default": {}},
+            "namespaces": {"type": "list", "elements": "str", "default": []},
+            "more": {"type": "list", "elements": "str", "default": []},
+        },
+    },
     "license_secrets": {"type": "list", "elements": "str", "default": ["license-keys"], "no_log": False},
     "strict": {"type": "bool", "default": True},
 }
@@ -74,7 +83,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             clusters.append(found)
             unread += found.unread
             requests += count
-    layers = site_layers(clusters, planned)
+    layers = site_layers(clusters, planned, PlannedWorkspace(**params.get("workspace") or {}))
     contradictions = problems(layers)
     result = {
         "changed": False,
@@ -178,6 +187,7 @@ class _Reader:
         return {
             "deployments": deployments,
             "services": services,
+            "namespaces": listed.get("namespaces") or [],
             "controllers": self._list("operator.gloo.solo.io/v1", "ServiceMeshController"),
             "releases": self._releases(found, planned, ("crds", "agent", "operator", "eastwest")),
             "istiods": istio["istiods"],

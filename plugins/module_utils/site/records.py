@@ -42,6 +42,7 @@ class ClusterObjects:
     services: Sequence[Json] = ()
     crds: Sequence[Json] = ()
     controllers: Sequence[Json] = ()
+    namespaces: Sequence[Json] = ()
     workspaces: Sequence[Json] = ()
     settings: Sequence[Json] = ()
     registrations: Sequence[Json] = ()
@@ -163,7 +164,7 @@ def objects_layer(
         reason = f"{title_of(ours[0])} was created by this collection"
         return record(cluster, layer, OURS, reason, main=ours[0], facts=facts)
     if not objects:
-        return record(cluster, layer, ABSENT, absent, facts=facts)
+        return record(cluster, layer, ABSENT, absent, facts=facts, problem=problem)
     main, owner = objects[0], owner_of(objects[0], "", "")
     if cluster.mode(layer) == MANAGE and not program_of(main):
         reason = f"{title_of(main)} existed before and is changed, because mesh_layers.{layer} is manage"

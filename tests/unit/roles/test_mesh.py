@@ -37,7 +37,7 @@ SITE: Json = {
     "mgmt": {
         "crds": ABSENT,
         "platform": PLATFORM,
-        "workspace": {**NOTHING, "layer": "workspace"},
+        "workspace": {**NOTHING, "layer": "workspace", "facts": {"spec": {"workloadClusters": []}}},
         "trust": {**NOTHING, "layer": "trust", "facts": {"governs": False}},
     },
     "east": {
@@ -309,6 +309,17 @@ def test_a_run_without_the_management_host_is_refused_while_something_is_missing
     assert failed.startswith("platform, workspace, trust of mgmt must be created, but mgmt is not part of this run")
     complete = changed(*((f"mgmt.{layer}", {"state": "ours"}) for layer in ("platform", "workspace", "trust")))
     assert all(row["fits"] for row in value("__mesh_workload_checks", complete, ansible_play_hosts_all=["east"]))
+
+
+def test_only_the_addresses_are_read_again_when_the_management_server_is_installed() -> None:
+    """The second read does not have the workload clusters, so that it cannot know who manages their root CA."""
+    others = changed(("mgmt.trust", {"state": "external", "manage": False}), ("mgmt.workspace", {"manage": False}))
+    again = changed(("mgmt.platform.facts", {"relay_address": "192.0.2.1:9900"}))
+    for host in ("mgmt", "east"):
+        installed = {"__mesh_installed": {"layers": {"mgmt": again["mgmt"]}}}
+        assert value("__mesh_platform", others, host, **installed)["facts"]["relay_address"] == "192.0.2.1:9900"
+        site = value("__mesh_site", others, host, **installed)
+        assert (site["trust"]["manage"], site["workspace"]["manage"]) == (False, False)
 
 
 def test_namespaces_are_created_only_for_what_is_installed() -> None:

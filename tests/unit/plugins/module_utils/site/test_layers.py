@@ -318,6 +318,82 @@ def test_a_second_workspace_is_created_only_on_request() -> None:
     assert (row["state"], row["manage"], row["problem"]) == ("absent", True, "")
 
 
+def with_namespaces(**namespaces: Json) -> list[ClusterObjects]:
+    """East and west with these namespaces and their labels."""
+    present = [obj("Namespace", name, metadata={"labels": labels}) for name, labels in namespaces.items()]
+    return [replace(each, namespaces=present) for each in (EAST, WEST)]
+
+
+def includes(cluster: str, *namespaces: str, **labels: str) -> Json:
+    return {
+        "name": cluster,
+        "namespaces": [{"name": each, **({"labels": labels} if labels else {})} for each in namespaces],
+    }
+
+
+NEEDED = engine.PlannedWorkspace({}, ["shop", "pay"], ["gloo-mesh-config", "edge"])
+OURS_ALONE = {"workloadClusters": [includes("*", "shop", "pay", "gloo-mesh-config", "edge")]}
+
+
+@pytest.mark.parametrize(
+    ("spaces", "state", "problem", "spec"),
+    [
+        ([], "absent", "", engine.EVERYTHING),
+        # Workspaces of other teams in the same clusters.
+        ([workspace(includes("*", "team"))], "absent", "", OURS_ALONE),
+        ([workspace(includes("east", "team"), includes("west", "team"))], "absent", "", OURS_ALONE),
+        ([workspace({"name": "*"})], "absent", "", OURS_ALONE),
+        ([workspace(includes("*", "*", team="b"))], "absent", "", OURS_ALONE),
+        ([workspace(includes("east", "team", "edge"))], "absent", "",
+         {"workloadClusters": [includes("*", "shop", "pay", "gloo-mesh-config")]}),
+        # Those that include ours.
+        ([workspace(includes("*", "*"))], "external", "", None),
+        ([workspace(includes("*", "shop", "pay"))], "external", "", None),
+        ([workspace(includes("*", "shop")), workspace(includes("*", "p*"))], "external", "", None),
+        ([workspace(includes("*", "*", team="a"))], "external", "", None),
+        ([workspace(includes("*", "shop"))], "external", "namespace pay of east, namespace pay of west", None),
+        ([workspace(includes("east", "*"))], "external", "namespace shop of west, namespace pay of west", None),
+        # Ours beside them.
+        ([workspace(includes("*", "shop", "pay"), metadata=OURS), workspace(includes("*", "team"))], "ours", "",
+         {"workloadClusters": [includes("*", "shop", "pay")]}),
+        ([workspace(includes("*", "shop"), metadata=OURS), workspace(includes("*", "team"))], "ours", "",
+         {"workloadClusters": [includes("*", "shop"), includes("*", "pay")]}),
+        ([workspace(includes("*", "shop"), metadata=OURS)], "ours", "", engine.EVERYTHING),
+    ],
+)  # fmt: skip
+def test_workspaces_are_judged_by_the_namespaces_that_the_site_needs(
+    spaces: list[Json], state: str, problem: str, spec: Json | None
+) -> None:
+    workloads = with_namespaces(shop={"team": "a"}, pay={"team": "a"}, team={"team": "b"}, edge={})
+    site = [replace(MGMT, workspaces=spaces), *workloads]
+    row = engine.site_layers(site, PLANNED, NEEDED)["mgmt"]["workspace"]
+    assert (row["state"], row["manage"]) == (state, state != "external")
+    assert f"does not include {problem}. " in row["problem"] if problem else row["problem"] == ""
+    if spec is not None:
+        assert row["facts"]["spec"] == spec
+    if state == "absent" and spaces:
+        assert "beside gloo-mesh/team" in row["reason"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "manage"])
+@pytest.mark.parametrize(
+    ("spec", "both"),
+    [
+        (engine.EVERYTHING, "namespace team of east, namespace team of west"),
+        ({"workloadClusters": [includes("west", "*")]}, "namespace team of west"),
+        ({"workloadClusters": [includes("*", "shop", "pay")]}, ""),
+        ({"workloadClusters": [includes("*", "shop", "pay", "te*")]}, "namespace team of east, namespace team of west"),
+    ],
+)
+def test_no_namespace_is_put_into_a_second_workspace(mode: str, spec: Json, both: str) -> None:
+    site = replace(MGMT, workspaces=[workspace(includes("*", "team"))], modes={"workspace": mode})
+    planned = replace(NEEDED, spec=spec)
+    row = engine.site_layers([site, *with_namespaces(shop={}, team={})], PLANNED, planned)["mgmt"]["workspace"]
+    assert row["facts"]["spec"] == spec
+    assert row["state"] == "absent"
+    assert (f"gloo-mesh/team: already includes {both}, and" in row["problem"]) if both else row["problem"] == ""
+
+
 ROOT, OTHER = frozenset({"aa"}), frozenset({"bb"})
 POLICY = obj("RootTrustPolicy", "root", "gloo-mesh", KUBECTL, spec={"config": {}})
 OWN = obj("Secret", "cacerts", "istio-system", type="Opaque")
