@@ -99,7 +99,7 @@ _RELAY_SWITCHES = ("disableCa", "disableCaCertGeneration", "disableTokenGenerati
 class PlannedWorkspace:
     """The Workspace that the role would create. ``spec``: {} to choose one.
 
-    ``namespaces``: those of VirtualDestinations, RouteTables and their Services, which have to be in a Workspace;
+    ``namespaces``: those of VirtualDestinations and RouteTables, which have to be in a Workspace;
     ``more``: others that ours includes.
     """
 
