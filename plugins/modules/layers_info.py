@@ -61,7 +61,10 @@ options:
         type: dict
         default: {}
       required:
-        description: Fail if the cluster is unreachable. With V(false) it is then left out of the result.
+        description:
+          - Whether the cluster is part of the run, so that the module fails if it cannot be read.
+          - With V(false) it is then left out of the result. It is a contradiction if a decision depends on it, or if
+            workloads in it would have to be restarted.
         type: bool
         default: true
   planned:

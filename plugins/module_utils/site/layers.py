@@ -118,9 +118,11 @@ def site_layers(
     A record: cluster, layer, state, mode, manage (whether roles write), install (whether it is, or becomes, ours),
     reason (a sentence), problem (a sentence for a contradiction that must be solved first, or ""), owner, object,
     namespace, name, release {name, namespace, chart, version}, and facts of the layer. If a Helm release is to be
-    installed, the names are those that it will have.
+    installed, the names are those that it will have. Clusters that are unreachable are left out.
     """
     found: dict[str, dict[str, Json]] = {}
+    unreachable = [each for each in clusters if each.unreachable]
+    clusters = [each for each in clusters if not each.unreachable]
     workloads = [each for each in clusters if each.role == "workload"]
     for cluster in clusters:
         rows = found.setdefault(cluster.host, {})
@@ -128,7 +130,7 @@ def site_layers(
         if cluster.role == "management":
             rows["platform"] = _platform(cluster, planned)
             rows["workspace"] = _workspace(cluster, workloads, workspace)
-            rows["trust"] = _trust(cluster, workloads)
+            rows["trust"] = _trust(cluster, workloads, unreachable)
     management = next((each for each in clusters if each.role == "management"), None)
     for cluster in workloads:
         rows = found[cluster.host]
@@ -372,7 +374,7 @@ def _in_every_cluster(namespaces: Iterable[str]) -> Json:
     return {"name": "*", "namespaces": [{"name": each} for each in namespaces]}
 
 
-def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json:
+def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], unreachable: Sequence[ClusterObjects]) -> Json:
     """Whether the clusters need a RootTrustPolicy of ours."""
     own = [
         f"{full_name(secret)} in {each.name}" for each in workloads for secret in each.cacerts if not _issued(secret)
@@ -386,18 +388,38 @@ def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects]) -> Json
         if len(known) > 1 and frozenset.intersection(*known):
             reason = f"{', '.join(each.name for each in workloads)} already share a root certificate"
             return record(cluster, "trust", EXTERNAL, reason, facts=facts)
-    unread = [text for each in workloads for text in each.trust_unread]
-    if unread and not cluster.policies and cluster.mode("trust") == AUTO:
-        problem = (
-            f"{'; '.join(unread)}; without it, it is not known whether the root CA is managed elsewhere. Allow it, or "
-            "set mesh_layers.trust to use, or to manage if a RootTrustPolicy may replace the root"
-        )
-        return record(cluster, "trust", ABSENT, "no RootTrustPolicy exists", facts=facts, problem=problem)
-    running = [each.name for each in workloads if each.istiods and each.roots]
+    running = [each for each in workloads if each.istiods and each.roots]
+    problem = "" if cluster.policies else _unknown_root(cluster, workloads, unreachable) or _no_restarts(running)
     absent = "no RootTrustPolicy exists: one will be created"
     if running:
-        absent += f". It replaces the root certificate of Istio in {', '.join(running)}, and workloads are restarted"
-    return objects_layer(cluster, "trust", cluster.policies, absent, facts)
+        names = ", ".join(each.name for each in running)
+        absent += f". It replaces the root certificate of Istio in {names}, and workloads are restarted"
+    return objects_layer(cluster, "trust", cluster.policies, absent, facts, problem)
+
+
+def _unknown_root(
+    cluster: ClusterObjects, workloads: Sequence[ClusterObjects], unreachable: Sequence[ClusterObjects]
+) -> str:
+    """Why it is not known who manages the root CA, "" if it is, or if it may be replaced in any case."""
+    unread = [(each.name, each.unreachable) for each in unreachable]
+    unread += [(each.name, ", ".join(each.trust_unread)) for each in workloads if each.trust_unread]
+    if not unread or cluster.mode("trust") != AUTO:
+        return ""
+    names = ", ".join(name for name, _why in unread)
+    return (
+        f"RootTrustPolicy: it is not known whether the root CA of {names} is managed elsewhere "
+        f"({', '.join(why for _name, why in unread)}). Make it readable, or set mesh_layers.trust to use, or to manage "
+        "if a RootTrustPolicy may replace the root"
+    )
+
+
+def _no_restarts(running: Sequence[ClusterObjects]) -> str:
+    """Proxies that are not restarted after the root was replaced do not trust those that are."""
+    names = ", ".join(each.name for each in running if not each.in_run)
+    return names and (
+        f"RootTrustPolicy: a new one would replace the root certificate of Istio in {names}, but its workloads cannot "
+        f"be restarted, because {names} is not part of this run. Run without --limit, or add {names} to it"
+    )
 
 
 def _issued(secret: Json) -> bool:

@@ -23,7 +23,7 @@ from ..helm.releases import ReleaseHistory, read_releases
 from ..istiod import istiod_info
 from ..istiod.discovery import discover
 from ..k8s.client import Cluster
-from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed, Unreachable
+from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, dig, key_of, mapping, meta, texts
 from ..mesh.parts import EXTENSIONS, agents, operators, servers
 from .layers import LAYERS, LICENCE_KEYS, MAIN, MESH_CRDS, PlannedWorkspace, could_be_east_west, problems, site_layers
@@ -75,10 +75,11 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         for row, job in rows:
             try:
                 found, count = job.result()
-            except Unreachable as exc:
+            except ClusterError as exc:
                 if row.get("required", True):
                     raise
                 unread.append(exc.msg)
+                clusters.append(_unreachable(row, exc.msg))
                 continue
             clusters.append(found)
             unread += found.unread
@@ -134,11 +135,16 @@ def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[
             row["name"],
             "management" if management else "workload",
             texts(row.get("layers")),
+            bool(row.get("required", True)),
             crds=reader.crds,
             unread=reader.unread,
             **found,
         )
         return objects, cluster.requests
+
+
+def _unreachable(row: Json, why: str) -> ClusterObjects:
+    return ClusterObjects(row["host"], row["name"], str(row.get("role") or "workload"), in_run=False, unreachable=why)
 
 
 class _Reader:

@@ -28,7 +28,8 @@ MODES = (AUTO, MANAGE, USE)
 class ClusterObjects:
     """The objects of one cluster. Kinds that the API server does not serve are empty.
 
-    ``role``: management or workload. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
+    ``role``: management or workload. ``in_run``: whether roles run in it; ``unreachable``: why it could not be read, in
+    which case everything else is empty. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
     ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
     ``data`` of a licence has its keys that are not empty. ``extensions``: the ConfigMap with Helm values for charts of
     the operator. ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
@@ -38,6 +39,8 @@ class ClusterObjects:
     name: str
     role: str
     modes: Mapping[str, str] = field(default_factory=dict)
+    in_run: bool = True
+    unreachable: str = ""
     deployments: Sequence[Json] = ()
     services: Sequence[Json] = ()
     crds: Sequence[Json] = ()

@@ -316,7 +316,7 @@ def test_only_the_addresses_are_read_again_when_the_management_server_is_install
     others = changed(("mgmt.trust", {"state": "external", "manage": False}), ("mgmt.workspace", {"manage": False}))
     again = changed(("mgmt.platform.facts", {"relay_address": "192.0.2.1:9900"}))
     for host in ("mgmt", "east"):
-        installed = {"__mesh_installed": {"layers": {"mgmt": again["mgmt"]}}}
+        installed: Json = {"__mesh_installed": {"layers": {"mgmt": again["mgmt"]}}}
         assert value("__mesh_platform", others, host, **installed)["facts"]["relay_address"] == "192.0.2.1:9900"
         site = value("__mesh_site", others, host, **installed)
         assert (site["trust"]["manage"], site["workspace"]["manage"]) == (False, False)

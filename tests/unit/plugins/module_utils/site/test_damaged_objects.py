@@ -210,9 +210,9 @@ def recognised(found: Json) -> None:
                 params = {"values": found["given"], "layer": layer}
                 json.dumps(gateway_product_info.facts(product, each, params))
     deployments = [found["deployment"]]
-    for each in controllers(deployments):
-        product_of(each)
-        switch(each, "KGW_ENABLE_ISTIO_AUTO_MTLS")
+    for deployment in controllers(deployments):
+        product_of(deployment)
+        switch(deployment, "KGW_ENABLE_ISTIO_AUTO_MTLS")
 
 
 def helm() -> Json:
@@ -294,7 +294,7 @@ def test_a_field_of_another_type_raises_nothing(case: str, damaged: Any) -> None
             judge(found)
 
 
-WRONG = st.sampled_from(
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, "text", "7", 7, 7.5, True, 10**30, [], ["x"], [None], [[]], {}, {"x": "y"}, {"name": {}}]
 )
 

@@ -444,7 +444,62 @@ def test_a_root_that_cannot_be_read_is_not_replaced(mode: str, policies: Any, ca
     row = layers(site, east, replace(WEST, cacerts=cacerts))["mgmt"]["trust"]
     assert bool(row["problem"]) is problem
     if problem:
-        assert row["problem"].startswith("east: Secret istio-system/cacerts: no right to get it; without it")
+        assert row["problem"].startswith(
+            "RootTrustPolicy: it is not known whether the root CA of east is managed elsewhere "
+            "(east: Secret istio-system/cacerts: no right to get it). Make it readable"
+        )
+
+
+@pytest.mark.parametrize(
+    ("mode", "policies", "cacerts", "roots", "state", "problem"),
+    [
+        ("auto", [], (), frozenset(), "absent", True),
+        ("auto", [], (ISSUED,), ROOT, "absent", True),
+        ("manage", [], (), frozenset(), "absent", False),
+        ("use", [], (), frozenset(), "absent", False),
+        # What the other clusters have decides.
+        ("auto", [], (OWN,), frozenset(), "external", False),
+        ("auto", [POLICY], (), frozenset(), "external", False),
+        ("auto", [{**POLICY, "metadata": {"name": "r", "namespace": "g", **OURS}}], (), frozenset(), "ours", False),
+    ],
+)
+def test_a_root_is_not_replaced_while_a_cluster_is_unreachable(
+    mode: str, policies: Any, cacerts: Any, roots: Any, state: str, problem: bool
+) -> None:
+    down = replace(EAST, in_run=False, unreachable="east: API server https://192.0.2.1:6443 does not respond")
+    site = replace(MGMT, policies=policies, modes={"trust": mode})
+    found = layers(site, down, replace(WEST, cacerts=cacerts, roots=roots))
+    assert "east" not in found
+    row = found["mgmt"]["trust"]
+    assert (row["state"], bool(row["problem"])) == (state, problem)
+    if problem:
+        assert row["problem"].startswith("RootTrustPolicy: it is not known whether the root CA of east is managed")
+
+
+@pytest.mark.parametrize("mode", ["auto", "manage", "use"])
+@pytest.mark.parametrize(
+    ("running", "in_run", "policies", "problem"),
+    [
+        (True, False, [], True),
+        (True, True, [], False),
+        (False, False, [], False),
+        (True, False, [{**POLICY, "metadata": {"name": "r", "namespace": "g", **OURS}}], False),
+        (True, False, [POLICY], False),
+    ],
+)
+def test_a_root_is_not_replaced_in_a_cluster_outside_of_the_run(
+    mode: str, running: bool, in_run: bool, policies: Any, problem: bool
+) -> None:
+    istiods = [{"namespace": "istio-system", "name": "istiod"}] if running else []
+    east = replace(EAST, istiods=istiods, roots=ROOT if running else frozenset(), in_run=in_run)
+    site = replace(MGMT, policies=policies, modes={"trust": mode})
+    row = layers(site, east, replace(WEST, roots=OTHER))["mgmt"]["trust"]
+    assert bool(row["problem"]) is (problem and mode != "use")
+    if row["problem"]:
+        assert (
+            "of Istio in east, but its workloads cannot be restarted, because east is not part of this run"
+            in row["problem"]
+        )
 
 
 def test_a_single_cluster_shares_its_root_with_no_other() -> None:

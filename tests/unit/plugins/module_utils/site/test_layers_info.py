@@ -133,7 +133,7 @@ def test_without_the_right_to_read_cacerts_no_root_is_replaced(clusters: Any) ->
     forbidden = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}
     east.refuse("GET", "secrets", 403, forbidden, times=20)
     [problem] = go(rows, strict=False)["problems"]
-    assert problem.startswith("mgmt: east: ")
+    assert problem.startswith("mgmt: RootTrustPolicy: it is not known whether the root CA of east is managed elsewhere")
     assert "mesh_layers.trust to use" in problem
 
 
@@ -170,5 +170,10 @@ def test_a_cluster_that_is_not_required_may_be_down(clusters: Any, tmp_path: Pat
     gone = {**rows[1], "kubeconfig": str(down)}
     with pytest.raises(Unreachable):
         go([rows[0], gone])
+    for kubeconfig in (str(down), str(tmp_path / "missing")):
+        with pytest.raises(Invalid) as refused:
+            go([rows[0], {**gone, "kubeconfig": kubeconfig, "required": False}])
+        assert "mgmt: RootTrustPolicy: it is not known whether the root CA of east" in refused.value.msg
+    rows[0]["layers"] = {"trust": "use"}
     found = go([rows[0], {**gone, "required": False}])
     assert list(found["layers"]) == ["mgmt"] and "east" in found["unread"][0]
