@@ -25,7 +25,6 @@ from typing import Any
 
 from .errors import BadKubeconfig
 from .fields import Json, mapping, mappings
-from .yaml_documents import document
 
 try:
     import urllib3
@@ -238,15 +237,15 @@ def _parsed(name: str, path: Path, context: str) -> Json:
                 "file",
                 cluster=name,
             )
-        content = document(text)
+        content = yaml.safe_load(text)
     except FileNotFoundError:
         raise BadKubeconfig(
             f"{name}: the kubeconfig {path} does not exist. Set 'kubeconfig' to the file with context {context}",
             cluster=name,
         ) from None
-    except (OSError, ValueError) as exc:
-        is_read = isinstance(exc, (OSError, UnicodeDecodeError))
-        text = _read_fault(exc) if is_read else _yaml_fault(exc.__cause__) if exc.__cause__ else str(exc)
+    # PyYAML raises more than YAMLError, for example for the date 2026-13-01.
+    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as exc:
+        text = _read_fault(exc) if isinstance(exc, (OSError, UnicodeDecodeError)) else _yaml_fault(exc)
         raise BadKubeconfig(f"{name}: the kubeconfig {path} cannot be read: {text}. Correct it", cluster=name) from None
     content = mapping(content)
     base = path.absolute().parent
@@ -265,7 +264,7 @@ def _make_absolute(entry: Json, base: Path) -> None:
         plugin["command"] = str(base / str(plugin["command"]))
 
 
-def _yaml_fault(exc: BaseException) -> str:
+def _yaml_fault(exc: Exception) -> str:
     """The problem and its line number, without the line, which may contain a credential."""
     mark = getattr(exc, "problem_mark", None)
     if not isinstance(exc, yaml.YAMLError):

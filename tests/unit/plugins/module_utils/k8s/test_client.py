@@ -68,6 +68,10 @@ CANARY = "eyJhbGciOiJSUzI1NiJ9"
         (f"users: [{CANARY}: a, b\n", "line 2: expected ',' or ']', but got '<stream end>'"),
         (f"users: !{CANARY}!x y\n", "line 1: found undefined tag handle ..."),
         (f"users: {CANARY}\x07\n", "a character that is not allowed"),
+        (f"users: [{CANARY}, 2026-13-01]\n", "it has a value that cannot be parsed"),
+        (f"users: !!int {CANARY}\n", "it has a value that cannot be parsed"),
+        (f"users: !!bool {CANARY}\n", "it has a value that cannot be parsed"),
+        (f"users: {CANARY}\na: " + "[" * 2000, "it has a value that cannot be parsed"),
         (f'users: "{CANARY}\\q"\n', "line 1: found unknown escape character 'q'"),
     ],
 )
