@@ -451,7 +451,7 @@ def _east_west_selected(target: CheckTarget) -> Finding:
     for each in found:
         here = [facts.name for facts in needed if select(facts.of("Service"), entries_of([each]), known_name(facts))]
         counted = status_of(each).get("numSelectedEastWestGateways")
-        if isinstance(counted, int) and counted < len(here):
+        if isinstance(counted, int) and counted < len(here) and judge(each).processed:
             if len(found) == 1:
                 text = f"{title_of(each)} selects {counted} east-west gateways for {len(needed)} clusters"
                 return failed(text, object=title_of(each))

@@ -34,6 +34,7 @@ from .facts import (
     Facts,
     SiteFacts,
     relay_secret,
+    unprocessed,
     workload_ready,
 )
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
@@ -108,10 +109,13 @@ def _title(facts: Facts, name: str) -> str:
 
 def _licence(target: CheckTarget) -> Finding:
     objects = [obj for kind in GLOO_KINDS for obj in target.facts.of(kind)]
-    for obj in objects:
-        text = judge(obj).reason
-        if "UNLICENSED" in text:
-            return failed(f"{title_of(obj)}: {text}", object=title_of(obj))
+    unlicensed = [(obj, verdict) for obj in objects if "UNLICENSED" in (verdict := judge(obj)).reason]
+    for obj, verdict in unlicensed:
+        if verdict.processed:
+            return failed(f"{title_of(obj)}: {verdict.reason}", object=title_of(obj))
+    if unlicensed:
+        obj, verdict = unlicensed[0]
+        return unprocessed(verdict, title_of(obj))
     return ok(f"none of {len(objects)} Gloo Mesh objects is UNLICENSED")
 
 

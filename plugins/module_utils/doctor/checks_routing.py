@@ -27,7 +27,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.pods import has_sidecar, is_ready, living, owner_of
-from ..k8s.readiness import pod_trouble
+from ..k8s.readiness import judge, pod_trouble
 from ..mesh import parts, virtual_destination, workspaces
 from .checks_istio import istiods_in_use, served_revisions
 from .checks_mesh import known_name, registered_name, workloads
@@ -313,6 +313,8 @@ def _virtual_destination(target: CheckTarget) -> Finding:
         return failed(f"{wanted.title} does not exist in {target.cluster}{remark}", CREATE_ROUTING)
     state = accepted(found, f" and has {status_of(found).get('numSelectedBackingServices', 0)} backing Services")
     reason = virtual_destination.idle_reason(found) if status_of(found) else ""
+    if not judge(found).processed:
+        return state
     if "workspace" in reason:
         return failed(f"{wanted.title} {reason}", _SELECT_NAMESPACE)
     if state.verdict != "ok":
@@ -341,7 +343,7 @@ def _route_table(target: CheckTarget) -> Finding:
     found = target.facts.find("RouteTable", target.subject["name"], target.subject["namespace"])
     if found is None:
         return failed(f"{target.object} does not exist in {target.cluster}", CREATE_ROUTING)
-    if status_of(found).get("ownedByWorkspace", True):
+    if status_of(found).get("ownedByWorkspace", True) or not judge(found).processed:
         return accepted(found)
     return failed(f"{target.object} is in no workspace", _SELECT_NAMESPACE)
 

@@ -12,7 +12,7 @@ from ..k8s.fields import Json, labels_of, meta, name_of, status_of, title_of
 from ..k8s.readiness import judge
 from ..mesh import workspaces
 from .checks_mesh import known_name, management
-from .facts import Facts, SiteFacts
+from .facts import Facts, SiteFacts, unprocessed
 from .runner import Check, CheckTarget, Finding, failed, ok, warning
 from .trust import refusals
 
@@ -20,6 +20,8 @@ from .trust import refusals
 def accepted(obj: Json, remark: str = "") -> Finding:
     """The state of a Gloo object: with WARNING it is partly effective, with other states except ACCEPTED not at all."""
     named, verdict = title_of(obj), judge(obj)
+    if not verdict.processed:
+        return unprocessed(verdict, named)
     if not verdict.ready:
         return failed(f"{named}: {verdict.reason}", object=named)
     if verdict.reason:
@@ -40,7 +42,7 @@ def _workspace(target: CheckTarget) -> Finding:
     for each in working:
         own = [known_name(f) for f in target.site.workloads if _includes(target.facts, each, f)]
         counted = status_of(each).get("numSelectedClusters")
-        if isinstance(counted, int) and counted < len(own):
+        if isinstance(counted, int) and counted < len(own) and judge(each).processed:
             text = f"{title_of(each)} names {', '.join(own)}, but selects {counted} of {len(own)} clusters"
             hint = (
                 "the others are not connected, or the management server has not processed the Workspace: read its log"
@@ -127,10 +129,31 @@ def _trust_policy(target: CheckTarget) -> Finding:
     found = target.facts.of("RootTrustPolicy")
     if not found:
         return ok("no RootTrustPolicy exists: root certificates are managed by other means")
-    state = _worst(accepted(obj) for obj in found)
+    pending = [obj for obj in found if not judge(obj).processed]
+    state = _worst([ok("every RootTrustPolicy is ACCEPTED"), *(accepted(obj) for obj in found if judge(obj).processed)])
+    if pending and state.verdict != "failed":
+        return _pending_policy(target, pending[0])
     if state.verdict == "failed" and not refusals(target.site):
         return warning(f"{state.message}; the clusters trust each other nevertheless", object=state.object)
     return state
+
+
+def _pending_policy(target: CheckTarget, policy: Json) -> Finding:
+    """The finding on a policy that may be right: certificates are issued for each istiod that runs."""
+    text = f"{title_of(policy)}: {judge(policy).reason}"
+    without = [facts.name for facts in target.site.workloads if not facts.unreachable and not _runs_istiod(facts)]
+    if without:
+        names = ", ".join(without)
+        return warning(
+            f"{text}. It waits for an istiod: none is running in {names}",
+            f"it may be right: see the check istiod of {names}, and read the log of the Gloo Operator there",
+            title_of(policy),
+        )
+    return warning(text, "it may be right: read the logs of the management server and of the agents", title_of(policy))
+
+
+def _runs_istiod(facts: Facts) -> bool:
+    return any(record["ready"] is not False for record in facts.istio["istiods"])
 
 
 CHECKS: tuple[Check, ...] = (

@@ -26,6 +26,7 @@ from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, seconds, spec_of
 from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
+from ..k8s.verdict import Verdict
 from ..mesh import parts
 from ..mesh.certificates import public_part
 from ..mesh.virtual_destination import is_translated
@@ -313,9 +314,22 @@ def workload_ready(obj: Json | None, named: str) -> Finding:
     if spec_of(obj).get("replicas") == 0:
         return failed(f"{named} is scaled to 0 replicas", object=named)
     verdict = judge(obj)
+    if not verdict.processed:
+        return unprocessed(verdict, named)
     if not verdict.ready:
         return failed(f"{named} is not ready: {verdict.reason}", object=named)
     return ok(f"{named}: {verdict.reason}" if verdict.reason else f"{named} is ready", named)
+
+
+UNPROCESSED = (
+    "its controller has not processed its current state, which may be right. If this persists, check that the "
+    "controller is running, and read its log"
+)
+
+
+def unprocessed(verdict: Verdict, named: str) -> Finding:
+    """The finding on an object whose controller has not processed it: it has no effect, but may be right."""
+    return failed(f"{named}: {verdict.reason}", UNPROCESSED, named)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -12,13 +12,13 @@ verdict. "waiting" may resolve by itself, "failed" does not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..istiod import discovery as istio
 from ..k8s import readiness
 from ..k8s.fields import condition, labels_of, mappings, meta, name_of, number, spec_of, title_of
 from ..k8s.pods import is_ready
-from ..k8s.verdict import Verdict, failed, waiting
+from ..k8s.verdict import Verdict, failed, unprocessed, waiting
 from ..k8s.yaml_text import yaml_keeps
 from .controller import AUTO_MTLS
 from .parameter_kinds import CONTROLLERS
@@ -111,7 +111,7 @@ def _controller(model: ProxyModel) -> Verdict | None:
             )
         verdict = readiness.judge(model.controller)
         if not verdict.ready:
-            return Verdict(verdict.state, f"the gateway controller {title} is not ready: {verdict.reason}")
+            return replace(verdict, reason=f"the gateway controller {title} is not ready: {verdict.reason}")
     return None
 
 
@@ -122,7 +122,7 @@ def _class_served(model: ProxyModel) -> Verdict | None:
     text = f"GatewayClass {name_of(model.gateway_class)} of {model.controller_name} is not served: {verdict.reason}"
     if model.controller is None:
         return failed(f"{text}; its controller has no Deployment in this cluster; {_other_classes(model)}")
-    return Verdict(verdict.state, text)
+    return replace(verdict, reason=text)
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def _generation(model: ProxyModel) -> Verdict | None:
     """Whether the current generation is accepted; addresses and listeners are checked later."""
     accepted = condition(model.gateway, "Accepted")
     # Without a visible controller there is no reason to expect progress.
-    verdict, no_controller = waiting, ""
+    verdict, no_controller = unprocessed, ""
     if model.controller is None and model.controller_name in CONTROLLERS:
         verdict, no_controller = failed, f"; controller {model.controller_name} has no Deployment in this cluster"
     if not accepted or accepted.get("status") == "Unknown":
@@ -393,7 +393,7 @@ def _rollout(model: ProxyModel) -> Verdict | None:
                 f"{title} is paused, so changes do not reach its Pods. Resume it (kubectl rollout resume) unless this "
                 "is intended"
             )
-        return Verdict(verdict.state, f"{title}: {verdict.reason}")
+        return replace(verdict, reason=f"{title}: {verdict.reason}")
     return None if any(map(is_ready, model.current_pods)) else waiting(f"{title} has no Pod yet")
 
 
@@ -404,7 +404,7 @@ def _listeners(model: ProxyModel) -> Verdict | None:
     verdict = readiness.judge(model.gateway or {})
     if verdict.ready or verdict.reason.endswith("no address yet"):
         return None
-    return Verdict(verdict.state, f"{model.title}: {verdict.reason}")
+    return replace(verdict, reason=f"{model.title}: {verdict.reason}")
 
 
 def _addresses(model: ProxyModel) -> Verdict | None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from .fields import (
@@ -24,7 +25,7 @@ from .fields import (
 )
 from .kinds import group_of
 from .pods import pod_trouble
-from .verdict import Verdict, failed, ready, waiting
+from .verdict import Verdict, failed, ready, unprocessed, waiting
 
 
 def judge(obj: Json) -> Verdict:
@@ -207,7 +208,7 @@ def _listeners(obj: Json) -> Verdict | None:
     for listener in mappings(spec_of(obj).get("listeners")):
         name = str(listener.get("name"))
         if name not in entries:
-            return waiting(f"listener {name}: no status yet")
+            return unprocessed(f"listener {name}: no status yet")
         conditions = mappings(entries[name].get("conditions"))
         conflicted, accepted = named_condition(conditions, "Conflicted"), named_condition(conditions, "Accepted")
         if conflicted.get("status") == "True":
@@ -216,7 +217,7 @@ def _listeners(obj: Json) -> Verdict | None:
             return failed(f"listener {name}: {_quote(accepted if unexplained else conflicted)}")
         verdict = _named(obj, conditions, ["Accepted", "Programmed", "ResolvedRefs"], untouched="no status yet")
         if verdict:
-            return Verdict(verdict.state, f"listener {name}: {verdict.reason}")
+            return replace(verdict, reason=f"listener {name}: {verdict.reason}")
     return None
 
 
@@ -242,14 +243,14 @@ def judge_parent(route: Json, ref: Json, controller: str = "") -> Verdict:
     ]
     if not entries:
         by = f"controller {controller}" if controller else "any controller"
-        return waiting(f"not reconciled by {by} for {title}. Check that the Gateway exists and its class is served")
+        return unprocessed(f"not reconciled by {by} for {title}. Check that the Gateway exists and its class is served")
     verdicts = [
         _named(route, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
         or ready()
         for entry in entries
     ]
     best = min(verdicts, key=lambda verdict: ("ready", "waiting", "failed").index(verdict.state))
-    return best if best.ready else Verdict(best.state, f"{title}: {best.reason}")
+    return best if best.ready else replace(best, reason=f"{title}: {best.reason}")
 
 
 def _parent_key(obj: Json, ref: Json) -> tuple[Any, ...]:
@@ -285,31 +286,31 @@ def _gloo(obj: Json) -> Verdict:
         )
     approval = state.get("approval")
     if not approval:
-        return waiting(
+        return unprocessed(
             "not reconciled by the management server. Check that it is running and a Workspace selects the namespace"
         )
     observed = state.get("observedGeneration") or status.get("observedGeneration")
     stale = _stale(obj, observed)
     if stale:
-        return waiting(f"{stale}; state was {approval}")
+        return unprocessed(f"{stale}; state was {approval}")
     message = state.get("message") or ""
     text = f"{approval}: {message}" if message else str(approval)
     if approval in ("ACCEPTED", "WARNING"):
         return ready(text if approval == "WARNING" else "")
-    return waiting(text) if approval == "PENDING" else failed(text)
+    return unprocessed(text) if approval == "PENDING" else failed(text)
 
 
 def _service_mesh_controller(obj: Json) -> Verdict:
     status = status_of(obj)
     phase = status.get("phase")
     if not phase:
-        return waiting("not reconciled by the Gloo Operator. Check that it is running")
+        return unprocessed("not reconciled by the Gloo Operator. Check that it is running")
     stale = _stale(obj, status.get("observedGeneration"))
     if stale:
-        return waiting(f"{stale}; phase was {phase}")
+        return unprocessed(f"{stale}; phase was {phase}")
     outdated = [each for each in conditions_of(obj) if _stale(obj, each.get("observedGeneration"))]
     if outdated:
-        return waiting(f"condition {outdated[0].get('type')}: {_stale(obj, outdated[0].get('observedGeneration'))}")
+        return unprocessed(f"condition {outdated[0].get('type')}: {_stale(obj, outdated[0].get('observedGeneration'))}")
     wrong = [_quote(each) for each in conditions_of(obj) if each.get("status") == "False"]
     text = "; ".join([f"phase {phase}", *wrong])
     # Older operators end with INSTALLED; newer ones pass through it, with a False condition for what is missing.
@@ -325,7 +326,7 @@ def _generic(obj: Json) -> Verdict:
     """A kind without a rule: ready when it exists and, where it has them, by its generation and its condition Ready."""
     stale = _stale(obj, status_of(obj).get("observedGeneration"))
     if stale:
-        return waiting(stale)
+        return unprocessed(stale)
     reported = condition(obj, "Ready")
     if reported and reported.get("status") != "True":
         return waiting(_quote(reported))
@@ -338,16 +339,18 @@ def _named(obj: Json, conditions: Iterable[Json], names: Iterable[str], *, untou
     for name in names:
         found = named_condition(have, name)
         if not found:
-            return waiting(untouched if not have else f"condition {name} is not set yet")
+            return unprocessed(untouched if not have else f"condition {name} is not set yet")
         status = found.get("status")
         if status == "Unknown" and found.get("reason") in ("Pending", "NotReconciled"):
             # The API server's default status, which carries no generation.
-            return waiting(untouched)
+            return unprocessed(untouched)
         stale = _stale(obj, found.get("observedGeneration"))
         if stale:
-            return waiting(f"{name}: {stale}")
+            return unprocessed(f"{name}: {stale}")
         if status != "True":
-            soon = status == "Unknown" or found.get("reason") in ("Pending", "AddressNotAssigned", "Waiting")
+            if status == "Unknown":
+                return unprocessed(_quote(found))
+            soon = found.get("reason") in ("Pending", "AddressNotAssigned", "Waiting")
             return Verdict("waiting" if soon else "failed", _quote(found))
     return None
 
@@ -364,9 +367,9 @@ def _stale(obj: Json, observed: Any) -> str:
 def _stale_status(obj: Json) -> Verdict | None:
     observed = status_of(obj).get("observedGeneration")
     if observed is None:
-        return waiting("its controller has not reconciled it yet")
+        return unprocessed("its controller has not reconciled it yet")
     stale = _stale(obj, observed)
-    return waiting(stale) if stale else None
+    return unprocessed(stale) if stale else None
 
 
 def replicas_wanted(obj: Json) -> int:

@@ -24,6 +24,8 @@ class Verdict:
     reason: str = ""
     # For several objects: (title, what blocks it) of each that is not ready.
     awaited: tuple[tuple[str, str], ...] = ()
+    # Whether the object's controller has processed its current generation; until then it may be right.
+    processed: bool = True
 
     @property
     def ready(self) -> bool:
@@ -36,6 +38,11 @@ def ready(reason: str = "") -> Verdict:
 
 def waiting(reason: str) -> Verdict:
     return Verdict("waiting", reason)
+
+
+def unprocessed(reason: str) -> Verdict:
+    """Waiting for the object's controller."""
+    return Verdict("waiting", reason, processed=False)
 
 
 def failed(reason: str) -> Verdict:
