@@ -119,6 +119,8 @@ class Site:
         self.time: float | None = None
         self.uids = {name: f"uid-{name}" for name in self.clusters}
         self.connected: dict[str, bool] | None = {"c1": True, "c2": True}
+        #: connections of other management servers, by namespace
+        self.elsewhere: dict[str, dict[str, bool] | None] = {}
         self.logs: dict[str, str] = {}
         self.silent: list[str] = []
         self.statuses: list[str] = []
@@ -186,6 +188,7 @@ class Site:
             absent=frozenset(self.absent[name]),
             istio_objects=istio,
             secrets=self.secrets[name],
+            members=frozenset(self.clusters) - {"mgmt"},
         )
 
 
@@ -193,10 +196,11 @@ class _Probes:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def connected(self) -> Mapping[str, bool]:
-        if self._site.connected is None:
+    def connected(self, server: Json) -> Mapping[str, bool]:
+        found = self._site.elsewhere.get(server["metadata"]["namespace"], self._site.connected)
+        if found is None:
             raise NotReadable("no metric")
-        return self._site.connected
+        return found
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         key = f"{cluster}/{container}"

@@ -222,7 +222,7 @@ def _registered(target: CheckTarget) -> Finding:
     others = [f.name for f in target.site.workloads if f is not target.facts and _agent_name(f) == name]
     if others and name != target.cluster:
         return failed(f"the agent's cluster name is {name}, which is also used in {', '.join(others)}", own_name, named)
-    found = mesh.find("KubernetesCluster", name)
+    found = mesh.find("KubernetesCluster", name, mesh.mesh_namespace) or mesh.find("KubernetesCluster", name)
     if found is None:
         names = ", ".join(map(name_of, mesh.of("KubernetesCluster"))) or "none"
         hint = own_name if mesh.find("KubernetesCluster", target.cluster) else ""
@@ -361,7 +361,9 @@ def _relay_setting(name: str, right: Callable[[CheckTarget], list[str]], what: s
         own = target.site.management.secret(ROOT_SECRET) is None
         judged = failed if _is_disconnected(target) and not own else warning
         text = f"{named} has {what} {value}, but the management server has {' or '.join(expected)}"
-        return judged(text, object=named)
+        other = target.site.other_server(registered_name(target.facts))
+        remark = f"; the agent is connected to {title_of(other)}" if other else ""
+        return judged(text + remark, object=named)
 
     return evaluate
 
@@ -413,6 +415,14 @@ def _agent_connected(target: CheckTarget) -> Finding:
     error = _relay_error(target)
     if error:
         return failed(f"agent's log: {error.line}", error.hint, named)
+    other = None if connected is None else target.site.other_server(name)
+    if other:
+        own = title_of(target.site.management.management_server)
+        return failed(
+            f"the agent is connected to {title_of(other)}, but the management server in use is {own}",
+            f"if {target.cluster} is to belong to {own}, correct Helm value glooAgent.relay.serverAddress of the agent",
+            named,
+        )
     if connected is False:
         return failed(
             f"the management server has no connection from {name}, and the agent's log has no reason", "", named

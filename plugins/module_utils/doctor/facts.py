@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,6 +109,7 @@ class Facts:
     ``lists``: objects by kind; ``unreadable``: why a kind or a Secret could not be read; ``absent``: kinds not served.
     ``secrets``: ``{created, written, type, keys: {key: digest}, certificates: {key: PEM}}`` by the Secret's usual name,
     None for one that does not exist. Certificates are public; nothing else of a value is kept.
+    ``members``: in the management cluster, the names of the site's workload clusters.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Facts:
     absent: frozenset[str] = frozenset()
     istio_objects: Mapping[str, list[Json] | None] = field(default_factory=dict)
     secrets: Mapping[str, Json | None] = field(default_factory=dict)
+    members: frozenset[str] = frozenset()
 
     def of(self, kind: str) -> Sequence[Json]:
         """All objects of the kind; raises NotReadable if listing failed."""
@@ -147,7 +149,7 @@ class Facts:
     @cached_property
     def management_servers(self) -> list[Json]:
         """Deployments of the management server, the one in use first."""
-        return parts.servers(self.of("Deployment"), self.lists.get("KubernetesCluster") or ())
+        return parts.servers(self.of("Deployment"), self.lists.get("KubernetesCluster") or (), self.members)
 
     @cached_property
     def agents(self) -> list[Json]:
@@ -246,8 +248,8 @@ class Facts:
 class Probes(Protocol):
     """Facts that are read on demand. Every method raises NotReadable on failure."""
 
-    def connected(self) -> Mapping[str, bool]:
-        """Whether the agent is connected to the management server, by registered name."""
+    def connected(self, server: Json) -> Mapping[str, bool]:
+        """Whether the agent is connected to this Deployment of the management server, by registered name."""
 
     def log(self, cluster: str, namespace: str, pod: str, container: str) -> str:
         """The last lines of a container's log."""
@@ -288,9 +290,23 @@ class SiteFacts:
         return [each for each in found if not cluster or cluster in (each.get("clusters") or [cluster])]
 
     def is_connected(self, cluster: str) -> bool | None:
-        """Whether the agent is connected; None when the metric cannot be read."""
+        """Whether the agent is connected to the management server in use; None when its metric cannot be read."""
+        servers = self._servers()
+        return self._is_connected_to(servers[0], cluster) if servers else None
+
+    def other_server(self, cluster: str) -> Json | None:
+        """Another management server in the management cluster that the agent is connected to, as far as is known."""
+        return next((each for each in self._servers()[1:] if self._is_connected_to(each, cluster)), None)
+
+    def _servers(self) -> list[Json]:
         try:
-            return self.probes.connected().get(cluster, False)
+            return self.management.management_servers
+        except NotReadable:
+            return []
+
+    def _is_connected_to(self, server: Json, cluster: str) -> bool | None:
+        try:
+            return self.probes.connected(server).get(cluster, False)
         except NotReadable:
             return None
 
@@ -335,8 +351,8 @@ def unprocessed(verdict: Verdict, named: str) -> Finding:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
-    """Read one cluster. An unreachable cluster is a fact, not an error."""
+def read_facts(cluster: Cluster, role: str, gateway: bool, members: Iterable[str] = ()) -> Facts:
+    """Read one cluster. An unreachable cluster is a fact, not an error. members: as in Facts."""
     try:
         version, uid = cluster.version(), _uid(cluster)
     except ClusterError as exc:
@@ -376,6 +392,7 @@ def read_facts(cluster: Cluster, role: str, gateway: bool) -> Facts:
     facts = Facts(
         cluster.name, role, gateway, cluster.server, version, uid, cluster.server_time,
         lists=lists, unreadable=unreadable, absent=frozenset(absent), istio_objects=istio_objects, secrets=secrets,
+        members=frozenset(members),
     )  # fmt: skip
     for usual, (namespace, name) in _secret_locations(facts).items():
         try:

@@ -68,7 +68,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     begin = time.monotonic()
     with ExitStack() as stack, ThreadPoolExecutor(max_workers=max(1, len(rows))) as pool:
         clusters: dict[str, Cluster] = {}
-        facts = list(pool.map(lambda row: _read(row, clusters, stack), rows))
+        members = [row["name"] for row in rows if row["role"] != "management"]
+        facts = list(pool.map(lambda row: _read(row, members, clusters, stack), rows))
         probes = LiveProbes(
             clusters, facts, logs=params.get("logs", True), timeout=int(params.get("timeout") or 15), progress=progress
         )
@@ -132,14 +133,14 @@ def _validate_data(data: Json) -> None:
                 raise ClusterError(f"health_info: {text}. Add it", option="data")
 
 
-def _read(row: Json, clusters: dict[str, Cluster], stack: ExitStack) -> Facts:
+def _read(row: Json, members: Sequence[str], clusters: dict[str, Cluster], stack: ExitStack) -> Facts:
     try:
         cluster = Cluster(row["kubeconfig"], row["context"], row["name"], patience=5.0)
     except BadKubeconfig as exc:
         return Facts(row["name"], row["role"], bool(row.get("gateway")), unreachable=exc.msg)
     stack.callback(cluster.close)
     clusters[row["name"]] = cluster
-    return read_facts(cluster, row["role"], bool(row.get("gateway")))
+    return read_facts(cluster, row["role"], bool(row.get("gateway")), members)
 
 
 # -- records of clusters for the report -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..k8s import log_causes
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
-from ..k8s.fields import Json, meta
+from ..k8s.fields import Json, key_of, meta, title_of
 from ..k8s.pods import is_ready, pods_of
 from ..mesh import parts
 from ..traffic import traffic_check
@@ -63,31 +63,28 @@ class LiveProbes:
         self._clusters = clusters
         self._management = next(f for f in facts if f.role == "management")
         self._logs, self._timeout, self._progress = logs, timeout, progress
-        self._connected: Mapping[str, bool] | NotReadable | None = None
+        self._connected: dict[tuple[str, str], Mapping[str, bool] | NotReadable] = {}
         self._read: dict[tuple[str, ...], str | NotReadable] = {}
 
-    def connected(self) -> Mapping[str, bool]:
-        if self._connected is None:
+    def connected(self, server: Json) -> Mapping[str, bool]:
+        key = key_of(server)
+        if key not in self._connected:
             try:
-                self._connected = self._count()
+                self._connected[key] = self._count(server)
             except (ClusterError, OSError, http.client.HTTPException) as exc:
-                self._connected = NotReadable(f"the management server's metrics cannot be read: {exc}")
-        if isinstance(self._connected, NotReadable):
-            raise self._connected
-        return self._connected
+                self._connected[key] = NotReadable(f"the metrics of {title_of(server)} cannot be read: {exc}")
+        found = self._connected[key]
+        if isinstance(found, NotReadable):
+            raise found
+        return found
 
-    def _count(self) -> Mapping[str, bool]:
-        facts = self._management
-        if facts.unreachable:
-            raise NotReadable(facts.unreachable)
-        servers = facts.management_servers
-        pods = [
-            (p, _metrics_port(server)) for server in servers for p in pods_of(server, facts.of("Pod")) if is_ready(p)
-        ]
+    def _count(self, server: Json) -> Mapping[str, bool]:
+        facts, port = self._management, _metrics_port(server)
+        pods = [pod for pod in pods_of(server, facts.of("Pod")) if is_ready(pod)]
         if not pods:
-            raise ClusterError("no ready Pod of the management server")
+            raise ClusterError("it has no ready Pod")
         found: dict[str, bool] = {}
-        for pod, port in pods:  # each agent is connected to one of the replicas
+        for pod in pods:  # each agent is connected to one of the replicas
             sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], port)
             sock.settimeout(METRICS_TIMEOUT)
             connection = http.client.HTTPConnection("localhost", port, timeout=METRICS_TIMEOUT)

@@ -6,27 +6,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from ..istiod.objects import flag, selects_pods_of, template_labels
 from ..k8s.fields import Json, dig, key_of, mappings, name_of, number, status_of
 from ..k8s.readiness import replicas_wanted
 
 SERVER, AGENT, OPERATOR = "gloo-mesh-mgmt-server", "gloo-mesh-agent", "gloo-operator"
+#: other programs of Gloo Mesh that routing uses
+_OTHERS = ("gloo-telemetry-gateway", "gloo-telemetry-collector-agent", "gloo-otel-collector")
 #: ConfigMap with values that the operator adds to the charts it installs
 EXTENSIONS = "gloo-extensions-config"
 #: arguments that only an agent has; a mirrored image may have another name
 _AGENT_ARGUMENTS = ("cluster", "relay-address")
 
 
-def servers(deployments: Iterable[Json], registrations: Iterable[Json] = ()) -> list[Json]:
+def servers(
+    deployments: Iterable[Json], registrations: Iterable[Json] = (), members: Collection[str] = ()
+) -> list[Json]:
     """Deployments of the management server. First the one in use.
 
-    Those not scaled to 0, of these the ones with registrations (KubernetesClusters) in their namespace, then those that
-    are ready, then by name.
+    Those not scaled to 0, of these the ones with the most registrations (KubernetesClusters) of *members* in their
+    namespace, then those with any, then those that are ready, then by name.
     """
-    homes = {key_of(each)[0] for each in registrations}
-    return sorted(filter(_is_server, deployments), key=lambda each: _order(each, key_of(each)[0] in homes))
+    names: dict[str, set[str]] = {}
+    for namespace, name in map(key_of, registrations):
+        names.setdefault(namespace, set()).add(name)
+
+    def rank(server: Json) -> tuple[int, bool]:
+        registered = names.get(key_of(server)[0], set())
+        return len(registered.intersection(members)), bool(registered)
+
+    return sorted(filter(_is_server, deployments), key=lambda each: _order(each, *rank(each)))
 
 
 def agents(deployments: Iterable[Json], cluster: str = "") -> list[Json]:
@@ -40,6 +52,11 @@ def agents(deployments: Iterable[Json], cluster: str = "") -> list[Json]:
 def operators(deployments: Iterable[Json]) -> list[Json]:
     """Deployments of the Gloo Operator, in the same order."""
     return sorted(filter(_is_operator, deployments), key=_order)
+
+
+def is_part(workload: Json) -> bool:
+    """Whether a workload runs a program of Gloo Mesh that routing uses."""
+    return _is_agent(workload) or any(_runs(workload, program) for program in (SERVER, OPERATOR, *_OTHERS))
 
 
 def services_of(workload: Json | None, services: Iterable[Json], port: str = "") -> list[Json]:
@@ -97,10 +114,10 @@ def _port_names(service: Json) -> set[str]:
     return {str(port.get("name") or "") for port in mappings(dig(service, "spec", "ports"))}
 
 
-def _order(deployment: Json, preferred: bool = False) -> tuple[bool, bool, bool, tuple[str, str]]:
+def _order(deployment: Json, *preference: int) -> tuple[Any, ...]:
     return (
         replicas_wanted(deployment) == 0,
-        not preferred,
+        *(-each for each in preference),
         number(status_of(deployment).get("readyReplicas")) == 0,
         key_of(deployment),
     )

@@ -107,6 +107,12 @@ def test_the_server_with_registrations_and_the_agent_of_the_cluster_come_first()
     both = [deployment(parts.SERVER, ns=each) for each in ("aaa", "bbb")]
     assert order(parts.servers(both)) == ["aaa", "bbb"]
     assert order(parts.servers(both, [{"metadata": {"name": "c1", "namespace": "bbb"}}])) == ["bbb", "aaa"]
+    registrations = [
+        {"metadata": {"name": name, "namespace": ns}} for name, ns in (("prod", "aaa"), ("p2", "aaa"), ("c1", "bbb"))
+    ]
+    assert order(parts.servers(both, registrations)) == ["aaa", "bbb"]
+    assert order(parts.servers(both, registrations, {"c1", "c2"})) == ["bbb", "aaa"]
+    assert order(parts.servers(both, registrations, {"c3"})) == ["aaa", "bbb"]
     found = [
         deployment(parts.AGENT, ns=each, args=[f"--cluster={name}"]) for each, name in (("aaa", "prod"), ("bbb", "c1"))
     ]
