@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..apply.manifests import ref_of
-from ..gateway.products import KNOWN, PRODUCTS
+from ..gateway.products import KNOWN, product_of
+from ..gateway.proxy_objects import containers, template_of
+from ..istiod.objects import command_of, discovery_container
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, NotServed, Unreachable
-from ..k8s.fields import Json
+from ..k8s.fields import Json, labels_of, mapping, meta, spec_of
 from ..k8s.kinds import group_of
+from ..k8s.pods import owner_of
 from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text
+from ..mesh import parts
 
 # API groups of which all objects are collected, including subgroups (admin.gloo.solo.io).
 GROUPS = tuple(
@@ -53,22 +57,19 @@ USUAL_NAMESPACES = (
     *sorted({product.namespace for product in KNOWN}),
 )
 # Kinds whose namespaces are related.
-_ROUTING_KINDS = ("VirtualDestination", "RouteTable", "Gateway", "HTTPRoute", "GatewayParameters")
+_ROUTING_KINDS = (
+    "VirtualDestination",
+    "RouteTable",
+    "Gateway",
+    "HTTPRoute",
+    *sorted({kind.kind for product in KNOWN for kind in product.parameters}),
+)
 _TRANSLATED = "gloo.solo.io/parent_kind"
 _GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 
-# The components, by their labels app, istio or app.kubernetes.io/name.
-COMPONENTS = (
-    "eastwestgateway",
-    "gloo-mesh-agent",
-    "gloo-mesh-mgmt-server",
-    "gloo-operator",
-    "gloo-telemetry-collector-agent",
-    "gloo-telemetry-gateway",
-    "istiod",
-    *(product.name for product in PRODUCTS),
-)
 _SIDECAR = "istio-proxy"
+# Annotation of Pods that istiod turns into gateways.
+_TEMPLATES = "inject.istio.io/templates"
 
 
 @dataclass(frozen=True)
@@ -258,10 +259,34 @@ def related_namespaces(objects: Iterable[Json]) -> set[str]:
 
 
 def is_component(obj: Json) -> bool:
-    """Whether a Pod or workload is a component of multicluster routing, by its labels."""
-    labels = obj["metadata"].get("labels") or {}
-    names = {labels.get("app"), labels.get("istio"), labels.get("app.kubernetes.io/name")}
-    return _GATEWAY_NAME in labels or bool(names.intersection(COMPONENTS))
+    """Whether a Pod or workload is a component of multicluster routing, by what it runs, whatever its name."""
+    workload = _workload_of(obj) if obj["kind"] == "Pod" else obj
+    return (
+        _GATEWAY_NAME in labels_of(obj)
+        or parts.is_part(workload)
+        or product_of(workload) is not None
+        or _is_of_istio(workload)
+    )
+
+
+def _workload_of(pod: Json) -> Json:
+    """The Pod as a workload with its containers."""
+    return {
+        "kind": "Pod",
+        "metadata": {**pod["metadata"], "name": owner_of(pod)[1]},
+        "spec": {"template": {"metadata": pod["metadata"], "spec": spec_of(pod)}},
+    }
+
+
+def _is_of_istio(workload: Json) -> bool:
+    """Whether it is an istiod or a gateway of Istio, such as an east-west gateway."""
+    if discovery_container(workload) is not None or labels_of(workload).get("app") == "istiod":
+        return True
+    template = template_of(workload)
+    annotations = mapping(meta(template).get("annotations"))
+    return "gateway" in str(annotations.get(_TEMPLATES) or "").split(",") or any(
+        "router" in command_of(container)[:3] for container in containers(workload)
+    )
 
 
 def containers_with_logs(pod: Json) -> list[tuple[str, bool]]:
