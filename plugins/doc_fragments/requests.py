@@ -22,7 +22,10 @@ options:
       - With TLS also the server name (SNI), which has to be in the certificate.
     type: str
   headers:
-    description: Additional headers.
+    description:
+      - Additional headers.
+      - Those with credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are sent to the scheme, host and
+        port of the URL only, not to where a redirect leads.
     type: dict
     default: {}
   validate_certs:

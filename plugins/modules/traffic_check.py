@@ -24,9 +24,8 @@ description:
     remote one.
   - Failures before the first successful response are tolerated, since new configuration takes time to propagate. Later
     ones are counted, and every instance has to respond again after them.
-  - A redirect of the same resource to another scheme or port of the same host is followed; any other counts as a
-    failure. Only a response with status 200 and an instance in the body
-    counts.
+  - A redirect of the same resource to another scheme or port of the same host is followed, except from C(https) to
+    C(http); any other counts as a failure. Only a response with status 200 and an instance in the body counts.
   - In check mode nothing is sent.
 author:
   - The multicluster.gloo authors (!UNKNOWN)

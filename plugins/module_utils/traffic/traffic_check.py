@@ -249,7 +249,7 @@ class _PodClient:
                 sock.settimeout(REQUEST_TIMEOUT)
                 self._connection.sock = sock
             host = self._params.get("host") or ""
-            status, body, location = exchange(self._connection, self._params, self._params["path"], host)
+            status, body, location = exchange(self._connection, self._params["headers"], self._params["path"], host)
             return traffic.read_response(status, body, self._pattern, location)
         except (OSError, http.client.HTTPException) as exc:
             self.close()

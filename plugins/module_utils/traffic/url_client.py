@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..k8s.errors import ClusterError
+from ..k8s.fields import Json
 from ..k8s.names import ascii_host, split_host, url_host
-from ..k8s.secret_text import text
+from ..k8s.secret_text import SECRET_NAME, text
 from . import sampling as traffic
 
 # Options of the request and of reading its response; documented in the doc fragment "requests".
@@ -35,6 +36,9 @@ REQUEST_TIMEOUT = 10.0
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
+#: names of headers with credentials: they are for the origin of the URL only
+_CREDENTIALS = re.compile(f"{SECRET_NAME.pattern}|auth|jwt|session")
+UNENCRYPTED = "not followed, because it leads from https to http"
 #: punctuation that stays in a path with a query, "%" included
 _PATH = string.punctuation
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -57,7 +61,8 @@ class UrlClient:
     """A new connection for every request, so that a load balancer for connections balances requests.
 
     TLS requests the certificate of the option ``host`` (SNI), else of the URL's host, and compares it with that name.
-    A redirect that changes only scheme and port is followed to the same address. ``others``: further addresses of the
+    A redirect that changes only scheme and port is followed to the same address, without headers that have credentials,
+    because it is another origin; one from https to http is the response. ``others``: further addresses of the
     URL's host, tried in order if no connection to the first is possible. Raises ClusterError for an invalid option.
     """
 
@@ -99,6 +104,8 @@ class UrlClient:
             following = self._followed(place, location) if status in _REDIRECTS else None
             if following is None:
                 return traffic.read_response(status, body, self._pattern, location)
+            if (place.scheme, following.scheme) == ("https", "http"):
+                return traffic.Response(None, str(status), f"{UNENCRYPTED}: redirect to {traffic.excerpt(location)}")
             place = following
         return failure
 
@@ -108,7 +115,7 @@ class UrlClient:
     def _request(self, place: _Place) -> tuple[int, str, str]:
         connection = self._connected(place)
         try:
-            return exchange(connection, self._params, place.path, self._host_header(place))
+            return exchange(connection, self._headers(place), place.path, self._host_header(place))
         finally:
             connection.close()
 
@@ -131,6 +138,13 @@ class UrlClient:
                 connection.close()
                 raise TlsFailed(getattr(exc, "reason", None) or str(exc) or type(exc).__name__) from None
         return connection
+
+    def _headers(self, place: _Place) -> Json:
+        """The headers for a place: credentials only for the origin of the URL."""
+        given: Json = self._params["headers"]
+        if (place.scheme, place.port) == (self._place.scheme, self._place.port):
+            return given
+        return {key: value for key, value in given.items() if not _CREDENTIALS.search(str(key))}
 
     def _host_header(self, place: _Place) -> str:
         """The given host with its port; without one the URL's host, with a port that is not the scheme's own."""
@@ -174,11 +188,14 @@ def _tls_context(origin: str, params: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 def exchange(
-    connection: http.client.HTTPConnection, params: Mapping[str, Any], path: str, host: str = ""
+    connection: http.client.HTTPConnection, given: Mapping[str, Any], path: str, host: str = ""
 ) -> tuple[int, str, str]:
-    """(status, body, Location) of one GET. Other than ASCII characters are sent as UTF-8, in paths percent-encoded."""
+    """(status, body, Location) of one GET with the given headers.
+
+    Other than ASCII characters are sent as UTF-8, in paths percent-encoded.
+    """
     headers = {"Accept": "*/*", "User-Agent": "multicluster.gloo"}
-    headers |= {str(key): str(value) for key, value in params["headers"].items()}
+    headers |= {str(key): str(value) for key, value in given.items()}
     if host:
         headers = {key: value for key, value in headers.items() if key.lower() != "host"} | {"Host": host}
     for key, value in headers.items():

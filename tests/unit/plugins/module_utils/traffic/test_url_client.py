@@ -309,3 +309,84 @@ def test_a_refused_url_is_shown_without_its_password(url: str) -> None:
     with pytest.raises(ClusterError, match="'url'") as refused:
         sent(url)
     assert "canary" not in refused.value.msg and "host" in refused.value.msg
+
+
+CREDENTIALS = {
+    "Authorization": "Bearer canary",
+    "authorization": "Basic canary",
+    "Proxy-Authorization": "Basic canary",
+    "Cookie": "session=canary",
+    "X-Api-Key": "canary",
+    "X-Auth": "canary",
+    "X-Access-Token": "canary",
+    "X-Session-Id": "canary",
+}
+
+
+class Seen:
+    """A server of the host shop.example.com, the headers that it received, and its answer."""
+
+    def __init__(self, answer: Answer = answered) -> None:
+        self.headers: list[dict[str, str]] = []
+        self.reply = answer
+
+    def __call__(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        self.headers.append({key.lower(): value for key, value in handler.headers.items()})
+        self.reply(handler)
+
+
+@pytest.fixture
+def edge(tmp_path: Path, authority: tuple[Authority, str]) -> Edge:
+    return Edge(tmp_path, authority[0], "shop.example.com")
+
+
+@pytest.mark.parametrize("header", CREDENTIALS)
+@pytest.mark.parametrize(("first", "second"), [("http", "https"), ("http", "http"), ("https", "https")])
+def test_credentials_are_not_sent_to_another_origin(
+    edge: Edge, authority: tuple[Authority, str], first: str, second: str, header: str
+) -> None:
+    target = Seen()
+    with serving(target, edge if second == "https" else None) as there:
+        origin = Seen(redirected(f"{second}://shop.example.com:{there}/reviews/0"))
+        with serving(origin, edge if first == "https" else None) as here:
+            found = sent(
+                f"{first}://127.0.0.1:{here}",
+                host="shop.example.com",
+                headers={header: CREDENTIALS[header], "X-Team": "a"},
+                ca_cert=authority[1],
+            )
+    assert found.instance == "reviews-v1-abc"
+    assert [seen.get(header.lower()) for seen in (*origin.headers, *target.headers)] == [CREDENTIALS[header], None]
+    assert [seen["x-team"] for seen in (*origin.headers, *target.headers)] == ["a", "a"]
+
+
+def test_credentials_are_sent_again_to_the_first_origin() -> None:
+    target, steps = Seen(), iter([0, 1])
+
+    def reply(handler: http.server.BaseHTTPRequestHandler) -> None:
+        (redirected(f"http://shop.example.com:{there}/reviews/0") if next(steps) == 0 else answered)(handler)
+
+    origin = Seen(reply)
+    with serving(origin) as here, serving(target) as there:
+        target.reply = redirected(f"http://shop.example.com:{here}/reviews/0")
+        found = sent(f"http://127.0.0.1:{here}", host="shop.example.com", headers={"Cookie": "canary"})
+    assert found.instance == "reviews-v1-abc"
+    assert [seen.get("cookie") for seen in origin.headers] == ["canary", "canary"]
+    assert [seen.get("cookie") for seen in target.headers] == [None]
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_redirect_from_https_to_http_is_the_response(
+    edge: Edge, authority: tuple[Authority, str], before: int
+) -> None:
+    """Also after a redirect that is followed."""
+    plain = Seen()
+    with serving(plain) as http_port:
+        secure = Seen(redirected(f"http://shop.example.com:{http_port}/reviews/0"))
+        with serving(secure, edge) as port, serving(redirected(f"https://shop.example.com:{port}/reviews/0")) as first:
+            url = f"http://127.0.0.1:{first}" if before else f"https://127.0.0.1:{port}"
+            found = sent(url, host="shop.example.com", headers={"Cookie": "canary"}, ca_cert=authority[1])
+    assert plain.headers == []
+    assert len(secure.headers) == 1
+    assert (found.instance, found.status) == (None, "301")
+    assert found.excerpt.startswith("not followed, because it leads from https to http: redirect to http://shop.")
