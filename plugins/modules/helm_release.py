@@ -46,7 +46,7 @@ options:
   state:
     description:
       - V(present) installs or upgrades the release.
-      - V(absent) uninstalls a release that this module installed and waits until its workloads are gone, restores an
+      - V(absent) uninstalls a release that this module installed and waits until its objects are gone, restores an
         adopted one, and ignores one without a note.
       - V(checked) changes nothing and fails if V(present) would be refused. Different values are accepted.
     type: str

@@ -81,6 +81,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 RULES: dict[str, Any] = {"required_if": [("state", "present", ("chart",)), ("state", "checked", ("chart",))]}
 
 _WORKLOADS = ("Deployment", "DaemonSet", "StatefulSet", "Job")
+#: annotation of objects that stay when a release is uninstalled, with value keep
+_POLICY = "helm.sh/resource-policy"
 _NAME = re.compile(r"(?=.{1,53}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")  # Helm's rule
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "": 1}
 
@@ -278,10 +280,12 @@ class _Work:
             self._await_free()
             self.history = read_all_revisions(self.cluster, self.history)
             plan = plan_absent(self.history, self._former())
-        running = self._running() if any(step.action == "uninstall" for step in plan.steps) else []
+        going = self._going(plan)
+        begin = time.monotonic()
         result = self._carry_out(plan)
-        if not self.check and running and not self.history.records:
-            wait_until_gone(self.cluster, running, self.timeout, self.progress)
+        if not self.check and going and present_record(self.history) is None:
+            left = max(1.0, self.timeout - (time.monotonic() - begin))
+            wait_until_gone(self.cluster, self._existing(going), left, self.progress)
         note = self.history.note
         if note is not None and not self.check:
             self.cluster.delete("v1", "Secret", note.object_name, self.namespace)
@@ -291,14 +295,29 @@ class _Work:
                 self.cluster.delete("v1", "ConfigMap", note.object_name, self.namespace)
         return result
 
-    def _running(self) -> list[tuple[Ref, str]]:
-        """Workloads of the release, with their UIDs."""
-        return [(ref_of(live), live["metadata"]["uid"]) for live in self._workloads()]
+    def _going(self, plan: Plan) -> list[Json]:
+        """Objects that the uninstallation deletes; of one that ended earlier those that are still being deleted."""
+        if self.check or self.history.note is None:
+            return []
+        if any(step.action == "uninstall" for step in plan.steps):
+            return self._objects()
+        if self.history.records and present_record(self.history) is None:
+            return [live for live in self._objects() if live["metadata"].get("deletionTimestamp")]
+        return []
 
-    def _workloads(self) -> list[Json]:
+    def _existing(self, objects: Iterable[Json]) -> list[tuple[Ref, str]]:
+        """Those that exist, with their UIDs."""
+        found = [(obj, self._live(obj)) for obj in objects]
+        uids = [(obj, obj["metadata"]["uid"], live) for obj, live in found if live is not None]
+        return [(ref_of(obj), uid) for obj, uid, live in uids if live["metadata"]["uid"] == uid]
+
+    def _objects(self, *kinds: str) -> list[Json]:
+        """Objects of the newest revision as they are in the cluster, of these kinds or all except those Helm keeps."""
         newest = self.history.newest
-        objects = [obj for obj in (newest.objects if newest else ()) if obj["kind"] in _WORKLOADS]
-        return [live for live in map(self._live, objects) if live is not None]
+        found = [
+            (obj, self._live(obj)) for obj in (newest.objects if newest else ()) if not kinds or obj["kind"] in kinds
+        ]
+        return [live for obj, live in found if live is not None and (kinds or not (_is_kept(obj) or _is_kept(live)))]
 
     # -- execution
 
@@ -413,7 +432,9 @@ class _Work:
         return seconds_held(record, self.cluster.server_time or time.time(), self.timeout, gone)
 
     def _await_ready(self) -> None:
-        verdicts = verdicts_when_ready(self.cluster, self._workloads(), self.timeout, self.progress, just_written=True)
+        verdicts = verdicts_when_ready(
+            self.cluster, self._objects(*_WORKLOADS), self.timeout, self.progress, just_written=True
+        )
         verdict = together({ref.title: each for ref, each in verdicts.items()})
         if not verdict.ready:
             raise Timeout(
@@ -507,6 +528,11 @@ class _Work:
             name=self.name,
             **facts,
         )
+
+
+def _is_kept(obj: Json) -> bool:
+    """Whether Helm leaves an object in the cluster. Of CRDs in a manifest only the name is known."""
+    return (obj["metadata"].get("annotations") or {}).get(_POLICY) == "keep"
 
 
 def _key(obj: Json, namespace: str) -> tuple[str, str, str, str]:
