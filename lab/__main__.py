@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
@@ -111,12 +112,11 @@ def _count(text: str) -> int:
 
 
 def _up(home: Path, arguments: argparse.Namespace) -> int:
-    if home.exists() and any(home.iterdir()) and not (home / LOCK).exists():
+    if _is_foreign(home):
         # Refused because `lab down` would delete it.
         raise LabError(f"{home} is not empty and not a lab. Set LAB_HOME to another folder")
     changes = [settings.parse(text) for text in arguments.set]
-    home.mkdir(parents=True, exist_ok=True)
-    with _exclusive(home):
+    with _exclusive(home, create=True):
         settings.change(home, changes)
         names = _cluster_names(home, arguments.workloads)
         planes = [ControlPlane(home, name, number) for number, name in enumerate(names)]
@@ -180,12 +180,12 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
 
 
 def _down(home: Path, arguments: argparse.Namespace) -> int:
-    if not home.exists():
-        print(f"no lab in {home}")
-        return 0
-    if not (home / LOCK).exists():
-        raise LabError(f"{home} is not a lab: nothing is deleted")
-    with _exclusive(home):
+    with _exclusive(home, create=False) as exists:
+        if not exists:
+            if _is_foreign(home):
+                raise LabError(f"{home} is not a lab: nothing is deleted")
+            print(f"no lab in {home}")
+            return 0
         supervisor.stop(home)
         # Components first, by their pid files in reverse start order, then all other processes with this lab's mark.
         # The data is deleted, so no component needs time to save it.
@@ -196,9 +196,29 @@ def _down(home: Path, arguments: argparse.Namespace) -> int:
         left = processes.of_lab(home)
         if left:
             raise LabError(f"could not stop these processes: {[processes.command(pid)[:100] for pid in left]}")
-        shutil.rmtree(home)
+        _delete(home)
     print(f"lab is down: {home} deleted, program cache {paths.cache()} kept")
     return 0
+
+
+def _is_foreign(home: Path) -> bool:
+    """Whether the folder has content, but not that of a lab."""
+    with contextlib.suppress(FileNotFoundError):
+        names = [path.name for path in home.iterdir()]
+        return bool(names) and LOCK not in names
+    return False
+
+
+def _delete(home: Path) -> None:
+    """Delete the folder of a lab, the lock last: until then it is a lab that is in use."""
+    for path in home.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+    (home / LOCK).unlink()
+    with contextlib.suppress(OSError):  # a new lab is being created in it
+        home.rmdir()
 
 
 def _status(home: Path, arguments: argparse.Namespace) -> int:
@@ -313,14 +333,34 @@ def _all(planes: list[ControlPlane], work: Callable[[ControlPlane], None]) -> No
 
 
 @contextlib.contextmanager
-def _exclusive(home: Path) -> Iterator[None]:
-    with (home / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another `lab up` or `lab down` in {home}", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _exclusive(home: Path, *, create: bool) -> Iterator[bool]:
+    """Keep other commands from changing the lab. Yields whether there is one; with `create` there is.
+
+    Another command may delete the folder, and the lock in it, before this one gets the lock.
+    """
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                if create:
+                    home.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context((home / LOCK).open("a" if create else "r+"))
+            except FileNotFoundError:
+                if create:
+                    continue
+                break
+            _wait_for(lock, home)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), (home / LOCK).stat()):
+                    break
+        yield (home / LOCK).exists()
+
+
+def _wait_for(lock: IO[str], home: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another `lab up` or `lab down` in {home}", file=sys.stderr)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 if __name__ == "__main__":
