@@ -27,11 +27,11 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.pods import has_sidecar, is_ready, living, owner_of
-from ..k8s.readiness import judge, pod_trouble
+from ..k8s.readiness import is_current, pod_trouble
 from ..mesh import parts, virtual_destination, workspaces
 from .checks_istio import istiods_in_use, served_revisions
 from .checks_mesh import known_name, registered_name, workloads
-from .checks_workspaces import accepted, cluster_labels
+from .checks_workspaces import SELECT_NAMESPACE, accepted, cluster_labels
 from .facts import Facts, SiteFacts
 from .runner import Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
@@ -299,7 +299,6 @@ def _label_hint(facts: Facts, restart: str = "") -> str:
 
 
 _NO_ISTIO_CRDS = "unless this cluster is meant to be outside the mesh, install Istio with site.yml --tags mesh"
-_SELECT_NAMESPACE = "unless it is left out on purpose, add its namespace to a Workspace"
 
 
 def _virtual_destination(target: CheckTarget) -> Finding:
@@ -312,13 +311,11 @@ def _virtual_destination(target: CheckTarget) -> Finding:
         remark = f", but one of this name exists in {', '.join(elsewhere)}" if elsewhere else ""
         return failed(f"{wanted.title} does not exist in {target.cluster}{remark}", CREATE_ROUTING)
     state = accepted(found, f" and has {status_of(found).get('numSelectedBackingServices', 0)} backing Services")
-    reason = virtual_destination.idle_reason(found) if status_of(found) else ""
-    if not judge(found).processed:
-        return state
+    reason = virtual_destination.idle_reason(found) if is_current(found) else ""
     if "workspace" in reason:
-        return failed(f"{wanted.title} {reason}", _SELECT_NAMESPACE)
+        return failed(f"{wanted.title} {reason}", SELECT_NAMESPACE)
     if state.verdict != "ok":
-        return replace(state, hint=_SELECT_NAMESPACE if "in no workspace" in state.message else "")
+        return replace(state, hint=SELECT_NAMESPACE) if "in no workspace" in state.message else state
     if reason:
         return failed(f"{wanted.title} {reason}", _COMPARE_SELECTORS)
     return _all_counted(target, found) or state
@@ -343,9 +340,9 @@ def _route_table(target: CheckTarget) -> Finding:
     found = target.facts.find("RouteTable", target.subject["name"], target.subject["namespace"])
     if found is None:
         return failed(f"{target.object} does not exist in {target.cluster}", CREATE_ROUTING)
-    if status_of(found).get("ownedByWorkspace", True) or not judge(found).processed:
+    if status_of(found).get("ownedByWorkspace", True) or not is_current(found):
         return accepted(found)
-    return failed(f"{target.object} is in no workspace", _SELECT_NAMESPACE)
+    return failed(f"{target.object} is in no workspace", SELECT_NAMESPACE)
 
 
 # -- translation -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..k8s.fields import Json, labels_of, meta, name_of, status_of, title_of
 from ..k8s.readiness import judge
@@ -16,12 +17,15 @@ from .facts import Facts, SiteFacts, unprocessed
 from .runner import Check, CheckTarget, Finding, failed, ok, warning
 from .trust import refusals
 
+SELECT_NAMESPACE = "unless it is left out on purpose, add its namespace to a Workspace"
+
 
 def accepted(obj: Json, remark: str = "") -> Finding:
     """The state of a Gloo object: with WARNING it is partly effective, with other states except ACCEPTED not at all."""
     named, verdict = title_of(obj), judge(obj)
     if not verdict.processed:
-        return unprocessed(verdict, named)
+        found = unprocessed(verdict, named)
+        return replace(found, hint=SELECT_NAMESPACE) if "in no workspace" in verdict.reason else found
     if not verdict.ready:
         return failed(f"{named}: {verdict.reason}", object=named)
     if verdict.reason:

@@ -272,8 +272,14 @@ def _parent_title(obj: Json, ref: Json) -> str:
 # -- Gloo ---------------------------------------------------------------------------------------------------------
 
 
-def _gloo(obj: Json) -> Verdict:
-    """Gloo Mesh objects: .status.common.State (capital S); RootTrustPolicy has the same fields flat."""
+def is_current(obj: Json) -> bool:
+    """Whether the management server has written the status of a Gloo Mesh object for its current generation."""
+    state = _gloo_state(obj)
+    return bool(state.get("approval")) and not _stale(obj, state.get("observedGeneration"))
+
+
+def _gloo_state(obj: Json) -> Json:
+    """.status.common.State (capital S); RootTrustPolicy has the same fields flat."""
     status = status_of(obj)
     common = mapping(status.get("common"))
     state = mapping(common.get("State") or common.get("state"))
@@ -284,13 +290,18 @@ def _gloo(obj: Json) -> Verdict:
             if isinstance(flat, dict)
             else {"approval": flat, "observedGeneration": status.get("observedGeneration")}
         )
+    return {**state, "observedGeneration": state.get("observedGeneration") or status.get("observedGeneration")}
+
+
+def _gloo(obj: Json) -> Verdict:
+    """Gloo Mesh objects."""
+    state = _gloo_state(obj)
     approval = state.get("approval")
     if not approval:
         return unprocessed(
             "not reconciled by the management server. Check that it is running and a Workspace selects the namespace"
         )
-    observed = state.get("observedGeneration") or status.get("observedGeneration")
-    stale = _stale(obj, observed)
+    stale = _stale(obj, state.get("observedGeneration"))
     if stale:
         return unprocessed(f"{stale}; state was {approval}")
     message = state.get("message") or ""

@@ -27,6 +27,12 @@ VALUES: Json = {
 }
 
 
+#: values that have the right type, but not the right content
+CONTENT = {
+    "mesh_management_values": ({"licensing": f"{CANARY}-wrong"}, {"licensing": [f"{CANARY}-wrong"]}),
+}
+
+
 def specs(role: Path) -> Json:
     content: Json = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     return content
@@ -68,7 +74,9 @@ def run(tmp_path: Path, role: Path) -> tuple[str, dict[str, str]]:
     The licences are in the environment, and for every other host in variables, too.
     """
     options = specs(role)["main"]["options"]
-    wrong = [(name, value) for name, option in options.items() for value in wrong_values(option)]
+    wrong = [
+        (name, value) for name, option in options.items() for value in (*wrong_values(option), *CONTENT.get(name, ()))
+    ]
     variables = dict.fromkeys(LICENCES, f"{CANARY}-variable")
     hosts = {
         f"h{number}": {**(variables if number % 2 else {}), name: value} for number, (name, value) in enumerate(wrong)

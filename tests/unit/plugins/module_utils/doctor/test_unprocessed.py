@@ -134,3 +134,26 @@ def test_a_licence_is_judged_by_current_statuses(kind: str) -> None:
     obj["metadata"]["generation"] = 7
     row = next(each for each in checked(site)["checks"] if each["id"] == "licence")
     assert not WRITE.search(row["hint"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        ("VirtualDestination", "vd", True),
+        ("VirtualDestination", "vd", False),
+        ("RouteTable", "rt", True),
+        ("RouteTable", "rt", False),
+        ("WorkspaceSettings", "ws", True),
+    ],
+)
+def test_what_is_in_no_workspace_is_told_though_it_is_pending(kind: str, name: str, told: bool) -> None:
+    site = Site()
+    status = site.one("mgmt", kind, name)["status"]
+    message = "namespace app is in no workspace" if told else ""
+    status["common"]["State"] = {"approval": "PENDING", "message": message, "observedGeneration": 1}
+    if not told:
+        status["ownedByWorkspace"] = {}
+    first = checked(site)["first"]
+    assert first["object"].startswith(kind)
+    assert "in no workspace" in first["message"]
+    assert first["hint"] == "unless it is left out on purpose, add its namespace to a Workspace"
