@@ -135,7 +135,7 @@ class Pods:
 
     def pod_socket(self, namespace: str, pod: str, _port: int) -> socket.socket:
         self.opened += 1
-        return socket.create_connection(self.servers[namespace, pod].server_address[:2])
+        return socket.create_connection(("127.0.0.1", self.servers[namespace, pod].server_port))
 
     def close(self) -> None:
         for server in self.servers.values():

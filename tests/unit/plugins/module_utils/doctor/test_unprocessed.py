@@ -49,7 +49,7 @@ def unknown(obj: Json) -> None:
 
 GLOO = (no_status, empty_status, older, pending)
 ANY = (no_status, empty_status, older)
-OBJECTS = (
+OBJECTS: tuple[tuple[str, str, str, tuple[Callable[[Json], None], ...]], ...] = (
     ("mgmt", "RootTrustPolicy", "root", GLOO),
     ("mgmt", "Workspace", "ws", GLOO),
     ("mgmt", "WorkspaceSettings", "ws", GLOO),
@@ -66,7 +66,7 @@ OBJECTS = (
     ("c1", "Deployment", "http", ANY),
     ("c1", "HTTPRoute", "r", ANY),
 )
-CASES = [(*place, change) for *place, changes in OBJECTS for change in changes]
+CASES = [(cluster, kind, name, change) for cluster, kind, name, changes in OBJECTS for change in changes]
 #: a verb of a write where a sentence or a clause begins
 WRITE = re.compile(
     r"(?:^|[.:;,] |\b(?:then|and|or|to) )"
