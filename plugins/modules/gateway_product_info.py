@@ -61,12 +61,22 @@ options:
     type: list
     elements: str
     default: []
+  gateway_namespaces:
+    description: Namespaces of O(gateways), in the same order. An empty or missing one is RV(product.namespace).
+    type: list
+    elements: str
+    default: []
   layer:
     description:
       - With V(auto) a controller without a Helm release is used unchanged, with V(use) every controller, with V(manage)
         none.
     type: str
-    choices: [auto, use, manage]
+    default: auto
+  gateway_api_layer:
+    description:
+      - With V(auto) missing CRDs of Gateway API are installed and existing ones are kept, with V(use) they are never
+        written, with V(manage) existing ones are replaced.
+    type: str
     default: auto
   strict:
     description:
@@ -195,6 +205,13 @@ product:
       description: The owner of a controller without a Helm release.
       type: str
       returned: always
+    gateway_api:
+      description:
+        - The CRDs of Gateway API. C(state) is C(absent), C(ours) (installed by this collection) or C(external).
+        - C(mode), C(install) (whether the role writes them), C(version) (empty when unknown), C(owner), and C(problem),
+          a contradiction with what to do.
+      type: dict
+      returned: always
     integrated:
       description: Whether both settings of the Istio integration are enabled in the controller.
       type: bool
@@ -223,6 +240,7 @@ product:
     used_unchanged: false
     crds_used_unchanged: false
     owner: ''
+    gateway_api: {state: ours, mode: auto, install: false, version: 1.4.0, owner: an unknown owner, problem: ''}
     integrated: true
 requests:
   description: Number of HTTP requests made.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from ..helm.ownership import owner_of
@@ -17,7 +18,8 @@ from ..helm.shown import secret_texts
 from ..helm.values import merged
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title, title_of
+from ..k8s.fields import Json, dig, key_of, mapping, meta, name_of, spec_of, texts, title, title_of
+from . import gateway_api
 from .controller import AUTO_MTLS, INTEGRATION, controller_container, controllers, switch
 from .gateway_parameters import spec_of_others
 from .products import GLOO_GATEWAY, PRODUCTS, ParameterKind, Product, product_of
@@ -33,7 +35,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "license_secret": {"type": "str", "default": "", "no_log": False},
     "parameters_name": {"type": "str", "default": ""},
     "gateways": {"type": "list", "elements": "str", "default": []},
-    "layer": {"type": "str", "choices": ["auto", "use", "manage"], "default": "auto"},
+    "gateway_namespaces": {"type": "list", "elements": "str", "default": []},
+    "layer": {"type": "str", "default": "auto"},
+    "gateway_api_layer": {"type": "str", "default": "auto"},
     "strict": {"type": "bool", "default": True},
 }
 
@@ -65,17 +69,20 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
     Without strict, errors of the cluster are not raised.
     """
-    _check_product(params)
+    _check(params)
     try:
         with connect(params, progress) as cluster:
-            product = _record(cluster, params)
-            warnings = list(_warnings(cluster, product, params))
+            controller = _find(cluster, params)
+            product = _record(cluster, params, controller)
+            warnings = list(_warnings(cluster, product, controller, params))
+            crd = _object(cluster, CRD, gateway_api.CRD)
             requests = cluster.requests
     except ClusterError:
         if params.get("strict", True):
             raise
         named = next((each for each in PRODUCTS if each.name == params.get("product")), GLOO_GATEWAY)
-        product, warnings, requests = facts(named, None, params), [], 0
+        product, warnings, crd, requests = facts(named, None, params), [], None, 0
+    product["gateway_api"] = gateway_api.gateway_api(crd, str(params.get("gateway_api_layer") or "auto"))
     name = params.get("cluster") or params["context"]
     where = f"Deployment {product['release_namespace']}/{product['deployment']}"
     state = f"controller is {where}" if product["installed"] else "no controller is installed"
@@ -88,12 +95,16 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     }
 
 
-def _check_product(params: Json) -> None:
+def _check(params: Json) -> None:
+    """Raises Invalid with the name of the role's variable."""
     names, cluster = [product.name for product in PRODUCTS], params.get("cluster") or params["context"]
     if params.get("product") not in ("", None, *names):
         raise Invalid(
             f"{cluster}: gateway_product is '{params['product']}': not a product line. Set one of {', '.join(names)}"
         )
+    for variable, option in (("controller", "layer"), ("gateway_api", "gateway_api_layer")):
+        if params.get(option) not in ("", None, "auto", "use", "manage"):
+            raise Invalid(f"{cluster}: gateway_layers.{variable} is '{params[option]}'. Set auto, use or manage")
 
 
 def secrets(params: dict[str, Any]) -> set[str]:
@@ -166,8 +177,11 @@ def _images(product: Product, deployment: Json, given: Json, values: Json, versi
 # -- reading the cluster
 
 
-def _record(cluster: Cluster, params: Json) -> Json:
-    found = _choose(cluster, params, _controllers(cluster)) or _choose(cluster, params, _released(cluster))
+def _find(cluster: Cluster, params: Json) -> Controller | None:
+    return _choose(cluster, params, _controllers(cluster)) or _choose(cluster, params, _released(cluster))
+
+
+def _record(cluster: Cluster, params: Json, found: Controller | None) -> Json:
     product = found.product if found else _unused(cluster, params)
     record = facts(product, found, params, _crds(cluster, product), _licensed(cluster, found))
     if record["sds_image"] and _has_sds_image(cluster, product, record["namespace"], params):
@@ -275,27 +289,31 @@ def _licensed(cluster: Cluster, controller: Controller | None) -> bool:
     )
 
 
-def _warnings(cluster: Cluster, product: Json, params: Json) -> Iterable[str]:
-    """Other Gateways of the controller also get the containers of the integration when it is enabled."""
-    if not product["installed"] or product["integrated"] or product["used_unchanged"] or not product["sds_image"]:
+def _warnings(cluster: Cluster, product: Json, found: Controller | None, params: Json) -> Iterable[str]:
+    """Proxies of all Gateways of the controller get the containers of the integration when it is enabled."""
+    if found is None or product["used_unchanged"] or switch(found.deployment, AUTO_MTLS) is not False:
         return
     classes = {
         name_of(each)
         for each in _listed(cluster, GATEWAY_CLASS.api_version, GATEWAY_CLASS.kind)
         if spec_of(each).get("controllerName") == product["controller_name"]
     }
+    names, namespaces = params.get("gateways") or (), params.get("gateway_namespaces") or ()
+    ours = {(where or product["namespace"], name) for name, where in zip_longest(names, namespaces[: len(names)])}
     others = [
         title_of(each)
         for each in _listed(cluster, GATEWAY_CLASS.api_version, "Gateway")
-        if spec_of(each).get("gatewayClassName") in classes and name_of(each) not in (params.get("gateways") or ())
+        if spec_of(each).get("gatewayClassName") in classes and key_of(each) not in ours
     ]
     if others:
         controller = title("Deployment", product["deployment"], product["release_namespace"])
-        yield (
-            f"{cluster.name}: {controller}: the integration also adds sds and istio-proxy to {', '.join(others)}, but "
-            "the controller's registry has no image sds. Set sdsContainer.image in their parameters first, otherwise "
+        effect = f"the integration also adds sds and istio-proxy to {', '.join(others)}, whose Pods are restarted"
+        without_image = (
+            ". The controller's registry has no image sds: set sdsContainer.image in their parameters first, otherwise "
             "their new Pods cannot start"
         )
+        without_change = ". Unless that is intended, use another controller, or enable it when a restart is acceptable"
+        yield f"{cluster.name}: {controller}: {effect}{without_image if product['sds_image'] else without_change}"
 
 
 def _has_sds_image(cluster: Cluster, product: Product, namespace: str, params: Json) -> bool:

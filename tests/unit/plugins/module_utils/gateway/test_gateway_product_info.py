@@ -15,6 +15,8 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors impor
 Json = dict[str, Any]
 
 GATEWAY_API, CRDS = "gateway.networking.k8s.io/v1", "apiextensions.k8s.io/v1"
+MADE_BY_US = {"labels": {"app.kubernetes.io/managed-by": "multicluster.gloo"}}
+IN_ARGO = {"annotations": {"argocd.argoproj.io/tracking-id": "apis:x/y:z/w"}}
 ON = {"KGW_ENABLE_ISTIO_AUTO_MTLS": "true", "KGW_ENABLE_ISTIO_INTEGRATION": "true"}
 SOLO, OPEN_SOURCE = "us-docker.pkg.dev/solo-public/gloo-gateway", "cr.kgateway.dev/kgateway-dev"
 
@@ -70,12 +72,12 @@ class Site:
         body = {"metadata": {"name": name}, "spec": {"gatewayClassName": gateway_class}}
         self.api.write(GATEWAY_API, "gateways", namespace, body)
 
-    def crd(self, name: str, release: str = "", namespace: str = "") -> None:
+    def crd(self, name: str, release: str = "", namespace: str = "", metadata: Json | None = None) -> None:
         notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace} if release else {}
         plural, _, group = name.partition(".")
         names = {"plural": plural, "kind": plural.title()}
         spec = {"group": group, "versions": [], "names": names, "scope": "Namespaced"}
-        body = {"metadata": {"name": name, "annotations": notes}, "spec": spec}
+        body = {"metadata": {"name": name, "annotations": notes, **(metadata or {})}, "spec": spec}
         self.api.write(CRDS, "customresourcedefinitions", "", body)
 
     def look(self, **options: Any) -> Json:
@@ -421,29 +423,79 @@ def test_few_requests_are_made(site: Site) -> None:
     assert len(site.api.log) <= 8
 
 
+NO_IMAGE, RESTARTED = "image sds: set sdsContainer.image", "whose Pods are restarted. Unless that is intended"
+MTLS = {"KGW_ENABLE_ISTIO_AUTO_MTLS": "true"}
+
+
 @pytest.mark.parametrize(
-    ("env", "gateway_class", "name", "warned"),
+    ("env", "gateway_class", "gateway", "options", "warning"),
     [
-        ({}, "gloo-gateway-v2", "shop", True),
-        ({}, "gloo-gateway-v2", "http", False),
-        ({}, "istio", "shop", False),
-        (ON, "gloo-gateway-v2", "shop", False),
-        ({"KGW_DEFAULT_IMAGE_REGISTRY": "registry.example"}, "gloo-gateway-v2", "shop", False),
+        ({}, "gloo-gateway-v2", "shop/shop", {}, NO_IMAGE),
+        ({}, "own", "shop/shop", {}, NO_IMAGE),
+        ({"KGW_DEFAULT_IMAGE_REGISTRY": "registry.example"}, "gloo-gateway-v2", "shop/shop", {}, RESTARTED),
+        # Ours, by name and namespace.
+        ({}, "gloo-gateway-v2", "gloo-system/http", {}, ""),
+        ({}, "gloo-gateway-v2", "shop/http", {}, NO_IMAGE),
+        ({}, "gloo-gateway-v2", "shop/http", {"gateway_namespaces": ["shop"]}, ""),
+        ({}, "gloo-gateway-v2", "gloo-system/http", {"gateway_namespaces": [""]}, ""),
+        ({}, "gloo-gateway-v2", "gloo-system/http", {"gateway_namespaces": ["shop"]}, NO_IMAGE),
+        # Proxies that do not change.
+        ({}, "istio", "shop/shop", {}, ""),
+        (ON, "gloo-gateway-v2", "shop/shop", {}, ""),
+        (MTLS, "gloo-gateway-v2", "shop/shop", {}, ""),
+        ({}, "gloo-gateway-v2", "shop/shop", {"layer": "use"}, ""),
     ],
 )
-def test_other_gateways_of_the_controller_are_warned_about(
-    site: Site, env: dict[str, str], gateway_class: str, name: str, warned: bool
+def test_other_gateways_that_restart_are_named(
+    site: Site, env: dict[str, str], gateway_class: str, gateway: str, options: Json, warning: str
 ) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0", "gloo-gateway", env)
     site.release("gloo-gateway", "gloo-system", "gloo-gateway")
-    site.gateway_class("gloo-gateway-v2", "solo.io/gloo-gateway-v2")
+    for name in ("gloo-gateway-v2", "own"):
+        site.gateway_class(name, "solo.io/gloo-gateway-v2")
     site.gateway_class("istio", "istio.io/gateway-controller")
-    site.gateway("gloo-system", name, gateway_class)
-    params = {"kubeconfig": site.kubeconfig, "context": "fake", "cluster": "cluster1", "gateways": ["http"]}
-    result = run(params, False, lambda line: None)
-    assert [("Gateway gloo-system/shop" in text and "image sds" in text) for text in result.get("warnings", ())] == (
-        [True] if warned else []
-    )
+    namespace, _slash, name = gateway.partition("/")
+    site.gateway(namespace, name, gateway_class)
+    params = {"kubeconfig": site.kubeconfig, "context": "fake", "cluster": "cluster1", "gateways": ["http"], **options}
+    found = run(params, False, lambda line: None).get("warnings", [])
+    assert len(found) == bool(warning)
+    for text in found:
+        assert text.startswith("cluster1: Deployment gloo-system/gloo-gateway: the integration also adds")
+        assert f"Gateway {gateway}" in text and warning in text
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mode", "expected"),
+    [
+        (None, "auto", ("absent", True, "")),
+        (None, "manage", ("absent", True, "")),
+        (None, "use", ("absent", False, "Gateway API is not installed, but gateway_layers.gateway_api is use")),
+        ({}, "auto", ("external", False, "")),
+        ({}, "use", ("external", False, "")),
+        ({}, "manage", ("external", True, "")),
+        (MADE_BY_US, "auto", ("ours", False, "")),
+        (MADE_BY_US, "manage", ("ours", True, "")),
+        (IN_ARGO, "auto", ("external", False, "")),
+        (IN_ARGO, "manage", ("external", False, "belongs to Argo CD application apis, so it cannot be changed here")),
+    ],
+)
+def test_existing_crds_of_gateway_api_are_written_only_on_request(
+    site: Site, metadata: Json | None, mode: str, expected: tuple[str, bool, str]
+) -> None:
+    if metadata is not None:
+        site.crd("gateways.gateway.networking.k8s.io", metadata=metadata)
+    found = site.look(gateway_api_layer=mode)["gateway_api"]
+    state, install, problem = expected
+    assert (found["state"], found["mode"], found["install"]) == (state, mode, install)
+    assert problem in found["problem"] and bool(found["problem"]) is bool(problem)
+    assert bool(found["owner"]) is (metadata is not None)
+
+
+@pytest.mark.parametrize(("option", "variable"), [("layer", "controller"), ("gateway_api_layer", "gateway_api")])
+def test_an_unknown_mode_is_refused_with_the_variable(site: Site, option: str, variable: str) -> None:
+    with pytest.raises(Invalid, match=rf"^cluster1: gateway_layers\.{variable} is 'ours'\. Set auto, use or manage$"):
+        site.look(strict=False, **{option: "ours"})
+    assert site.api.log == []
 
 
 def test_an_unknown_product_is_refused_with_the_field(site: Site) -> None:
