@@ -132,6 +132,19 @@ def test_the_shape_of_the_result(served: Served) -> None:
     assert health["answers"] == []
 
 
+def test_the_management_server_of_the_inventorys_clusters_is_the_one_in_use(served: Served) -> None:
+    """Another one, with registrations of its own, is first in the alphabet."""
+    api = served.apis["mgmt"]
+    server = dict(api.get("apps/v1", "deployments", "gloo-mesh", "gloo-mesh-mgmt-server"))
+    server["metadata"] = {"name": "gloo-mesh-mgmt-server", "labels": server["metadata"].get("labels", {})}
+    api.write("apps/v1", "deployments", "aaa", server)
+    for name in ("prod1", "prod2", "prod3"):
+        api.write("admin.gloo.solo.io/v2", "kubernetesclusters", "aaa", {"metadata": {"name": name}})
+    rows = served.run()["health"]["checks"]
+    found = next(row for row in rows if row["id"] == "management-server")
+    assert found["object"] == "Deployment gloo-mesh/gloo-mesh-mgmt-server"
+
+
 def test_a_cluster_that_does_not_answer_is_a_result(served: Served) -> None:
     served.params["clusters"][2]["kubeconfig"] = "/nowhere/kubeconfig"
     health = served.run()["health"]
