@@ -8,22 +8,26 @@ Gateways of other classes are not changed, HTTPRoutes without a Gateway keep the
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lab.control_plane.api import ApiError
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import (
+    Key,
     Object,
     Reader,
     conditions,
     deleting,
+    key_of,
     load_balancer_ingress,
     newest_ready,
     status_of,
 )
 from lab.pods.pod_logs import SimulatedLogs
 from lab.vendor.gloo_gateway.certificates import refusals
+from lab.vendor.gloo_gateway.delegation import parent_ref, parents, refusal
 from lab.vendor.gloo_gateway.products import PRODUCTS, Product, runs
 from lab.vendor.gloo_gateway.proxy import deployment, render
 from lab.vendor.gloo_gateway.proxy_containers import RenderError
@@ -302,9 +306,16 @@ def attached_routes(cluster: Reader, gateway: Object) -> dict[str, int]:
 def route_status(cluster: Reader, route: Object, gateways: list[Object], controller: str) -> Object | None:
     """Status of an HTTPRoute with the entries of a controllerName; None when none of its parents is among the Gateways.
 
-    Then the status is not changed.
+    Then the status is not changed. Routes that delegate to it are parents too.
     """
     found: list[Attachment] = [a for gateway in gateways for a in attachments(cluster, gateway, route)]
+    order = {id(ref): place for place, ref in enumerate(route["spec"].get("parentRefs") or [])}
+    found.sort(key=lambda attachment: order[id(attachment.parent_ref)])
+    refused_child = refusal(route)
+    for parent in parents(cluster, route):
+        ref = parent_ref(route, parent)
+        if ref is not None and is_served(cluster, parent, gateways):
+            found.append(Attachment(ref, "UnsupportedValue" if refused_child else "", []))
     if not found:
         return None
     generation, before = route["metadata"].get("generation", 1), status_of(route).get("parents") or []
@@ -314,10 +325,10 @@ def route_status(cluster: Reader, route: Object, gateways: list[Object], control
             backend = resolve(cluster, route, ref)
             if backend.reason:
                 broken["ResolvedRefs"] = ("False", backend.reason, backend.message)
-    order = {id(ref): place for place, ref in enumerate(route["spec"]["parentRefs"])}
     ours = []
-    for attachment in sorted(found, key=lambda a: order[id(a.parent_ref)]):
-        refused = {"Accepted": ("False", attachment.reason, "")} if attachment.reason else {}
+    for attachment in found:
+        text = refused_child if attachment.reason == "UnsupportedValue" else ""
+        refused = {"Accepted": ("False", attachment.reason, text)} if attachment.reason else {}
         old: Object = next(
             (p for p in before if p["controllerName"] == controller and p["parentRef"] == attachment[0]), {}
         )
@@ -329,6 +340,16 @@ def route_status(cluster: Reader, route: Object, gateways: list[Object], control
             }
         )
     return {"parents": [p for p in before if p["controllerName"] != controller] + ours}
+
+
+def is_served(cluster: Reader, route: Object, gateways: list[Object], path: Sequence[Key] = ()) -> bool:
+    """Whether a listener of the Gateways accepts the route, or one that delegates to it."""
+    if any(attachment.listeners for gateway in gateways for attachment in attachments(cluster, gateway, route)):
+        return True
+    seen = [*path, key_of(route)]
+    return any(
+        is_served(cluster, parent, gateways, seen) for parent in parents(cluster, route) if key_of(parent) not in seen
+    )
 
 
 def _observed(gateway: Object) -> bool:

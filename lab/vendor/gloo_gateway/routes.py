@@ -6,11 +6,12 @@ functions, so that status and traffic agree. Behaviour: kgateway 2.1, as recorde
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from lab.control_plane.objects import Object, Reader, age, selects
+from lab.control_plane.objects import Key, Object, Reader, age, key_of, selects
+from lab.vendor.gloo_gateway.delegation import GATEWAY_GROUP, children, delegates, matches_below, refusal
 
-GATEWAY_GROUP = "gateway.networking.k8s.io"
 ISTIO_GROUP = "networking.istio.io"
 
 
@@ -37,7 +38,7 @@ class Backend(NamedTuple):
 def routes(cluster: Reader, gateway: Object) -> list[dict[str, Any]]:
     """Traffic rules of a Gateway, oldest HTTPRoute first.
 
-    One entry per listener and HTTPRoute rule:
+    One entry per listener and HTTPRoute rule; a rule that delegates has those of its children instead:
       {"route": "<namespace>/<name>", "listener": "http", "port": 8080, "hostnames": ["*"],
        "matches": [{"type": "Exact" | "PathPrefix" | "RegularExpression", "value": "/reviews",
                     "method": "GET" | None, "headers": {"name": "value"}}],
@@ -51,18 +52,37 @@ def routes(cluster: Reader, gateway: Object) -> list[dict[str, Any]]:
     for route in sorted(cluster.list("HTTPRoute"), key=age):
         for attachment in attachments(cluster, gateway, route):
             for listener in attachment.listeners:
-                rules += [
-                    {
-                        "route": f"{route['metadata']['namespace']}/{route['metadata']['name']}",
-                        "listener": listener["name"],
-                        "port": listener["port"],
-                        "hostnames": _common_hosts(listener, route) or ["*"],
-                        "matches": [_match(match) for match in rule.get("matches") or [{}]],
-                        "backends": [_as_dict(resolve(cluster, route, ref)) for ref in rule.get("backendRefs") or []],
-                    }
-                    for rule in route["spec"].get("rules") or []
-                ]
+                place = {
+                    "listener": listener["name"],
+                    "port": listener["port"],
+                    "hostnames": _common_hosts(listener, route) or ["*"],
+                }
+                for rule in route["spec"].get("rules") or []:
+                    matches = rule.get("matches") or [{}]
+                    rules += [{**entry, **place} for entry in _entries(cluster, route, rule, matches, [key_of(route)])]
     return rules
+
+
+def _entries(
+    cluster: Reader, route: Object, rule: Object, matches: list[Object], path: Sequence[Key]
+) -> Iterator[dict[str, Any]]:
+    """Entries of a rule and of those that it delegates to; path: the routes that lead to it."""
+    refs = rule.get("backendRefs") or []
+    own = [ref for ref in refs if not delegates(ref)]
+    if own or not refs:
+        yield {
+            "route": f"{route['metadata']['namespace']}/{route['metadata']['name']}",
+            "matches": [_match(match) for match in matches],
+            "backends": [_as_dict(resolve(cluster, route, ref)) for ref in own],
+        }
+    for ref in refs:
+        for child in children(cluster, route, ref) if delegates(ref) else []:
+            if key_of(child) in path or refusal(child):
+                continue
+            for inner in child["spec"].get("rules") or []:
+                below = [match for parents_match in matches for match in matches_below(parents_match, child, inner)]
+                if below:
+                    yield from _entries(cluster, child, inner, below, [*path, key_of(child)])
 
 
 def attachments(cluster: Reader, gateway: Object, route: Object) -> list[Attachment]:
@@ -104,6 +124,9 @@ def resolve(cluster: Reader, route: Object, ref: Object) -> Backend:
         used_port = min((int(p["number"]) for p in entry["spec"]["ports"]), key=str)
         return Backend(kind, entry["metadata"]["namespace"], name, used_port, weight)
     namespace = ref.get("namespace") or home
+    if delegates(ref):
+        missing = () if children(cluster, route, ref) else ("BackendNotFound", "unresolved reference")
+        return Backend(kind, namespace, name, port, weight, *missing)
     if (group, kind) != ("", "Service"):
         return Backend(kind, namespace, name, port, weight, "InvalidKind", "unknown backend kind")
     if namespace != home and not _granted(cluster, route, namespace, group, kind, name):

@@ -256,6 +256,28 @@ def test_a_route_without_gateway_keeps_its_status(made: Any, gateway: Any) -> No
     assert route_status(made.Cluster("c", route), route, [gateway], CONTROLLER) is None
 
 
+@pytest.mark.parametrize(
+    ("child", "accepted"),
+    [({}, ("True", "Accepted", 3)), ({"hostnames": ["shop.example.com"]}, ("False", "UnsupportedValue", 3))],
+    ids=["accepted", "with hostnames"],
+)
+def test_a_route_that_another_delegates_to_has_that_route_as_parent(
+    made: Any, gateway: Any, child: Any, accepted: Any
+) -> None:
+    ref = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "child", "namespace": "team"}
+    parent = a_route(made, {"name": "http", "namespace": "gloo-system"})
+    parent["spec"]["rules"] = [{"backendRefs": [ref]}]
+    found = made.obj("HTTPRoute", "child", "team", spec={"rules": [], **child})
+    found["metadata"]["generation"] = 3
+    assert route_status(made.Cluster("c", found), found, [gateway], CONTROLLER) is None
+    status = route_status(made.Cluster("c", parent, found), found, [gateway], CONTROLLER)
+    assert status is not None
+    [entry] = status["parents"]
+    parent_key = {"namespace": parent["metadata"]["namespace"], "name": parent["metadata"]["name"]}
+    assert entry["parentRef"] == {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", **parent_key}
+    assert conditions(entry)["Accepted"] == accepted
+
+
 def test_other_controllers_entries_stay(made: Any, gateway: Any) -> None:
     route = a_route(made, {"name": "http", "namespace": "gloo-system"})
     foreign = {"controllerName": "example.com/other", "parentRef": {"name": "x"}, "conditions": []}

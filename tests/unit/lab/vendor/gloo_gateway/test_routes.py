@@ -145,3 +145,71 @@ def test_a_rule_without_matches_takes_everything(made: Any, gateway: Any) -> Non
     (rule,) = routes(made.Cluster("c", route), gateway)
     assert rule["matches"] == [{"type": "PathPrefix", "value": "/", "method": None, "headers": {}}]
     assert rule["backends"] == []
+
+
+# -- delegation --------------------------------------------------------------------------------------------------------
+
+BY_NAME = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "child", "namespace": "team"}
+BY_LABEL = {"group": "delegation.kgateway.dev", "kind": "label", "name": "team", "namespace": "all"}
+LABEL = {"delegation.kgateway.dev/label": "team"}
+INHERIT = {"delegation.kgateway.dev/inherit-parent-matcher": "Yes"}
+TO_PARENT = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "parent", "namespace": "edge"}
+
+
+def path(value: str, kind: str = "PathPrefix") -> Any:
+    return {"path": {"type": kind, "value": value}}
+
+
+def parent_route(made: Any, ref: Any, value: str = "/shop") -> Any:
+    found = a_route(made, namespace="edge")
+    found["metadata"]["name"] = "parent"
+    found["spec"]["rules"] = [{"matches": [path(value)], "backendRefs": [ref]}]
+    return found
+
+
+def child_route(made: Any, *matches: Any, parents: Any = None, annotations: Any = None, **spec: Any) -> Any:
+    rules = [{"matches": list(matches), "backendRefs": [{"name": "reviews", "port": 9080}]}]
+    found = made.obj("HTTPRoute", "child", "team", spec={"rules": rules, **spec}, labels=dict(LABEL))
+    if parents:
+        found["spec"]["parentRefs"] = parents
+    if annotations:
+        found["metadata"]["annotations"] = annotations
+    return found
+
+
+@pytest.mark.parametrize("ref", [BY_NAME, {**BY_NAME, "name": "*"}, BY_LABEL, {**BY_LABEL, "namespace": "team"}])
+@pytest.mark.parametrize(
+    ("child", "expected"),
+    [
+        ({}, ["/shop/a"]),
+        ({"parents": [TO_PARENT]}, ["/shop/a"]),
+        ({"parents": [{**TO_PARENT, "name": "other"}]}, []),
+        ({"parents": [{"name": "http", "namespace": "gloo-system"}]}, ["/shop/a", "/b"]),
+        ({"hostnames": ["shop.example.com"]}, []),
+        ({"annotations": INHERIT}, ["/shop/shop/a", "/shop/b"]),
+    ],
+    ids=["no parents", "the parent", "another route", "the Gateway", "hostnames", "relative"],
+)
+def test_a_rule_that_delegates_has_the_rules_of_its_children(
+    made: Any, gateway: Any, ref: Any, child: Any, expected: Any
+) -> None:
+    """With matches of the child below the path of its parent and beside it; a child of the Gateway has both."""
+    found = child_route(made, path("/shop/a"), path("/b"), **child)
+    service = made.obj("Service", "reviews", "team", spec={"ports": [{"port": 9080}]})
+    cluster = made.Cluster("c", parent_route(made, ref), found, service)
+    entries = [rule for rule in routes(cluster, gateway) if rule["route"] == "team/child" and rule["backends"]]
+    assert [match["value"] for rule in entries for match in rule["matches"]] == expected
+    assert all(rule["backends"][0]["ok"] for rule in entries)
+
+
+def test_routes_that_delegate_to_each_other_have_no_rules(made: Any, gateway: Any) -> None:
+    child = child_route(made, path("/shop"))
+    child["spec"]["rules"][0]["backendRefs"] = [{**BY_NAME, "name": "parent", "namespace": "edge"}]
+    parent = parent_route(made, BY_NAME)
+    assert routes(made.Cluster("c", parent, child), gateway) == []
+
+
+def test_a_rule_that_delegates_to_nothing_is_not_resolved(made: Any) -> None:
+    parent = parent_route(made, BY_NAME)
+    assert verdict(made.Cluster("c", parent), parent) == ("BackendNotFound", "unresolved reference")
+    assert verdict(made.Cluster("c", parent, child_route(made, path("/shop"))), parent) == ("", "")
