@@ -11,7 +11,7 @@ from collections.abc import Container
 from lab.control_plane.objects import Object, Reader, labels_of
 
 # All that translation reads in workload clusters.
-KINDS = ("Namespace", "Service", "Deployment", "ConfigMap", "Secret")
+KINDS = ("Namespace", "Service", "Deployment", "Pod", "ConfigMap", "Secret")
 
 
 class Snapshot:

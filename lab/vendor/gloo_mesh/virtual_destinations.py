@@ -22,7 +22,7 @@ def translate_destination(mesh: Mesh, destination: Object, roots_differ: str) ->
     backing: dict[str, Object] = {}
     for name, reader in members.items():
         chosen = select(spec.get("services") or [], name, reader)
-        chosen = [s for s in chosen if mesh.workspace_of(name, s["metadata"]["namespace"]) is not None]
+        chosen = [s for s in chosen if mesh.workspace_of(name, s["metadata"]["namespace"]) == workspace]
         chosen = [s for s in chosen if s["spec"].get("selector")]
         serving = [s for s in chosen if all(_has_port(s, port) for port in spec["ports"])]
         if chosen and not serving:
@@ -92,16 +92,15 @@ def _destination_objects(
 
 
 def identities(reader: Reader, service: Object) -> set[str]:
-    """SPIFFE IDs of the workloads behind a Service; from their Deployments, so that scaling to 0 changes nothing."""
+    """SPIFFE IDs of the workloads behind a Service; those of Deployments stay when they are scaled to 0."""
     namespace, selector = service["metadata"]["namespace"], service["spec"]["selector"]
     domain = trust_domain(reader)
-    found = set()
-    for deployment in reader.list("Deployment", namespace):
-        template = deployment["spec"]["template"]
-        if selector.items() <= labels_of(template).items():
-            account = template["spec"].get("serviceAccountName") or "default"
-            found.add(f"spiffe://{domain}/ns/{namespace}/sa/{account}")
-    return found
+    templates = [deployment["spec"]["template"] for deployment in reader.list("Deployment", namespace)]
+    return {
+        f"spiffe://{domain}/ns/{namespace}/sa/{workload['spec'].get('serviceAccountName') or 'default'}"
+        for workload in [*templates, *reader.list("Pod", namespace)]
+        if selector.items() <= labels_of(workload).items()
+    }
 
 
 def trust_domain(reader: Reader) -> str:

@@ -111,6 +111,17 @@ def test_both_clusters_get_each_others_gateway(mesh: Any, destination: Any) -> N
             assert obj["metadata"]["namespace"] == "bookinfo"
 
 
+def test_identities_are_those_of_pods_that_no_deployment_has(made: Any, mesh: Any, destination: Any) -> None:
+    """Of a StatefulSet or a Rollout."""
+    account = {"serviceAccountName": "of-a-rollout", "containers": []}
+    pod = made.obj("Pod", "reviews-0", labels={"app": "reviews"}, spec=account)
+    mesh.clusters["cluster2"].objects.append(pod)
+    rule = by_kind(translate_destination(mesh, destination, ""), "cluster1")["DestinationRule"]
+    (level,) = rule["spec"]["trafficPolicy"]["portLevelSettings"]
+    accounts = ("bookinfo-reviews", "of-a-rollout")
+    assert level["tls"]["subjectAltNames"] == [f"spiffe://cluster.local/ns/bookinfo/sa/{name}" for name in accounts]
+
+
 def test_a_cluster_without_the_service_still_reaches_it(made: Any, mesh: Any, destination: Any) -> None:
     mesh.clusters["cluster1"].objects.remove(mesh.clusters["cluster1"].get("Service", "reviews"))
     outcome = translate_destination(mesh, destination, "")
