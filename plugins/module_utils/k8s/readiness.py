@@ -222,9 +222,12 @@ def _listeners(obj: Json) -> Verdict | None:
 
 
 def _route(obj: Json) -> Verdict:
-    refs = mappings(spec_of(obj).get("parentRefs"))
+    # A route without parentRefs has those that delegate to it as parents in its status.
+    refs = mappings(spec_of(obj).get("parentRefs")) or [
+        mapping(entry.get("parentRef")) for entry in mappings(status_of(obj).get("parents"))
+    ]
     if not refs:
-        return failed("no parentRefs, so no Gateway accepts it. Set them")
+        return failed("no parentRefs, and no HTTPRoute delegates to it, so no Gateway accepts it. Set them")
     for ref in refs:
         verdict = judge_parent(obj, ref)
         if not verdict.ready:

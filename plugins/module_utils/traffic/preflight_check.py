@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from ..k8s.errors import Invalid
+from ..k8s.fields import labels_of
 from ..k8s.names import dns_label, dns_name, request_host
 from ..k8s.names import port as port_number
+from . import routes as http_routes
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "cluster": {"type": "str"},
@@ -30,7 +32,16 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 Record = Mapping[str, Any]
-Offers = Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What entries refer to: ``offers``: ports by host of all valid VirtualDestinations, each with the one that offers
+    it; ``routes``: all HTTPRoutes as objects."""
+
+    offers: Mapping[str, Mapping[int, str]]
+    routes: Sequence[dict[str, Any]]
+
 
 DESTINATIONS, TABLES = "routing_virtual_destinations", "routing_route_tables"
 ROUTES, PROOFS = "routing_http_routes", "routing_proofs"
@@ -118,14 +129,16 @@ def problems(
     result = [
         f"{name} is not routing data. Valid are {', '.join(_CHECKS)}" for name in variables if name not in _CHECKS
     ]
-    offers = _offers(variables.get(DESTINATIONS))
+    context = Context(
+        _offers(variables.get(DESTINATIONS)), [_as_object(each) for each in _mappings(variables.get(ROUTES))]
+    )
     for name, check in _CHECKS.items():
         entries = variables.get(name, [])
         if not isinstance(entries, list):
             result.append(f"{name} is {_shown(entries)}. Set a list")
             continue
         for index, entry in enumerate(entries):
-            result += check(f"{name}[{index}]", entry, offers)
+            result += check(f"{name}[{index}]", entry, context)
             result += _step_problems(f"{name}[{index}]", name, entry, steps)
     if required:
         result += _unproven(variables, steps)
@@ -217,11 +230,11 @@ def _object(path: str, entry: Any) -> Iterator[str]:
         yield f"{path}.spec is {_shown(entry.get('spec'))}. Set the object's spec"
 
 
-def _route_table(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+def _route_table(path: str, entry: Any, _context: Context) -> Iterator[str]:
     yield from _object(path, entry)
 
 
-def _virtual_destination(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+def _virtual_destination(path: str, entry: Any, _context: Context) -> Iterator[str]:
     yield from _object(path, entry)
     spec, path = _spec(entry), f"{_title(path, 'VirtualDestination', entry)}.spec"
     if spec is None:
@@ -238,13 +251,16 @@ def _virtual_destination(path: str, entry: Any, _offers: Offers) -> Iterator[str
             yield f"{path}.ports[{place}].number is {_shown(number)}. {_port_hint(number)}"
 
 
-def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
+def _http_route(path: str, entry: Any, context: Context) -> Iterator[str]:
     yield from _object(path, entry)
     spec, path = _spec(entry), f"{_title(path, 'HTTPRoute', entry)}.spec"
     if spec is None:
         return
-    if not _list(spec.get("parentRefs")):
-        yield f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}. Set the Gateway that serves the route"
+    if not _list(spec.get("parentRefs")) and not _is_delegated_to(_as_object(entry), context.routes):
+        yield (
+            f"{path}.parentRefs is {_shown(spec.get('parentRefs'))}. Set the Gateway that serves the route, or the "
+            "HTTPRoute that delegates to it"
+        )
     for place, ref in enumerate(_list(spec.get("parentRefs"))):
         yield from _parent(f"{path}.parentRefs[{place}]", ref)
     for place, host in enumerate(_list(spec.get("hostnames"))):
@@ -257,7 +273,16 @@ def _http_route(path: str, entry: Any, offers: Offers) -> Iterator[str]:
             shown = _shown(rule.get("backendRefs"))
             yield f"{path}.rules[{place}].backendRefs is {shown}. Set at least one, or a filter that responds"
         for number, ref in enumerate(_list(rule.get("backendRefs"))):
-            yield from _backend(f"{path}.rules[{place}].backendRefs[{number}]", ref, offers)
+            yield from _backend(f"{path}.rules[{place}].backendRefs[{number}]", ref, context.offers)
+
+
+def _as_object(entry: Record) -> dict[str, Any]:
+    return {"metadata": {key: entry.get(key) for key in ("name", "namespace", "labels")}, "spec": _spec(entry) or {}}
+
+
+def _is_delegated_to(route: dict[str, Any], routes: Sequence[dict[str, Any]]) -> bool:
+    """Whether another route leads to it: one of the data, or any that selects its label."""
+    return http_routes.DELEGATION_LABEL in labels_of(route) or bool(http_routes.delegating(route, routes))
 
 
 def _parent(path: str, ref: Any) -> Iterator[str]:
@@ -270,7 +295,7 @@ def _parent(path: str, ref: Any) -> Iterator[str]:
         yield f"{path}.port is {_shown(ref['port'])}. {_port_hint(ref['port'])}"
 
 
-def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
+def _backend(path: str, ref: Any, offers: Mapping[str, Mapping[int, str]]) -> Iterator[str]:
     if not isinstance(ref, Mapping):
         yield f"{path} is {_shown(ref)}. Set name and port of a backend"
         return
@@ -297,7 +322,7 @@ def _backend(path: str, ref: Any, offers: Offers) -> Iterator[str]:
 # -- proofs -----------------------------------------------------------------------------------------------------------
 
 
-def _proof(path: str, entry: Any, _offers: Offers) -> Iterator[str]:
+def _proof(path: str, entry: Any, _context: Context) -> Iterator[str]:
     if not isinstance(entry, Mapping):
         yield f"{path} is {_shown(entry)}. Set name, path and answered_by"
         return
@@ -335,7 +360,7 @@ def _selection(path: str, value: Any) -> Iterator[str]:
         yield f"{path}.label_selector is {_shown(selector)}. Set labels such as app=reviews,version=v1"
 
 
-_CHECKS: dict[str, Callable[[str, Any, Offers], Iterator[str]]] = {
+_CHECKS: dict[str, Callable[[str, Any, Context], Iterator[str]]] = {
     DESTINATIONS: _virtual_destination,
     TABLES: _route_table,
     ROUTES: _http_route,

@@ -110,7 +110,7 @@ def _rules(route: Json) -> list[Json]:
 
 def _inherits(route: Json) -> bool:
     """Whether its paths are relative to those of the delegating route."""
-    return texts(meta(route).get("annotations")).get(INHERIT) == "true"
+    return texts(meta(route).get("annotations")).get(INHERIT, "").lower() in ("true", "yes", "enabled")
 
 
 def _delegates(ref: Json) -> bool:
@@ -123,8 +123,20 @@ def _children(route: Json, routes: Iterable[Json]) -> list[Json]:
 
 
 def _targets(route: Json, refs: Sequence[Json], routes: Iterable[Json]) -> list[Json]:
+    if not refs:
+        return []
     home = key_of(route)[0]
-    return [child for child in routes if any(_names(ref, home, child) for ref in refs)] if refs else []
+    return [child for child in routes if any(_names(ref, home, child) for ref in refs) and _allows(child, route)]
+
+
+def _allows(child: Json, parent: Json) -> bool:
+    """Whether a route may be delegated to by another: it has no parentRefs, or one to that route."""
+    refs = mappings(spec_of(child).get("parentRefs"))
+    return not refs or any(
+        (ref.get("group"), ref.get("kind")) == (GROUP, "HTTPRoute")
+        and (str(ref.get("namespace") or key_of(child)[0]), ref.get("name")) == key_of(parent)
+        for ref in refs
+    )
 
 
 def _names(ref: Json, home: str, child: Json) -> bool:

@@ -72,6 +72,7 @@ def route(*parents: tuple[Json, list[Json]], refs: list[Json] | None = None) -> 
 
 HTTP = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "http", "namespace": "gw"}
 OTHER = {**HTTP, "name": "other"}
+BY_ROUTE = {**HTTP, "kind": "HTTPRoute", "name": "all"}
 
 
 def gloo(kind: str, **state: Any) -> Json:
@@ -262,6 +263,13 @@ TABLE: list[tuple[str, Json, str, str]] = [
     ("route", route((HTTP, [ACCEPTED, RESOLVED])), "ready", "Gateway gw/http"),
     ("route untaken", route(), "waiting", "not reconciled by any controller for Gateway gw/http"),
     ("route without parents", route(refs=[]), "failed", "no parentRefs"),
+    ("route that another delegates to", route((BY_ROUTE, [ACCEPTED, RESOLVED]), refs=[]), "ready", "HTTPRoute gw/all"),
+    (
+        "route that another delegates to, refused",
+        route((BY_ROUTE, [condition("Accepted", "False", "UnsupportedValue"), RESOLVED]), refs=[]),
+        "failed",
+        "HTTPRoute gw/all: Accepted=False/UnsupportedValue",
+    ),
     # The parent moved: the old parent's entry stays and must not count.
     ("route old parent", route((OTHER, [ACCEPTED, RESOLVED])), "waiting", "not reconciled by any controller"),
     ("route stale", route((HTTP, [condition("Accepted", seen=1), RESOLVED])), "waiting", "generation 1"),

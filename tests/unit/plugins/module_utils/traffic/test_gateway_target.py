@@ -142,15 +142,38 @@ def test_delegated_routes_belong_to_the_gateway_and_decide_on_requests(ref: Json
     assert not http_routes.matches(parent, "/team/ratings", routes=every)
 
 
+TO_PARENT = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "parent", "namespace": "app"}
+
+
+@pytest.mark.parametrize(
+    ("refs", "delegated"),
+    [
+        ([TO_PARENT], True),
+        ([{**TO_PARENT, "name": "other"}, TO_PARENT], True),
+        ([{**TO_PARENT, "name": "other"}], False),
+        ([{**TO_PARENT, "namespace": "team"}], False),
+        ([{"name": "http", "namespace": "edge"}], False),
+    ],
+)
+def test_a_route_with_parents_is_delegated_to_by_these_only(refs: list[Json], delegated: bool) -> None:
+    child = route("child", "/team/reviews", namespace="team", parentRefs=refs)
+    ref = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "child", "namespace": "team"}
+    parent = route("parent", "/team", backends=[ref])
+    assert http_routes.delegating(child, [parent, child]) == ([parent] if delegated else [])
+    assert http_routes.matches(parent, "/team/reviews/0", routes=[parent, child]) is delegated
+
+
 def test_routes_that_delegate_to_each_other_match_nothing() -> None:
     one = route("one", backends=[{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "two"}])
     two = route("two", backends=[{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "one"}])
+    two["spec"]["parentRefs"] = [{**TO_PARENT, "name": "one", "namespace": "app"}]
     assert not http_routes.matches(one, "/", routes=[one, two])
     assert http_routes.attached([one, two], ("edge", "http")) == [one, two]
 
 
-def test_a_child_that_inherits_its_parents_matcher_is_matched_by_the_parent() -> None:
-    child = {**CHILD, "metadata": {**CHILD["metadata"], "annotations": {http_routes.INHERIT: "true"}}}
+@pytest.mark.parametrize("value", ["true", "Yes", "enabled"])
+def test_a_child_that_inherits_its_parents_matcher_is_matched_by_the_parent(value: str) -> None:
+    child = {**CHILD, "metadata": {**CHILD["metadata"], "annotations": {http_routes.INHERIT: value}}}
     ref = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "child", "namespace": "team"}
     parent = route("parent", "/team", backends=[ref])
     assert http_routes.matches(parent, "/team/ratings", routes=[parent, child])

@@ -196,6 +196,30 @@ def test_empty_lists_are_refused_only_where_entries_are_required() -> None:
     assert [text.split(" is empty")[0] for text in found(data)] == [NAMES[0], NAMES[2], NAMES[3]]
 
 
+TO_PAGE = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "productpage", "namespace": "bookinfo"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "ref", "sound"),
+    [
+        ({}, TO_PAGE, True),
+        ({}, {**TO_PAGE, "name": "*"}, True),
+        ({}, {**TO_PAGE, "name": "other"}, False),
+        ({}, {**TO_PAGE, "namespace": "elsewhere"}, False),
+        ({"delegation.kgateway.dev/label": "team"}, None, True),  # by a route that is not in the data
+        ({"team": "a"}, None, False),
+        (None, None, False),
+    ],
+)
+def test_a_route_that_another_delegates_to_needs_no_parents(labels: Any, ref: Any, sound: bool) -> None:
+    data = guide()
+    PAGE(data)["spec"].pop("parentRefs")
+    PAGE(data)["labels"] = labels
+    if ref:
+        REVIEWS(data)["spec"]["rules"][0]["backendRefs"] = [ref]
+    assert (found(data) == []) is sound
+
+
 def test_several_problems_are_all_reported() -> None:
     data = guide()
     PAGE(data)["spec"].pop("parentRefs")
