@@ -19,9 +19,18 @@ from ..istiod.discovery import discover
 from ..k8s import redaction
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mapping, mappings, name_of
+from ..k8s.fields import Json, mapping, mappings, name_of, spec_of
 from ..k8s.progress import one_line
-from .preflight_rules import GATEWAY_CRD, Finding, Observed, Planned, findings, needs_of, webhook_service
+from .preflight_rules import (
+    GATEWAY_CRD,
+    Finding,
+    Observed,
+    Planned,
+    findings,
+    needs_of,
+    selected_steps,
+    webhook_service,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -58,14 +67,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "fail_on": {"type": "str", "choices": ["failed", "warning"], "default": "failed"},
 }
 
+ADMIN = "admin.gloo.solo.io/v2"
 _LISTS = (
     ("v1", "ResourceQuota"),
     ("gateway.networking.k8s.io/v1", "GatewayClass"),
     ("gateway.networking.k8s.io/v1", "Gateway"),
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
-    ("admin.gloo.solo.io/v2", "Workspace"),
-    ("admin.gloo.solo.io/v2", "KubernetesCluster"),
+    (ADMIN, "Workspace"),
+    (ADMIN, "KubernetesCluster"),
 )
 
 
@@ -74,13 +84,15 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
     What may not be read gives no finding: the write that needs it fails with the API server's reason.
     """
-    needs = needs_of(params["role"], params["gateway"], params["tags"] or (), params["skip_tags"] or ())
+    tags, skip_tags = params["tags"] or (), params["skip_tags"] or ()
+    needs = needs_of(params["role"], params["gateway"], tags, skip_tags)
     planned = Planned(**params["planned"], needs=needs if params["planned"] else ())
+    planned = replace(planned, hostname_steps=selected_steps(planned.hostname_steps, tags, skip_tags))
     given = [Finding("failed", text) for text in dict.fromkeys(params.get("problems") or ())]
     with connect(params, progress) as cluster:
         known = [*given, *_helm(cluster, params, progress), *_refused(cluster, params["definitions"] or ())]
         registered = planned.name if params["role"] == "workload" else ""
-        observed = replace(observe(cluster), registration=_registration(params, registered))
+        observed = replace(observe(cluster), **_of_management(params, registered))
         found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
         names = {cluster.name, *(params.get("clusters") or ())}
         rows = [
@@ -125,17 +137,24 @@ def observe(cluster: Cluster) -> Observed:
     )
 
 
-def _registration(params: dict[str, Any], name: str) -> Json | None:
-    """The KubernetesCluster of this name; None also where the management cluster cannot be read."""
+def _of_management(params: dict[str, Any], name: str) -> dict[str, Any]:
+    """registration and overrides of Observed; none where the management cluster cannot be read."""
     kubeconfig, context = params.get("management_kubeconfig"), params.get("management_context")
     if not name or not kubeconfig or not context:
-        return None
+        return {}
     try:
         with Cluster(kubeconfig, context, patience=5.0) as management:
-            found = management.list("admin.gloo.solo.io/v2", "KubernetesCluster")
+            registered = _listed(management, ADMIN, "KubernetesCluster")
+            settings = _listed(management, ADMIN, "WorkspaceSettings")
     except ClusterError:
-        return None
-    return next((each for each in found if name_of(each) == name), None)
+        return {}
+    entries = [
+        entry for each in settings for entry in mappings(mapping(spec_of(each).get("options")).get("eastWestGateways"))
+    ]
+    return {
+        "registration": next((each for each in registered if name_of(each) == name), None),
+        "overrides": any(mappings(entry.get("hostInfoOverrides")) for entry in entries),
+    }
 
 
 def _listed(cluster: Cluster, api_version: str, kind: str) -> list[Json]:

@@ -40,6 +40,8 @@ BUNDLE = "gateway.networking.k8s.io/bundle-version"
 _WRITTEN = {"namespaces", "deployments", "services", "serviceaccounts", "configmaps", "secrets", "pods"}
 _PROVIDERS = ("metallb.io", "kube-vip.io", "purelb.io", "openelb.kubesphere.io")
 _CLOUDS = re.compile(r"-gke\.|-eks-|-aks|\+k3s|\+rke2r")
+#: whose load balancers have host names only
+_NAMING_CLOUDS = re.compile(r"-eks-")
 #: first release of each minor version of Istio whose debug endpoint accepts only listed namespaces
 _DEBUG_AUTHORISATION: dict[tuple[int, ...], int] = {(1, 27): 7, (1, 28): 4}
 _DEBUG_VARIABLE = "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"
@@ -84,7 +86,8 @@ class Planned:
 class Observed:
     """What the cluster has. ``objects``: by kind; ``groups``: served API groups; ``backed``: (namespace, name) of
     Services with a ready endpoint, of those that webhooks use; ``istio``: versions of the istiods; ``registration``:
-    the KubernetesCluster of this name in the management cluster."""
+    the KubernetesCluster of this name in the management cluster; ``overrides``: whether WorkspaceSettings there have
+    addresses of east-west gateways."""
 
     version: str = ""
     groups: frozenset[str] = frozenset()
@@ -92,6 +95,7 @@ class Observed:
     backed: frozenset[tuple[str, str]] = frozenset()
     istio: Sequence[str] = ()
     registration: Json | None = None
+    overrides: bool = False
 
     def of(self, kind: str) -> Sequence[Json]:
         return self.objects.get(kind, ())
@@ -128,6 +132,12 @@ _NEEDS = {
     "class": ("no GatewayClass exists", "gateway"),
     "gateway": ("no Gateway exists", "gateway"),
 }
+
+
+def selected_steps(steps: Iterable[str], tags: Iterable[str], skip_tags: Iterable[str]) -> tuple[str, ...]:
+    """Those of the steps of routes that a run handles. ``tags``, ``skip_tags``: those of the run."""
+    wanted, skipped = set(tags) or {"all"}, set(skip_tags)
+    return tuple(step for step in steps if wanted & {"all", "routing", step} and not skipped & {"routing", step})
 
 
 def needs_of(role: str, gateway: bool, tags: Iterable[str], skip_tags: Iterable[str]) -> tuple[str, ...]:
@@ -325,16 +335,22 @@ def _host_names(planned: Planned, observed: Observed) -> Iterator[Finding]:
         for ingress in mappings(mapping(status_of(service).get("loadBalancer")).get("ingress"))
         if ingress.get("hostname") and not ingress.get("ip")
     ]
-    if not named or not planned.hostname_steps or planned.overrides:
+    if not planned.hostname_steps or planned.overrides or observed.overrides:
         return
-    named.sort(key=lambda pair: not _is_east_west(pair[0]))
-    service, host = named[0]
+    if named:
+        named.sort(key=lambda pair: not _is_east_west(pair[0]))
+        service, host = named[0]
+        seen = f"{title_of(service)}: the load balancer gives host names ({host})"
+    elif _NAMING_CLOUDS.search(observed.version) and not any(map(load_balancer_address, observed.of("Service"))):
+        seen = f"the load balancers of Kubernetes {observed.version} usually have host names"
+    else:
+        return
     steps = ", ".join(planned.hostname_steps)
     yield Finding(
         "warning",
-        f"{title_of(service)}: the load balancer gives host names ({host}). Sidecars resolve the host name of an "
-        f"east-west gateway, gateways of kgateway do not, so {steps} through a gateway of another cluster fails. Give "
-        "IP addresses of the east-west gateway in hostInfoOverrides of mesh_workspace_settings_spec",
+        f"{seen}. Sidecars resolve the host name of an east-west gateway, gateways of kgateway do not, so {steps} "
+        "through a gateway of another cluster fails. Give IP addresses of the east-west gateway in hostInfoOverrides "
+        "of mesh_workspace_settings_spec",
     )
 
 

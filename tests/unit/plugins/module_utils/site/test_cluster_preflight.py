@@ -142,3 +142,34 @@ def test_lists_that_may_not_be_read_give_no_finding(preflight: Preflight) -> Non
     for path in ("resourcequotas", "webhookconfigurations", "endpointslices"):
         preflight.api.refuse("GET", path, 403, {"reason": "Forbidden", "message": "no"}, times=3)
     assert preflight.run()["preflight"]["verdict"] == "ok"
+
+
+OVERRIDES = {"eastWestGateways": [{"selector": {}, "hostInfoOverrides": [{"addr": "192.0.2.1"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [(OVERRIDES, "ok"), ({"eastWestGateways": [{"selector": {}}]}, "warning"), ({}, "warning"), (None, "warning")],
+    ids=["addresses", "none", "no gateways", "no settings"],
+)
+def test_host_names_are_no_problem_where_workspace_settings_give_addresses(
+    preflight: Preflight, options: Json | None, verdict: str
+) -> None:
+    api = preflight.api
+    status = {"loadBalancer": {"ingress": [{"hostname": "x.example.com"}]}}
+    api.write(
+        "v1", "services", "default", {"metadata": {"name": "edge"}, "spec": {"type": "LoadBalancer"}, "status": status}
+    )
+    admin = {"kubernetesclusters": ("KubernetesCluster", True), "workspacesettings": ("WorkspaceSettings", True)}
+    api.kinds["admin.gloo.solo.io/v2"] = {**admin, "workspaces": ("Workspace", True)}
+    if options is not None:
+        settings = {"metadata": {"name": "settings"}, "spec": {"options": options}}
+        api.write("admin.gloo.solo.io/v2", "workspacesettings", "default", settings)
+    found = preflight.run(
+        planned={"hostname_steps": ["step5"], "name": "c1"},
+        role="workload",
+        management_kubeconfig=preflight.connection["kubeconfig"],
+        management_context="fake",
+    )["preflight"]
+    assert found["verdict"] == verdict
+    assert ("hostInfoOverrides" in str(found["findings"])) is (verdict == "warning")

@@ -17,6 +17,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.site.preflight_r
     findings,
     needs_of,
     numbers,
+    selected_steps,
 )
 
 Json = dict[str, Any]
@@ -166,6 +167,11 @@ def workspace(*entries: Json) -> Json:
         ),
         (
             PLANNED,
+            seen(Service=[], version="v1.33.1-eks-99"),
+            "warning: the load balancers of Kubernetes v1.33.1-eks-99 usually have host names.*step5 .*hostInfo",
+        ),
+        (
+            PLANNED,
             seen(ValidatingWebhookConfiguration=[webhook()]),
             "warning: .*hooks: webhook check.example.com .* w/hook has no",
         ),
@@ -245,10 +251,13 @@ def test_each_fact_gives_its_finding_alone(plan: Planned, observed: Observed, ex
         (PLANNED, seen(CustomResourceDefinition=[])),
         (planned(gateway_api_min_version=""), seen(CustomResourceDefinition=[crd("v0.8.0", "v1beta1")])),
         (PLANNED, seen(Service=[], groups=frozenset({"metallb.io"}))),
-        (PLANNED, seen(Service=[], version="v1.33.1-eks-99")),
+        (planned(hostname_steps=()), seen(Service=[], version="v1.33.1-eks-99")),
+        (PLANNED, seen(Service=[service(ip="192.0.2.1")], version="v1.33.1-eks-99")),
+        (PLANNED, seen(Service=[], version="v1.33.1-eks-99", overrides=True)),
         (PLANNED, seen(Service=[service("NodePort", labels={"istio": "eastwestgateway"})])),
         (planned(services={}), seen(Service=[service()])),
         (planned(overrides=True), seen(Service=[service(hostname="x.example.com")])),
+        (PLANNED, seen(Service=[service(hostname="x.example.com")], overrides=True)),
         (planned(hostname_steps=()), seen(Service=[service(hostname="x.example.com")])),
         (PLANNED, seen(Service=[service(hostname="x.example.com", ip="192.0.2.1")])),
         (PLANNED, seen(ValidatingWebhookConfiguration=[webhook()], backed=frozenset({("w", "hook")}))),
@@ -267,6 +276,25 @@ def test_each_fact_gives_its_finding_alone(plan: Planned, observed: Observed, ex
 )
 def test_what_is_in_order_gives_no_finding(plan: Planned, observed: Observed) -> None:
     assert lines(plan, observed) == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "skip_tags", "expected"),
+    [
+        (["all"], [], ("step4", "step5")),
+        ([], [], ("step4", "step5")),
+        (["routing"], [], ("step4", "step5")),
+        (["step4"], [], ("step4",)),
+        (["mesh"], [], ()),
+        (["all"], ["step5"], ("step4",)),
+        (["all"], ["routing"], ()),
+        (["routing"], ["step4"], ("step5",)),
+    ],
+)
+def test_steps_are_selected_by_their_name_or_the_tag_of_routing(
+    tags: list[str], skip_tags: list[str], expected: tuple[str, ...]
+) -> None:
+    assert selected_steps(["step4", "step5"], tags, skip_tags) == expected
 
 
 @pytest.mark.parametrize(
