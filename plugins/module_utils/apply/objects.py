@@ -161,11 +161,13 @@ class _Application:
         try:
             after = self.cluster.apply(wanted, force=force, dry_run=True)
         except Conflict as exc:
+            after, force = self.cluster.apply(wanted, force=True, dry_run=True), True
+            # A list that belongs to one manager as a whole conflicts even if only its defaults are missing.
+            if same_values(live, after):
+                return
             # A conflict with our field manager: an earlier write of it was not an apply.
             if not exc.fields or any(managers != [MANAGER] for managers in exc.fields.values()):
                 raise
-            force = True
-            after = self.cluster.apply(wanted, force=force, dry_run=True)
         if same_content(live, after):
             return
         if not is_ours(live) and not is_adopted(live) and same_values(live, after):

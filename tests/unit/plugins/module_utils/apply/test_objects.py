@@ -156,6 +156,26 @@ def test_an_object_of_others_that_has_all_that_is_wanted_is_not_written(fake: An
     assert actions(go(fake, config(namespace="default", k="v"), state="absent")) == ["kept"]
 
 
+def test_an_object_of_others_that_lacks_only_defaults_is_no_conflict(
+    fake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As backendRefs of an HTTPRoute, where the API server sets a weight: lists that have one owner as a whole."""
+    api, _kubeconfig = fake
+    live = {"metadata": {"name": "a"}, "data": {"rules": "backend weight=1"}}
+    api.write("v1", "configmaps", "default", live, "kubectl")
+    theirs, original = api.get("v1", "configmaps", "default", "a"), Cluster.apply
+
+    def with_default(self: Cluster, obj: Json, **options: Any) -> Json:
+        found = original(self, obj, **options)
+        return {**found, "data": {"rules": found["data"]["rules"].replace("backend", "backend weight=1")}}
+
+    monkeypatch.setattr(Cluster, "apply", with_default)
+    assert actions(go(fake, config(namespace="default", rules="backend"))) == ["unchanged"]
+    assert api.get("v1", "configmaps", "default", "a") == theirs
+    with pytest.raises(Conflict):
+        go(fake, config(namespace="default", rules="other backend"))
+
+
 def test_keep_leaves_what_existed_before_and_manages_the_rest(fake: Any) -> None:
     api, _kubeconfig = fake
     api.write("v1", "configmaps", "default", {"metadata": {"name": "a"}, "data": {"k": "theirs"}}, "kubectl")
