@@ -311,7 +311,7 @@ def _members(cluster: ClusterObjects, workload: ClusterObjects, namespaces: Iter
     """The namespaces of a workload cluster. cluster: the management cluster, which has the labels of clusters."""
     name = _registered_name(workload)
     labels = {name_of(each): labels_of(each) for each in cluster.registrations}
-    present = {name_of(each): labels_of(each) for each in workload.namespaces}
+    present = {name_of(each): labels_of(each) for each in workload.namespaces or ()}
     return [Member(name, labels.get(name, {}), each, present.get(each, {})) for each in namespaces]
 
 
@@ -327,9 +327,11 @@ def _workspace(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], pla
     spec = dict(plan.spec) or _workspace_spec(ours, theirs, needed, plan)
     facts = {"missing": list(map(str, missing)) if theirs else [], "spec": spec}
     named = ", ".join(map(full_name, theirs))
-    is_beside = bool(plan.namespaces) and not ours and missing == needed
+    # Without the labels of namespaces, Workspaces that select by labels seem not to include them.
+    are_known = all(each.namespaces is not None for each in workloads)
+    is_beside = bool(plan.namespaces) and are_known and not ours and missing == needed
     if theirs and (cluster.mode("workspace") == MANAGE or is_beside):
-        known = {name_of(each) for workload in workloads for each in workload.namespaces} | {*plan.namespaces}
+        known = {name_of(each) for workload in workloads for each in workload.namespaces or ()} | {*plan.namespaces}
         everywhere = [each for workload in workloads for each in _members(cluster, workload, sorted(known))]
         both = [str(each) for each in everywhere if each.is_in(theirs) and each.is_in([{"spec": spec}])]
         problem = (
@@ -417,8 +419,8 @@ def _no_restarts(running: Sequence[ClusterObjects]) -> str:
     """Proxies that are not restarted after the root was replaced do not trust those that are."""
     names = ", ".join(each.name for each in running if not each.in_run)
     return names and (
-        f"RootTrustPolicy: a new one would replace the root certificate of Istio in {names}, but its workloads cannot "
-        f"be restarted, because {names} is not part of this run. Run without --limit, or add {names} to it"
+        f"RootTrustPolicy: a new one would replace the root certificate of Istio in {names}, but workloads there "
+        f"cannot be restarted, because this run does not include {names}. Run without --limit, or add {names} to it"
     )
 
 

@@ -84,7 +84,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             clusters.append(found)
             unread += found.unread
             requests += count
-    layers = site_layers(clusters, planned, PlannedWorkspace(**params.get("workspace") or {}))
+    given = {key: value for key, value in mapping(params.get("workspace")).items() if value is not None}
+    layers = site_layers(clusters, planned, PlannedWorkspace(**given))
     contradictions = problems(layers)
     result = {
         "changed": False,
@@ -193,7 +194,7 @@ class _Reader:
         return {
             "deployments": deployments,
             "services": services,
-            "namespaces": listed.get("namespaces") or [],
+            "namespaces": listed.get("namespaces"),
             "controllers": self._list("operator.gloo.solo.io/v1", "ServiceMeshController"),
             "releases": self._releases(found, planned, ("crds", "agent", "operator", "eastwest")),
             "istiods": istio["istiods"],

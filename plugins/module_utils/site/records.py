@@ -31,7 +31,8 @@ class ClusterObjects:
     ``role``: management or workload. ``in_run``: whether roles run in it; ``unreachable``: why it could not be read, in
     which case everything else is empty. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
     ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
-    ``data`` of a licence has its keys that are not empty. ``extensions``: the ConfigMap with Helm values for charts of
+    ``data`` of a licence has its keys that are not empty. ``namespaces``: None if they may not be listed.
+    ``extensions``: the ConfigMap with Helm values for charts of
     the operator. ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
     """
 
@@ -45,7 +46,7 @@ class ClusterObjects:
     services: Sequence[Json] = ()
     crds: Sequence[Json] = ()
     controllers: Sequence[Json] = ()
-    namespaces: Sequence[Json] = ()
+    namespaces: Sequence[Json] | None = ()
     workspaces: Sequence[Json] = ()
     settings: Sequence[Json] = ()
     registrations: Sequence[Json] = ()

@@ -375,6 +375,15 @@ def test_workspaces_are_judged_by_the_namespaces_that_the_site_needs(
         assert "beside gloo-mesh/team" in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "suffices"), [(includes("*", "*", team="a"), False), (includes("*", "shop", "pay"), True)]
+)
+def test_without_the_labels_of_namespaces_no_workspace_is_created_beside_others(entry: Json, suffices: bool) -> None:
+    unread = [replace(each, namespaces=None) for each in (EAST, WEST)]
+    row = engine.site_layers([replace(MGMT, workspaces=[workspace(entry)]), *unread], PLANNED, NEEDED)["mgmt"]
+    assert (row["workspace"]["state"], row["workspace"]["problem"] == "") == ("external", suffices)
+
+
 @pytest.mark.parametrize("mode", ["auto", "manage"])
 @pytest.mark.parametrize(
     ("spec", "both"),
@@ -496,10 +505,7 @@ def test_a_root_is_not_replaced_in_a_cluster_outside_of_the_run(
     row = layers(site, east, replace(WEST, roots=OTHER))["mgmt"]["trust"]
     assert bool(row["problem"]) is (problem and mode != "use")
     if row["problem"]:
-        assert (
-            "of Istio in east, but its workloads cannot be restarted, because east is not part of this run"
-            in row["problem"]
-        )
+        assert "Istio in east, but workloads there cannot be restarted, because this run does not" in row["problem"]
 
 
 def test_a_single_cluster_shares_its_root_with_no_other() -> None:
