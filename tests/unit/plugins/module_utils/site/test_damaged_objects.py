@@ -70,7 +70,9 @@ def site() -> Json:
     east_west = {"selector": {"labels": {"role": "ew"}, "cluster": "east", "namespace": "gloo"}, "port": 15443}
     overrides = {"hostInfoOverrides": [{"addr": "192.0.2.1", "port": {"number": 15443}}]}
     entry = {"name": "*", "selector": {"env": "prod"}, "namespaces": [{"name": "*", "labels": {"team": "a"}}]}
+    ours = {"labels": {"app.kubernetes.io/managed-by": "multicluster.gloo"}}
     return {
+        "mode": "auto",
         "values": values,
         "management": {
             "deployments": [deployment("gloo-mesh-mgmt-server", "--cluster=mgmt", annotations=HELM)],
@@ -79,7 +81,10 @@ def site() -> Json:
                 service("otel", "otlp", 4317, "gloo-mesh-mgmt-server"),
             ],
             "crds": [obj("CustomResourceDefinition", layers.MESH_CRDS[0], "", {"annotations": HELM})],
-            "workspaces": [obj("Workspace", "team", spec={"workloadClusters": [entry]})],
+            "workspaces": [
+                obj("Workspace", "team", spec={"workloadClusters": [entry]}),
+                obj("Workspace", "ours", "gloo", ours, spec={"workloadClusters": [{"name": "west"}]}),
+            ],
             "settings": [
                 obj("WorkspaceSettings", "s", spec={"options": {"eastWestGateways": [{**east_west, **overrides}]}})
             ],
@@ -95,6 +100,7 @@ def site() -> Json:
             ],
             "services": [service("ew", "tls", 15443, "istio-eastwestgateway", {"istio": "eastwestgateway"})],
             "controllers": [obj("ServiceMeshController", "mesh", "", spec={"version": "1.27.0"})],
+            "namespaces": [obj("Namespace", "shop", "", {"labels": {"team": "a"}})],
             "istiods": [{"namespace": "istio-system", "name": "istiod", "revision": "default"}],
             "istiod_deployments": [deployment("istiod")],
             "cacerts": [obj("Secret", "cacerts", "istio-system", {"annotations": {"a": "b"}}, type="Opaque")],
@@ -104,7 +110,7 @@ def site() -> Json:
 
 
 def decided(found: Json) -> None:
-    """Decisions about the site, for every mode."""
+    """Decisions about the site."""
     history = ReleaseHistory(
         "mesh",
         "gloo",
@@ -124,15 +130,15 @@ def decided(found: Json) -> None:
             ),
         ),
     )
-    for mode in ("auto", "use", "manage"):
-        modes = dict.fromkeys(layers.LAYERS, mode)
-        clusters = (
-            ClusterObjects("mgmt", "mgmt", "management", modes, releases=[history], **found["management"]),
-            ClusterObjects("east", "east", "workload", modes, releases=[history], **found["workload"]),
-        )
-        rows = layers.site_layers(clusters, PLANNED)
-        layers.problems(rows)
-        json.dumps(rows)
+    modes = dict.fromkeys(layers.LAYERS, str(found["mode"]))
+    clusters = (
+        ClusterObjects("mgmt", "mgmt", "management", modes, releases=[history], **found["management"]),
+        ClusterObjects("east", "east", "workload", modes, releases=[history], **found["workload"]),
+    )
+    workspace = layers.PlannedWorkspace({}, ["shop"], ["gloo"])
+    rows = layers.site_layers(clusters, PLANNED, workspace)
+    layers.problems(rows)
+    json.dumps(rows)
 
 
 def preflight() -> Json:
@@ -317,6 +323,7 @@ def test_several_fields_of_other_types_raise_nothing(case: str, data: st.DataObj
         keys = list(below) if isinstance(below, dict) else list(range(len(below)))
         if keys:
             below[data.draw(st.sampled_from(keys))] = copy.deepcopy(data.draw(WRONG))
+    found["mode"] = data.draw(st.sampled_from(["auto", "use", "manage"]))
     judge(found)
 
 
