@@ -1,4 +1,4 @@
-"""What the role gateway requires of layers that exist: its variables, evaluated as Ansible does."""
+"""Variables of the role gateway, evaluated as Ansible does: requirements of existing layers, and pull Secrets."""
 
 from __future__ import annotations
 
@@ -92,3 +92,10 @@ def test_crds_of_gateway_api_are_never_replaced_by_older_ones(
 
 def test_a_contradiction_about_gateway_api_is_a_requirement() -> None:
     assert unmet(integrated=True, gateway_api={**API, "install": False, "problem": "p"}) == ["c1: p"]
+
+
+@pytest.mark.parametrize("names", [[], ["pull"], ["registry.example.com", "123", "true"]], ids=str)
+def test_pull_secrets_are_given_by_name(names: list[str]) -> None:
+    loader, variables = role_variables()
+    templar = Templar(loader=loader, variables={**variables, "gateway_image_pull_secrets": names})
+    assert templar.template(variables["__gateway_pull_secrets"]) == [{"name": name} for name in names]
