@@ -94,7 +94,6 @@ ROWS = (
     Row("flux", doctor_only=True),
     Row("own-relay-certificates", finds=(NO_GATEWAY, OWN_RELAY), doctor_only=True),
     Row("node-ports", finds=(NO_GATEWAY, NODE_PORTS), doctor_only=True),
-    Row("host-names", finds=(NO_GATEWAY,), doctor_only=True),
 )
 
 
