@@ -44,7 +44,7 @@ class Row:
     users: paths that its users request through Gateway http; finds: what the doctor may rightly say before;
     after: what it may rightly say afterwards; changes: what site.yml may change in objects and values of others;
     own_data: site.yml runs with the owner's destinations, routes and proofs; doctor_only: nothing is installed on the
-    site.
+    site; pulls: namespaces whose Pods pull their images with Secret pull afterwards.
     """
 
     site: str
@@ -55,6 +55,7 @@ class Row:
     options: tuple[str, ...] = ()
     own_data: bool = False
     doctor_only: bool = False
+    pulls: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.site
@@ -85,6 +86,7 @@ ROWS = (
     Row("workshop-getting-started", finds=(NO_GATEWAY,)),
     Row("workshop-gloo-gateway", users=("/productpage",), changes=(MESH_PROXY,)),
     Row("many-owners", users=("/productpage", "/reviews/0"), own_data=True, options=("--skip-tags", "bookinfo")),
+    Row("private-registry", finds=(NO_MESH, NO_GATEWAY), pulls=("bookinfo", "kgateway-system")),
     Row("newer-operator", doctor_only=True),
     Row("other-names", finds=(NO_GATEWAY,), doctor_only=True),
     Row("istioctl", finds=(NO_GATEWAY,), doctor_only=True),
@@ -145,6 +147,7 @@ def examine(site: Site, row: Row, report: Report) -> None:
         after = snapshot.at_rest(site)
         lost = lived_in.lost_values(releases, lived_in.releases(site))
         report.add("site.yml changes", [*lost, *lived_in.changes(before, after)], row.changes)
+        report.add("Pods without pull Secret", lived_in.without_pull_secret(site, "pull", row.pulls))
         report.add("doctor after", _findings(site, *options), row.after)
 
         mark = Mark(site)

@@ -135,6 +135,24 @@ def _lost(old: Any, new: Any, path: str) -> list[str]:
 # -- objects
 
 
+def without_pull_secret(site: Site, secret: str, namespaces: tuple[str, ...]) -> list[str]:
+    """Pods of the namespaces that do not name the pull Secret; a namespace without any Pod."""
+    lines = []
+    for namespace in namespaces:
+        found = [
+            (cluster, pod)
+            for cluster in site.group("workload")
+            for pod in (site.get(cluster, f"/api/v1/namespaces/{namespace}/pods") or {"items": []})["items"]
+        ]
+        lines += [] if found else [f"{namespace}: no Pod"]
+        lines += [
+            f"{cluster}: {namespace}/{pod['metadata']['name']}"
+            for cluster, pod in found
+            if {"name": secret} not in (pod["spec"].get("imagePullSecrets") or [])
+        ]
+    return lines
+
+
 def written(snapshot: dict[str, Snapshot]) -> dict[str, Snapshot]:
     """What people and their tools wrote: without status, objects of controllers, Helm's records and counters."""
     return {
