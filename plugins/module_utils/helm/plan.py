@@ -19,7 +19,7 @@ from typing import Literal
 
 from .releases import DEPLOYED, PENDING, SUPERSEDED, UNINSTALLED, UNINSTALLING, Note, Record, Release, ReleaseHistory
 from .values import Json, Path, at, leaf_paths, merged, restored, same, value_at
-from .versions import Version
+from .versions import Version, completed
 
 # Seconds Helm works on a release by default (--timeout 5m0s). Younger pending records may be in progress.
 HELM_TIMEOUT = 300
@@ -262,7 +262,7 @@ def _same_version(given: str, present: str) -> bool:
 def _newer(one: str, other: str) -> bool:
     """Whether the first version is not older; a present version that cannot be read is older than any."""
     try:
-        return Version(one) >= Version(other)
+        return Version(one) >= Version(completed(other))
     except ValueError:
         return True
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from functools import total_ordering
 
+# Helm also installs charts with fewer numbers or leading zeros, such as 2.15-beta and 2026.01.1.
+_LOOSE = re.compile(r"v?(\d{1,18})(?:\.(\d{1,18}))?(?:\.(\d{1,18}))?((?:[-+].*)?)")
 _VERSION = re.compile(
     r"v?(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})"
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
@@ -41,3 +43,12 @@ class Version:
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+
+def completed(text: str) -> str:
+    """The version of an installed chart with three numbers without leading zeros; any other text unchanged."""
+    match = _LOOSE.fullmatch(text)
+    if match is None:
+        return text
+    *numbers, rest = match.groups()
+    return ".".join(str(int(each or 0)) for each in numbers) + rest

@@ -107,6 +107,13 @@ def test_an_adopted_release_is_upgraded_when_asked_for() -> None:
         ("2.0.9", "2.0.10", "refused"),
         ("2.0.5-rc.1", "2.0.5", "refused"),
         ("2.0.5", "latest", "upgrade"),
+        # Helm accepts such versions of charts.
+        ("2.14.0", "2.10", "upgrade"),
+        ("2.14.0", "2.14-beta", "upgrade"),
+        ("2.14.0", "2.15-beta", "refused"),
+        ("2.14.0", "v2.15-beta.1+x", "refused"),
+        ("2.14.0", "15", "refused"),
+        ("2.14.0", "2026.01.1", "refused"),
     ],
 )
 def test_our_release_is_upgraded_never_downgraded(version: str, present: str, result: str) -> None:
