@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ..istiod.objects import discovery_container
 from ..k8s.fields import (
     Json,
     full_name,
@@ -256,13 +257,25 @@ def _istio(planned: Planned, observed: Observed) -> Iterator[Finding]:
             )
         restricted = version >= (1, 29) or version[2:] >= (_DEBUG_AUTHORISATION.get(version[:2], 10**6),)
         elsewhere = planned.server_namespace not in ("", "gloo-mesh")
-        if elsewhere and restricted and _DEBUG_VARIABLE not in planned.istiod_env:
+        if elsewhere and restricted and not _accepts_debug_requests(planned, observed):
             yield Finding(
                 "warning",
                 f"Istio {text}: istiod accepts debug requests of Gloo Mesh only from namespace gloo-mesh, but the "
                 f"management server is in {planned.server_namespace}. Set {_DEBUG_VARIABLE} to that namespace in "
-                "mesh_istiod_env",
+                "mesh_istiod_env, or where this istiod is managed",
             )
+
+
+def _accepts_debug_requests(planned: Planned, observed: Observed) -> bool:
+    """Whether the variable has the server's namespace for an istiod to install, or in every istiod that exists."""
+    present = [each for d in observed.of("Deployment") if (each := discovery_container(d))]
+    settings = [planned.istiod_env, *map(_environment, present)]
+    found = [planned.server_namespace in re.split(r"[\s,]+", str(each.get(_DEBUG_VARIABLE) or "")) for each in settings]
+    return found[0] or (bool(present) and all(found[1:]))
+
+
+def _environment(container: Json) -> Json:
+    return {str(each.get("name")): each.get("value") for each in mappings(container.get("env"))}
 
 
 def _gateway_api(planned: Planned, observed: Observed) -> Iterator[Finding]:
@@ -281,8 +294,8 @@ def _gateway_api(planned: Planned, observed: Observed) -> Iterator[Finding]:
     elif oldest and not version:
         yield Finding(
             "warning",
-            f"{title_of(crd)}: has no annotation {BUNDLE}, so its version is unknown; at least "
-            f"{planned.gateway_api_min_version} is needed",
+            f"{title_of(crd)}: {f'annotation {BUNDLE} is {text}' if text else f'has no annotation {BUNDLE}'}, so its "
+            f"version is unknown; at least {planned.gateway_api_min_version} is needed",
         )
     elif oldest and version < oldest:
         yield Finding(
@@ -399,7 +412,7 @@ def _quotas(planned: Planned, observed: Observed) -> Iterator[Finding]:
         hard, used = texts(spec_of(quota).get("hard")), texts(status_of(quota).get("used"))
         full = [key for key in _COUNTED if _count(used.get(key)) >= _count(hard.get(key), 10**9)]
         if full:
-            shown = ", ".join(f"{key} {used[key]} of {hard[key]}" for key in full)
+            shown = ", ".join(f"{key} {used.get(key, 0)} of {hard[key]}" for key in full)
             yield Finding(
                 "warning",
                 f"{title_of(quota)}: is used up ({shown}), so new objects are refused. Unless intended, raise it",

@@ -80,6 +80,12 @@ def server() -> Json:
     return obj("Deployment", "server", "gloo-mesh", spec={"template": {"spec": {"containers": containers}}})
 
 
+def istiod(**env: str) -> Json:
+    listed = [{"name": key, "value": value} for key, value in env.items()]
+    containers = [{"name": "discovery", "image": "x/pilot:1.29.0", "env": listed}]
+    return obj("Deployment", "istiod", "istio-system", spec={"template": {"spec": {"containers": containers}}})
+
+
 def agent() -> Json:
     containers = [{"name": "gloo-mesh-agent", "image": "x/gloo-mesh-agent:1"}]
     return obj("Deployment", "gloo-mesh-agent", "gloo-mesh", spec={"template": {"spec": {"containers": containers}}})
@@ -146,11 +152,26 @@ def workspace(*entries: Json) -> Json:
             "warning: Istio 1.27.7: istiod accepts debug",
         ),
         (
+            planned(
+                istio_version="1.29.0",
+                server_namespace="mesh",
+                istiod_env={"DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES": "a"},
+            ),
+            seen(),
+            "warning: Istio 1.29.0: .*is in mesh. Set DEBUG",
+        ),
+        (
+            planned(server_namespace="mesh"),
+            seen(istio=["1.29.0"], Deployment=[istiod(DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES="mesh"), istiod()]),
+            "warning: Istio 1.29.0: .*or where this istiod is managed",
+        ),
+        (
             PLANNED,
             seen(CustomResourceDefinition=[crd("v1.1.0")]),
             "failed: .*version v1.1.0: at least 1.2.0 .* Upgrade them",
         ),
         (PLANNED, seen(CustomResourceDefinition=[crd(None)]), "warning: .*no annotation .*bundle-version"),
+        (PLANNED, seen(CustomResourceDefinition=[crd("main")]), "warning: .*: annotation .*bundle-version is main, so"),
         (
             PLANNED,
             seen(CustomResourceDefinition=[crd(served="v1alpha2")]),
@@ -189,6 +210,12 @@ def workspace(*entries: Json) -> Json:
             PLANNED,
             seen(ResourceQuota=[quota("100", "services.loadbalancers")]),
             "warning: .*services.loadbalancers 100 of 10",
+        ),
+        # A quota of 0 before its controller has counted.
+        (
+            PLANNED,
+            seen(ResourceQuota=[{**quota("", hard={"services.loadbalancers": "0"}), "status": {}}]),
+            r"warning: .*\(services.loadbalancers 0 of 0\)",
         ),
         (
             PLANNED,
@@ -232,6 +259,11 @@ def test_each_fact_gives_its_finding_alone(plan: Planned, observed: Observed, ex
                 istiod_env={"DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES": "mesh"},
             ),
             seen(),
+        ),
+        # An istiod of others that has the variable already.
+        (
+            planned(server_namespace="mesh"),
+            seen(istio=["1.29.0"], Deployment=[istiod(DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES="obs,mesh")]),
         ),
         (configured("shop"), seen()),
         (planned(name="mgmt"), seen(Workspace=[workspace()])),
