@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from ..helm.ownership import owner_of
+from ..helm.ownership import has_gitops, owner_of
 from ..helm.plan import base_release
 from ..helm.releases import NOTE_LABEL, Note, ReleaseHistory, read_release, read_releases
 from ..helm.shown import secret_texts
 from ..helm.values import merged
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, dig, key_of, mapping, meta, name_of, spec_of, texts, title, title_of
+from ..k8s.fields import Json, dig, key_of, labels_of, mapping, meta, name_of, spec_of, texts, title, title_of
 from . import gateway_api
 from .controller import AUTO_MTLS, INTEGRATION, controller_container, controllers, switch
 from .gateway_parameters import spec_of_others
@@ -131,7 +131,7 @@ def facts(
     # Unknown, as with envFrom, is not a reason to refuse it: the proxy's containers are verified.
     integrated = bool(deployment) and all(switch(deployment, each) is not False for each in (AUTO_MTLS, INTEGRATION))
     registry, tag = _images(product, deployment, given, values, release.chart_version if release else "")
-    unmanaged = bool(deployment) and release is None
+    unmanaged = bool(deployment) and (release is None or has_gitops(deployment))
     used_unchanged = {"use": True, "manage": False}.get(str(params.get("layer")), unmanaged)
     return {
         "name": product.name,
@@ -192,13 +192,44 @@ def _record(cluster: Cluster, params: Json, found: Controller | None) -> Json:
 
 def _controllers(cluster: Cluster) -> list[Controller]:
     """The controllers that are deployed, in the order of products."""
-    found = []
-    for deployment in controllers(_listed(cluster, "apps/v1", "Deployment")):
-        product, notes = product_of(deployment), texts(meta(deployment).get("annotations"))
-        if product in PRODUCTS:
-            namespace = notes.get(_RELEASE_NAMESPACE) or str(meta(deployment).get("namespace"))
-            found.append(Controller(product, deployment, notes.get(_RELEASE, ""), namespace))
+    deployments = controllers(_listed(cluster, "apps/v1", "Deployment"))
+    found = [_controller(each, product) for each in deployments if (product := product_of(each)) in PRODUCTS]
+    renamed = [each for each in deployments if product_of(each) is None and not _is_agentgateway(each)]
+    if renamed:
+        found += _renamed(cluster, renamed, {each.product.name for each in found})
     return sorted(found, key=lambda each: PRODUCTS.index(each.product))
+
+
+def _controller(deployment: Json, product: Product) -> Controller:
+    notes = texts(meta(deployment).get("annotations"))
+    namespace = notes.get(_RELEASE_NAMESPACE) or str(meta(deployment).get("namespace"))
+    return Controller(product, deployment, notes.get(_RELEASE, ""), namespace)
+
+
+def _renamed(cluster: Cluster, deployments: Sequence[Json], known: Collection[str]) -> Iterator[Controller]:
+    """Controllers with names and images of their own: by the chart of their Helm release, else by the GatewayClass.
+
+    A second controller of the same controllerName would reconcile the same Gateways. ``known``: products of others.
+    """
+    charts = {product.name: product for product in PRODUCTS}
+    classes = _listed(cluster, GATEWAY_CLASS.api_version, GATEWAY_CLASS.kind)
+    names = {spec_of(each).get("controllerName") for each in classes}
+    left = [each for each in PRODUCTS if each.controllers[0] in names and each.name not in known]
+    for deployment in deployments:
+        notes = texts(meta(deployment).get("annotations"))
+        name, namespace = notes.get(_RELEASE, ""), notes.get(_RELEASE_NAMESPACE, "")
+        release = base_release(read_release(cluster, name, namespace)) if name and namespace else None
+        product = charts.get(release.chart) if release else None
+        if product is None and len(left) == len(deployments) == 1:
+            product = left[0]
+        if product is not None:
+            yield _controller(deployment, product)
+
+
+def _is_agentgateway(deployment: Json) -> bool:
+    """Whether it is a controller of agentgateway, which may have the same settings."""
+    images = [str(each.get("image") or "") for each in containers(deployment)]
+    return any("agentgateway" in text for text in (name_of(deployment), *labels_of(deployment).values(), *images))
 
 
 def _released(cluster: Cluster) -> list[Controller]:

@@ -63,6 +63,11 @@ def program_of(live: Json) -> str:
     return f"an installer without Helm records (instance {instance})" if instance else ""
 
 
+def has_gitops(live: Json) -> bool:
+    """Whether Argo CD or Flux would revert changes, also those of a Helm release that they took over."""
+    return program_of(live).startswith(("Argo CD", "Flux"))
+
+
 def _writer(live: Json) -> str:
     """The programs that wrote the object; unlike those of program_of they may have run once."""
     if any(key.startswith(("operator.istio.io/", "install.operator.istio.io/")) for key in labels_of(live)):

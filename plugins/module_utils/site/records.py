@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..apply.manifests import is_ours
-from ..helm.ownership import owner_of, program_of
+from ..helm.ownership import has_gitops, owner_of, program_of
 from ..helm.plan import base_release, present_record
 from ..helm.releases import ReleaseHistory
 from ..k8s.fields import Json, key_of, meta, name_of, texts, title_of
@@ -94,8 +94,9 @@ def helm_layer(
     owner = problem = ""
     if base is not None and history is not None:
         owner = f"Helm release {history.title} (chart {base.chart} {base.chart_version})"
-    if main is not None and (base is None or _has_gitops(main) or plan.chart not in ("", base.chart)) and not ours:
-        owner = owner if base is not None and not _has_gitops(main) else owner_of(main, "", "")
+    is_reverted = main is not None and has_gitops(main)
+    if main is not None and (is_reverted or (not ours and (base is None or plan.chart not in ("", base.chart)))):
+        owner = owner if base is not None and not is_reverted else owner_of(main, "", "")
         state, reason = EXTERNAL, f"{title_of(main)} belongs to {owner} and is used unchanged"
     elif ours:
         state, reason = OURS, f"{owner} was installed by this collection"
@@ -175,11 +176,6 @@ def objects_layer(
         return record(cluster, layer, ADOPTED, reason, main=main, owner=owner, facts=facts)
     reason = f"{title_of(main)} belongs to {owner} and is used unchanged"
     return record(cluster, layer, EXTERNAL, reason, main=main, owner=owner, facts=facts, problem=problem)
-
-
-def _has_gitops(obj: Json) -> bool:
-    """Whether Argo CD or Flux would revert changes, also those of a Helm release that they took over."""
-    return program_of(obj).startswith(("Argo CD", "Flux"))
 
 
 def release_of(obj: Json, releases: Iterable[ReleaseHistory]) -> ReleaseHistory | None:

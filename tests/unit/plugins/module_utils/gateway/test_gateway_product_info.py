@@ -272,6 +272,43 @@ def test_the_layer_decides_whether_it_is_changed(
     assert site.look(layer=layer)["used_unchanged"] is used_unchanged[bool(release)]
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_release_that_argo_cd_took_over_is_used_unchanged(site: Site, ours: bool) -> None:
+    argo = {"argocd.argoproj.io/tracking-id": "edge:apps/Deployment:gloo-system/gloo-gateway"}
+    image = f"{SOLO}/gloo-gateway-controller:2.0.0"
+    site.controller("gloo-gateway", "gloo-system", image, "gloo-gateway", {}, "licence", **argo)
+    site.release("gloo-gateway", "gloo-system", "gloo-gateway")
+    if ours:
+        site.api.write("v1", "configmaps", "gloo-system", Note("gloo-gateway", "gloo-system").to_object())
+    expected = {"used_unchanged": True, "crds_used_unchanged": True, "owner": "Argo CD application edge"}
+    assert subset(site.look(), expected) == expected
+
+
+@pytest.mark.parametrize("chart", ["", "gloo-gateway", "company-platform"])
+def test_a_controller_with_a_name_and_an_image_of_its_own_gets_no_second_one(site: Site, chart: str) -> None:
+    site.controller("edge", "infra", "mirror.example/edge:1", "edge" if chart else "", ON)
+    if chart:
+        site.release("edge", "infra", chart)
+    if chart != "gloo-gateway":
+        assert site.look()["installed"] is False
+        site.gateway_class("gloo-gateway-v2", "solo.io/gloo-gateway-v2")
+    expected = {
+        "name": "gloo-gateway",
+        "installed": True,
+        "integrated": True,
+        "deployment": "edge",
+        "namespace": "infra",
+    }
+    assert subset(site.look(), expected) == expected
+    assert site.look()["used_unchanged"] is (chart != "gloo-gateway")
+
+
+def test_a_controller_of_agentgateway_is_not_used_for_a_class_that_is_left_over(site: Site) -> None:
+    site.controller("agentgateway", "agents", "mirror.example/agentgateway-controller:2.2.0")
+    site.gateway_class("kgateway", "kgateway.dev/kgateway")
+    assert site.look()["installed"] is False
+
+
 def test_settings_that_are_not_readable_are_accepted(site: Site) -> None:
     site.controller("gloo-gateway", "gloo-system", f"{SOLO}/gloo-gateway-controller:2.0.0")
     found = site.api.get("apps/v1", "deployments", "gloo-system", "gloo-gateway")

@@ -141,6 +141,9 @@ def test_a_fresh_site_is_installed() -> None:
         ({**helm("mesh", "gloo"), **FLUX}, [release("mesh", "gloo", "gloo-platform")], "external", "Flux HelmRelease"),
         ({**helm("mesh", "gloo"), "annotations": {**helm("mesh", "gloo")["annotations"], **ARGO["annotations"]}},
          [release("mesh", "gloo", "gloo-platform")], "external", "Argo CD"),
+        # Also one that this collection installed.
+        ({**helm("mesh", "gloo"), "annotations": {**helm("mesh", "gloo")["annotations"], **ARGO["annotations"]}},
+         [release("mesh", "gloo", "gloo-platform", ours=True)], "external", "Argo CD application mesh"),
         # Before Helm 3.2 objects have no annotations: the manifest of the release names them.
         ({}, [release("mesh", "gloo", "gloo-platform",
                       manifest="kind: Deployment\napiVersion: apps/v1\nmetadata:\n  name: gloo-mesh-mgmt-server\n")],
