@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..istiod.objects import compared, service_of_address
 from ..k8s.fields import (
     Json,
     dig,
@@ -147,9 +148,9 @@ class Site:
         ]
 
     def addresses(self, member: Member) -> set[str]:
-        """Addresses at which other clusters reach a cluster."""
-        found = {address for service in self.east_west(member) for address in _addresses(service)}
-        return found | set(self._overrides(member.name, member))
+        """Addresses at which other clusters reach a cluster, each in one spelling."""
+        found = [address for service in self.east_west(member) for address in _addresses(service)]
+        return set(map(host_of, [*found, *self._overrides(member.name, member)]))
 
     def _overrides(self, name: str, member: Member | None) -> Iterator[str]:
         for entry in self.selectors:
@@ -164,7 +165,7 @@ class Site:
 
     @cached_property
     def _its_addresses(self) -> set[str]:
-        known = set(self.request.addresses) | set(self._overrides(self.request.name, self.removed))
+        known = set(map(host_of, [*self.request.addresses, *self._overrides(self.request.name, self.removed)]))
         if self.reachable:
             known |= self.addresses(self.reachable)
         return known - self._their_addresses
@@ -207,8 +208,8 @@ class Site:
                 yield Lead(member.name, obj, left, addresses, is_translated(obj))
 
     def _is_its(self, endpoint: Json, obj: Json) -> bool:
-        address = str(endpoint.get("address") or "")
-        if address and address in self._their_addresses:
+        address = host_of(str(endpoint.get("address") or ""))
+        if address in self._their_addresses or service_of_address(address, key_of(obj)[0]):
             return False
         labels = {**labels_of(obj), **texts(endpoint.get("labels"))}
         names = [endpoint.get("network"), endpoint.get("locality"), *(labels.get(key) for key in _NAMES)]
@@ -240,6 +241,11 @@ class Site:
         for kind in ("Gateway", "HTTPRoute"):
             for obj in self.reachable.of(kind) if self.reachable else ():
                 yield f"{self.request.name}: {title_of(obj)} no longer serves requests"
+
+
+def host_of(address: str) -> str:
+    """An IP address or host name in one spelling."""
+    return compared(f"[{address}]" if ":" in address and not address.startswith("[") else address)[0]
 
 
 def refusals(site: Site, started: bool = False) -> list[str]:

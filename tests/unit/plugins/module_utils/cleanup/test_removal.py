@@ -120,6 +120,33 @@ def test_addresses_come_from_services_overrides_and_the_user(address: str, key: 
     assert not leads(site(others, c1, C2))
 
 
+@pytest.mark.parametrize(
+    ("address", "key", "spelled"),
+    [
+        ("2001:db8::3", "ip", "2001:DB8:0::3"),
+        ("2001:DB8:0:0::3", "ip", "2001:db8::3"),
+        ("ew.example.com", "hostname", "EW.example.com."),
+    ],
+)
+def test_an_address_is_compared_in_any_spelling(address: str, key: str, spelled: str) -> None:
+    """Else an endpoint of a cluster that stays seems to be one of the cluster that goes."""
+    c3 = Member(
+        "c3", "workload", uid="3", objects={"Service": [service(address, key=key)], "Deployment": [agent("c3")]}
+    )
+    more = having(MGMT, KubernetesCluster=[registration(name) for name in ("c1", "c2", "c3")])
+    c1 = having(C1, WorkloadEntry=[entry(spelled)])
+    assert leads(site(more, c1, C2, c3)) == []
+    assert leads(site(more, c1, C2, c3, name="c3"))
+    assert leads(site(more, c1, C2, name="c3", addresses=(address,)))
+
+
+@pytest.mark.parametrize("address", ["reviews.app.svc.cluster.local", "reviews.other.svc", "reviews.app", "reviews"])
+def test_a_service_of_the_cluster_itself_is_not_an_endpoint_in_another_one(address: str) -> None:
+    assert leads(site(MGMT, having(C1, WorkloadEntry=[entry(address)]), C2)) == []
+    [lead] = site(MGMT, having(C1, ServiceEntry=[service_entry(address, "192.0.2.2")]), C2).leads()
+    assert lead.rest is not None and lead.rest["spec"]["endpoints"] == [{"address": address}]
+
+
 def test_an_address_shared_with_another_cluster_stays() -> None:
     shared = [service("192.0.2.1")]
     assert leads(site(MGMT, having(C1, WorkloadEntry=[entry("192.0.2.1")]), having(C2, Service=shared))) == []
