@@ -19,7 +19,14 @@ from ..apply.manifests import MANAGER, is_ours
 from ..helm.ownership import owner_of
 from ..helm.plan import base_release
 from ..helm.shown import shown
-from ..istiod.objects import command_of, compared, join_host_port, selects_pods_of, template_labels
+from ..istiod.objects import (
+    command_of,
+    compared,
+    discovery_container,
+    join_host_port,
+    selects_pods_of,
+    template_labels,
+)
 from ..k8s.fields import (
     Json,
     dig,
@@ -129,7 +136,7 @@ def site_layers(
         rows["crds"] = _crds(cluster, planned)
         if cluster.role == "management":
             rows["platform"] = _platform(cluster, planned)
-            rows["workspace"] = _workspace(cluster, workloads, workspace)
+            rows["workspace"] = _workspace(cluster, workloads, unreachable, workspace)
             rows["trust"] = _trust(cluster, workloads, unreachable)
     management = next((each for each in clusters if each.role == "management"), None)
     for cluster in workloads:
@@ -315,7 +322,12 @@ def _members(cluster: ClusterObjects, workload: ClusterObjects, namespaces: Iter
     return [Member(name, labels.get(name, {}), each, present.get(each, {})) for each in namespaces]
 
 
-def _workspace(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], plan: PlannedWorkspace) -> Json:
+def _workspace(
+    cluster: ClusterObjects,
+    workloads: Sequence[ClusterObjects],
+    unreachable: Sequence[ClusterObjects],
+    plan: PlannedWorkspace,
+) -> Json:
     """Workspaces of others suffice if they include the namespaces that the site needs.
 
     If they include none of them, ours is created beside them; a namespace must not be in two Workspaces.
@@ -324,7 +336,9 @@ def _workspace(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], pla
     theirs = [each for each in cluster.workspaces if not is_ours(each)]
     needed = [each for workload in workloads for each in _members(cluster, workload, plan.namespaces or ("",))]
     missing = [each for each in needed if not each.is_in(theirs)]
-    spec = dict(plan.spec) or _workspace_spec(ours, theirs, needed, plan)
+    members = [*workloads, *unreachable]
+    names = [_registered_name(each) for each in members] if _outside(cluster, members) else ["*"]
+    spec = dict(plan.spec) or _workspace_spec(ours, theirs, needed, plan, names)
     facts = {"missing": list(map(str, missing)) if theirs else [], "spec": spec}
     named = ", ".join(map(full_name, theirs))
     # Without the labels of namespaces, Workspaces that select by labels seem not to include them.
@@ -353,27 +367,35 @@ def _workspace(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], pla
 
 
 def _workspace_spec(
-    ours: Sequence[Json], theirs: Sequence[Json], needed: Sequence[Member], plan: PlannedWorkspace
+    ours: Sequence[Json],
+    theirs: Sequence[Json],
+    needed: Sequence[Member],
+    plan: PlannedWorkspace,
+    clusters: Sequence[str],
 ) -> Json:
-    """The spec of our Workspace: everything, or beside Workspaces of others what the site needs and they leave out."""
+    """The spec of our Workspace: everything, or beside Workspaces of others what the site needs and they leave out.
+
+    ``clusters``: names of those to include, "*" if the inventory has all that are registered.
+    """
     if not theirs or not plan.namespaces:
         return EVERYTHING
     if ours:
         former = spec_of(ours[0])
-        names = {each.namespace for each in needed if not each.is_in([*ours, *theirs])}
+        missing = sorted({each.namespace for each in needed if not each.is_in([*ours, *theirs])})
         entries = listed(former.get("workloadClusters"))
-        return {**former, "workloadClusters": [*entries, *([_in_every_cluster(sorted(names))] if names else [])]}
-    clusters = {(each.cluster, tuple(each.cluster_labels.items())) for each in needed}
+        return {**former, "workloadClusters": [*entries, *(_entries(clusters, missing) if missing else [])]}
+    labelled = {(each.cluster, tuple(each.cluster_labels.items())) for each in needed}
     more = [
         name
         for name in plan.more
-        if not any(Member(each, dict(labels), name, {}).is_in(theirs) for each, labels in clusters)
+        if not any(Member(each, dict(labels), name, {}).is_in(theirs) for each, labels in labelled)
     ]
-    return {"workloadClusters": [_in_every_cluster(dict.fromkeys([*plan.namespaces, *more]))]}
+    return {"workloadClusters": _entries(clusters, dict.fromkeys([*plan.namespaces, *more]))}
 
 
-def _in_every_cluster(namespaces: Iterable[str]) -> Json:
-    return {"name": "*", "namespaces": [{"name": each} for each in namespaces]}
+def _entries(clusters: Iterable[str], namespaces: Iterable[str]) -> list[Json]:
+    names = list(namespaces)
+    return [{"name": cluster, "namespaces": [{"name": each} for each in names]} for cluster in clusters]
 
 
 def _trust(cluster: ClusterObjects, workloads: Sequence[ClusterObjects], unreachable: Sequence[ClusterObjects]) -> Json:
@@ -405,6 +427,10 @@ def _unknown_root(
     """Why it is not known who manages the root CA, "" if it is, or if it may be replaced in any case."""
     unread = [(each.name, each.unreachable) for each in unreachable]
     unread += [(each.name, ", ".join(each.trust_unread)) for each in workloads if each.trust_unread]
+    unread += [
+        (name, f"{name} is registered in {cluster.name}, but not in the inventory")
+        for name in _outside(cluster, [*workloads, *unreachable])
+    ]
     if not unread or cluster.mode("trust") != AUTO:
         return ""
     names = ", ".join(name for name, _why in unread)
@@ -413,6 +439,14 @@ def _unknown_root(
         f"({', '.join(why for _name, why in unread)}). Make it readable, or set mesh_layers.trust to use, or to manage "
         "if a RootTrustPolicy may replace the root"
     )
+
+
+def _outside(cluster: ClusterObjects, workloads: Iterable[ClusterObjects]) -> list[str]:
+    """Registered names of clusters that are not in the inventory; the management cluster counts if it has an istiod."""
+    known = {name for each in workloads for name in (each.name, _registered_name(each))}
+    if not any(map(discovery_container, cluster.deployments)):
+        known |= {cluster.name, *(argument(each, "cluster") for each in agents(cluster.deployments))}
+    return sorted({name_of(each) for each in cluster.registrations} - known)
 
 
 def _no_restarts(running: Sequence[ClusterObjects]) -> str:

@@ -378,6 +378,16 @@ def test_workspaces_are_judged_by_the_namespaces_that_the_site_needs(
         assert "beside gloo-mesh/team" in row["reason"]
 
 
+def test_a_workspace_beside_others_names_the_clusters_if_more_are_registered() -> None:
+    """The Workspace of another team may include namespaces of these names in a cluster that is not in the inventory."""
+    made = [obj("KubernetesCluster", each, "gloo-mesh") for each in ("east", "north", "west")]
+    site = replace(MGMT, workspaces=[workspace(includes("north", "*"))], registrations=made)
+    row = engine.site_layers([site, *with_namespaces(shop={}, pay={})], PLANNED, NEEDED)["mgmt"]["workspace"]
+    names = ("shop", "pay", "gloo-mesh-config", "edge")
+    assert row["facts"]["spec"] == {"workloadClusters": [includes("east", *names), includes("west", *names)]}
+    assert (row["state"], row["problem"]) == ("absent", "")
+
+
 @pytest.mark.parametrize(
     ("entry", "suffices"), [(includes("*", "*", team="a"), False), (includes("*", "shop", "pay"), True)]
 )
@@ -486,6 +496,41 @@ def test_a_root_is_not_replaced_while_a_cluster_is_unreachable(
     assert (row["state"], bool(row["problem"])) == (state, problem)
     if problem:
         assert row["problem"].startswith("RootTrustPolicy: it is not known whether the root CA of east is managed")
+
+
+ISTIOD = obj(
+    "Deployment", "istiod", "istio-system",
+    spec={"template": {"spec": {"containers": [{"name": "discovery", "image": "x/pilot:1.29.0"}]}}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "registered", "deployments", "policies", "outside"),
+    [
+        ("auto", "north", [], [], "north"),
+        ("manage", "north", [], [], ""),
+        ("use", "north", [], [], ""),
+        ("auto", "north", [], [POLICY], ""),
+        ("auto", "west", [], [], ""),
+        # The management cluster itself.
+        ("auto", "mgmt", [], [], ""),
+        ("auto", "mgmt", [ISTIOD], [], "mgmt"),
+        ("auto", "hub", [deployment("gloo-mesh-agent", args=["--cluster=hub", "--relay-address=x:9900"])], [], ""),
+    ],
+)
+def test_a_root_is_not_replaced_in_a_cluster_outside_of_the_inventory(
+    mode: str, registered: str, deployments: Any, policies: Any, outside: str
+) -> None:
+    made = [obj("KubernetesCluster", each, "gloo-mesh") for each in ("east", registered)]
+    site = replace(MGMT, registrations=made, deployments=deployments, policies=policies, modes={"trust": mode})
+    row = layers(site, replace(EAST, roots=ROOT), replace(WEST, roots=OTHER))["mgmt"]["trust"]
+    if outside:
+        assert row["problem"].startswith(
+            f"RootTrustPolicy: it is not known whether the root CA of {outside} is managed elsewhere "
+            f"({outside} is registered in mgmt, but not in the inventory). Make it readable"
+        )
+    else:
+        assert row["problem"] == ""
 
 
 @pytest.mark.parametrize("mode", ["auto", "manage", "use"])
