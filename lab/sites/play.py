@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,7 @@ class Player:
         values: Any = None,
         by: str = "helm",
         fails: bool = False,
+        interrupted: bool = False,
     ) -> None:
         files = []
         for number, each in enumerate(values if isinstance(values, list) else [values or {}]):
@@ -144,11 +147,23 @@ class Player:
             except LabError:
                 if not fails:
                     raise
+            if interrupted:
+                self._interrupt(cluster, release, namespace)
             return
         rendered = self._run(cluster, ["helm", "template", "--include-crds", *place])
         objects = [obj for obj in yaml.safe_load_all(rendered) if obj]
         space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
         self._apply(cluster, [space, *objects], by, release, namespace)
+
+    def _interrupt(self, cluster: str, release: str, namespace: str) -> None:
+        """Helm's records as they are when it was killed an hour ago, after it had applied the objects."""
+        selector = ["--namespace", namespace, "--selector", f"owner=helm,name={release}"]
+        found = json.loads(self._run(cluster, ["kubectl", "get", "secrets", *selector, "--output", "json"]))["items"]
+        newest_first = sorted(found, key=lambda each: -int(each["metadata"]["labels"]["version"]))
+        pending = "pending-upgrade" if len(found) > 1 else "pending-install"
+        for secret, status in zip(newest_first, (pending, "deployed"), strict=False):
+            changed = json.dumps(with_status(secret, status))
+            self._run(cluster, ["kubectl", "replace", "--filename", "-"], changed)
 
     def _chart(self, name: str, version: str) -> Path:
         """The lab's chart, or a copy with another version. `istio/NAME` is one of Istio's."""
@@ -221,6 +236,18 @@ class Player:
         if done.returncode:
             raise LabError(f"{cluster}: {' '.join(command)[:300]}:\n{done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+
+def with_status(secret: Any, status: str) -> Any:
+    """A Secret with a record of Helm (JSON, by gzip and base64) in another status; a pending one is an hour old."""
+    record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+    record["info"]["status"] = status
+    if status.startswith("pending"):
+        record["info"]["last_deployed"] = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    text = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
+    metadata = secret["metadata"]
+    labels = {**metadata["labels"], "status": status}
+    return {**secret, "metadata": {**metadata, "labels": labels}, "data": {**secret["data"], "release": text}}
 
 
 def _server_certificate(root: dict[str, bytes], names: list[str]) -> dict[str, bytes]:

@@ -5,7 +5,8 @@ own destinations, routes and proofs), `lab` (settings of the lab), and `steps` i
 `defaults` and `steps`. A step runs on every cluster of `where` (all, management, workloads, gateway, remote, or a
 cluster's name; by default where its part is used) and is one of:
 
-    helm: {release, namespace, chart, version, values, by, fails}   # a revision that fails stays in Helm's records
+    helm: {release, namespace, chart, version, values, by}
+                                            # `fails`: as a revision in Helm's records; `interrupted`: stays pending
     apply: [objects]                        # `by`: kubectl, or a tool of TOOLS
     run: a shell command                    # the current context is the cluster; `as`: the variable for its output
     issue: {ca, names}                      # a user-supplied certificate; without names istiod's. `as`: Secret data

@@ -103,10 +103,15 @@ def releases(site: Site) -> dict[str, Json]:
 
 
 def _records(site: Site, cluster: str) -> dict[str, Json]:
-    """ "<namespace>/<release>" -> Helm's newest record of it: JSON, by gzip and base64, in a Secret."""
+    """ "<namespace>/<release>" -> Helm's record of what is deployed, else the newest: JSON, by gzip and base64."""
     secrets = (site.get(cluster, "/api/v1/secrets?labelSelector=owner%3Dhelm") or {})["items"]
     found = {}
-    for secret in sorted(secrets, key=lambda each: int(each["metadata"]["labels"]["version"])):
+
+    def place(secret: Json) -> tuple[bool, int]:
+        labels = secret["metadata"]["labels"]
+        return labels["status"] == "deployed", int(labels["version"])
+
+    for secret in sorted(secrets, key=place):
         record = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
         found[f"{record['namespace']}/{record['name']}"] = record
     return found
