@@ -10,12 +10,13 @@ deleted, except leftovers of programs that we installed (``leftovers``) and CRDs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..apply.manifests import Ref, is_adopted, is_ours, ref_of
+from ..helm.ownership import has_gitops, program_of
 from ..helm.releases import NOTE_LABEL
-from ..k8s.fields import Json, labels_of, meta, name_of, spec_of
+from ..k8s.fields import Json, labels_of, meta, name_of, spec_of, texts
 from ..k8s.kinds import group_of
 from ..mesh import parts
 from .leftovers import controller_leftovers, is_class_of_istio, istio_leftovers, relay_secrets, since
@@ -134,7 +135,9 @@ class _Site:
     def of(cls, objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> _Site:
         # An object may occur in two versions of its group.
         unique = {replace(ref_of(obj), api_version=group_of(obj["apiVersion"])): obj for obj in reversed([*objects])}
-        return cls(tuple(reversed(unique.values())), tuple(releases), options)
+        found = tuple(reversed(unique.values()))
+        programs = {_release_key(obj): program_of(obj) for obj in found if has_gitops(obj)}
+        return cls(found, tuple(_now_of(each, programs) for each in releases), options)
 
     def kind(self, kind: str, group: str | None = None) -> list[Json]:
         return [o for o in self.objects if o["kind"] == kind and group in (None, group_of(o["apiVersion"]))]
@@ -149,9 +152,20 @@ class _Site:
 
     def leaves_with_release(self, obj: Json) -> bool:
         """Whether the object is deleted when a release of ours is uninstalled."""
-        notes = meta(obj).get("annotations") or {}
-        key = (notes.get(_RELEASE_NAMESPACE), notes.get(RELEASE_NAME))
+        key = _release_key(obj)
         return any(each.ours and each.due and key == (each.namespace, each.name) for each in self.releases)
+
+
+def _release_key(obj: Json) -> tuple[str, str]:
+    """(namespace, name) of the Helm release that an object's annotations name."""
+    notes = texts(meta(obj).get("annotations"))
+    return notes.get(_RELEASE_NAMESPACE, ""), notes.get(RELEASE_NAME, "")
+
+
+def _now_of(release: NotedRelease, programs: Mapping[tuple[str, str], str]) -> NotedRelease:
+    """The release; one whose objects Argo CD or Flux manages by now is no longer ours and is not changed."""
+    program = programs.get((release.namespace, release.name), "")
+    return replace(release, ours=False, due=False, taken_over=program) if program else release
 
 
 # Returns the steps of a phase; gets those of earlier phases.
@@ -217,6 +231,13 @@ def _releases(*purposes: Purpose) -> _Maker:
             yield _release(phase, release)
 
     return make
+
+
+def _taken_over(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    for release in site.releases:
+        if release.present and release.taken_over:
+            reason = f"belongs to {release.taken_over}"
+            yield Step(phase, KEEP, "", HELM, release.namespace, release.name, reason)
 
 
 # -- gateway
@@ -427,7 +448,7 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
 _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "gateway": (_controllers, _objects, _proxies),
     "translation": (_translation,),
-    "application": (_objects, _releases("controller", "other"), _controller_leftovers),
+    "application": (_objects, _releases("controller", "other"), _taken_over, _controller_leftovers),
     "istio": (_objects, _istiod),
     "agents": (_releases("operator", "agent"), _objects),
     "platform": (_objects, _releases("server")),

@@ -32,6 +32,7 @@ class NotedRelease:
     before. ``present``: it is installed.
     ``due``: it has to be uninstalled or restored. ``groups``: API groups whose CRDs it installs, ``crds``: CRDs
     in its chart. ``deployment``: (namespace, name) of a gateway controller's Deployment.
+    ``taken_over``: the program that manages its objects now.
     """
 
     name: str
@@ -44,6 +45,7 @@ class NotedRelease:
     groups: tuple[str, ...] = ()
     crds: tuple[str, ...] = ()
     deployment: tuple[str, str] | None = None
+    taken_over: str = ""
 
     def brought(self, obj: Json) -> bool:
         """Whether the release installs the CRD or, named like one, the admission policy for CRDs of a group."""

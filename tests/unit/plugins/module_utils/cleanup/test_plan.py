@@ -323,6 +323,27 @@ def test_a_former_secret_of_a_release_goes_with_its_note() -> None:
     assert [step.phase for step in steps] == ["namespaces", "namespaces"]
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_release_that_argo_cd_took_over_is_kept_with_what_its_programs_left(is_ours: bool) -> None:
+    notes = {
+        "meta.helm.sh/release-name": "gloo-gateway",
+        "meta.helm.sh/release-namespace": "gloo-system",
+        "argocd.argoproj.io/tracking-id": "edge:apps/Deployment:gloo-system/gloo-gateway",
+    }
+    deployment = build("Deployment", "gloo-gateway", "gloo-system", metadata={"annotations": notes})
+    objects = [*SITE, deployment, note("gloo-gateway", "gloo-system")]
+    steps = plan(objects, [replace(CONTROLLER, ours=is_ours), EASTWEST], NO_CONSENT)
+    assert [(step.action, step.reason) for step in steps if step.name == "gloo-gateway" and step.kind == HELM] == [
+        ("keep", "belongs to Argo CD application edge")
+    ]
+    assert not [step for step in steps if step.kind == "GatewayClass" or step.action == "switch off"]
+    assert "application: uninstall Helm release istio-eastwest/istio-eastwestgateway" in lines(steps)
+    without = plan([*SITE, note("gloo-gateway", "gloo-system")], [replace(CONTROLLER, ours=is_ours)], NO_CONSENT)
+    assert [step.action for step in without if step.name == "gloo-gateway" and step.kind == HELM] == [
+        "uninstall" if is_ours else "give back"
+    ]
+
+
 def test_another_istiod_is_not_waited_for() -> None:
     foreign = build("ServiceMeshController", "theirs", spec={"installNamespace": "istio-other"})
     assert plan([foreign], [OPERATOR], NO_CONSENT)[0].phase == "agents"
