@@ -43,7 +43,7 @@ from ..traffic import routes as http_routes
 from . import logs
 from .checks_mesh import NO_ADDRESS, gateways
 from .checks_routing import CREATE_ROUTING, destinations, host_port_title, objects_of
-from .facts import GATEWAY_CRD, Facts, SiteFacts, unprocessed
+from .facts import GATEWAY_CRD, UNPROCESSED, Facts, SiteFacts
 from .runner import CLUSTER, Check, CheckTarget, Finding, NotReadable, failed, ok, warning
 
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
@@ -198,7 +198,7 @@ def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Calla
         if verdict is None:
             return _other_istiods(target, found) if name == "istiod-address" else ok("", target.object)
         if not verdict.processed:
-            return unprocessed(verdict, target.object)
+            return failed(verdict.reason, UNPROCESSED, target.object)
         cause = _logged_cause(target, found) if name in ("deployment", "rollout") else None
         text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
         hint = cause.hint if cause else _rerun_hint(target, found) if name in _SET_BY_PARAMETERS else ""

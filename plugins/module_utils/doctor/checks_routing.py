@@ -389,7 +389,7 @@ def _workload_entries(target: CheckTarget) -> Finding:
     reachable = [row for row in remote if row["address"] or row["network"]]
     if all(problem.gateways for problem in problems) and len(reachable) < len(others):
         return failed(
-            f"only {len(reachable)} WorkloadEntries lead to other clusters, but {', '.join(others)} have a Service",
+            f"only {len(reachable)} WorkloadEntries lead to other clusters; the Service exists in {', '.join(others)}",
             "check that the WorkspaceSettings select the east-west gateway of each, and that it has an address",
         )
     shown = ", ".join(f"{row['address']}:{row['port']}" for row in reachable)

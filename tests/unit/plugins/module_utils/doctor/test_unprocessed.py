@@ -157,3 +157,10 @@ def test_what_is_in_no_workspace_is_told_though_it_is_pending(kind: str, name: s
     assert first["object"].startswith(kind)
     assert "in no workspace" in first["message"]
     assert first["hint"] == "unless it is left out on purpose, add its namespace to a Workspace"
+
+
+def test_a_listener_without_a_status_names_its_gateway_once() -> None:
+    site = Site()
+    site.one("c1", "Gateway", "http")["spec"]["listeners"].append({"name": "https", "protocol": "HTTPS", "port": 8443})
+    found = [row for row in checked(site)["checks"] if row["verdict"] == "failed"]
+    assert [row["message"] for row in found] == ["Gateway edge/http: listener https: no status yet"]
