@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..apply.manifests import is_ours
 from ..helm.ownership import owner_of, program_of
 from ..k8s.fields import Json, meta, texts, title_of
@@ -18,9 +20,11 @@ def gateway_api(crd: Json | None, mode: str) -> Json:
     """The record of the layer. crd: the CRD of Gateways, None if it does not exist; mode: auto, use or manage.
 
     Existing CRDs are changed only in mode manage, because other controllers may use them, and only if no program would
-    revert the change. ``problem`` is a sentence for a contradiction, else "".
+    revert the change. ``version``: "" when unknown, as for CRDs of a branch. ``problem`` is a sentence for a
+    contradiction, else "".
     """
     program, problem = program_of(crd or {}), ""
+    found = re.fullmatch(r"v?(\d+\.\d+.*)", texts(meta(crd).get("annotations")).get(BUNDLE, ""))
     if mode == "use" and crd is None:
         problem = (
             "Gateway API is not installed, but gateway_layers.gateway_api is use. Set it to auto, or install the CRDs"
@@ -34,7 +38,7 @@ def gateway_api(crd: Json | None, mode: str) -> Json:
         "state": "absent" if crd is None else "ours" if is_ours(crd) else "external",
         "mode": mode,
         "install": not problem and ((crd is None and mode != "use") or mode == "manage"),
-        "version": texts(meta(crd).get("annotations")).get(BUNDLE, "").removeprefix("v"),
+        "version": found[1] if found else "",
         "owner": owner_of(crd, "", "") if crd is not None else "",
         "problem": problem,
     }

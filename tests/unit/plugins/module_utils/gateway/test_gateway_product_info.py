@@ -528,6 +528,15 @@ def test_existing_crds_of_gateway_api_are_written_only_on_request(
     assert bool(found["owner"]) is (metadata is not None)
 
 
+@pytest.mark.parametrize(
+    ("bundle", "version"), [("v1.4.0", "1.4.0"), ("v1.5.0-rc.1", "1.5.0-rc.1"), ("1.4", "1.4"), ("main", ""), ("", "")]
+)
+def test_a_version_of_gateway_api_that_is_no_number_is_unknown(site: Site, bundle: str, version: str) -> None:
+    notes = {"annotations": {"gateway.networking.k8s.io/bundle-version": bundle}}
+    site.crd("gateways.gateway.networking.k8s.io", metadata=notes)
+    assert site.look()["gateway_api"]["version"] == version
+
+
 @pytest.mark.parametrize(("option", "variable"), [("layer", "controller"), ("gateway_api_layer", "gateway_api")])
 def test_an_unknown_mode_is_refused_with_the_variable(site: Site, option: str, variable: str) -> None:
     with pytest.raises(Invalid, match=rf"^cluster1: gateway_layers\.{variable} is 'ours'\. Set auto, use or manage$"):
