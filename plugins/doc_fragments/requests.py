@@ -24,8 +24,8 @@ options:
   headers:
     description:
       - Additional headers.
-      - Those with credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are sent to the scheme, host and
-        port of the URL only, not to where a redirect leads.
+      - Headers with credentials, such as C(Authorization), C(Cookie) or C(X-Api-Key), are sent only to the scheme, host
+        and port of the URL, not to another target of a redirect.
     type: dict
     default: {}
   validate_certs:

@@ -57,12 +57,14 @@ options:
         type: dict
         default: {}
       hostname_steps:
-        description: Steps whose routes reach this cluster through a gateway of another cluster.
+        description:
+          - Steps whose routes reach this cluster through a gateway of another cluster. Steps that O(tags) and
+            O(skip_tags) exclude are ignored.
         type: list
         elements: str
         default: []
       overrides:
-        description: Whether WorkspaceSettings have addresses of east-west gateways (C(hostInfoOverrides)).
+        description: Whether the WorkspaceSettings to write have addresses of east-west gateways (C(hostInfoOverrides)).
         type: bool
         default: false
       namespaces:
@@ -84,7 +86,9 @@ options:
         elements: str
         default: []
   management_kubeconfig:
-    description: Path of the kubeconfig of the management cluster, to find a registration under the same name.
+    description:
+      - Path of the kubeconfig of the management cluster, which has the registration of this cluster's name and the
+        addresses in existing WorkspaceSettings.
     type: path
   management_context:
     description: Name of the context of the management cluster.
@@ -122,8 +126,8 @@ options:
     default: []
   clusters:
     description:
-      - Names of all clusters of the inventory. A problem that starts with one of them and a colon is reported for that
-        cluster, all others for this one.
+      - Names of all clusters of the inventory. A problem that begins with one of them and a colon is reported for that
+        cluster, any other for this one.
     type: list
     elements: str
     default: []

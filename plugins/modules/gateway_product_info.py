@@ -62,20 +62,22 @@ options:
     elements: str
     default: []
   gateway_namespaces:
-    description: Namespaces of O(gateways), in the same order. An empty or missing one is RV(product.namespace).
+    description: Namespaces of O(gateways), in the same order. RV(product.namespace) for an empty or missing one.
     type: list
     elements: str
     default: []
   layer:
     description:
+      - Mode of the controller, one of V(auto), V(use) and V(manage).
       - With V(auto) a controller without a Helm release is used unchanged, with V(use) every controller, with V(manage)
         none.
     type: str
     default: auto
   gateway_api_layer:
     description:
-      - With V(auto) missing CRDs of Gateway API are installed and existing ones are kept, with V(use) they are never
-        written, with V(manage) existing ones are replaced.
+      - Mode of the CRDs of Gateway API, one of V(auto), V(use) and V(manage).
+      - With V(auto) missing CRDs are installed and existing ones are not changed. With V(use) they are never written.
+      - With V(manage) existing ones are replaced, unless another program manages them.
     type: str
     default: auto
   strict:
@@ -207,9 +209,11 @@ product:
       returned: always
     gateway_api:
       description:
-        - The CRDs of Gateway API. C(state) is C(absent), C(ours) (installed by this collection) or C(external).
-        - C(mode), C(install) (whether the role writes them), C(version) (empty when unknown), C(owner), and C(problem),
-          a contradiction with what to do.
+        - The CRDs of Gateway API.
+        - C(state) is C(absent), C(ours) (installed by this collection) or C(external); C(mode) is the one of
+          O(gateway_api_layer).
+        - C(install) is whether the role writes them, C(version) their version (empty when unknown), C(owner) their
+          owner, and C(problem) a contradiction with what to do (empty when there is none).
       type: dict
       returned: always
     integrated:
@@ -240,7 +244,13 @@ product:
     used_unchanged: false
     crds_used_unchanged: false
     owner: ''
-    gateway_api: {state: ours, mode: auto, install: false, version: 1.4.0, owner: an unknown owner, problem: ''}
+    gateway_api:
+      state: external
+      mode: auto
+      install: false
+      version: 1.4.0
+      owner: field manager kubectl
+      problem: ''
     integrated: true
 requests:
   description: Number of HTTP requests made.

@@ -62,9 +62,9 @@ options:
         default: {}
       required:
         description:
-          - Whether the cluster is part of the run, so that the module fails if it cannot be read.
-          - With V(false) it is then left out of the result. It is a contradiction if a decision depends on it, or if
-            workloads in it would have to be restarted.
+          - Whether the cluster is part of the run. The module fails if such a cluster cannot be read.
+          - Any other cluster that cannot be read is left out of the result. It is a contradiction if a decision depends
+            on such a cluster, or if workloads of a cluster that is not part of the run would have to be restarted.
         type: bool
         default: true
   planned:
@@ -80,20 +80,22 @@ options:
     suboptions:
       spec:
         description:
-          - Its spec. By default it includes every namespace of every cluster or, beside Workspaces of others, the
-            O(workspace.namespaces) and those of O(workspace.more) that no other Workspace includes.
+          - Spec of the Workspace. By default it includes every namespace of every cluster.
+          - Beside Workspaces of others it includes O(workspace.namespaces), and those of O(workspace.more) that no
+            other Workspace includes.
         type: dict
         default: {}
       namespaces:
         description:
-          - Namespaces of workload clusters that have to be in a Workspace. None is created if Workspaces of others
-            include all of them. If they include only some, that is a contradiction.
-          - Without any, all workload clusters have to be in a Workspace.
+          - Namespaces of workload clusters that have to be in a Workspace.
+          - No Workspace is created if Workspaces of others include all of them. One is created beside them if they
+            include none of them. It is a contradiction if they include only some.
+          - Without namespaces, Workspaces of others have to include every workload cluster.
         type: list
         elements: str
         default: []
       more:
-        description: Further namespaces of the Workspace.
+        description: Further namespaces of a Workspace that is created beside others.
         type: list
         elements: str
         default: []
@@ -200,12 +202,13 @@ layers:
           C(own_relay_certificates) and C(licence) (why, or where it is; empty when there are none).
         - C(agent) has C(cluster) (its registered name), C(relay_address), C(authority), C(registered),
           C(registration_ours).
-        - C(operator) has C(extensions), Helm values for the charts that it installs, by chart: C(values), C(ours)
-          (whether this collection set them) and C(hidden) (why C(values) is empty although there are some).
+        - C(operator) has C(extensions), Helm values for the charts that it installs. Each chart has C(values), C(ours)
+          (whether this collection set them) and C(hidden) (why existing values are not in C(values), empty when they
+          are).
         - C(istio) has C(istiods) (records of M(multicluster.gloo.istiod_info)) and C(deployments); C(eastwest) has
           C(address), C(services), C(deployments) and C(revision).
-        - C(workspace) has C(missing) (what no Workspace of others includes) and C(spec); C(trust) has
-          C(own_certificates) and C(governs).
+        - C(workspace) has C(missing) (namespaces or clusters that no Workspace of others includes) and C(spec).
+        - C(trust) has C(own_certificates) and C(governs).
       type: dict
       returned: always
   sample:

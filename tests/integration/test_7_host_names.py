@@ -77,9 +77,9 @@ def test_only_the_step_that_needs_addresses_fails_and_it_is_named_first(
     warning = f"warning: {site.remote_cluster}: {EAST_WEST}: the load balancer gives host names"
     planned = site.play("site", "--check").ok()
     assert planned.text.index(warning) < planned.text.index("PLAY [Step 1")
-    assert "so step5 through a gateway of another cluster fails. Give IP addresses" in planned.text
+    assert "so requests of step5 through a gateway of another cluster fail. Set IP addresses" in planned.text
 
-    # Until the gateway has an address nobody knows the url.
+    # The url is unknown until the gateway has an address.
     site.play("site", "--tags", "step1,step2,step3", timeout=900).ok()
     four = data_file(site, tmp_path / "four.yml", without="step5")
     run = site.play("site", *four).ok()

@@ -143,17 +143,19 @@ def _trust_policy(target: CheckTarget) -> Finding:
 
 
 def _pending_policy(target: CheckTarget, policy: Json) -> Finding:
-    """The finding on a policy that may be right: certificates are issued for each istiod that runs."""
+    """The finding on a policy that may be correct: certificates are issued once an istiod is running."""
     text = f"{title_of(policy)}: {judge(policy).reason}"
     without = [facts.name for facts in target.site.workloads if not facts.unreachable and not _runs_istiod(facts)]
     if without:
         names = ", ".join(without)
         return warning(
             f"{text}. It waits for an istiod: none is running in {names}",
-            f"it may be right: see the check istiod of {names}, and read the log of the Gloo Operator there",
+            f"it may be correct: see the check istiod of {names}, and read the log of the Gloo Operator there",
             title_of(policy),
         )
-    return warning(text, "it may be right: read the logs of the management server and of the agents", title_of(policy))
+    return warning(
+        text, "it may be correct: read the logs of the management server and of the agents", title_of(policy)
+    )
 
 
 def _runs_istiod(facts: Facts) -> bool:

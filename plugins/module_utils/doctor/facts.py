@@ -338,13 +338,13 @@ def workload_ready(obj: Json | None, named: str) -> Finding:
 
 
 UNPROCESSED = (
-    "its controller has not processed its current state, which may be right. If this persists, check that the "
-    "controller is running, and read its log"
+    "its controller has not processed its current generation; the object itself may be correct. If this persists, "
+    "check that the controller is running, and read its log"
 )
 
 
 def unprocessed(verdict: Verdict, named: str) -> Finding:
-    """The finding on an object whose controller has not processed it: it has no effect, but may be right."""
+    """The finding on an object whose controller has not processed it: it has no effect, but may be correct."""
     return failed(f"{named}: {verdict.reason}", UNPROCESSED, named)
 
 

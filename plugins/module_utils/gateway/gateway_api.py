@@ -27,7 +27,8 @@ def gateway_api(crd: Json | None, mode: str) -> Json:
     found = re.fullmatch(r"v?(\d+\.\d+.*)", texts(meta(crd).get("annotations")).get(BUNDLE, ""))
     if mode == "use" and crd is None:
         problem = (
-            "Gateway API is not installed, but gateway_layers.gateway_api is use. Set it to auto, or install the CRDs"
+            f"CustomResourceDefinition {CRD}: does not exist, but gateway_layers.gateway_api is use. Set it to auto, "
+            "or install the CRDs of Gateway API"
         )
     if mode == "manage" and program:
         problem = (

@@ -338,12 +338,12 @@ def _warnings(cluster: Cluster, product: Json, found: Controller | None, params:
     ]
     if others:
         controller = title("Deployment", product["deployment"], product["release_namespace"])
-        effect = f"the integration also adds sds and istio-proxy to {', '.join(others)}, whose Pods are restarted"
+        effect = f"the Istio integration also adds sds and istio-proxy to {', '.join(others)}, whose Pods are restarted"
         without_image = (
             ". The controller's registry has no image sds: set sdsContainer.image in their parameters first, otherwise "
             "their new Pods cannot start"
         )
-        without_change = ". Unless that is intended, use another controller, or enable it when a restart is acceptable"
+        without_change = ". Unless that is intended, use another controller, or run again when a restart is acceptable"
         yield f"{cluster.name}: {controller}: {effect}{without_image if product['sds_image'] else without_change}"
 
 

@@ -132,9 +132,13 @@ def _is_ip6(text: str) -> bool:
 def plain_id(value: Any) -> Wrong:
     """An ID. kgateway renders it unquoted into YAML; unless that is read as the same text, it creates no Deployment."""
     if not isinstance(value, str):
-        yield "", f"is {value!r}, it must be a string: quote it and use letters"
+        yield "", f"is {value!r}, it must be a string: use one such as cluster-1"
     elif not yaml_keeps(value):
-        yield "", f"is {value!r}: kgateway renders it unquoted and YAML does not read it as the same text; use letters"
+        yield (
+            "",
+            f"is {value!r}: kgateway renders it unquoted and YAML does not read it as the same text; use one such as "
+            "cluster-1",
+        )
 
 
 def image(value: Any) -> Wrong:

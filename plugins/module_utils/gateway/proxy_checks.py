@@ -246,7 +246,7 @@ def _settings(model: ProxyModel) -> Verdict | None:
         elif not keeps:
             return failed(
                 f"{option} in {where} is {value!r}, which YAML does not read as a string: the controller cannot "
-                "render the Deployment and reports it only in its log. Set an ID with letters"
+                "render the Deployment and reports it only in its log. Set an ID such as cluster-1"
             )
     return None
 
@@ -346,7 +346,7 @@ def _deployment(model: ProxyModel) -> Verdict | None:
         if not yaml_keeps(model.name):
             return failed(
                 f"{model.title} has no Deployment: the controller writes the name unquoted, and YAML does not read it "
-                "as a string. Create the Gateway under another name, with letters"
+                "as a string. Create the Gateway under another name, such as gateway-1"
             )
         refused = _listeners(model)
         if refused and refused.state == "failed":

@@ -41,7 +41,7 @@ CERTIFICATES: tuple[Pattern, ...] = (
 CONTROLLER: tuple[Pattern, ...] = (
     Pattern(
         r"expected string, got|ValueString: expected string",
-        "an ID in the GatewayParameters is read as a number. Set one with letters",
+        "an ID in the GatewayParameters is not read as a string. Set one such as cluster-1",
     ),
     Pattern(
         r"failed to (deploy|get helm values|render)|error deploying", "the controller cannot create the proxy's objects"

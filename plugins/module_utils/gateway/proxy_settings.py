@@ -35,6 +35,6 @@ def usable_id(accepted: Sequence[str]) -> str | None:
 
 #: remedy where no ID is usable
 UNUSABLE_ID = (
-    "kgateway cannot render that ID as a string. Set a cluster ID with letters in istiod "
+    "kgateway cannot render that ID as a string. Set a cluster ID such as cluster-1 in istiod "
     "(global.multiCluster.clusterName)"
 )

@@ -227,7 +227,7 @@ def _route(obj: Json) -> Verdict:
         mapping(entry.get("parentRef")) for entry in mappings(status_of(obj).get("parents"))
     ]
     if not refs:
-        return failed("no parentRefs, and no HTTPRoute delegates to it, so no Gateway accepts it. Set them")
+        return failed("it has no parentRefs and no HTTPRoute delegates to it, so no Gateway accepts it. Set parentRefs")
     for ref in refs:
         verdict = judge_parent(obj, ref)
         if not verdict.ready:

@@ -24,7 +24,7 @@ class Verdict:
     reason: str = ""
     # For several objects: (title, what blocks it) of each that is not ready.
     awaited: tuple[tuple[str, str], ...] = ()
-    # Whether the object's controller has processed its current generation; until then it may be right.
+    # Whether the object's controller has processed its current generation; until then it may be correct.
     processed: bool = True
 
     @property

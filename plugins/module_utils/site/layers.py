@@ -358,9 +358,9 @@ def _workspace(
     problem = ""
     if theirs and missing:
         problem = (
-            f"Workspace {named}: does not include {', '.join(facts['missing'])}. Add to its spec.workloadClusters what "
-            "is missing, or set mesh_layers.workspace to manage and mesh_workspace_spec to namespaces that no other "
-            "Workspace includes"
+            f"Workspace {named}: does not include {', '.join(facts['missing'])}. Add what is missing to its "
+            "spec.workloadClusters, or set mesh_layers.workspace to manage and mesh_workspace_spec to namespaces that "
+            "no other Workspace includes"
         )
     absent = "no Workspace exists: one will be created"
     return objects_layer(cluster, "workspace", cluster.workspaces, absent, facts, problem)
@@ -436,8 +436,8 @@ def _unknown_root(
     names = ", ".join(name for name, _why in unread)
     return (
         f"RootTrustPolicy: it is not known whether the root CA of {names} is managed elsewhere "
-        f"({', '.join(why for _name, why in unread)}). Make it readable, or set mesh_layers.trust to use, or to manage "
-        "if a RootTrustPolicy may replace the root"
+        f"({', '.join(why for _name, why in unread)}). Make sure that it can be read, or set mesh_layers.trust to "
+        "use, or to manage if a RootTrustPolicy may replace the root"
     )
 
 
@@ -576,7 +576,7 @@ def operator_extensions(config_map: Json | None) -> Json:
         except ValueError:
             values = text
         if not isinstance(values, (dict, type(None))):
-            hidden = f"{key} is not a map in YAML"
+            hidden = f"{key} is not a YAML mapping"
         elif shown(mapping(values)) != mapping(values):
             hidden = f"{key} contains secrets"
         found[key.removeprefix("values.")] = {

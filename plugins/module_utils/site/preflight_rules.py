@@ -41,7 +41,7 @@ BUNDLE = "gateway.networking.k8s.io/bundle-version"
 _WRITTEN = {"namespaces", "deployments", "services", "serviceaccounts", "configmaps", "secrets", "pods"}
 _PROVIDERS = ("metallb.io", "kube-vip.io", "purelb.io", "openelb.kubesphere.io")
 _CLOUDS = re.compile(r"-gke\.|-eks-|-aks|\+k3s|\+rke2r")
-#: whose load balancers have host names only
+#: platforms whose load balancers have only host names
 _NAMING_CLOUDS = re.compile(r"-eks-")
 #: first release of each minor version of Istio whose debug endpoint accepts only listed namespaces
 _DEBUG_AUTHORISATION: dict[tuple[int, ...], int] = {(1, 27): 7, (1, 28): 4}
@@ -361,9 +361,9 @@ def _host_names(planned: Planned, observed: Observed) -> Iterator[Finding]:
     steps = ", ".join(planned.hostname_steps)
     yield Finding(
         "warning",
-        f"{seen}. Sidecars resolve the host name of an east-west gateway, gateways of kgateway do not, so {steps} "
-        "through a gateway of another cluster fails. Give IP addresses of the east-west gateway in hostInfoOverrides "
-        "of mesh_workspace_settings_spec",
+        f"{seen}. Sidecars resolve the host name of an east-west gateway, but gateways of kgateway do not, so requests "
+        f"of {steps} through a gateway of another cluster fail. Set IP addresses of the east-west gateway in "
+        "hostInfoOverrides of mesh_workspace_settings_spec",
     )
 
 

@@ -1,4 +1,4 @@
-"""Every public filter, test and lookup is documented, and its examples run."""
+"""Every public filter, test and lookup is documented, and its examples run. Documentation of modules can be parsed."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ def test_every_public_plugin_is_documented(kind: str, name: str, documentation: 
     assert documentation["DOCUMENTATION"]["short_description"]
     assert documentation["RETURN"]
     assert any(f"multicluster.gloo.{name}" in str(task) for task in _tasks(documentation)), "no example that runs"
+
+
+@pytest.mark.parametrize("file", sorted((PLUGINS / "modules").glob("*.py")), ids=lambda file: file.stem)
+def test_the_documentation_of_modules_is_valid_yaml(file: Path) -> None:
+    module = importlib.import_module(f"{PACKAGE}.modules.{file.stem}")
+    documentation, examples, returned = map(yaml.safe_load, (module.DOCUMENTATION, module.EXAMPLES, module.RETURN))
+    assert documentation["module"] == file.stem
+    assert isinstance(examples, list) and "msg" in returned
 
 
 @pytest.mark.slow

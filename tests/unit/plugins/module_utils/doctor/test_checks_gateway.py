@@ -173,7 +173,7 @@ BROKEN = [
         lambda s: s.clusters["c1"]["ConfigMap"].pop(),
         ("istio-ca-root-cert is missing",),
     ),
-    Broken("gateway-deployment", "c1", "failed", _unmade, ("expected string", "Set one with letters")),
+    Broken("gateway-deployment", "c1", "failed", _unmade, ("expected string", "Set one such as cluster-1")),
     Broken(
         "gateway-deployment",
         "c1",

@@ -137,7 +137,7 @@ def test_a_licence_is_judged_by_current_statuses(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "told"),
+    ("kind", "name", "with_message"),
     [
         ("VirtualDestination", "vd", True),
         ("VirtualDestination", "vd", False),
@@ -146,12 +146,12 @@ def test_a_licence_is_judged_by_current_statuses(kind: str) -> None:
         ("WorkspaceSettings", "ws", True),
     ],
 )
-def test_what_is_in_no_workspace_is_told_though_it_is_pending(kind: str, name: str, told: bool) -> None:
+def test_an_object_in_no_workspace_is_reported_although_it_is_pending(kind: str, name: str, with_message: bool) -> None:
     site = Site()
     status = site.one("mgmt", kind, name)["status"]
-    message = "namespace app is in no workspace" if told else ""
+    message = "namespace app is in no workspace" if with_message else ""
     status["common"]["State"] = {"approval": "PENDING", "message": message, "observedGeneration": 1}
-    if not told:
+    if not with_message:
         status["ownedByWorkspace"] = {}
     first = checked(site)["first"]
     assert first["object"].startswith(kind)

@@ -294,7 +294,7 @@ def test_contradictions_name_both_values() -> None:
 
 def test_nobody_is_told_to_set_an_id_that_would_be_refused() -> None:
     [found] = gp.contradictions(container(istioMetaClusterId="a"), {"cluster_id": "1234"})
-    assert "Set that ID" not in found and "Set a cluster ID with letters in istiod" in found
+    assert "Set that ID" not in found and "Set a cluster ID such as cluster-1 in istiod" in found
 
 
 def test_the_whole_result_of_istiod_info_is_no_istiod() -> None:

@@ -497,7 +497,7 @@ def test_other_gateways_that_restart_are_named(
     found = run(params, False, lambda line: None).get("warnings", [])
     assert len(found) == bool(warning)
     for text in found:
-        assert text.startswith("cluster1: Deployment gloo-system/gloo-gateway: the integration also adds")
+        assert text.startswith("cluster1: Deployment gloo-system/gloo-gateway: the Istio integration also adds")
         assert f"Gateway {gateway}" in text and warning in text
 
 
@@ -506,7 +506,7 @@ def test_other_gateways_that_restart_are_named(
     [
         (None, "auto", ("absent", True, "")),
         (None, "manage", ("absent", True, "")),
-        (None, "use", ("absent", False, "Gateway API is not installed, but gateway_layers.gateway_api is use")),
+        (None, "use", ("absent", False, "does not exist, but gateway_layers.gateway_api is use")),
         ({}, "auto", ("external", False, "")),
         ({}, "use", ("external", False, "")),
         ({}, "manage", ("external", True, "")),

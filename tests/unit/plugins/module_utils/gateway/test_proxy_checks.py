@@ -475,7 +475,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         ),
         "failed",
         "cluster-id",
-        "issues certificates only for 1234. kgateway cannot render that ID as a string. Set a cluster ID with",
+        "issues certificates only for 1234. kgateway cannot render that ID as a string. Set a cluster ID such as",
     ),
     (both(crash, wrong_id), "failed", "cluster-id", "istioMetaClusterId in GatewayParameters gloo-system/params is Ku"),
     (

@@ -78,7 +78,7 @@ def test_switches_are_paths_in_the_values() -> None:
         ({"labels": {"operator.istio.io/component": "Pilot"}}, "istioctl"),
         ({"managedFields": [{"manager": "kubectl-create"}]}, "field manager kubectl-create"),
         ({"managedFields": [{"manager": "a"}, {"manager": "b"}, {"manager": "a"}]}, "field managers a and b"),
-        # Only who writes the object itself, without us.
+        # Only managers of the object itself, without ours.
         (
             {
                 "managedFields": [

@@ -1,4 +1,4 @@
-"""An uninstallation ends when the objects of the release are gone; against an API server, with helm's part played."""
+"""An uninstallation ends when the objects of the release are gone; against an API server, with a simulated helm."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ KEPT = ("v1", "configmaps", "team", "kept")
 
 
 class Site:
-    """A cluster with our release, and helm as it is seen from there: it deletes, and does not wait."""
+    """A cluster with our release, and a simulated helm that deletes without waiting."""
 
     def __init__(self, api: fake_api.FakeApi, kubeconfig: str, history: bool) -> None:
         self.api, self.kubeconfig, self.history = api, kubeconfig, history

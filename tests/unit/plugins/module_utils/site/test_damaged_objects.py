@@ -353,7 +353,7 @@ def test_any_text_is_accepted_where_yaml_is_expected(text: str) -> None:
         ("a: 2026-01-02\nb: 12:30:45\nc: 2026-13-45", {"a": "2026-01-02", "b": "12:30:45", "c": "2026-13-45"}, ""),
         ("pilot: {password: hunter2}", {}, "values.istiod contains secrets"),
         *(
-            (text, {}, "values.istiod is not a map in YAML")
+            (text, {}, "values.istiod is not a YAML mapping")
             for text in ("- a", "7", "a: [", "a: &x [*x]", "a: 1\n---\n")
         ),
     ],

@@ -468,7 +468,7 @@ def test_a_root_that_cannot_be_read_is_not_replaced(mode: str, policies: Any, ca
     if problem:
         assert row["problem"].startswith(
             "RootTrustPolicy: it is not known whether the root CA of east is managed elsewhere "
-            "(east: Secret istio-system/cacerts: no right to get it). Make it readable"
+            "(east: Secret istio-system/cacerts: no right to get it). Make sure that it can be read"
         )
 
 
