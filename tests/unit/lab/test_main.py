@@ -80,8 +80,8 @@ def test_several_downs_at_once_all_succeed(tmp_path: Path) -> None:
             for _number in range(3)
         ]
         # All of them wait for the lock.
-        said = [down.stderr.readline() for down in downs if down.stderr]
-    assert [line.startswith("waiting for another") for line in said] == [True] * 3
+        printed = [down.stderr.readline() for down in downs if down.stderr]
+    assert [line.startswith("waiting for another") for line in printed] == [True] * 3
     ended = [(*down.communicate(timeout=60), down.returncode) for down in downs]
     assert [(err, code) for _out, err, code in ended] == [("", 0)] * 3
     assert sorted(out.split(":")[0].split(" in ")[0] for out, _err, _code in ended) == [

@@ -127,8 +127,8 @@ def run(tmp_path: Path, role: Path) -> tuple[str, dict[str, str]]:
 def test_a_refused_variable_shows_no_secret(tmp_path: Path, role: Path) -> None:
     shown, wrong = run(tmp_path, role)
     assert [line for line in shown.splitlines() if CANARY in line] == []
-    told = re.findall(r"^fatal: \[(\w+)\]: FAILED! => (.*?)(?=^\S)", shown, re.MULTILINE | re.DOTALL)
-    assert [host for host, _result in told].count("h0") == 2
-    assert {host for host, _result in told} == set(wrong)
-    for host, result in told:
+    refused = re.findall(r"^fatal: \[(\w+)\]: FAILED! => (.*?)(?=^\S)", shown, re.MULTILINE | re.DOTALL)
+    assert [host for host, _result in refused].count("h0") == 2
+    assert {host for host, _result in refused} == set(wrong)
+    for host, result in refused:
         assert re.search(rf"\bmsg: .*\b{wrong[host]}\b", result, re.DOTALL), (host, result)
