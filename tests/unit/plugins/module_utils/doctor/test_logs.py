@@ -40,7 +40,7 @@ SHAKE = 'desc = "transport: authentication handshake failed: tls: failed to veri
         ),
         ("dial tcp: lookup istiod.istio-system.svc: no such host", CERTIFICATES, "istioDiscoveryAddress"),
         ("Unauthenticated desc = request authenticate failure", CERTIFICATES, "istiod's log"),
-        (".spec.containers[2].env[3].value: expected string, got int", CONTROLLER, "letters"),
+        (".spec.containers[2].env[3].value: expected string, got int", CONTROLLER, "such as cluster-1"),
         ("the license has expired", CONTROLLER, "licence"),
         ("failed: no licence key set", OPERATOR_LICENCE, "licence"),
     ],
