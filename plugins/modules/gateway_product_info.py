@@ -69,8 +69,8 @@ options:
   layer:
     description:
       - Mode of the controller, one of V(auto), V(use) and V(manage).
-      - With V(auto) a controller without a Helm release is used unchanged, with V(use) every controller, with V(manage)
-        none.
+      - With V(auto) a controller without a Helm release, or one that Argo CD or Flux manages, is used unchanged. With
+        V(use) every controller is, with V(manage) none.
     type: str
     default: auto
   gateway_api_layer:

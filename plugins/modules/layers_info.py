@@ -82,7 +82,7 @@ options:
         description:
           - Spec of the Workspace. By default it includes every namespace of every cluster.
           - Beside Workspaces of others it includes O(workspace.namespaces), and those of O(workspace.more) that no
-            other Workspace includes.
+            other Workspace includes, in every cluster, or in those of O(clusters) if further clusters are registered.
         type: dict
         default: {}
       namespaces:

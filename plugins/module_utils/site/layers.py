@@ -436,8 +436,8 @@ def _unknown_root(
     names = ", ".join(name for name, _why in unread)
     return (
         f"RootTrustPolicy: it is not known whether the root CA of {names} is managed elsewhere "
-        f"({', '.join(why for _name, why in unread)}). Make sure that it can be read, or set mesh_layers.trust to "
-        "use, or to manage if a RootTrustPolicy may replace the root"
+        f"({', '.join(why for _name, why in unread)}). Make sure that the clusters are in the inventory and "
+        "can be read, or set mesh_layers.trust to use, or to manage if a RootTrustPolicy may replace the root"
     )
 
 

@@ -468,7 +468,7 @@ def test_a_root_that_cannot_be_read_is_not_replaced(mode: str, policies: Any, ca
     if problem:
         assert row["problem"].startswith(
             "RootTrustPolicy: it is not known whether the root CA of east is managed elsewhere "
-            "(east: Secret istio-system/cacerts: no right to get it). Make sure that it can be read"
+            "(east: Secret istio-system/cacerts: no right to get it). Make sure that"
         )
 
 
@@ -527,7 +527,7 @@ def test_a_root_is_not_replaced_in_a_cluster_outside_of_the_inventory(
     if outside:
         assert row["problem"].startswith(
             f"RootTrustPolicy: it is not known whether the root CA of {outside} is managed elsewhere "
-            f"({outside} is registered in mgmt, but not in the inventory). Make it readable"
+            f"({outside} is registered in mgmt, but not in the inventory). Make sure that"
         )
     else:
         assert row["problem"] == ""
