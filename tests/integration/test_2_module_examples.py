@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from acceptance.site import REPO, Site
@@ -110,10 +111,12 @@ def test_every_module_has_an_action_plugin_and_examples() -> None:
     assert all(examples(module) for module in MODULES)
 
 
-def test_examples_run_and_module_and_action_plugin_return_the_same(deployed: Site, tmp_path: Path) -> None:
+@pytest.mark.share
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run_and_module_and_action_plugin_return_the_same(deployed: Site, tmp_path: Path, module: str) -> None:
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").symlink_to(deployed.kubeconfig)
-    tasks = of_this_lab(deployed, [task for module in MODULES for task in examples(module)])
+    tasks = of_this_lab(deployed, examples(module))
 
     play(deployed, tmp_path, "first", tasks)  # what they write is there from now on
     inside = play(deployed, tmp_path, "action", tasks)
