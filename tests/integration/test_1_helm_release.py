@@ -29,13 +29,22 @@ SWITCHES: dict[str, Any] = {
 BOTH = {**THEIRS, **SWITCHES}
 
 
+@pytest.fixture(scope="module")
+def leaving() -> Iterator[list[People]]:
+    """Those whose namespace is being deleted, which takes ten seconds: it is awaited once for all tests."""
+    found: list[People] = []
+    yield found
+    wait_until(lambda: all(each.is_gone() for each in found), "namespaces gone", 120)
+
+
 @pytest.fixture
-def people(empty: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
+def people(empty: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaving: list[People]) -> Iterator[People]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     found = People(empty, tmp_path, f"people-{next(NUMBERS)}")
     found.come()
     yield found
     found.go()
+    leaving.append(found)
 
 
 # -- ours

@@ -177,9 +177,10 @@ class People:
         self.site.create(self.cluster, "/api/v1/namespaces", body)
 
     def go(self) -> None:
-        path = f"/api/v1/namespaces/{self.namespace}"
-        self.site.delete(self.cluster, path)
-        wait_until(lambda: self.site.get(self.cluster, path) is None, "namespace gone")
+        self.site.delete(self.cluster, f"/api/v1/namespaces/{self.namespace}")
+
+    def is_gone(self) -> bool:
+        return self.site.get(self.cluster, f"/api/v1/namespaces/{self.namespace}") is None
 
 
 def _alive(pid: int) -> bool:
