@@ -517,7 +517,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "east-west-address", "other clusters have an address of the east-west gateway", workloads, _east_west_address,
         "if other clusters reach it at another address, set hostInfoOverrides in the WorkspaceSettings; otherwise set "
-        f"the type of the Service to LoadBalancer, and {NO_ADDRESS}", ("east-west-gateway",),
+        f"the type of the Service to LoadBalancer, and {NO_ADDRESS}", ("east-west-gateway", "east-west-port"),
     ),
     Check(
         "east-west-selected", "an east-west gateway is selected in every cluster", management, _east_west_selected,

@@ -324,7 +324,7 @@ FAULTS = (
         "Gateway without its parameters",
         (3,),
         changed("gateway", GATEWAY, {"spec": {"infrastructure": None}}),
-        proxy_stuck,
+        proxy_waits("ImagePullBackOff"),  # the image of sds is in the parameters too
         "gateway-istiod-address",
         "gateway",
     ),
