@@ -54,7 +54,9 @@ def _below(value: Any) -> list[Any]:
         return list(value.values())
     if isinstance(value, list):
         return value
-    if not isinstance(value, (str, int, float, bool, type(None))) or (isinstance(value, float) and math.isinf(value)):
+    if not isinstance(value, (str, int, float, bool, type(None))) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
         raise ValueError(f"its YAML has a value of type {type(value).__name__}")
     return []
 

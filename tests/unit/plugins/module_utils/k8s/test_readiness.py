@@ -243,6 +243,16 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "listener http: Accepted=False/Invalid: port is reserved",
     ),
     (
+        "gateway not accepted, beside a bad listener",
+        gateway(
+            condition("Accepted", "False", "InvalidParameters", "no such object"),
+            PROGRAMMED,
+            listeners=listener(*RESERVED),
+        ),
+        "failed",
+        "InvalidParameters: no such object",
+    ),
+    (
         "gateway not accepted, listeners good",
         gateway(condition("Accepted", "False", "InvalidParameters", "no such object"), PROGRAMMED),
         "failed",
