@@ -174,7 +174,11 @@ class Site:
         lists = {kind: objects for kind, objects in self.clusters[name].items() if kind not in gone}
         keys = {"services": "Service", "deployments": "Deployment", "namespaces": "Namespace"}
         istio: dict[str, list[Json] | None] = {key: lists.get(kind) for key, kind in keys.items()}
-        istio |= {"endpointslices": lists.get("EndpointSlice"), "configmaps": [], "mutatingwebhookconfigurations": None}
+        istio |= {
+            "endpointslices": lists.get("EndpointSlice"),
+            "configmaps": lists.get("ConfigMap of istiod", []),
+            "mutatingwebhookconfigurations": lists.get("MutatingWebhookConfiguration"),
+        }
         return Facts(
             name,
             role,

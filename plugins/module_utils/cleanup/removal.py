@@ -36,7 +36,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..mesh import parts
-from ..mesh.east_west import DEFAULT, LABELS, PORTS, entries_of, select, selects, wanted_labels
+from ..mesh.east_west import DEFAULT, LABELS, PORTS, cluster_in, entries_of, select, selects, wanted_labels
 from .plan import is_translated
 
 #: annotation of an east-west gateway's Service that is hidden from Gloo Mesh: the fields to restore, as JSON
@@ -212,7 +212,7 @@ class Site:
         if address in self._their_addresses or service_of_address(address, key_of(obj)[0]):
             return False
         labels = {**labels_of(obj), **texts(endpoint.get("labels"))}
-        names = [endpoint.get("network"), endpoint.get("locality"), *(labels.get(key) for key in _NAMES)]
+        names = [endpoint.get("network"), cluster_in(endpoint.get("locality")), *(labels.get(key) for key in _NAMES)]
         if address in self._its_addresses or self.request.name in names:
             return True
         labels = labels_of(obj)
@@ -245,7 +245,7 @@ class Site:
 
 def host_of(address: str) -> str:
     """An IP address or host name in one spelling."""
-    return compared(f"[{address}]" if ":" in address and not address.startswith("[") else address)[0]
+    return compared(address)[0]
 
 
 def refusals(site: Site, started: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..istiod.objects import compared
 from ..k8s.fields import mappings, spec_of, texts, title_of
-from ..mesh.east_west import Address, EastWestGateway, gateways
+from ..mesh.east_west import Address, EastWestGateway, cluster_in, gateways
 from ..mesh.virtual_destination import is_translated
 from .checks_mesh import known_name
 from .facts import Facts, SiteFacts
@@ -54,7 +54,7 @@ def written_elsewhere(site: SiteFacts, facts: Facts) -> list[Endpoint]:
     found = []
     for other in others:
         for title, locality, address in _endpoints(other):
-            place = locality.split("/")[0]
+            place = cluster_in(locality)
             if place in names and place != known_name(facts):
                 continue
             if place != known_name(facts) and compared(str(address)) in elsewhere:
@@ -77,4 +77,8 @@ def _endpoints(facts: Facts) -> Iterator[tuple[str, str, Address]]:
             for spec in specs:
                 for port in texts(spec.get("ports")).values():
                     if spec.get("address") and port.isdecimal():
-                        yield title_of(obj), str(spec.get("locality") or ""), Address(str(spec["address"]), int(port))
+                        yield (
+                            title_of(obj),
+                            str(spec.get("locality") or ""),
+                            Address.read(str(spec["address"]), int(port)),
+                        )

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..apply.manifests import is_ours
 from ..k8s.client import FIELD_MANAGER
 from ..k8s.fields import labels_of, mappings, meta, texts
 from .values import Json, at, merged
@@ -74,6 +75,8 @@ def _writer(live: Json) -> str:
         return "istioctl"
     entries = [each for each in mappings(meta(live).get("managedFields")) if not each.get("subresource")]
     managers = list(dict.fromkeys(str(each["manager"]) for each in entries if each.get("manager")))
+    if is_ours(live) or managers == [FIELD_MANAGER]:
+        return f"this collection ({FIELD_MANAGER})"
     managers = [each for each in managers if each != FIELD_MANAGER]
     if not managers:
         return "an unknown owner"

@@ -18,6 +18,8 @@ except ImportError:  # remote host: PyYAML is a dependency of the package kubern
 _TAG = "tag:yaml.org,2002:"
 # Aliases can make a small text huge, or refer to themselves.
 _MOST_NODES, _DEEPEST = 1_000_000, 100
+#: what a tag such as !!binary makes of a value
+_TAGGED: dict[type, str] = {bytes: "binary data (!!binary)", set: "a set (!!set)", tuple: "pairs (!!pairs or !!omap)"}
 
 
 def documents(text: str) -> list[Any]:
@@ -54,10 +56,12 @@ def _below(value: Any) -> list[Any]:
         return list(value.values())
     if isinstance(value, list):
         return value
-    if not isinstance(value, (str, int, float, bool, type(None))) or (
-        isinstance(value, float) and not math.isfinite(value)
-    ):
-        raise ValueError(f"its YAML has a value of type {type(value).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"its YAML has {'.nan, which is no number' if math.isnan(value) else 'an infinite number'}")
+    if not isinstance(value, (str, int, float, bool, type(None))):
+        raise ValueError(
+            f"its YAML has {_TAGGED.get(type(value), 'a tagged value')}, which Kubernetes objects cannot have"
+        )
     return []
 
 

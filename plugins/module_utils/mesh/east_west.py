@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..istiod.objects import join_host_port
+from ..istiod.objects import join_host_port, split_host_port
 from ..k8s.fields import (
     Json,
     Key,
@@ -43,6 +43,15 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    @classmethod
+    def read(cls, text: str, port: int | None, default: int = 0) -> Address:
+        """The address as users write it: an IPv6 address with or without brackets, perhaps with a port of its own.
+
+        ``port``: the one that is given beside it, None for none; ``default``: where there is no port at all.
+        """
+        host, own = split_host_port(text)
+        return cls(host, port or own or default)
 
     @property
     def is_ip(self) -> bool:
@@ -85,13 +94,20 @@ class EastWestGateway:
         """Those that are known without looking at other clusters."""
         port = self.port or 0
         given = [
-            Address(str(each["addr"]), number if isinstance(number := _reference(each.get("port")), int) else port)
+            Address.read(
+                str(each["addr"]), number if isinstance(number := _reference(each.get("port")), int) else None, port
+            )
             for each in mappings(self.entry.get("hostInfoOverrides"))
-            if each.get("addr")
+            if isinstance(each.get("addr"), str) and each["addr"]
         ]
         if given or not port:
             return given
         return [Address(host, port) for host in external_hosts(self.service)]
+
+
+def cluster_in(locality: Any) -> str:
+    """The cluster that an endpoint's locality (region/zone/subzone) names: Gloo Mesh writes it as the region."""
+    return str(locality or "").split("/")[0]
 
 
 def _reference(port: Any) -> Any:

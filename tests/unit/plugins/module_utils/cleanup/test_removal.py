@@ -84,6 +84,11 @@ def site(*members: Member, **request: Any) -> Site:
         (entry("192.0.2.1"), False),
         (entry("192.0.2.1", locality="c2"), False),  # a region may have the name of a cluster
         (entry("198.51.100.9", locality="c2"), True),
+        (entry("198.51.100.9", labels={}, locality="c2"), True),
+        (entry("198.51.100.9", labels={}, locality="c2/zone"), True),
+        (entry("198.51.100.9", labels={}, locality="c2/zone/subzone"), True),
+        (entry("198.51.100.9", labels={}, locality="c22/c2"), False),
+        (entry("198.51.100.9", labels={}, locality={"c2": 1}), False),
         (entry("", network="c2"), True),
         (entry("", network="c1"), False),
         (entry("", labels={**PARENT, "topology.istio.io/network": "c2"}), True),
@@ -96,6 +101,15 @@ def site(*members: Member, **request: Any) -> Site:
 def test_an_endpoint_leads_to_the_cluster_by_address_name_or_elimination(obj: Json, expected: bool) -> None:
     found = site(MGMT, having(C1, WorkloadEntry=[obj]), C2)
     assert bool(leads(found)) is expected
+
+
+@pytest.mark.parametrize("written", ["2001:db8::5", "[2001:db8::5]", "2001:DB8:0::5", "[2001:db8::5]:15443"])
+@pytest.mark.parametrize("address", ["2001:db8::5", "[2001:db8::5]", "2001:db8:0:0::5"])
+def test_an_ipv6_address_in_the_settings_is_known_in_every_spelling(written: str, address: str) -> None:
+    override = settings({"selector": {"cluster": "c2"}, "hostInfoOverrides": [{"addr": written}]})
+    management = having(MGMT, WorkspaceSettings=[override])
+    found = site(management, having(C1, WorkloadEntry=[entry(address, labels={})]), replace(C2, unreachable="down"))
+    assert leads(found) == [f"we-{address}"]
 
 
 def test_elimination_needs_the_addresses_of_all_other_clusters() -> None:

@@ -89,6 +89,9 @@ def test_switches_are_paths_in_the_values() -> None:
             },
             "field manager a",
         ),
+        ({"managedFields": [{"manager": "multicluster.gloo"}]}, "this collection (multicluster.gloo)"),
+        # An API server may leave out managedFields.
+        ({"labels": {"app.kubernetes.io/managed-by": "multicluster.gloo"}}, "this collection (multicluster.gloo)"),
         ({}, "an unknown owner"),
         ({"annotations": "text", "labels": ["x"], "managedFields": {"manager": "a"}}, "an unknown owner"),
     ],

@@ -74,9 +74,40 @@ def test_settings_select_services(given: list[Any], names: list[str]) -> None:
         ({"hostInfoOverrides": [{"addr": "203.0.113.1"}]}, {}, 15443, ["203.0.113.1:15443"]),
         ({"hostInfoOverrides": [{"addr": "a.example", "port": {"number": 31443}}]}, {}, 15443, ["a.example:31443"]),
         ({"hostInfoOverrides": [{"addr": "a.example", "port": "9" * 5000}]}, {}, 15443, ["a.example:15443"]),
+        ({"hostInfoOverrides": [{"addr": "2001:db8::1"}]}, {}, 15443, ["[2001:db8::1]:15443"]),
+        ({"hostInfoOverrides": [{"addr": "[2001:db8::1]"}]}, {}, 15443, ["[2001:db8::1]:15443"]),
+        ({"hostInfoOverrides": [{"addr": "[2001:db8::1]:31443"}]}, {}, 15443, ["[2001:db8::1]:31443"]),
+        ({"hostInfoOverrides": [{"addr": "203.0.113.1:31443"}]}, {}, 15443, ["203.0.113.1:31443"]),
+        ({"hostInfoOverrides": [{"addr": "[2001:db8::1]", "port": 31443}]}, {}, 15443, ["[2001:db8::1]:31443"]),
+        ({"hostInfoOverrides": [{"addr": ["x"]}]}, {}, 15443, ["ew.example:15443", "192.0.2.1:15443"]),
         ({"hostInfoOverrides": "text"}, {}, 15443, ["ew.example:15443", "192.0.2.1:15443"]),
     ],
 )
 def test_port_and_addresses(entry: Json, spec: Json, port: int | None, addresses: list[str]) -> None:
     found = east_west.EastWestGateway(service("ew", **spec), entry)
     assert (found.port, [str(each) for each in found.addresses()]) == (port, addresses)
+
+
+@pytest.mark.parametrize(
+    ("addr", "is_ip"),
+    [
+        ("192.0.2.1", True),
+        ("2001:db8::1", True),
+        ("[2001:db8::1]", True),
+        ("[2001:db8::1]:15443", True),
+        ("192.0.2.1:15443", True),
+        ("ew.example", False),
+        ("ew.example:15443", False),
+        ("[ew.example]", False),
+    ],
+)
+def test_an_ip_address_is_one_in_every_spelling(addr: str, is_ip: bool) -> None:
+    found = east_west.EastWestGateway(service("ew"), {"hostInfoOverrides": [{"addr": addr}]})
+    assert [each.is_ip for each in found.addresses()] == [is_ip]
+
+
+@pytest.mark.parametrize(
+    ("locality", "cluster"), [("c2", "c2"), ("c2/zone", "c2"), ("c2/zone/sub", "c2"), ("", ""), (None, ""), (7, "7")]
+)
+def test_a_locality_names_the_cluster_as_its_region(locality: Any, cluster: str) -> None:
+    assert east_west.cluster_in(locality) == cluster
