@@ -67,6 +67,12 @@ options:
             on such a cluster, or if workloads of a cluster that is not part of the run would have to be restarted.
         type: bool
         default: true
+      operator_values:
+        description:
+          - Helm values for the charts that the Gloo Operator installs, by chart, to be added to those in the ConfigMap
+            C(gloo-extensions-config). It is a contradiction if others set the same key to another value there.
+        type: dict
+        default: {}
   planned:
     description:
       - The Helm releases to install, by layer, as dicts with C(name), C(namespace), C(chart) and C(repo_url).
@@ -202,9 +208,8 @@ layers:
           C(own_relay_certificates) and C(licence) (why, or where it is; empty when there are none).
         - C(agent) has C(cluster) (its registered name), C(relay_address), C(authority), C(registered),
           C(registration_ours).
-        - C(operator) has C(extensions), Helm values for the charts that it installs. Each chart has C(values), C(ours)
-          (whether this collection set them) and C(hidden) (why existing values are not in C(values), empty when they
-          are).
+        - C(operator) has C(debug_namespaces), those in C(DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES) in the values for
+          istiod of its ConfigMap.
         - C(istio) has C(istiods) (records of M(multicluster.gloo.istiod_info)) and C(deployments); C(eastwest) has
           C(address), C(services), C(deployments) and C(revision).
         - C(workspace) has C(missing) (namespaces or clusters that no Workspace of others includes) and C(spec).

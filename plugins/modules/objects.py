@@ -69,6 +69,13 @@ options:
       - With V(false), O(state=absent) also deletes given objects that this collection did not create.
     type: bool
     default: true
+  merge_yaml:
+    description:
+      - Whether values in the data of ConfigMaps are YAML mappings that are added to those that are present, map by map.
+        Other values there are kept. Diffs have fingerprints instead of secrets in them.
+      - It is an error if a present value is not a YAML mapping.
+    type: bool
+    default: false
 notes:
   - In check mode an object is sent to the API server as a dry run where its kind and namespace exist already; otherwise
     RV(objects[].reason) has the missing one.

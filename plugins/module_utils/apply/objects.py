@@ -32,6 +32,7 @@ from .manifests import (
 )
 from .namespace_contents import contents, unmanaged_objects
 from .wait import NotDeleted, blockers, verdicts_when_ready, wait_until_gone
+from .yaml_data import with_present, with_shown_data
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -41,6 +42,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "delete_only_ours": {"type": "bool", "default": True},
+    "merge_yaml": {"type": "bool", "default": False},
 }
 
 _WITH_PODS = ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob")
@@ -64,6 +66,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             wait=params.get("wait", True),
             timeout=float(params.get("wait_timeout") or 0),
             only_ours=params.get("delete_only_ours", True),
+            merge_yaml=params.get("merge_yaml", False),
         )
 
 
@@ -90,6 +93,7 @@ def converge(
     wait: bool = True,
     timeout: float = 300.0,
     only_ours: bool = True,
+    merge_yaml: bool = False,
 ) -> dict[str, Any]:
     """Like run(), for engines with a connection."""
     batch = Batch(
@@ -104,17 +108,17 @@ def converge(
     if absent:
         _Removal(batch, only_ours=only_ours).run(wait=wait)
     else:
-        _Application(batch, force=force, keep=keep).run(wait=wait)
+        _Application(batch, force=force, keep=keep, merge_yaml=merge_yaml).run(wait=wait)
     return batch.result()
 
 
 class _Application:
     """Creates or changes the objects that differ; then waits until all objects are ready."""
 
-    def __init__(self, batch: Batch, *, force: bool, keep: bool) -> None:
+    def __init__(self, batch: Batch, *, force: bool, keep: bool, merge_yaml: bool) -> None:
         self.batch = batch
         self.cluster, self.check, self.progress = batch.cluster, batch.check, batch.progress
-        self.force, self.keep = force, keep
+        self.force, self.keep, self.merge_yaml = force, keep, merge_yaml
         self._namespaces = {item.ref.name: True for item in batch.items if item.ref.kind == "Namespace" and item.live}
 
     def run(self, *, wait: bool) -> None:
@@ -148,10 +152,10 @@ class _Application:
             self.batch.changed = True
         elif self._can_dry_run(item):
             shown = self._dry_run_create(wanted)
-        item.diff = self.batch.diff(item, None, shown)
+        item.diff = self._diff(item, None, shown)
 
     def _change(self, item: Item, live: Json) -> None:
-        wanted = desired(item.definition, owned=is_ours(live))
+        wanted = desired(self._definition(item, live), owned=is_ours(live))
         if not is_ours(live):
             wanted = adoption.with_former(wanted, adoption.read(live))
         item.action, item.result = "unchanged", live
@@ -181,7 +185,23 @@ class _Application:
             self.batch.changed = True
         elif wanted != tried:  # includes the former values now
             after = self.cluster.apply(wanted, force=force, dry_run=True)
-        item.diff = self.batch.diff(item, live, after)
+        item.diff = self._diff(item, live, after)
+
+    def _definition(self, item: Item, live: Json) -> Json:
+        if not self.merge_yaml or item.ref.kind != "ConfigMap":
+            return item.definition
+        try:
+            return with_present(item.definition, live)
+        except ValueError as exc:
+            raise Invalid(
+                f"{self.cluster.name}: {item.ref.title}: {exc}, so nothing can be added. Correct it",
+                cluster=self.cluster.name,
+            ) from exc
+
+    def _diff(self, item: Item, before: Json | None, after: Json | None) -> Json:
+        if self.merge_yaml:
+            before, after = with_shown_data(before), with_shown_data(after)
+        return self.batch.diff(item, before, after)
 
     def _apply_when_served(self, item: Item, wanted: Json) -> Json:
         """A new CRD may not be served by every API server replica yet."""

@@ -28,9 +28,11 @@ from ..k8s.fields import (
     mappings,
     meta,
     name_of,
+    namespace_of,
     number,
     spec_of,
     status_of,
+    texts,
     title,
     title_of,
 )
@@ -69,7 +71,7 @@ def gateways_of(site: SiteFacts, facts: Facts) -> list[tuple[str, str]]:
     Of the Gateways of a route, those of other controllers are left out unless it has no other.
     """
     if site.data is None:
-        found = [(str(meta(g).get("namespace")), name_of(g)) for g in facts.lists.get("Gateway") or ()]
+        found = [(namespace_of(g), name_of(g)) for g in facts.lists.get("Gateway") or ()]
         return [gateway for gateway in found if not _is_foreign(facts, gateway)]
     named: list[tuple[str, str]] = []
     for route in site.wanted("http_routes", facts.name) or ():
@@ -177,7 +179,7 @@ def _gateway_api(target: CheckTarget) -> Finding:
     for kind in ("GatewayClass", "Gateway", "HTTPRoute"):
         target.facts.of(kind)  # raises NotReadable if listing failed, so absence is certain
     crd = next(iter(target.facts.lists.get("CustomResourceDefinition") or ()), None)
-    bundle = str((meta(crd).get("annotations") or {}).get(BUNDLE) or "")
+    bundle = str(texts(meta(crd).get("annotations")).get(BUNDLE, ""))
     match = re.match(r"v(\d+)\.(\d+)\.(\d+)", bundle)
     if match and tuple(map(int, match.groups())) < OLDEST_BUNDLE:
         return warning(
@@ -257,7 +259,7 @@ def _logged_cause(target: CheckTarget, found: ProxyModel) -> Cause | None:
         return None
     namespace = str((found.plane or target.facts.istiod or {}).get("namespace"))
     istiods = [pod for d in target.facts.of("Deployment") if discovery_container(d) for pod in pods_of(d, pods)]
-    here = [pod for pod in istiods if meta(pod).get("namespace") == namespace]
+    here = [pod for pod in istiods if namespace_of(pod) == namespace]
     # istiod's log does not identify Pods: lines older than these Pods are about others.
     born = min(str(meta(pod).get("creationTimestamp") or "") for pod in agents)
     refused = logs.first_cause(target, here, proxy_logs.REFUSED, "discovery", born)
@@ -384,7 +386,7 @@ def _version(target: CheckTarget) -> Finding:
     for destination in destinations(target.site):
         for host_port in destination.host_ports():
             entry, _problems = virtual_destination.find_entry(objects, host_port)
-            if entry and version <= (2, 3, 0) and len(spec_of(entry).get("ports") or ()) > 1:
+            if entry and version <= (2, 3, 0) and len(mappings(spec_of(entry).get("ports"))) > 1:
                 return warning(
                     f"{named} {text} may use a wrong port of {host_port.host}, which has several", object=named
                 )
@@ -471,7 +473,7 @@ def _accepted_by_controllers(target: CheckTarget, live: Json) -> str:
     facts, gateways = target.facts, gateways_of(target.site, target.facts)
     judged = False
     for ref in mappings(spec_of(live).get("parentRefs")):
-        parent = next(iter(http_routes.parents({"metadata": live["metadata"], "spec": {"parentRefs": [ref]}})), None)
+        parent = next(iter(http_routes.parents({"metadata": meta(live), "spec": {"parentRefs": [ref]}})), None)
         if parent and parent.key in gateways:
             judged = True
             verdict = judge_parent(live, ref, ProxyModel(facts.proxies, *parent.key).controller_name)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ..gateway.proxy_model import ROOT_CERT
 from ..istiod import discovery
 from ..istiod.objects import compared, proxy_address, service_of_address
-from ..k8s.fields import Json, labels_of, mappings, meta, seconds, spec_of, status_of, title, title_of
-from ..k8s.pods import has_sidecar, is_ready, living, pods_of
+from ..k8s.fields import Json, labels_of, mappings, meta, namespace_of, seconds, spec_of, status_of, title, title_of
+from ..k8s.pods import has_sidecar, is_ready, pods_behind, pods_of
 from ..k8s.readiness import judge
 from ..mesh import parts, workspaces
 from ..mesh.east_west import Address, EastWestGateway, entries_of, select
@@ -118,7 +118,7 @@ def istiods_in_use(site: SiteFacts, facts: Facts) -> list[tuple[Json, list[str]]
         users[place] += [title("Namespace", name)] if name in ours else []
     for pod in facts.lists.get("Pod") or ():
         revision = labels_of(pod).get("istio.io/rev")
-        if revision and has_sidecar(pod) and meta(pod).get("namespace") in ours and is_ready(pod):
+        if revision and has_sidecar(pod) and namespace_of(pod) in ours and is_ready(pod):
             for place, record in enumerate(records):
                 if revision in (record["revision"], *record["tags"]):
                     users[place].append(title_of(pod))
@@ -129,9 +129,9 @@ def istiods_in_use(site: SiteFacts, facts: Facts) -> list[tuple[Json, list[str]]
 def _site_namespaces(site: SiteFacts, facts: Facts) -> set[str]:
     wanted = site.wanted("virtual_destinations")
     found = {str(each["namespace"]) for each in wanted or ()}
-    found |= {str(meta(e).get("namespace")) for e in facts.lists.get("ServiceEntry") or () if is_translated(e)}
+    found |= {namespace_of(e) for e in facts.lists.get("ServiceEntry") or () if is_translated(e)}
     if "Service" not in facts.unreadable:
-        found |= {str(meta(each.service).get("namespace")) for each in gateways_in(site, facts)}
+        found |= {namespace_of(each.service) for each in gateways_in(site, facts)}
     return found
 
 
@@ -347,8 +347,7 @@ def _east_west_gateway(target: CheckTarget) -> Finding:
 def _pods_problem(facts: Facts, gateway: EastWestGateway) -> Finding | None:
     """Why the Pods of an east-west gateway do not serve; None if they do."""
     served = served_revisions(facts)
-    namespace = str(meta(gateway.service).get("namespace"))
-    pods = living(facts.of("Pod"), namespace, spec_of(gateway.service).get("selector") or {"": ""})
+    pods = pods_behind(gateway.service, facts.of("Pod"))
     if not any(is_ready(pod) for pod in pods):
         return failed(f"{gateway.title} has no ready Pod", object=gateway.title)
     revisions = {labels_of(pod).get("istio.io/rev") or "" for pod in pods}

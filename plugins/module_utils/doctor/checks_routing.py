@@ -14,19 +14,23 @@ from ..istiod import discovery
 from ..istiod.objects import discovery_container, env
 from ..k8s.fields import (
     Json,
+    dig,
     key_of,
     labels_match,
     labels_of,
     mapping,
+    mappings,
     meta,
     name_of,
+    namespace_of,
     selects,
     spec_of,
     status_of,
+    texts,
     title,
     title_of,
 )
-from ..k8s.pods import has_sidecar, is_ready, living, owner_of
+from ..k8s.pods import has_sidecar, is_ready, living, owner_of, pods_behind
 from ..k8s.readiness import is_current, pod_trouble
 from ..mesh import parts, virtual_destination, workspaces
 from .checks_istio import istiods_in_use, served_revisions
@@ -78,7 +82,7 @@ def destinations(site: SiteFacts) -> list[Destination]:
     wanted, mesh = site.wanted("virtual_destinations"), site.management
     live = {key_of(d): d for d in mesh.lists.get("VirtualDestination") or ()}
     if wanted is not None:
-        found = [(d["namespace"], d["name"], d.get("spec") or {}) for d in wanted]
+        found = [(str(d["namespace"]), str(d["name"]), mapping(d.get("spec"))) for d in wanted]
     else:
         found = [(*key, spec_of(d)) for key, d in live.items()]
     return [Destination(*each, _workspace_of(mesh, live.get(each[:2])), mesh) for each in found]
@@ -100,26 +104,20 @@ def backing_services(destination: Destination, facts: Facts) -> list[Json]:
     found = [
         service
         for service in facts.of("Service")
-        for selector in destination.spec.get("services") or ()
+        for selector in mappings(destination.spec.get("services"))
         if destination.includes(facts, namespaces.get(key_of(service)[0]))
-        and labels_match(selector.get("labels") or {}, labels_of(service))
-        and selector.get("name") in (None, "", meta(service).get("name"))
-        and selector.get("namespace") in (None, "", meta(service).get("namespace"))
+        and labels_match(texts(selector.get("labels")), labels_of(service))
+        and selector.get("name") in (None, "", name_of(service))
+        and selector.get("namespace") in (None, "", namespace_of(service))
         and selector.get("cluster") in (None, "", registered_name(facts))
     ]
-    return sorted(
-        found, key=lambda s: (str(meta(s).get("creationTimestamp")), meta(s).get("namespace"), meta(s)["name"])
-    )
+    return sorted(found, key=lambda s: (str(meta(s).get("creationTimestamp")), key_of(s)))
 
 
 def backing_pods(destination: Destination, facts: Facts) -> list[Json]:
     """Pods of the oldest selected Service, which is the one in use."""
     services = backing_services(destination, facts)[:1]
-    return [
-        pod
-        for s in services
-        for pod in living(facts.of("Pod"), meta(s)["namespace"], spec_of(s).get("selector") or {"": ""})
-    ]
+    return [pod for service in services for pod in pods_behind(service, facts.of("Pod"))]
 
 
 # -- targets -----------------------------------------------------------------------------------------------------------
@@ -135,7 +133,9 @@ def _each_destination(site: SiteFacts) -> Iterator[CheckTarget]:
 def _each_route_table(site: SiteFacts) -> Iterator[CheckTarget]:
     wanted = site.wanted("route_tables")
     if wanted is None:
-        wanted = [meta(t) for t in site.management.lists.get("RouteTable") or ()]
+        wanted = [
+            {"name": name_of(t), "namespace": namespace_of(t)} for t in site.management.lists.get("RouteTable") or ()
+        ]
     return (CheckTarget(site, site.management, t, title("RouteTable", t["name"], t["namespace"])) for t in wanted)
 
 
@@ -170,8 +170,8 @@ def _backing_service(target: CheckTarget) -> Finding:
     found = backing_services(destination, facts)
     if found:
         return ok(f"{title_of(found[0])} is selected")
-    for selector in destination.spec.get("services") or ():
-        labels, namespace = selector.get("labels") or {}, selector.get("namespace") or destination.namespace
+    for selector in mappings(destination.spec.get("services")):
+        labels, namespace = texts(selector.get("labels")), str(selector.get("namespace") or destination.namespace)
         if labels and living(facts.of("Pod"), namespace, labels):
             shown = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
             return failed(f"Pods in {namespace} have the labels {shown}, but no Service has them")
@@ -210,8 +210,8 @@ def _backends(target: CheckTarget) -> Finding:
         found
         for found in target.facts.workloads
         if spec_of(found).get("replicas") == 0
-        and meta(found).get("namespace") == meta(service).get("namespace")
-        and selects(spec_of(service).get("selector") or {}, labels_of(template_of(found)))
+        and namespace_of(found) == namespace_of(service)
+        and selects(texts(spec_of(service).get("selector")), labels_of(template_of(found)))
     ]
     if len(not_ready) == len(pods):
         reasons = [f"{title_of(found)} is scaled to 0 replicas" for found in scaled_down]
@@ -233,7 +233,7 @@ def _injection(target: CheckTarget) -> Finding:
     pods = backing_pods(target.subject, facts)
     uninjected = None
     for pod in pods:
-        namespace = facts.find("Namespace", str(meta(pod).get("namespace")))
+        namespace = facts.find("Namespace", namespace_of(pod))
         injecting = discovery.injecting(facts.istio, name_of(namespace), labels_of(namespace), labels_of(pod))
         if has_sidecar(pod):
             uninjected = uninjected or (None if injecting else (pod, namespace))
@@ -326,8 +326,8 @@ def _all_counted(target: CheckTarget, found: Json) -> Finding | None:
     clusters = [
         f.name for f in target.site.workloads if "Service" not in f.unreadable and backing_services(target.subject, f)
     ]
-    counted = int(status_of(found).get("numSelectedBackingServices") or 0)
-    if counted >= len(clusters):
+    counted = status_of(found).get("numSelectedBackingServices") or 0
+    if not isinstance(counted, int) or counted >= len(clusters):
         return None
     return failed(
         f"{target.subject.title} has {counted} backing Services, but Services exist in {', '.join(clusters)}",
@@ -414,9 +414,9 @@ def _workload_selection(target: CheckTarget) -> Finding:
         return ok(f"{SELECT_WORKLOAD_ENTRIES} is false in istiod")
     for entry in facts.of("WorkloadEntry"):
         for service in facts.of("Service"):
-            selector = spec_of(service).get("selector") or {}
-            same = meta(service).get("namespace") == meta(entry).get("namespace")
-            if same and selects(selector, spec_of(entry).get("labels") or {}):
+            selector = texts(spec_of(service).get("selector"))
+            same = namespace_of(service) == namespace_of(entry)
+            if same and selects(selector, texts(spec_of(entry).get("labels"))):
                 return warning(
                     f"{title_of(entry)} matches the selector of {title_of(service)}: "
                     "istiod sends requests for the Service to the wrong port",
@@ -430,7 +430,7 @@ def _istiod_env_hint(facts: Facts) -> str:
     hint = f"unless WorkloadEntries are meant to serve this Service, set {SELECT_WORKLOAD_ENTRIES}=false in istiod: "
     if facts.lists.get("ServiceMeshController"):
         operator = next(iter(parts.operators(facts.of("Deployment"))), None)
-        namespace = meta(operator).get("namespace") or facts.mesh_namespace
+        namespace = namespace_of(operator) or facts.mesh_namespace
         return f"{hint}pilot.env in key values.istiod of ConfigMap {namespace}/gloo-extensions-config"
     return f"{hint}pilot.env in the values of its Helm release"
 
@@ -438,9 +438,9 @@ def _istiod_env_hint(facts: Facts) -> str:
 def _locality(target: CheckTarget) -> Finding:
     _destination, host_port = target.subject
     for rule in target.facts.of("DestinationRule"):
-        policy = spec_of(rule).get("trafficPolicy") or {}
-        parts = [policy, *(policy.get("portLevelSettings") or ())]
-        locality = any((part.get("loadBalancer") or {}).get("localityLbSetting") for part in parts)
+        policy = mapping(spec_of(rule).get("trafficPolicy"))
+        parts = [policy, *mappings(policy.get("portLevelSettings"))]
+        locality = any(dig(part, "loadBalancer", "localityLbSetting") for part in parts)
         if (
             spec_of(rule).get("host") == host_port.host
             and locality

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..k8s.fields import Json, key_of, labels_of, meta, parse_selector, spec_of, title_of
-from ..k8s.pods import Backends, backends, has_sidecar, is_ready, living, pods_of
+from ..k8s.fields import Json, key_of, labels_of, parse_selector, title_of
+from ..k8s.pods import Backends, backends, has_sidecar, is_ready, living, pods_behind, pods_of
 from ..traffic import gateway_target
 from ..traffic import routes as http_routes
 from .checks_gateway import endpoint_remarks, gateway_title, gateways_of, live_routes, proxy_model, routes_of
@@ -148,7 +148,7 @@ def _is_managed(obj: Json) -> bool:
 
 
 def _selected_pods(service: Json, pods: Sequence[Json]) -> list[Json]:
-    return living(pods, meta(service)["namespace"], spec_of(service).get("selector") or {"": ""})
+    return pods_behind(service, pods)
 
 
 # -- a route matches the request ---------------------------------------------------------------------------------------

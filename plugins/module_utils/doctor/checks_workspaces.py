@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ..k8s.fields import Json, labels_of, meta, name_of, status_of, title_of
+from ..k8s.fields import Json, labels_of, name_of, namespace_of, status_of, title_of
 from ..k8s.readiness import judge
 from ..mesh import workspaces
 from .checks_mesh import known_name, management
@@ -92,7 +92,7 @@ def _is_needed(site: SiteFacts, facts: Facts) -> bool:
     """Whether the site's data, or any destination without data, may need this cluster."""
     wanted = site.wanted("virtual_destinations")
     known = site.management.lists.get("VirtualDestination") or ()
-    namespaces = {d["namespace"] for d in wanted} if wanted is not None else {meta(d).get("namespace") for d in known}
+    namespaces = {d["namespace"] for d in wanted} if wanted is not None else {namespace_of(d) for d in known}
     here = {name_of(namespace) for namespace in facts.lists.get("Namespace") or ()}
     return facts.gateway or facts.unreachable != "" or bool(namespaces & here)
 

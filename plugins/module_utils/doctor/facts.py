@@ -23,7 +23,7 @@ from ..gateway.proxy_model import GATEWAY_LABEL, ROOT_CERT, Objects
 from ..istiod import discovery, istiod_info
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Forbidden, NotServed
-from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, seconds, spec_of
+from ..k8s.fields import Json, labels_of, mapping, mappings, meta, name_of, namespace_of, seconds, spec_of
 from ..k8s.pods import has_sidecar
 from ..k8s.readiness import judge
 from ..k8s.verdict import Verdict
@@ -136,7 +136,7 @@ class Facts:
     def find(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
         """The object of this name, in any namespace unless one is given."""
         for obj in self.of(kind):
-            if meta(obj).get("name") == name and namespace in (None, meta(obj).get("namespace")):
+            if name_of(obj) == name and namespace in (None, namespace_of(obj)):
                 return obj
         return None
 
@@ -174,7 +174,7 @@ class Facts:
     @cached_property
     def mesh_namespace(self) -> str:
         """Namespace of Gloo Mesh in this cluster."""
-        return str(meta(self.mesh_program).get("namespace") or MESH_NAMESPACE)
+        return str(namespace_of(self.mesh_program) or MESH_NAMESPACE)
 
     @cached_property
     def istio(self) -> Json:
@@ -202,8 +202,8 @@ class Facts:
         istiods: list[Json] = self.istio["istiods"]
         if len(istiods) < 2:
             return list(istiods)
-        destinations = {meta(e).get("namespace") for e in self.lists.get("ServiceEntry", ()) if is_translated(e)}
-        sidecars = Counter(meta(p).get("namespace") for p in self.lists.get("Pod", ()) if has_sidecar(p))
+        destinations = {namespace_of(e) for e in self.lists.get("ServiceEntry", ()) if is_translated(e)}
+        sidecars = Counter(namespace_of(p) for p in self.lists.get("Pod", ()) if has_sidecar(p))
         found: dict[int, tuple[int, int]] = {}
         for name, place in self.injecting.items():
             before = found.get(place, (0, 0))

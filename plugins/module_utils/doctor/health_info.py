@@ -18,7 +18,7 @@ from ..gateway.proxy_record import record
 from ..k8s import redaction
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import BadKubeconfig, ClusterError
-from ..k8s.fields import Json, key_of, name_of, spec_of, status_of
+from ..k8s.fields import Json, dig, key_of, listed, name_of, spec_of, status_of
 from ..k8s.progress import one_line
 from ..mesh import virtual_destination
 from ..traffic import routes as http_routes
@@ -213,7 +213,7 @@ def _state(obj: Json | None) -> str:
     """The approval of a Gloo object, "missing" or "unknown"."""
     if obj is None:
         return "missing"
-    return str(((status_of(obj).get("common") or {}).get("State") or {}).get("approval") or "unknown")
+    return str(dig(status_of(obj), "common", "State", "approval") or "unknown")
 
 
 def _instances(facts: Facts, host_port: virtual_destination.Target) -> list[Json]:
@@ -232,7 +232,7 @@ def _routes(site: SiteFacts) -> list[Json]:
             "namespace": key_of(route)[0],
             "name": name_of(route),
             "gateway": ", ".join("/".join(parent.key) for parent in http_routes.parents(route)),
-            "hostnames": list(spec_of(route).get("hostnames") or ()),
+            "hostnames": list(map(str, listed(spec_of(route).get("hostnames")))),
             "backends": [f"{ref.get('name')}:{ref.get('port')}" for ref in http_routes.backend_refs(route)],
         }
         for facts in site.gateways

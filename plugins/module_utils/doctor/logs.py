@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..k8s.fields import Json, meta, name_of
+from ..k8s.fields import Json, mappings, name_of, namespace_of, spec_of
 from ..k8s.log_causes import NO_LICENCE, Cause, Pattern, cause
 from .runner import CheckTarget, NotReadable
 
@@ -106,8 +106,8 @@ def operator_cause(target: CheckTarget, pods: Iterable[Json], message: str) -> C
 def texts(target: CheckTarget, pods: Iterable[Json], container: str = "") -> Iterator[str]:
     """The readable logs of these Pods."""
     for pod in pods:
-        name = container or str(((pod.get("spec") or {}).get("containers") or [{}])[0].get("name"))
+        name = container or str(next(iter(mappings(spec_of(pod).get("containers"))), {}).get("name"))
         try:
-            yield target.site.probes.log(target.cluster, str(meta(pod).get("namespace")), name_of(pod), name)
+            yield target.site.probes.log(target.cluster, namespace_of(pod), name_of(pod), name)
         except NotReadable:
             continue

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..k8s import log_causes
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
-from ..k8s.fields import Json, key_of, meta, title_of
+from ..k8s.fields import Json, key_of, name_of, namespace_of, title_of
 from ..k8s.pods import is_ready, pods_of
 from ..mesh import parts
 from ..traffic import traffic_check
@@ -85,7 +85,7 @@ class LiveProbes:
             raise ClusterError("it has no ready Pod")
         found: dict[str, bool] = {}
         for pod in pods:  # each agent is connected to one of the replicas
-            sock = self._clusters[facts.name].pod_socket(meta(pod)["namespace"], meta(pod)["name"], port)
+            sock = self._clusters[facts.name].pod_socket(namespace_of(pod), name_of(pod), port)
             sock.settimeout(METRICS_TIMEOUT)
             connection = http.client.HTTPConnection("localhost", port, timeout=METRICS_TIMEOUT)
             connection.sock = sock

@@ -123,8 +123,19 @@ def run_checks(checks: Sequence[Check], site: Any, management: str, prerequisite
     """
     records: list[Record] = []
     for check in checks:
-        records += [_record(check, target, records, management, prerequisites) for target in check.targets(site)]
+        try:
+            targets = list(check.targets(site))
+        except Exception as exc:
+            records.append(Record(check, management, _internal_error(exc)))
+            continue
+        records += [_record(check, target, records, management, prerequisites) for target in targets]
     return records
+
+
+def _internal_error(exc: Exception) -> Finding:
+    """A bug in one check must not hide the results of the others."""
+    text = f"{INTERNAL_ERROR}: {type(exc).__name__}: {exc}"
+    return warning(text, "report it with a support bundle (playbooks/bundle.yml)")
 
 
 def _record(
@@ -139,10 +150,7 @@ def _record(
     except NotReadable as exc:
         found = Finding("unknown", f"not evaluated: {exc}")
     except Exception as exc:
-        # A bug in one check must not hide the results of the others.
-        found = warning(
-            f"{INTERNAL_ERROR}: {type(exc).__name__}: {exc}", "report it with a support bundle (playbooks/bundle.yml)"
-        )
+        found = _internal_error(exc)
     found = found if found.object else replace(found, object=target.object)
     return Record(check, target.cluster, found, target.object)
 

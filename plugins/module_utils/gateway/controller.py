@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..k8s.fields import Json, labels_of, meta
+from ..k8s.fields import Json, labels_of, namespace_of
 from .products import BY_CONTROLLER, GLOO_GATEWAY_V1, product_of
 from .proxy_objects import containers, env_of
 
@@ -40,7 +40,7 @@ def controller_of(deployments: Sequence[Json], controller_name: str, namespace: 
     ours = [d for d in candidates if product in (None, product_of(d))]
     # A renamed one, but not another product's.
     ours = ours or [d for d in candidates if product_of(d) is None]
-    near = [d for d in ours if meta(d).get("namespace") == namespace]
+    near = [d for d in ours if namespace_of(d) == namespace]
     ours = near or ours
     return ours[0] if len(ours) == 1 else None
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from ..istiod import discovery as istio
 from ..k8s import readiness
-from ..k8s.fields import condition, labels_of, mappings, meta, name_of, number, spec_of, title_of
+from ..k8s.fields import condition, labels_of, mappings, meta, name_of, namespace_of, number, spec_of, title_of
 from ..k8s.pods import is_ready
 from ..k8s.verdict import Verdict, failed, unprocessed, waiting
 from ..k8s.yaml_text import yaml_keeps
@@ -66,7 +66,7 @@ def _meanwhile(model: ProxyModel, check: str) -> str:
 
 def _gateway(model: ProxyModel) -> Verdict | None:
     if model.gateway is None:
-        others = sorted(str(meta(g).get("namespace")) for g in model.objects.gateways if name_of(g) == model.name)
+        others = sorted(namespace_of(g) for g in model.objects.gateways if name_of(g) == model.name)
         hint = f"; a Gateway of this name exists in {', '.join(others)}" if others else ""
         return failed(f"{model.title} does not exist{hint}")
     return waiting(f"{model.title} is being deleted") if meta(model.gateway).get("deletionTimestamp") else None
@@ -145,7 +145,7 @@ def _parameters(model: ProxyModel) -> Verdict | None:
         if not ref.namespace:
             return failed(f"{ref.by}: parametersRef has no namespace, so {ref.title} is not found. Set the namespace")
         if model.was_read(ref) and model.parameters(ref) is None:
-            others = sorted(str(meta(p).get("namespace")) for p in model.of_kind(ref) if name_of(p) == ref.name)
+            others = sorted(namespace_of(p) for p in model.of_kind(ref) if name_of(p) == ref.name)
             where = "the Gateway's namespace" if ref.by == model.title else "the namespace in the class's parametersRef"
             hint = f"; it exists in {', '.join(others)}, but must be in {where}" if others else ""
             return failed(f"{ref.title}, referenced by {ref.by}, does not exist{hint}")

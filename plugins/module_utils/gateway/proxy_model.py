@@ -16,7 +16,21 @@ from typing import Any
 
 from ..istiod import discovery as istio
 from ..istiod.objects import flags
-from ..k8s.fields import Json, dig, labels_of, mapping, mappings, meta, name_of, selects, spec_of, status_of, texts
+from ..k8s.fields import (
+    Json,
+    dig,
+    labels_of,
+    listed,
+    mapping,
+    mappings,
+    meta,
+    name_of,
+    namespace_of,
+    selects,
+    spec_of,
+    status_of,
+    texts,
+)
 from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION
@@ -104,7 +118,7 @@ class ProxyModel:
         self.service = self._child(o.services)
         self.bootstrap = self._child(o.config_maps)
         self.replica_set = self._newest_replica_set()
-        pods = [p for p in o.pods if meta(p).get("namespace") == self.namespace and labels_of(p).get(GATEWAY_LABEL)]
+        pods = [p for p in o.pods if namespace_of(p) == self.namespace and labels_of(p).get(GATEWAY_LABEL)]
         self.pods = sorted((p for p in pods if labels_of(p)[GATEWAY_LABEL] == self.name), key=name_of)
         self.current_pods = [p for p in self.pods if self._is_current(p)]
         self.refs = self._refs()
@@ -126,7 +140,7 @@ class ProxyModel:
 
     def _child(self, objects: Sequence[Json]) -> Json | None:
         """The object that the controller created for the Gateway: owned by it, or with its name and no owner."""
-        here = sorted((o for o in objects if meta(o).get("namespace") == self.namespace), key=name_of)
+        here = sorted((o for o in objects if namespace_of(o) == self.namespace), key=name_of)
         uid = meta(self.gateway).get("uid")
         for obj in here:
             if uid and any(ref.get("uid") == uid for ref in owners_of(obj)):
@@ -307,12 +321,12 @@ class ProxyModel:
             return target
         host = istio.split_host_port(address)[0]
         for service in self.objects.services:
-            if host in (spec_of(service).get("clusterIP"), *(spec_of(service).get("clusterIPs") or ())):
-                return str(meta(service).get("namespace")), name_of(service)
+            if host in (spec_of(service).get("clusterIP"), *listed(spec_of(service).get("clusterIPs"))):
+                return namespace_of(service), name_of(service)
         parts = host.split(".")
         if len(parts) == 1 and parts[0] and ":" not in parts[0]:
             return self.namespace, parts[0]
-        known = {meta(s).get("namespace") for s in self.objects.services}
+        known = {namespace_of(s) for s in self.objects.services}
         return (parts[1], parts[0]) if len(parts) == 2 and parts[1] in known else None
 
     def plane_at(self, target: tuple[str, str] | None) -> Json | None:
@@ -389,7 +403,7 @@ def proxy_models(
     want = want or Want()
     if name:
         return [ProxyModel(objects, str(namespace), name, want)]
-    places = sorted((str(meta(g).get("namespace")), name_of(g)) for g in objects.gateways)
+    places = sorted((namespace_of(g), name_of(g)) for g in objects.gateways)
     found = [ProxyModel(objects, *place, want) for place in places if namespace in (None, place[0])]
     return [s for s in found if not s.is_foreign]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..k8s.fields import Json, mapping, mappings, meta, name_of, spec_of, status_of, texts
+from ..k8s.fields import Json, mapping, mappings, meta, name_of, namespace_of, spec_of, status_of, texts
 from .proxy_settings import SETTINGS
 
 
 def by_name(objects: Sequence[Json], namespace: str | None, name: str) -> Json | None:
     for obj in objects:
-        if name_of(obj) == name and (namespace is None or meta(obj).get("namespace") == namespace):
+        if name_of(obj) == name and (namespace is None or namespace_of(obj) == namespace):
             return obj
     return None
 

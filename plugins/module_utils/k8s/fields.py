@@ -91,6 +91,11 @@ def key_of(obj: Json | None) -> Key:
     return str(meta(obj).get("namespace") or ""), name_of(obj)
 
 
+def namespace_of(obj: Json | None) -> str:
+    """ "" for a cluster-scoped object."""
+    return key_of(obj)[0]
+
+
 def full_name(obj: Json | None) -> str:
     """namespace/name, or the name alone of a cluster-scoped object."""
     return "/".join(filter(None, key_of(obj)))
@@ -145,5 +150,5 @@ def seconds(time: Any) -> float | None:
     """RFC 3339 as seconds since the epoch, None when there is none."""
     try:
         return datetime.fromisoformat(str(time).replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for years that no clock has
         return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from .fields import (
     Json,
@@ -20,10 +19,12 @@ from .fields import (
     mappings,
     meta,
     name_of,
+    namespace_of,
     parse_selector,
     selector_matches,
     spec_of,
     status_of,
+    texts,
 )
 
 
@@ -32,7 +33,7 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
     return [
         pod
         for pod in pods
-        if meta(pod).get("namespace") == namespace
+        if namespace_of(pod) == namespace
         and labels_match(labels, labels_of(pod))
         and not meta(pod).get("deletionTimestamp")
     ]
@@ -41,9 +42,13 @@ def living(pods: Iterable[Json], namespace: str, labels: Mapping[str, str]) -> l
 def pods_of(workload: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods that the workload's selector matches and that are not being deleted."""
     selector = mapping(spec_of(workload).get("selector"))
-    return [
-        pod for pod in living(pods, workload["metadata"]["namespace"], {}) if selector_matches(selector, labels_of(pod))
-    ]
+    return [pod for pod in living(pods, namespace_of(workload), {}) if selector_matches(selector, labels_of(pod))]
+
+
+def pods_behind(service: Json, pods: Iterable[Json]) -> list[Json]:
+    """Pods that the Service selects and that are not being deleted; none without a selector."""
+    selector = texts(spec_of(service).get("selector"))
+    return living(pods, namespace_of(service), selector) if selector else []
 
 
 def is_ready(pod: Json) -> bool:
@@ -81,7 +86,7 @@ def _container_state(container: Json) -> str:
     parts = []
     if "waiting" in state:
         reported = mapping(state["waiting"])
-        parts.append(" ".join(filter(None, [reported.get("reason"), reported.get("message")])) or "waiting")
+        parts.append(" ".join(str(reported[key]) for key in ("reason", "message") if reported.get(key)) or "waiting")
     elif "terminated" in state:
         ended = mapping(state["terminated"])
         parts.append(
@@ -96,11 +101,13 @@ def _container_state(container: Json) -> str:
     return ", ".join(parts)
 
 
-def has_sidecar(pod: Mapping[str, Any]) -> bool:
+def has_sidecar(pod: Json) -> bool:
     """Whether the Pod has istio-proxy, as a container or, from Istio 1.27 on, as a native sidecar."""
-    spec = pod.get("spec") or {}
+    spec = spec_of(pod)
     return any(
-        each["name"] == "istio-proxy" for part in ("containers", "initContainers") for each in spec.get(part) or ()
+        each.get("name") == "istio-proxy"
+        for part in ("containers", "initContainers")
+        for each in mappings(spec.get(part))
     )
 
 
@@ -167,7 +174,7 @@ def selected(workloads: Iterable[Json], selection: Mapping[str, str]) -> list[Js
     return [
         each
         for each in workloads
-        if meta(each).get("namespace") == selection["namespace"]
+        if namespace_of(each) == selection["namespace"]
         and (
             labels_match(wanted, labels_of(each))
             or labels_match(wanted, labels_of(mapping(spec_of(each).get("template"))))

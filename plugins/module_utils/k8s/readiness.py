@@ -15,10 +15,12 @@ from .fields import (
     condition,
     conditions_of,
     is_true,
+    listed,
     mapping,
     mappings,
     meta,
     named_condition,
+    namespace_of,
     number,
     spec_of,
     status_of,
@@ -52,7 +54,7 @@ def settle_seconds(obj: Json) -> float:
 
 def describe_deletion(obj: Json) -> str:
     """Why an object that is being deleted still exists."""
-    finalizers = meta(obj).get("finalizers") or []
+    finalizers = list(map(str, listed(meta(obj).get("finalizers"))))
     parts = ["it is being deleted"]
     if "foregroundDeletion" in finalizers:
         parts.append("its dependents are deleted first")
@@ -261,7 +263,7 @@ def _parent_key(obj: Json, ref: Json) -> tuple[Any, ...]:
     return (
         ref.get("group", "gateway.networking.k8s.io"),
         ref.get("kind", "Gateway"),
-        ref.get("namespace") or meta(obj).get("namespace"),
+        ref.get("namespace") or namespace_of(obj),
         ref.get("name"),
         ref.get("sectionName"),
         ref.get("port"),

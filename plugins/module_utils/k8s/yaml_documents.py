@@ -10,6 +10,8 @@ import math
 from functools import cache
 from typing import Any
 
+from .yaml_text import yaml_keeps
+
 try:
     import yaml
 except ImportError:  # remote host: PyYAML is a dependency of the package kubernetes; reported on use
@@ -48,6 +50,20 @@ def document(text: str) -> Any:
     if len(found) > 1:
         raise ValueError("it has several YAML documents")
     return found[0] if found else None
+
+
+def dumped(value: Any) -> str:
+    """A value of JSON's types as YAML that every reader reads as the same; texts are quoted where readers differ."""
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, data: str) -> Any:
+        return dumper.represent_scalar(f"{_TAG}str", data, style=None if yaml_keeps(data) else '"')
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _below(value: Any) -> list[Any]:

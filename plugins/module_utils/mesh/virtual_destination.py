@@ -16,7 +16,23 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..k8s.fields import Json, full_name, labels_of, meta, selects, spec_of, status_of
+from ..k8s.fields import (
+    Json,
+    dig,
+    full_name,
+    labels_of,
+    listed,
+    mapping,
+    mappings,
+    meta,
+    name_of,
+    namespace_of,
+    number,
+    selects,
+    spec_of,
+    status_of,
+    texts,
+)
 from ..k8s.pods import is_ready, owner_of
 from ..k8s.verdict import Verdict, failed, ready, waiting
 
@@ -44,11 +60,11 @@ class Target:
 
 def targets_of(definition: Json) -> list[Target]:
     """Every host with every port of a VirtualDestination ({name, namespace, spec})."""
-    spec = definition.get("spec") or {}
+    spec = spec_of(definition)
     return [
-        Target(str(host), int(port.get("number") or 0), definition["name"], definition["namespace"])
-        for host in spec.get("hosts") or ()
-        for port in spec.get("ports") or ()
+        Target(str(host), number(port.get("number")), definition["name"], definition["namespace"])
+        for host in listed(spec.get("hosts"))
+        for port in mappings(spec.get("ports"))
     ]
 
 
@@ -83,7 +99,7 @@ _BY_SIDECAR = "Until then, route to a Service whose Pods have a sidecar and call
 
 
 def _selector(entry: Json) -> dict[str, str]:
-    return (spec_of(entry).get("workloadSelector") or {}).get("labels") or {}
+    return texts(dig(spec_of(entry), "workloadSelector", "labels"))
 
 
 def _is_ip(text: str) -> bool:
@@ -119,7 +135,7 @@ def idle_reason(destination: Json) -> str:
     if "ownedByWorkspace" in status and not status["ownedByWorkspace"]:
         return "is in no workspace: no Workspace selects its namespace"
     if not status.get("numSelectedBackingServices"):
-        selectors = "; ".join(str(part) for part in spec_of(destination).get("services") or ()) or "none"
+        selectors = "; ".join(str(part) for part in listed(spec_of(destination).get("services"))) or "none"
         return (
             f"selects no Service in any cluster. Compare its service selectors with the labels of Services: {selectors}"
         )
@@ -134,7 +150,7 @@ def find_entry(objects: RoutingObjects, target: Target) -> tuple[Json | None, li
     entries = sorted(objects.service_entries, key=lambda e: (str(meta(e).get("creationTimestamp") or ""), full_name(e)))
     ours = [e for e in entries if is_translated_from(e, target)]
     if target.host:
-        having = [e for e in entries if target.host in (spec_of(e).get("hosts") or ())]
+        having = [e for e in entries if target.host in _hosts(e)]
     else:
         having = ours
     if not having:
@@ -160,18 +176,26 @@ def find_entry(objects: RoutingObjects, target: Target) -> tuple[Json | None, li
     return chosen, problems
 
 
+def _hosts(entry: Json | None) -> list[str]:
+    return list(map(str, listed(spec_of(entry).get("hosts"))))
+
+
+def _ports(entry: Json | None) -> list[Json]:
+    return mappings(spec_of(entry).get("ports"))
+
+
 def _port_numbers(entry: Json) -> tuple[int, ...]:
-    return tuple(sorted(int(p.get("number") or 0) for p in spec_of(entry).get("ports") or ()))
+    return tuple(sorted(number(port.get("number")) for port in _ports(entry)))
 
 
 def _nothing(objects: RoutingObjects, target: Target, ours: list[Json]) -> Problem:
     """Why there is no ServiceEntry, if known."""
     if ours:
-        hosts = sorted({str(h) for e in ours for h in spec_of(e).get("hosts") or ()})
+        hosts = sorted({host for e in ours for host in _hosts(e)})
         return Problem(
             f"ServiceEntry {full_name(ours[0])} was translated from it but has hosts {', '.join(hosts)}", passing=True
         )
-    known = sorted({str(h) for e in objects.service_entries for h in spec_of(e).get("hosts") or ()})
+    known = sorted({host for e in objects.service_entries for host in _hosts(e)})
     close = difflib.get_close_matches(target.host or "", known, n=1, cutoff=0.85)
     if close:
         return Problem(f"no ServiceEntry has that host, but one has {close[0]}. Compare the spelling", passing=True)
@@ -217,17 +241,17 @@ def entry_problems(entry: Json, target: Target) -> list[Problem]:
 
 def local_endpoints(entry: Json, pods: Iterable[Json]) -> list[Json]:
     """Pods of the ServiceEntry's namespace that it selects."""
-    selector, namespace = _selector(entry), meta(entry).get("namespace")
+    selector, namespace = _selector(entry), namespace_of(entry)
     rows = [
         {
-            "pod": str(meta(p).get("name")),
-            "ip": str((p.get("status") or {}).get("podIP") or ""),
+            "pod": name_of(p),
+            "ip": str(status_of(p).get("podIP") or ""),
             "ready": is_ready(p),
             "workload": owner_of(p)[1],
             "version": labels_of(p).get("version", ""),
         }
         for p in pods
-        if meta(p).get("namespace") == namespace and selects(selector, labels_of(p))
+        if namespace_of(p) == namespace and selects(selector, labels_of(p))
     ]
     return sorted(rows, key=lambda r: (r["workload"], r["pod"]))
 
@@ -236,13 +260,13 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
     """WorkloadEntries that the ServiceEntry selects by metadata labels, its inline endpoints, and their problems."""
     rows: list[Json] = []
     problems: list[Problem] = []
-    selector, namespace = _selector(entry), meta(entry).get("namespace")
-    ports = [p for p in spec_of(entry).get("ports") or () if not target.port or p.get("number") == target.port]
-    here = [w for w in entries if meta(w).get("namespace") == namespace]
+    selector, namespace = _selector(entry), namespace_of(entry)
+    ports = [p for p in _ports(entry) if not target.port or p.get("number") == target.port]
+    here = [w for w in entries if namespace_of(w) == namespace]
     for workload in sorted(here, key=full_name):
         spec, where = spec_of(workload), f"WorkloadEntry {full_name(workload)}"
         if not selects(selector, labels_of(workload)):
-            if is_translated_from(workload, target) or selects(selector, spec.get("labels") or {}):
+            if is_translated_from(workload, target) or selects(selector, texts(spec.get("labels"))):
                 wanted = ",".join(f"{k}={v}" for k, v in sorted(selector.items()))
                 problems.append(
                     Problem(
@@ -251,13 +275,11 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
                     )
                 )
             continue
-        rows.append(
-            _remote(str(meta(workload).get("name")), spec, {**(spec.get("labels") or {}), **labels_of(workload)}, ports)
-        )
+        rows.append(_remote(name_of(workload), spec, {**texts(spec.get("labels")), **labels_of(workload)}, ports))
         problems += _remote_problems(where, spec, rows[-1], ports)
-    for place, endpoint in enumerate(spec_of(entry).get("endpoints") or ()):
+    for place, endpoint in enumerate(mappings(spec_of(entry).get("endpoints"))):
         name = f"{meta(entry).get('name')}[{place}]"
-        rows.append(_remote(name, endpoint, endpoint.get("labels") or {}, ports))
+        rows.append(_remote(name, endpoint, texts(endpoint.get("labels")), ports))
         if spec_of(entry).get("resolution") == "STATIC":
             problems += _remote_problems(
                 f"endpoint {place} of ServiceEntry {full_name(entry)}", endpoint, rows[-1], ports
@@ -266,12 +288,12 @@ def remote_endpoints(entry: Json, entries: Iterable[Json], target: Target) -> tu
 
 
 def _remote(name: str, spec: Json, labels: Mapping[str, str], ports: Sequence[Json]) -> Json:
-    mapped = spec.get("ports") or {}
+    mapped = mapping(spec.get("ports"))
     first = ports[0] if ports else {}
     return {
         "name": name,
         "address": str(spec.get("address") or ""),
-        "port": mapped.get(first.get("name"), first.get("number")),
+        "port": mapped.get(str(first.get("name")), first.get("number")),
         "tls": labels.get(TLS_MODE, ""),
         "network": str(spec.get("network") or ""),
         "locality": str(spec.get("locality") or ""),
@@ -301,7 +323,7 @@ def _remote_problems(where: str, spec: Json, row: Json, ports: Sequence[Json]) -
                 "gateway rejects"
             )
         )
-    unmapped = [str(p.get("name")) for p in ports if p.get("name") not in (spec.get("ports") or {})]
+    unmapped = [name for p in ports if (name := str(p.get("name"))) not in mapping(spec.get("ports"))]
     if unmapped and address:
         found.append(
             Problem(
@@ -328,10 +350,10 @@ def route_problems(
     problems: list[Problem] = []
     for route in sorted(routes, key=full_name):
         where = f"HTTPRoute {full_name(route)}"
-        for number, rule in enumerate(spec_of(route).get("rules") or ()):
-            for ref in rule.get("backendRefs") or ():
+        for place, rule in enumerate(mappings(spec_of(route).get("rules"))):
+            for ref in mappings(rule.get("backendRefs")):
                 group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref.get("name")
-                at = f"{where} rule {number}: backendRef {name}"
+                at = f"{where} rule {place}: backendRef {name}"
                 if kind == "VirtualDestination" and name == target.name:
                     problems.append(
                         Problem(
@@ -390,7 +412,7 @@ def examine(cluster: str, objects: RoutingObjects, target: Target, check_routes:
                 )
             )
     spec = spec_of(entry or {})
-    named = Target(target.host or next(iter(spec.get("hosts") or ()), None), target.port, target.name, target.namespace)
+    named = Target(target.host or next(iter(_hosts(entry)), None), target.port, target.name, target.namespace)
     routes, wrong = route_problems(objects.http_routes, named, _port_numbers(entry) if entry else None)
     counted = [problem for problem in problems if not problem.gateways or (routes and check_routes)]
     counted += wrong if check_routes else []
@@ -404,7 +426,7 @@ def examine(cluster: str, objects: RoutingObjects, target: Target, check_routes:
         "service_entry": meta(entry or {}).get("name"),
         "ports": [
             {"name": str(p.get("name") or ""), "number": p.get("number"), "protocol": str(p.get("protocol") or "")}
-            for p in spec.get("ports") or ()
+            for p in _ports(entry)
         ],
         "resolution": spec.get("resolution"),
         "location": spec.get("location"),
@@ -430,9 +452,7 @@ def leftovers(objects: RoutingObjects, target: Target) -> list[str]:
         ("DestinationRule", objects.destination_rules),
     ):
         for item in items:
-            by_host = (
-                kind == "ServiceEntry" and target.host in (spec_of(item).get("hosts") or ()) and is_translated(item)
-            )
+            by_host = kind == "ServiceEntry" and target.host in _hosts(item) and is_translated(item)
             if is_translated_from(item, target) or by_host:
                 found.append(f"{kind} {full_name(item)}")
     return sorted(found)

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..apply.adoption import read as former_fields
 from ..apply.managed_fields import applied_fields
 from ..apply.manifests import MANAGER, is_ours
+from ..apply.yaml_data import contradictions, values_of
 from ..helm.ownership import owner_of
 from ..helm.plan import base_release
-from ..helm.shown import shown
 from ..istiod.objects import (
     command_of,
     compared,
@@ -46,7 +47,6 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.readiness import load_balancer_address, replicas_wanted
-from ..k8s.yaml_documents import document
 from ..mesh.east_west import LABELS, gateways
 from ..mesh.parts import (
     AGENT,
@@ -94,6 +94,8 @@ MAIN = {"platform": SERVER, "agent": AGENT, "operator": OPERATOR}
 RELAY_PORT, TELEMETRY_PORT, EASTWEST_PORT = 9900, 4317, 15443
 #: spec of a Workspace with every namespace of every cluster
 EVERYTHING: Json = {"workloadClusters": [{"name": "*", "namespaces": [{"name": "*"}]}]}
+#: environment variable of istiod with the namespaces whose debug requests it accepts
+DEBUG_NAMESPACES = "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"
 LICENCE_KEYS = ("gloo-mesh-license-key", "gloo-trial-license-key")
 
 #: In type, labels or annotations of a Secret cacerts that Gloo Mesh issued.
@@ -549,7 +551,7 @@ def _istio(cluster: ClusterObjects, planned: Planned) -> Json:
 
 def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Json) -> Json:
     """The operator is needed only for an Istio that it installs for us."""
-    facts = {"extensions": operator_extensions(cluster.extensions)}
+    facts = {"debug_namespaces": debug_namespaces(cluster.extensions)}
     found, several = _preferred_program(operators(cluster.deployments), cluster, planned.get("operator", Planned()))
     row = helm_layer(cluster, "operator", found, planned, facts)
     if row["manage"] and not istio["manage"] and cluster.mode("operator") == AUTO:
@@ -557,34 +559,65 @@ def _operator(cluster: ClusterObjects, planned: Mapping[str, Planned], istio: Js
         row |= {"manage": False, "install": False, "reason": f"Istio is not managed by this collection: {kept}"}
     if row["manage"]:
         _add_problem(row, several)
+    if istio["manage"]:
+        _add_problem(row, extensions_problem(cluster.extensions, cluster.operator_values))
     return row
 
 
-def operator_extensions(config_map: Json | None) -> Json:
-    """Helm values that the operator merges into its charts, by chart: {values, ours, hidden}.
+def extensions_problem(config_map: Json | None, wanted: Mapping[str, Any]) -> str:
+    """Why the user's values cannot be added to those of others in the operator's ConfigMap, "" if they can.
 
-    ``ours``: whether we set them; ``hidden``: why ``values`` is empty although there are some, else "".
+    wanted: by chart. Values that this collection wrote before may be changed. No value is quoted: it may be a secret.
     """
-    owned = mapping(mapping(applied_fields(config_map, MANAGER)).get("f:data")) if config_map else {}
-    found: Json = {}
-    for key, text in texts(mapping(config_map).get("data")).items():
-        if not key.startswith("values."):
-            continue
-        hidden = ""
+    found = []
+    for chart, values in {"istiod": {}, **wanted}.items():
+        key = f"values.{chart}"
         try:
-            values = document(text)
-        except ValueError:
-            values = text
-        if not isinstance(values, (dict, type(None))):
-            hidden = f"{key} is not a YAML mapping"
-        elif shown(mapping(values)) != mapping(values):
-            hidden = f"{key} contains secrets"
-        found[key.removeprefix("values.")] = {
-            "values": {} if hidden else mapping(values),
-            "ours": f"f:{key}" in owned,
-            "hidden": hidden,
-        }
-    return found
+            theirs = values_of(key, _of_others(config_map, key))
+        except ValueError as exc:
+            found.append(f"{exc}, so no values can be added. Correct it")
+            continue
+        if chart == "istiod":
+            theirs = _with_environment(theirs)
+            found += [
+                f"{key}: {path} is not a mapping, so no environment can be added. Correct it"
+                for path in contradictions(theirs, {"pilot": {"env": {}}})
+                if not isinstance(dig(theirs, *path.split(".")), dict)
+            ]
+        found += [
+            f"{key} has another value of {path} than mesh_istiod_env or mesh_operator_extensions. "
+            "Set the same value in both, or remove it from one of them"
+            for path in contradictions(theirs, mapping(values))
+        ]
+    return f"{title_of(config_map)}: {'; '.join(found)}" if found else ""
+
+
+def _of_others(config_map: Json | None, key: str) -> str:
+    """The text of a key before this collection wrote it."""
+    path = ["f:data", f"f:{key}"]
+    former = [row.get("value") for row in former_fields(config_map or {}) if row["path"] == path]
+    if former:
+        return str(former[0])
+    written = mapping(mapping(applied_fields(config_map, MANAGER)).get("f:data")) if config_map else {}
+    return "" if f"f:{key}" in written else texts(mapping(config_map).get("data")).get(key, "")
+
+
+def _with_environment(values: Json) -> Json:
+    """Values of the chart istiod in which env, another name of pilot.env, is part of that."""
+    pilot = values.get("pilot") or {}
+    if not isinstance(pilot, dict) or not isinstance(pilot.get("env") or {}, dict):
+        return values
+    return {**values, "pilot": {**pilot, "env": {**mapping(values.get("env")), **mapping(pilot.get("env"))}}}
+
+
+def debug_namespaces(config_map: Json | None) -> list[str]:
+    """The namespaces whose debug requests istiod accepts by the operator's ConfigMap; [] if it has none."""
+    try:
+        values = values_of("", texts(mapping(config_map).get("data")).get("values.istiod", ""))
+    except ValueError:
+        return []
+    text = dig(_with_environment(values), "pilot", "env", DEBUG_NAMESPACES)
+    return [each for part in str(text or "").split(",") if (each := part.strip())]
 
 
 def _eastwest(cluster: ClusterObjects, planned: Mapping[str, Planned], management: ClusterObjects | None) -> Json:

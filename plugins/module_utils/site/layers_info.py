@@ -42,6 +42,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
             "layers": {"type": "dict", "default": {}},
             "required": {"type": "bool", "default": True},
+            "operator_values": {"type": "dict", "default": {}},
         },
     },
     "planned": {"type": "dict", "default": {}},
@@ -138,6 +139,7 @@ def _read(row: Json, planned: dict[str, Planned], licences: list[str]) -> tuple[
             texts(row.get("layers")),
             bool(row.get("required", True)),
             crds=reader.crds,
+            operator_values=mapping(row.get("operator_values")),
             unread=reader.unread,
             **found,
         )

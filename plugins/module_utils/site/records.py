@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..apply.manifests import is_ours
 from ..helm.ownership import has_gitops, owner_of, program_of
@@ -32,8 +33,9 @@ class ClusterObjects:
     which case everything else is empty. ``istiods``: records of istiod_info; ``istiod_deployments``: their Deployments.
     ``roots``: digests of the root certificates that proxies trust. ``cacerts``, ``licences``: Secrets without values;
     ``data`` of a licence has its keys that are not empty. ``namespaces``: None if they may not be listed.
-    ``extensions``: the ConfigMap with Helm values for charts of
-    the operator. ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
+    ``extensions``: the ConfigMap with Helm values for charts of the operator; ``operator_values``: those that the user
+    adds, by chart.
+    ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
     """
 
     host: str
@@ -58,6 +60,7 @@ class ClusterObjects:
     roots: frozenset[str] = frozenset()
     licences: Sequence[Json] = ()
     extensions: Json | None = None
+    operator_values: Mapping[str, Any] = field(default_factory=dict)
     unread: Sequence[str] = ()
     trust_unread: Sequence[str] = ()
 

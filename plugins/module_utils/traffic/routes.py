@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..k8s.fields import Json, Key, key_of, labels_of, mapping, mappings, meta, spec_of, texts
+from ..k8s.fields import Json, Key, key_of, labels_of, listed, mapping, mappings, meta, spec_of, texts
 from ..k8s.names import ascii_host, split_host
 
 GROUP = "gateway.networking.k8s.io"
@@ -81,7 +81,7 @@ def matches(
     seen: Sequence[Json] = (),
 ) -> bool:
     """Whether the route matches a GET of the path; its query is ignored. routes: those it may delegate to."""
-    names = spec_of(route).get("hostnames") or []
+    names = listed(spec_of(route).get("hostnames"))
     name = ascii_host(split_host(host)[0])
     if names and not any(host_fits(str(each), name) for each in names):
         return False

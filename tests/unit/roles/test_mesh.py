@@ -44,7 +44,7 @@ SITE: Json = {
         "crds": ABSENT,
         "agent": {**ABSENT, "facts": {"relay_address": "", "registered": False, "registration_ours": False}},
         "istio": {**ABSENT, "facts": {"istiods": [], "deployments": []}},
-        "operator": {**ABSENT, "facts": {"extensions": {}}},
+        "operator": {**ABSENT, "facts": {"debug_namespaces": []}},
         "eastwest": {
             **ABSENT,
             "name": "ew",
@@ -198,56 +198,50 @@ def test_registrations_of_others_are_not_written(facts: Json, manage: bool, regi
     assert value("__mesh_registers", site) is registers
 
 
+SELECTION = {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}
+
+
 @pytest.mark.parametrize(
-    ("present", "options", "data"),
+    ("namespaces", "options", "data"),
     [
-        ({}, {}, {"istiod": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}}}),
+        ([], {}, {"istiod": {"pilot": {"env": SELECTION}}}),
+        ([], {"mesh_istiod_env": {"X": "1"}}, {"istiod": {"pilot": {"env": {**SELECTION, "X": "1"}}}}),
         (
-            {"istiod": {"values": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false", "X": "1"}}}}},
-            {},
-            {},
+            [],
+            {"mesh_istiod_env": dict.fromkeys(SELECTION, "true")},
+            {"istiod": {"pilot": {"env": dict.fromkeys(SELECTION, "true")}}},
         ),
-        # Values of others stay.
         (
-            {"istiod": {"values": {"meshConfig": {"enableTracing": True}}}, "istio-cni": {"values": {"a": 1}}},
-            {"mesh_istiod_env": {"X": "1"}},
-            {
-                "istiod": {
-                    "meshConfig": {"enableTracing": True},
-                    "pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false", "X": "1"}},
-                }
-            },
-        ),
-        # What we set before is still needed, or the next apply would remove it.
-        (
-            {
-                "istiod": {
-                    "values": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}},
-                    "ours": True,
-                }
-            },
+            [],
             {"mesh_operator_extensions": {"istio-cni": {"cni": {"cniBinDir": "/opt/cni/bin"}}}},
+            {"istiod": {"pilot": {"env": SELECTION}}, "istio-cni": {"cni": {"cniBinDir": "/opt/cni/bin"}}},
+        ),
+        # Those of others stay in the list.
+        (
+            ["monitoring"],
+            {},
             {
-                "istiod": {"pilot": {"env": {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}}},
-                "istio-cni": {"cni": {"cniBinDir": "/opt/cni/bin"}},
+                "istiod": {
+                    "pilot": {"env": {**SELECTION, "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES": "monitoring,gloo-mesh"}}
+                }
             },
         ),
     ],
 )
-def test_values_of_the_operators_charts_are_added_to_those_of_others(present: Json, options: Json, data: Json) -> None:
-    extensions = {chart: {"ours": False, "hidden": "", **row} for chart, row in present.items()}
-    written = value("__mesh_extensions_data", changed(("east.operator.facts", {"extensions": extensions})), **options)
+def test_the_values_of_the_operators_charts_are_only_those_that_are_needed(
+    namespaces: list[str], options: Json, data: Json
+) -> None:
+    site = changed(("east.operator.facts", {"debug_namespaces": namespaces}))
+    written = value("__mesh_extensions_data", site, **options)
     loader = DataLoader()
     assert {key: loader.load(text) for key, text in written.items()} == {
         f"values.{key}": row for key, row in data.items()
     }
 
 
-def test_values_that_contain_secrets_are_not_merged() -> None:
-    extensions = {"istiod": {"values": {}, "ours": False, "hidden": "values.istiod contains secrets"}}
-    checks = value("__mesh_workload_checks", changed(("east.operator.facts", {"extensions": extensions})))
-    [failed] = [row for row in checks if not row["fits"]]
-    assert "gloo-extensions-config: values.istiod contains secrets, so" in failed["problem"]
+def test_each_cluster_has_its_own_values_for_the_operators_charts() -> None:
+    clusters = value("__mesh_clusters", mesh_istiod_env={"X": "1"}, mesh_operator_extensions={"istiod": {"a": 1}})
+    assert [each["operator_values"] for each in clusters] == [{"istiod": {"a": 1, "pilot": {"env": {"X": "1"}}}}] * 2
 
 
 ISTIOD: Json = {"namespace": "mesh", "name": "istiod", "revision": "default", "address": "istiod.mesh.svc:15012"}

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.manifests import FORMER_ANNOTATION, OWNER_LABEL
 from ansible_collections.multicluster.gloo.plugins.module_utils.apply.objects import run
@@ -400,3 +401,49 @@ def test_the_server_going_away_skips_what_is_left(fake: Any, monkeypatch: pytest
     with pytest.raises(ClusterError, match="connection refused") as error:
         go(fake, BOOKINFO, config("a"), config("b"))
     assert actions(error.value.facts) == ["created", "failed", "skipped"]
+
+
+# -- YAML in ConfigMaps
+
+
+THEIRS = "# by the platform team\npilot:\n  env: {A: a, TOKEN: hunter2}\nglobal: {password: hunter3}\n"
+OURS = "pilot: {env: {B: b}}"
+
+
+def theirs(fake: Any, **data: str) -> None:
+    go(fake, BOOKINFO)
+    fake[0].write("v1", "configmaps", "bookinfo", config(**data))
+
+
+def test_values_are_added_to_those_of_others_which_no_output_shows_and_removal_gives_back(fake: Any) -> None:
+    theirs(fake, values=THEIRS, other="x")
+    for check in (True, False):
+        result = go(fake, config(values=OURS), merge_yaml=True, on_conflict="force", check=check)
+        assert actions(result) == ["changed"]
+        assert "hunter" not in json.dumps(result)
+        assert "B:" in result["diff"][0]["after"] and "B:" not in result["diff"][0]["before"]
+    data = fake[0].get("v1", "configmaps", "bookinfo", "a")["data"]
+    assert yaml.safe_load(data["values"]) == {
+        "pilot": {"env": {"A": "a", "TOKEN": "hunter2", "B": "b"}},
+        "global": {"password": "hunter3"},
+    }
+    assert data["other"] == "x"
+    del fake[0].log[:]
+    again = go(fake, config(values=OURS), merge_yaml=True, on_conflict="force")
+    assert actions(again) == ["unchanged"] and fake[0].writes() == []
+    go(fake, config(values=OURS), state="absent")
+    assert fake[0].get("v1", "configmaps", "bookinfo", "a")["data"] == {"values": THEIRS, "other": "x"}
+
+
+def test_values_that_others_have_set_need_no_write(fake: Any) -> None:
+    theirs(fake, values=THEIRS)
+    del fake[0].log[:]
+    result = go(fake, config(values="pilot: {env: {A: a}}"), merge_yaml=True, on_conflict="force")
+    assert actions(result) == ["unchanged"] and fake[0].writes() == []
+
+
+def test_a_value_that_is_no_mapping_is_named_and_kept(fake: Any) -> None:
+    theirs(fake, values="- hunter2")
+    with pytest.raises(Invalid, match=r"^cluster1: ConfigMap bookinfo/a: values is not a YAML mapping, so nothing can"):
+        go(fake, config(values=OURS), merge_yaml=True, on_conflict="force")
+    assert fake[0].get("v1", "configmaps", "bookinfo", "a")["data"] == {"values": "- hunter2"}

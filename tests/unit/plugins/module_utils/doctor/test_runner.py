@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from hypothesis import given
@@ -136,3 +137,13 @@ def test_a_record_has_hint_and_doc_only_where_something_is_wrong() -> None:
     assert [row["verdict"] for row in rows] == ["failed", "ok", "skipped"]
     assert rows[2]["message"] == "not evaluated: no right"
     assert {row["doc"] for row in rows} == {"docs/doctor.md#check-0"}
+
+
+def test_a_check_whose_targets_cannot_be_found_leaves_the_others() -> None:
+    def targets(_site: object) -> Iterator[CheckTarget]:
+        raise KeyError("no such object")
+
+    [sound] = checks_of([Link(frozenset(), frozenset(), {"c1": "ok"})])
+    records = run_checks([replace(sound, id="broken", targets=targets), sound], None, "mgmt")
+    assert [(record.cluster, record.verdict) for record in records] == [("mgmt", "warning"), ("c1", "ok")]
+    assert records[0].finding.message == "internal error in this check: KeyError: 'no such object'"

@@ -103,6 +103,7 @@ def site() -> Json:
             "namespaces": [obj("Namespace", "shop", "", {"labels": {"team": "a"}})],
             "istiods": [{"namespace": "istio-system", "name": "istiod", "revision": "default"}],
             "istiod_deployments": [deployment("istiod")],
+            "operator_values": {"istiod": {"pilot": {"env": {"A": "b"}, "replicas": 3}}, "istio-cni": {"cni": {}}},
             "cacerts": [obj("Secret", "cacerts", "istio-system", {"annotations": {"a": "b"}}, type="Opaque")],
             "extensions": obj("ConfigMap", "gloo-extensions-config", data={"values.istiod": "pilot: {replicas: 2}"}),
         },
@@ -341,25 +342,3 @@ def test_any_text_is_accepted_where_yaml_is_expected(text: str) -> None:
         "data": {"mesh": text, "values": text},
     }
     json.dumps([mesh_config(istio), injector_values(istio)])
-
-
-@pytest.mark.parametrize(
-    ("text", "values", "hidden"),
-    [
-        ("pilot: {replicas: 2}", {"pilot": {"replicas": 2}}, ""),
-        ("", {}, ""),
-        ("# none\n", {}, ""),
-        # As Helm reads them.
-        ("a: 2026-01-02\nb: 12:30:45\nc: 2026-13-45", {"a": "2026-01-02", "b": "12:30:45", "c": "2026-13-45"}, ""),
-        ("pilot: {password: hunter2}", {}, "values.istiod contains secrets"),
-        *(
-            (text, {}, "values.istiod is not a YAML mapping")
-            for text in ("- a", "7", "a: [", "a: &x [*x]", "a: 1\n---\n")
-        ),
-    ],
-)
-def test_values_of_the_operators_charts_that_cannot_be_used_are_not_replaced(
-    text: str, values: Json, hidden: str
-) -> None:
-    config_map = obj("ConfigMap", "gloo-extensions-config", data={"values.istiod": text, "other": "x"})
-    assert layers.operator_extensions(config_map) == {"istiod": {"values": values, "ours": False, "hidden": hidden}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -876,3 +877,103 @@ def test_what_is_used_is_never_written(
                 assert row["manage"] is False
             if row["problem"] and layer != "agent":
                 assert row["manage"] is False or row["state"] == "absent"
+
+
+# -- values for the charts that the operator installs
+
+EXTENSIONS = "gloo-extensions-config"
+MANAGED = [{"manager": "multicluster.gloo", "operation": "Apply", "fieldsV1": {"f:data": {"f:values.istiod": {}}}}]
+
+
+def with_values(text: str, user: Json, metadata: Json | None = None, **more: Any) -> ClusterObjects:
+    config_map = obj("ConfigMap", EXTENSIONS, "gloo-mesh", metadata, data={"values.istiod": text, "other": "x"})
+    return replace(EAST, extensions=config_map, operator_values=user, **more)
+
+
+def env(**variables: Any) -> Json:
+    return {"istiod": {"pilot": {"env": variables}}}
+
+
+ELSEWHERE = (
+    "values.istiod has another value of pilot.env.ANY than mesh_istiod_env or mesh_operator_extensions. "
+    "Set the same value in both, or remove it from one of them"
+)
+
+
+@pytest.mark.parametrize(
+    ("present", "user", "problem"),
+    [
+        # Whatever others set stays, secrets and unknown variables included.
+        ("pilot: {env: {ANY: x, TOKEN: hunter2}}\nglobal: {password: hunter2}", {}, ""),
+        ("pilot: {env: {ANY: x, TOKEN: hunter2}}", env(OTHER="y"), ""),
+        ("pilot: {env: {ANY: x}}", env(ANY="x"), ""),
+        ("pilot: {env: {ANY: true}}", env(ANY="true"), ""),
+        ("", env(ANY="x"), ""),
+        ("# none", env(ANY="x"), ""),
+        ("pilot: {env: }", env(ANY="x"), ""),
+        # What the role needs is set, unless the user sets another value.
+        ("pilot: {env: {PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES: 'true'}}", {}, ""),
+        (
+            "pilot: {env: {ANY: hunter2}}",
+            env(ANY="y"),
+            ELSEWHERE,
+        ),
+        # Another name of the same key.
+        (
+            "env: {ANY: hunter2}",
+            env(ANY="y"),
+            ELSEWHERE,
+        ),
+        ("pilot: hunter2", {}, "values.istiod: pilot is not a mapping, so no environment can be added. Correct it"),
+        (
+            "pilot: {env: [hunter2]}",
+            {},
+            "values.istiod: pilot.env is not a mapping, so no environment can be added. Correct it",
+        ),
+        ("- hunter2", {}, "values.istiod is not a YAML mapping, so no values can be added. Correct it"),
+        (
+            "a: [hunter2",
+            {},
+            "values.istiod cannot be read: it is not valid YAML, so no values can be added. Correct it",
+        ),
+        (
+            "a: .nan",
+            {},
+            "values.istiod cannot be read: its YAML has .nan, which is no number, so no values can be added. "
+            "Correct it",
+        ),
+    ],
+)
+def test_only_a_contradiction_with_the_users_own_values_is_refused(present: str, user: Json, problem: str) -> None:
+    row = layers(MGMT, with_values(present, user))["east"]["operator"]
+    assert row["problem"] == (f"ConfigMap gloo-mesh/{EXTENSIONS}: {problem}" if problem else "")
+    assert "hunter2" not in str(row)
+
+
+def test_values_are_not_judged_where_istio_is_not_managed() -> None:
+    cluster = with_values("- x", env(ANY="y"), modes={"istio": "use"})
+    assert layers(MGMT, cluster)["east"]["operator"]["problem"] == ""
+
+
+@pytest.mark.parametrize(("former", "refused"), [([], False), (["pilot: {env: {ANY: x}}"], True)])
+def test_values_of_this_collection_may_be_changed_but_not_those_that_others_set_before(
+    former: list[str], refused: bool
+) -> None:
+    rows = [{"path": ["f:data", "f:values.istiod"], "value": text, "manager": "kubectl"} for text in former]
+    metadata = {"managedFields": MANAGED, "annotations": {"multicluster.gloo/former": json.dumps(rows)}}
+    row = layers(MGMT, with_values("pilot: {env: {ANY: x}}", env(ANY="y"), metadata))["east"]["operator"]
+    assert bool(row["problem"]) is refused
+
+
+@pytest.mark.parametrize(
+    ("present", "namespaces"),
+    [
+        ("", []),
+        ("- x", []),
+        ("pilot: {env: {DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: 'a, b,,gloo'}}", ["a", "b", "gloo"]),
+        ("env: {DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: a}", ["a"]),
+    ],
+)
+def test_namespaces_that_others_allow_to_debug_istiod_are_known(present: str, namespaces: list[str]) -> None:
+    row = layers(MGMT, with_values(present, {}))["east"]["operator"]
+    assert row["facts"]["debug_namespaces"] == namespaces
