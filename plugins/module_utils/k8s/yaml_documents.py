@@ -55,7 +55,7 @@ def document(text: str) -> Any:
 def dumped(value: Any) -> str:
     """A value of JSON's types as YAML that every reader reads as the same; texts are quoted where readers differ."""
 
-    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: Any) -> bool:
             return True
 

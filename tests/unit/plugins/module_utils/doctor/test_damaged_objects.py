@@ -109,7 +109,7 @@ def test_a_field_of_a_wrong_type_is_no_internal_error(kind: str, path: str, valu
 )
 @pytest.mark.parametrize("depth", range(1, 9))
 def test_all_fields_of_a_depth_of_wrong_types(cluster: str, kind: str, depth: int) -> None:
-    for shape in SHAPES:
+    for shape in ("text", 7, ["x"], [None], {"x": {}}):
         site = site_of_every_kind()
         for obj in site.clusters[cluster][kind]:
             for parent, key, place in fields(obj):
@@ -119,7 +119,7 @@ def test_all_fields_of_a_depth_of_wrong_types(cluster: str, kind: str, depth: in
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_fields_of_wrong_types_in_several_objects(data: st.DataObject) -> None:
     site = site_of_every_kind()
