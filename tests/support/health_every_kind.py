@@ -61,9 +61,9 @@ def _istio(kinds: dict[str, list[Json]]) -> None:
     owned = health_site.deployment("page-v9", "app", labels, [{"name": "page"}])
     kinds["StatefulSet"] = [{**owned, "kind": "StatefulSet"}]
     kinds["Pod"].append(health_site.pod_of(owned, "istio-proxy"))
-    version = {"metadata": {"labels": {"app": "istiod"}}, "name": "gateways.gateway.networking.k8s.io"}
-    bundle = {"annotations": {"gateway.networking.k8s.io/bundle-version": "v1.4.0"}, **version["metadata"]}
-    crd = obj("CustomResourceDefinition", version["name"], api="apiextensions.k8s.io/v1", meta=bundle)
+    bundle = {"annotations": {"gateway.networking.k8s.io/bundle-version": "v1.4.0"}}
+    name = "gateways.gateway.networking.k8s.io"
+    crd = obj("CustomResourceDefinition", name, api="apiextensions.k8s.io/v1", meta=bundle)
     kinds["CustomResourceDefinition"] = [crd]
     endpoint = {
         "address": "192.0.2.2",
