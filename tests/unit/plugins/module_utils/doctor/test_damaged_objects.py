@@ -20,6 +20,7 @@ Json = dict[str, Any]
 Place = tuple[str | int, ...]
 
 SHAPES: list[Any] = [None, "text", "7", 7, 7.5, True, 10**30, [], ["x"], [None], [[]], {}, {"x": "y"}, {"x": {}}]
+PLAIN: list[Any] = ["text", 7, ["x"], [None], {"x": {}}]
 #: checks that depend on nothing, so that a failure does not keep another one from seeing the damaged field
 ALONE = [
     replace(check, needs=(), needs_all=(), needs_own=())
@@ -109,7 +110,7 @@ def test_a_field_of_a_wrong_type_is_no_internal_error(kind: str, path: str, valu
 )
 @pytest.mark.parametrize("depth", range(1, 9))
 def test_all_fields_of_a_depth_of_wrong_types(cluster: str, kind: str, depth: int) -> None:
-    for shape in ("text", 7, ["x"], [None], {"x": {}}):
+    for shape in PLAIN:
         site = site_of_every_kind()
         for obj in site.clusters[cluster][kind]:
             for parent, key, place in fields(obj):
