@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +26,8 @@ from lab.control_plane.api import Api, ApiError
 from lab.control_plane.control_plane import ControlPlane, write_kubeconfig
 from lab.control_plane.objects import condition_is_true, load_balancer_ingress
 from lab.errors import LabError
-from lab.programs import programs
+from lab.pods import network_namespace
+from lab.programs import kgateway, programs
 from lab.progress import Progress
 from lab.sites import site as sites
 from lab.sites.play import Player
@@ -122,6 +123,7 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
         planes = [ControlPlane(home, name, number) for number, name in enumerate(names)]
         progress = Progress(steps=3)
         supplies = programs.supplies(progress)
+        _check_controller(home, supplies.programs.get("kgateway"))
         programs.link(home / "bin", supplies.programs)
         new = [plane for plane in planes if not plane.exists]
         if new:
@@ -140,6 +142,22 @@ def _up(home: Path, arguments: argparse.Namespace) -> int:
         progress.print(f"lab is up, {progress.elapsed:.1f} s: {', '.join(names)}; kubeconfig {home / 'kubeconfig'}")
         progress.print(REAL_AND_SIMULATED)
     return 0
+
+
+def _check_controller(home: Path, program: Path | None) -> None:
+    """Refuse another kgateway controller than this lab was created with, and a real one that cannot be isolated."""
+    created = _state(home)
+    before = created.get("programs", {}).get("kgateway")
+    if created and before != (str(program) if program else None):
+        raise LabError(
+            f"{kgateway.PROGRAM} is {program or 'not set'}, but this lab was created with"
+            f" {before or 'the simulated kgateway controller'}. Set it as before, or run `python -m lab down` first"
+        )
+    if program is not None and (problem := network_namespace.problem()):
+        raise LabError(
+            f"{kgateway.PROGRAM}: the controller listens on all addresses of this machine, and a network namespace to"
+            f" keep it from them cannot be made ({problem}). Unset it and {kgateway.CHARTS} to use the simulated one"
+        )
 
 
 def _start(plane: ControlPlane, found: dict[str, Path]) -> None:
@@ -320,9 +338,14 @@ def _site(home: Path, arguments: argparse.Namespace) -> int:
 
 
 def _clusters(home: Path) -> list[str]:
+    return list(_state(home).get("clusters", []))
+
+
+def _state(home: Path) -> dict[str, Any]:
+    """lab.json; empty without a lab."""
     with contextlib.suppress(FileNotFoundError):
-        return list(json.loads((home / "lab.json").read_text())["clusters"])
-    return []
+        return dict(json.loads((home / "lab.json").read_text()))
+    return {}
 
 
 def _all(planes: list[ControlPlane], work: Callable[[ControlPlane], None]) -> None:

@@ -18,7 +18,8 @@ def inventory(home: Path, management: str, workloads: list[str], supplies: Suppl
     def host(name: str) -> dict[str, Any]:
         return {"kube_context": name}
 
-    chart, product = charts.references(home), settings.value(home, "product")
+    real = {name: str(chart) for name, chart in supplies.kgateway_charts.items()}
+    chart, product = {**charts.references(home), **real}, settings.value(home, "product")
     return {
         "all": {
             "vars": {

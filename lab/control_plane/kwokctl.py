@@ -6,14 +6,19 @@ import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lab.control_plane import processes
 from lab.control_plane.reservations import Reservations
 from lab.errors import LabError
 
 STAGES = Path(__file__).parent / "stages.yaml"
+# Images of the kgateway controller. In a lab that has its program, the lab's kubelet makes these Pods ready.
+REAL_CONTROLLER = "(^|/)kgateway([:@]|$)"
 ENABLED_CRDS = ["ClusterPortForward", "ClusterExec", "PortForward", "Exec", "Logs"]
 BINARIES = {
     "etcdBinary": "etcd",
@@ -53,7 +58,7 @@ def create(home: Path, name: str, number: int, programs: dict[str, Path]) -> Non
     policy.write_text(json.dumps(AUDIT_POLICY, indent=1))
     config = folder / f"{name}.yaml"
     config.write_text(
-        json.dumps(_config(home, name, number, programs, policy), indent=1) + f"\n---\n{STAGES.read_text()}"
+        json.dumps(_config(home, name, number, programs, policy), indent=1) + f"\n---\n{stages(programs)}"
     )
     environment = {
         **processes.environment(home),
@@ -76,6 +81,19 @@ def ports(home: Path, cluster: str) -> dict[str, int]:
     """The ports of a cluster's components, by kwokctl's option."""
     reservations = Reservations.of(home)
     return {option: reservations.port(f"{cluster} {option}") for option in PORTS}
+
+
+def stages(programs: Collection[str]) -> str:
+    """What kwok does with Nodes and Pods; Pods of a real controller are not made ready at once."""
+    text = STAGES.read_text()
+    if "kgateway" not in programs:
+        return text
+    documents = list(yaml.safe_load_all(text))
+    image = f'.spec.containers.[].image | select( test("{REAL_CONTROLLER}") )'
+    for stage in documents:
+        if stage["metadata"]["name"] == "pod-ready":
+            stage["spec"]["selector"]["matchExpressions"].append({"key": image, "operator": "DoesNotExist"})
+    return yaml.safe_dump_all(documents)
 
 
 def _config(home: Path, name: str, number: int, programs: dict[str, Path], policy: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ import contextlib
 from collections.abc import Callable
 
 from lab.control_plane.objects import DOMAIN, Object, Reader, is_ip, pods_behind, ready, uid_of
-from lab.pods.listeners import Listeners, join
+from lab.pods.forwarding import join
+from lab.pods.listeners import Listeners
 from lab.pods.pod_ports import LocalPort
 
 Resolve = Callable[[str, str, str, int], int]  # (cluster, namespace, host, port) -> port of 127.0.0.1

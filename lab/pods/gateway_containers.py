@@ -1,4 +1,4 @@
-"""How each container of a gateway proxy Pod is started on this machine, and its readiness probe.
+"""How each container of a gateway proxy Pod is started on this machine, and readiness probes.
 
 - kgateway-proxy: Envoy, configured by files (traffic/envoy_config.py) instead of the controller;
 - istio-proxy: Istio's own pilot-agent with the container's arguments and environment;
@@ -13,6 +13,7 @@ import socket
 import sys
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 
@@ -31,12 +32,16 @@ STATUS_PORT = "status.sidecar.istio.io/port"
 
 @dataclass(frozen=True)
 class Command:
-    """One program to be started; `port` is the port of 127.0.0.1 for its readiness probe."""
+    """One program to be started.
+
+    port: that of 127.0.0.1 for its readiness probe, 0 = none. path: what the probe gets, empty = it only connects.
+    """
 
     arguments: list[str]
     env: dict[str, str]
     folder: Path
     port: int = 0
+    path: str = ""
 
 
 def command(lab: Lab, pod: Object, container: Object, folder: Path, proxy: str, sds_pause: float) -> Command | None:
@@ -53,11 +58,11 @@ def command(lab: Lab, pod: Object, container: Object, folder: Path, proxy: str, 
     return None
 
 
-def is_ready(name: str, port: int) -> bool:
+def is_ready(command: Command | None) -> bool:
     """Whether a running container is ready; one without a probe always is."""
-    if name == ENVOY:
-        return _responds(port)
-    return _accepts(port) if name == SDS else True
+    if command is None or not command.port:
+        return True
+    return _responds(command.port, command.path) if command.path else _accepts(command.port)
 
 
 def root_folder(folder: Path, container: Object) -> Path:
@@ -80,7 +85,7 @@ def _envoy(lab: Lab, pod: Object, container: Object, folder: Path) -> Command:
         "--disable-hot-restart",
     ]
     program = lab.programs.get("envoy") or Path(str(resources.files("envoy") / "_bin" / "envoy"))
-    return Command([str(program), *flags], {}, folder, admin)
+    return Command([str(program), *flags], {}, folder, admin, "/ready")
 
 
 def _log_level(container: Object) -> str:
@@ -115,13 +120,13 @@ def _agent(lab: Lab, pod: Object, container: Object, folder: Path, proxy: str) -
     )
 
 
-def _responds(admin_port: int) -> bool:
+def _responds(port: int, path: str) -> bool:
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"http://127.0.0.1:{admin_port}/ready", timeout=1
+            f"http://127.0.0.1:{port}{path}", timeout=1
         ) as response:
             return bool(response.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 

@@ -1,8 +1,8 @@
-"""The kubelet of gateway proxy Pods, which kwok's stages cannot simulate.
+"""The kubelet of Pods with real programs, which kwok's stages cannot simulate.
 
-A Pod with a container `kgateway-proxy` gets its volumes as folders and its containers as processes of this machine
-(pods/gateway_containers.py); its status follows those processes. Pauses between restarts are shorter than a real
-kubelet's.
+A gateway proxy Pod (with a container `kgateway-proxy`), and a controller Pod in a lab with the real program, gets its
+volumes as folders and its containers as processes of this machine (gateway_containers.py, kgateway_controller.py); its
+status follows those processes. Pauses between restarts are shorter than a real kubelet's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, Reader, deleting, status_of, timestamp, uid_of
-from lab.pods import envoy_files, gateway_containers, pod_status, sds
+from lab.pods import envoy_files, gateway_containers, kgateway_controller, pod_status, sds
 from lab.pods.child_process import ChildProcess, stop_all
 from lab.pods.cluster_network import Network, Unreachable, find
-from lab.pods.gateway_containers import AGENT, ENVOY, SDS
+from lab.pods.gateway_containers import ENVOY, Command
 from lab.pods.pod_logs import log_file
 from lab.pods.pod_ports import ENVOY_ADMIN_PORT, POD_PORTS, PodPorts
 from lab.pods.pod_status import Run
@@ -55,7 +55,8 @@ class Kubelet:
         alive = set()
         for cluster in lab.clusters.values():
             for pod in cluster.list("Pod"):
-                if not is_gateway_proxy(pod) or not pod["spec"].get("nodeName") or deleting(pod):
+                served = is_gateway_proxy(pod) or kgateway_controller.is_controller(lab, pod)
+                if not served or not pod["spec"].get("nodeName") or deleting(pod):
                     continue
                 key = (cluster.name, uid_of(pod))
                 alive.add(key)
@@ -84,13 +85,14 @@ class Kubelet:
 
     def _end(self, lab: Lab, cluster: str, uid: str) -> None:
         """A deleted Pod: its Envoy closes its listeners at once and ends after DRAIN."""
-        since = self._draining.setdefault((cluster, uid), time.monotonic())
         self._pod_ports.drop(cluster, uid)
-        envoy_files.write(pod_folder(lab, cluster, uid) / "envoy" / "lds.json", envoy_files.EMPTY)
-        if time.monotonic() - since < DRAIN:
-            self.resync = CHANGING
-            return
-        del self._draining[cluster, uid]
+        if ENVOY in self._pods[cluster, uid].children:
+            since = self._draining.setdefault((cluster, uid), time.monotonic())
+            envoy_files.write(pod_folder(lab, cluster, uid) / "envoy" / "lds.json", envoy_files.EMPTY)
+            if time.monotonic() - since < DRAIN:
+                self.resync = CHANGING
+                return
+            del self._draining[cluster, uid]
         stop_all(self._pods.pop((cluster, uid)).children.values())
         self._tokens.drop(uid)
 
@@ -108,7 +110,7 @@ class PodProcesses:
         names = [container["name"] for container in pod["spec"]["containers"]]
         self.children = {name: ChildProcess(log_file(lab.home, cluster.name, uid_of(pod), name)) for name in names}
         self._runs = {name: pod_status.resumed(pod, name) for name in names}
-        self._ports: dict[str, int] = {}  # container -> the port of its readiness probe
+        self._commands: dict[str, Command | None] = {}  # container -> what was started for it
         self._mount_error = ""
 
     def sync(self, pod: Object, tokens: Tokens, proxy: str) -> float:
@@ -129,7 +131,7 @@ class PodProcesses:
         volumes = {
             mount["name"]
             for container in pod["spec"]["containers"]
-            if container["name"] in (AGENT, SDS)
+            if container["name"] != ENVOY  # the lab configures it by files of its own
             for mount in container.get("volumeMounts") or []
         }
         try:
@@ -151,15 +153,19 @@ class PodProcesses:
             run = pod_status.ended(run, child.exit_code, now)
         if run.started is None or (run.ended is not None and not pod_status.pause(run, now)):
             run = pod_status.started(run, now)
-            command = gateway_containers.command(self._lab, pod, container, self._folder, proxy, self._sds_pause)
+            command = self._commands[name] = self._command(pod, container, proxy)
             if command is not None:
                 child.start(command.arguments, command.env, command.folder)
-                self._ports[name] = command.port
                 log.info("%s: started %s, process %s", self._label, name, child.pid)
             if command is not None and name == ENVOY:
                 self._pod_ports.put(self._cluster.name, uid_of(pod), ENVOY_ADMIN_PORT, command.port)
         running = run.ended is None
-        return replace(run, ready=running and gateway_containers.is_ready(name, self._ports.get(name, 0)))
+        return replace(run, ready=running and gateway_containers.is_ready(self._commands.get(name)))
+
+    def _command(self, pod: Object, container: Object, proxy: str) -> Command | None:
+        if kgateway_controller.is_controller(self._lab, pod):
+            return kgateway_controller.command(self._lab, self._cluster, pod, container, self._folder)
+        return gateway_containers.command(self._lab, pod, container, self._folder, proxy, self._sds_pause)
 
     def _report_mount(self, pod: Object, error: str) -> None:
         """Why the Pod does not start, as an Event and in the log, once."""

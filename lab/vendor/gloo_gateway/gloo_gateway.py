@@ -112,6 +112,8 @@ class GlooGateway:
         if not cluster.served("Gateway") or not cluster.served("GatewayParameters"):
             return
         for product in PRODUCTS:
+            if product.name in lab.programs:  # its Pods run the real controller
+                continue
             pod = controller_pod(cluster, product)
             if pod is None:
                 continue

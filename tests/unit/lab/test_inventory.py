@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lab import charts, inventory, settings
+from lab.programs.programs import Supplies
+
+
+def supplies(**kgateway_charts: str) -> Supplies:
+    charts = {name.replace("_", "-"): Path(chart) for name, chart in kgateway_charts.items()}
+    return Supplies({"helm": Path("/x/helm")}, {}, Path("/x/istio"), Path("/x/crds.yaml"), Path("/x"), charts)
 
 
 def test_inventory_has_the_contract_shape(tmp_path: Path) -> None:
-    supplies: Any = SimpleNamespace(
-        programs={"helm": Path("/x/helm")}, istio_charts=Path("/x/istio"), gateway_api_crds=Path("/x/crds.yaml")
-    )
-    data = inventory.inventory(tmp_path, "mgmt", ["cluster1", "cluster2", "cluster3"], supplies)["all"]
+    data = inventory.inventory(tmp_path, "mgmt", ["cluster1", "cluster2", "cluster3"], supplies())["all"]
     assert data["children"]["management"]["hosts"] == {"mgmt": {"kube_context": "mgmt"}}
     assert list(data["children"]["workload"]["hosts"]) == ["cluster1", "cluster2", "cluster3"]
     assert data["children"]["gateway"]["hosts"] == {"cluster1": {}}
@@ -24,9 +25,8 @@ def test_inventory_has_the_contract_shape(tmp_path: Path) -> None:
 
 
 def test_charts_of_the_inventory_exist(tmp_path: Path) -> None:
-    supplies: Any = SimpleNamespace(programs={"helm": Path("/x")}, istio_charts=Path("/x"), gateway_api_crds=Path("/x"))
     charts.write(tmp_path)
-    variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies)["all"]["vars"]
+    variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies())["all"]["vars"]
     own = (str(charts.SOURCES), str(tmp_path))
     local = [value["ref"] for value in variables.values() if isinstance(value, dict) and "ref" in value]
     local = [ref for ref in local if ref.startswith(own)] + list(variables["lab_charts"].values())
@@ -36,9 +36,16 @@ def test_charts_of_the_inventory_exist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("product", settings.SETTINGS["product"].values)
 def test_the_setting_product_chooses_the_product_line(tmp_path: Path, product: str) -> None:
-    supplies: Any = SimpleNamespace(programs={"helm": Path("/x")}, istio_charts=Path("/x"), gateway_api_crds=Path("/x"))
     settings.change(tmp_path, [("product", product)])
-    variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies)["all"]["vars"]
+    variables = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies())["all"]["vars"]
     assert variables.get("gateway_product", "auto") == product
     names = settings.SETTINGS["product"].values[1:]
     assert {*names, *(f"{name}-crds" for name in names)} <= set(variables["lab_charts"])
+
+
+def test_the_charts_of_a_real_controller_replace_those_of_the_lab(tmp_path: Path) -> None:
+    charts.write(tmp_path)
+    own = inventory.inventory(tmp_path, "mgmt", ["cluster1"], supplies())["all"]["vars"]["lab_charts"]
+    real = supplies(kgateway="/real/kgateway-2.4.0.tgz", kgateway_crds="/real/kgateway-crds")
+    found = inventory.inventory(tmp_path, "mgmt", ["cluster1"], real)["all"]["vars"]["lab_charts"]
+    assert found == {**own, "kgateway": "/real/kgateway-2.4.0.tgz", "kgateway-crds": "/real/kgateway-crds"}

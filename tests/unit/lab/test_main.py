@@ -16,6 +16,7 @@ import pytest
 
 from lab import __main__ as cli
 from lab.errors import LabError
+from lab.pods import network_namespace
 
 
 def test_fewer_clusters_than_existing_is_refused(tmp_path: Path) -> None:
@@ -24,6 +25,26 @@ def test_fewer_clusters_than_existing_is_refused(tmp_path: Path) -> None:
     assert cli._cluster_names(tmp_path, 4)[-1] == "cluster4"
     with pytest.raises(LabError, match="lab down"):
         cli._cluster_names(tmp_path, 2)
+
+
+def test_a_lab_keeps_the_controller_that_it_was_created_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(network_namespace, "problem", lambda: "")
+    one, other = Path("/programs/one"), Path("/programs/other")
+    for program in (None, one):
+        cli._check_controller(tmp_path, program)  # a new lab
+    for before, now in ((None, one), (one, None), (one, other)):
+        programs = {"kgateway": str(before)} if before else {}
+        (tmp_path / "lab.json").write_text(json.dumps({"clusters": ["mgmt"], "programs": programs}))
+        cli._check_controller(tmp_path, before)
+        with pytest.raises(LabError, match="lab down"):
+            cli._check_controller(tmp_path, now)
+
+
+def test_a_real_controller_that_cannot_be_isolated_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(network_namespace, "problem", lambda: "unshare: Operation not permitted")
+    cli._check_controller(tmp_path, None)
+    with pytest.raises(LabError, match=r"LAB_KGATEWAY: .* all addresses .*Operation not permitted"):
+        cli._check_controller(tmp_path, Path("/programs/kgateway"))
 
 
 def test_a_folder_that_is_no_lab_is_not_used_and_not_deleted(
