@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +69,25 @@ def test_the_guide_runs_with_each_product_line(empty: Site, before: dict[str, sn
     mark = Mark(site)
     again = site.play("site", environment={"GLOO_GATEWAY_LICENSE_KEY": ""}).ok()
     assert again.changed == {} and [str(write) for write in mark.writes()] == []
+    site.play("doctor").ok()
+
+    site.play("cleanup", variables={"cleanup_vendor_crds": True}).ok()
+    nothing_left(lambda: snapshot.all_differences(before, snapshot.take(site)))
+
+
+@pytest.mark.skipif(not os.environ.get("LAB_KGATEWAY"), reason="LAB_KGATEWAY is not set: the controller is simulated")
+def test_the_guide_runs_with_the_real_kgateway_controller(empty: Site, before: dict[str, snapshot.Snapshot]) -> None:
+    """Its program serves the Gateway, also after a restart of its Pod."""
+    site, chosen = empty, {"gateway_product": "kgateway"}
+    site.play("site", variables=chosen).ok()
+    controller = ("-n", "kgateway-system", "deployment/kgateway")
+    assert "starting kgateway" in kubectl(site, "logs", *controller)
+
+    mark = Mark(site)
+    assert site.play("site", variables=chosen).ok().changed == {} and [str(write) for write in mark.writes()] == []
+
+    kubectl(site, "rollout", "restart", *controller)
+    kubectl(site, "rollout", "status", *controller, "--timeout", "60s")
     site.play("doctor").ok()
 
     site.play("cleanup", variables={"cleanup_vendor_crds": True}).ok()
