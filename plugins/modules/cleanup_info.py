@@ -17,6 +17,8 @@ description:
     C(multicluster.gloo), Helm releases by the notes (ConfigMaps) that were written before Helm first ran.
   - Unlabelled objects left behind by programs are deleted only if they are not older than the note about the release.
   - Objects of others are never deleted. CRDs of which others have objects are kept.
+  - A program that this collection installed is kept while objects of others need it, with everything that it needs. A
+    warning names it and these objects.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:

@@ -48,6 +48,7 @@ options:
       - V(present) installs or upgrades the release.
       - V(absent) uninstalls a release that this module installed and waits until its objects are gone, restores an
         adopted one, and ignores one without a note.
+      - A note is about one installation. A release that others uninstalled and installed again since is theirs.
       - V(checked) changes nothing and fails if V(present) would be refused. Different values are accepted.
     type: str
     choices: [present, absent, checked]

@@ -253,6 +253,20 @@ def test_a_release_of_others_is_not_removed(people: People) -> None:
     assert (result["changed"], result["release"]["whose"]) == (False, "foreign")
 
 
+@pytest.mark.parametrize("keep_history", [[], ["--keep-history"]], ids=["", "with history"])
+def test_a_release_that_its_owner_installed_again_is_his(people: People, keep_history: list[str]) -> None:
+    chart = str(people.chart())
+    assert people.run(chart=chart, values=SWITCHES)["release"]["whose"] == "ours"
+    people.helm("uninstall", "edge", *keep_history)
+    people.helm("upgrade", "--install", "edge", chart, values={"colour": "red"})
+    with people.untouched():
+        assert people.run(state="absent", keep_note=True)["release"]["whose"] == "foreign"
+    assert people.run(chart=chart, values=SWITCHES)["release"]["whose"] == "adopted"
+    assert people.values() == {"colour": "red", **SWITCHES}
+    people.run(state="absent")
+    assert people.values() == {"colour": "red"}
+
+
 @pytest.mark.parametrize("driver", ["configmap", ""])
 def test_releases_in_config_maps_are_found(people: People, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     people.helm("install", "edge", str(people.chart("1.1.0")), values=THEIRS, driver="configmap")

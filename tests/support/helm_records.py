@@ -25,6 +25,7 @@ def record(
     modified: int = 0,
     created: str = "2026-01-02T03:04:05Z",
     deleted: str = "",
+    installed: str = "",
     metadata: Json | None = None,
 ) -> Json:
     """One revision, as a Secret or a ConfigMap of the API server."""
@@ -32,7 +33,12 @@ def record(
         "name": name,
         "namespace": namespace,
         "version": revision,
-        "info": {"status": status, "last_deployed": "2026-01-02T03:04:05.123456789Z", "deleted": deleted},
+        "info": {
+            "status": status,
+            "first_deployed": installed,
+            "last_deployed": "2026-01-02T03:04:05.123456789Z",
+            "deleted": deleted,
+        },
         "chart": {
             "metadata": {"name": chart, "version": version, "appVersion": "7", **(metadata or {})},
             "templates": [{"name": "templates/a.yaml", "data": encoded("a: {{ .Values.a }}")}],

@@ -17,7 +17,8 @@ from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
 from ..mesh.parts import EXTENSIONS
 from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
-from .plan import PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
+from .needs import ATTACHED_GROUPS, is_attached_kind
+from .plan import KEEP, PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
 from .summary import summary
 
@@ -37,7 +38,7 @@ Groups = dict[str, list[str]]
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: steps [record], summary, msg, requests.
+    """Result: steps [record], summary, msg, requests, and warnings about what is kept for others.
 
     With ``steps`` of an earlier plan those of ``phases`` are planned again, except in check mode.
     """
@@ -63,7 +64,11 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 def _result(params: dict[str, Any], steps: Sequence[Step], requests: int) -> dict[str, Any]:
     name = params.get("cluster") or params["context"]
     lines = summary(steps, True)
+    # Named before the first phase, not only in the summary at the end.
+    kept = [step for step in steps if step.action == KEEP and step.phase not in ("crds", "namespaces")]
+    warnings = [f"{name}: {step.ref.title} is kept: {step.reason}" for step in kept if not params.get("steps")]
     return {
+        **({"warnings": warnings} if warnings else {}),
         "changed": False,
         "msg": f"{name}: {'; '.join(lines)}",
         "steps": [step.record(name) for step in steps],
@@ -91,6 +96,7 @@ def read(
             yield obj
     yield from _parameters(cluster, groups)
     yield from _listed(cluster, groups, _GATEWAY_API, "GatewayClass")
+    yield from _attached(cluster, groups)
     if not releases:
         return
     for kind in ("ConfigMap", "Secret"):
@@ -141,6 +147,17 @@ def _parameters(cluster: Cluster, groups: Groups) -> Iterator[Json]:
         for version in groups[group]:
             for kind, verbs in list(cluster.resources(version)):
                 if kind.kind.endswith("Parameters") and kind.kind not in found and "list" in verbs:
+                    found.add(kind.kind)
+                    yield from cluster.list(version, kind.kind)
+
+
+def _attached(cluster: Cluster, groups: Groups) -> Iterator[Json]:
+    """Routes and sets of listeners of Gateway API, except HTTPRoutes, which are in WRITTEN."""
+    for group in ATTACHED_GROUPS:
+        found = {"HTTPRoute"}
+        for version in groups.get(group, ()):
+            for kind, verbs in list(cluster.resources(version)):
+                if is_attached_kind(kind.kind) and kind.kind not in found and "list" in verbs:
                     found.add(kind.kind)
                     yield from cluster.list(version, kind.kind)
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from ..apply.manifests import Ref, is_adopted, is_ours
 from ..gateway.products import PRODUCTS
-from ..k8s.fields import Json, labels_of, mappings, meta, name_of, spec_of
+from ..k8s.fields import Json, key_of, labels_of, mappings, meta, name_of, spec_of
 from .releases import NotedRelease
 
 # Objects that istiod writes in its namespace; the root certificate is in every namespace.
@@ -110,16 +110,19 @@ def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], pol
     ]
 
 
-def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedRelease], going: Iterable[Ref]) -> list[Json]:
-    """Objects of gateway controllers of our releases: GatewayClasses, and proxies of Gateways that are kept.
+def controller_leftovers(
+    objects: Iterable[Json], releases: Iterable[NotedRelease], going: Iterable[Ref], kept: Collection[str] = ()
+) -> list[Json]:
+    """Objects of gateway controllers of our releases: GatewayClasses, and proxies of Gateways that we adopted.
 
-    ``going``: objects that are deleted; a proxy goes with its Gateway. Our controllers are those of the classes of
+    ``going``: objects that are deleted; a proxy goes with its Gateway, and one of a Gateway of others is theirs.
+    ``kept``: controllerNames whose classes stay. Our controllers are those of the classes of
     Gateways that we wrote or, without such a Gateway, the preferred one among classes created since our note. A
     controller may create classes under several controllerNames, such as kgateway.dev/agentgateway.
     """
     known = list(objects)
     young = since(known, releases)
-    classes = [obj for obj in young if obj["kind"] == "GatewayClass" and _controller(obj)]
+    classes = [obj for obj in young if obj["kind"] == "GatewayClass" and _controller(obj) not in ("", *kept)]
     ours = _our_controllers(known, classes)
     makers = {maker for obj in classes if _controller(obj) in ours for maker in _makers(obj)}
     mine = [
@@ -129,6 +132,7 @@ def controller_leftovers(objects: Iterable[Json], releases: Iterable[NotedReleas
     ]
     names = {name_of(obj) for obj in mine}
     gateways = {(ref.namespace, ref.name) for ref in going if ref.kind == "Gateway"}
+    gateways |= {key_of(obj) for obj in known if obj["kind"] == "Gateway" and not is_adopted(obj)}
     proxies = [
         obj
         for obj in young

@@ -11,7 +11,7 @@ deleted, except leftovers of programs that we installed (``leftovers``) and CRDs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..apply.manifests import Ref, is_adopted, is_ours, ref_of
 from ..helm.ownership import has_gitops, program_of
@@ -20,6 +20,7 @@ from ..k8s.fields import Json, labels_of, meta, name_of, spec_of, texts
 from ..k8s.kinds import group_of
 from ..mesh import parts
 from .leftovers import controller_leftovers, is_class_of_istio, istio_leftovers, relay_secrets, since
+from .needs import Needs, class_users, controllers_of, listed, with_needs
 from .releases import HELM, NotedRelease, Purpose, note_ref
 
 DELETE, GIVE_BACK, UNINSTALL, SWITCH_OFF, WAIT, KEEP = "delete", "give back", "uninstall", "switch off", "wait", "keep"
@@ -130,6 +131,7 @@ class _Site:
     objects: tuple[Json, ...]
     releases: tuple[NotedRelease, ...]
     options: Options
+    needs: Needs = field(default_factory=Needs)
 
     @classmethod
     def of(cls, objects: Iterable[Json], releases: Iterable[NotedRelease], options: Options) -> _Site:
@@ -137,7 +139,10 @@ class _Site:
         unique = {replace(ref_of(obj), api_version=group_of(obj["apiVersion"])): obj for obj in reversed([*objects])}
         found = tuple(reversed(unique.values()))
         programs = {_release_key(obj): program_of(obj) for obj in found if has_gitops(obj)}
-        return cls(found, tuple(_now_of(each, programs) for each in releases), options)
+        known = [_now_of(each, programs) for each in releases]
+        site = cls(found, tuple(known), options)
+        needs = Needs.of(found, known, options.istio_revision, site.leaves_with_release)
+        return replace(site, releases=tuple(with_needs(known, needs)), needs=needs)
 
     def kind(self, kind: str, group: str | None = None) -> list[Json]:
         return [o for o in self.objects if o["kind"] == kind and group in (None, group_of(o["apiVersion"]))]
@@ -149,6 +154,11 @@ class _Site:
     def made(self, purpose: Purpose) -> list[NotedRelease]:
         """Releases that we installed, whether or not they still exist: older objects existed before."""
         return [each for each in self.releases if each.ours and each.purpose == purpose]
+
+    @property
+    def needed(self) -> list[NotedRelease]:
+        """Releases of ours that objects of others need."""
+        return [each for each in self.releases if (each.namespace, each.name) in self.needs.releases]
 
     def leaves_with_release(self, obj: Json) -> bool:
         """Whether the object is deleted when a release of ours is uninstalled."""
@@ -165,7 +175,7 @@ def _release_key(obj: Json) -> tuple[str, str]:
 def _now_of(release: NotedRelease, programs: Mapping[tuple[str, str], str]) -> NotedRelease:
     """The release; one whose objects Argo CD or Flux manages by now is no longer ours and is not changed."""
     program = programs.get((release.namespace, release.name), "")
-    return replace(release, ours=False, due=False, taken_over=program) if program else release
+    return replace(release, ours=False, due=False, kept=f"belongs to {program}") if program else release
 
 
 # Returns the steps of a phase; gets those of earlier phases.
@@ -193,6 +203,8 @@ def phase_of(obj: Json) -> str:
 
 
 def _step(phase: str, obj: Json, site: _Site) -> Step | None:
+    if reason := site.needs.objects.get(ref_of(obj)):
+        return of_object(phase, KEEP, obj, reason)
     if is_ours(obj):
         return of_object(phase, DELETE, obj, _OURS)
     # Owned objects and those of our releases are deleted with their owner.
@@ -223,21 +235,25 @@ def _release(phase: str, release: NotedRelease) -> Step:
     return Step(phase, GIVE_BACK, "", HELM, release.namespace, release.name, reason)
 
 
+def _title(release: NotedRelease) -> str:
+    return f"{HELM} {release.namespace}/{release.name}"
+
+
 def _releases(*purposes: Purpose) -> _Maker:
     """Returns a maker of the steps for releases with these purposes."""
 
     def make(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
         for release in site.due(*purposes):
             yield _release(phase, release)
+        yield from _kept(phase, site, purposes)
 
     return make
 
 
-def _taken_over(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+def _kept(phase: str, site: _Site, purposes: Sequence[Purpose]) -> Iterator[Step]:
     for release in site.releases:
-        if release.present and release.taken_over:
-            reason = f"belongs to {release.taken_over}"
-            yield Step(phase, KEEP, "", HELM, release.namespace, release.name, reason)
+        if release.present and release.kept and release.purpose in purposes:
+            yield Step(phase, KEEP, "", HELM, release.namespace, release.name, release.kept)
 
 
 # -- gateway
@@ -266,9 +282,16 @@ def _proxies(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _controller_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    """Without those of a controller that is kept, and classes of which others have Gateways."""
     going = [step.ref for step in steps if step.action == DELETE]
-    for obj in controller_leftovers(site.objects, site.made("controller"), going):
-        yield of_object(phase, DELETE, obj, "left behind by the gateway controller that this collection installed")
+    made = [each for each in site.made("controller") if not each.kept]
+    kept = {name for each in site.needed for name in controllers_of(site.objects, each)}
+    users = class_users(site.objects)
+    for obj in controller_leftovers(site.objects, made, going, kept):
+        if obj["kind"] == "GatewayClass" and (others := users.get(name_of(obj))):
+            yield of_object(phase, KEEP, obj, f"used by {listed(others)}")
+        else:
+            yield of_object(phase, DELETE, obj, "left behind by the gateway controller that this collection installed")
 
 
 # -- Istio and Gloo Mesh
@@ -292,11 +315,15 @@ def _leaving_istio(site: _Site, steps: Sequence[Step]) -> list[str]:
     """Namespaces of the istiods that are removed with their ServiceMeshControllers."""
     going = {step.ref for step in steps if step.action == DELETE and step.kind == "ServiceMeshController"}
     leaving = [obj for obj in site.kind("ServiceMeshController") if ref_of(obj) in going]
-    return list(dict.fromkeys(str(spec_of(obj).get("installNamespace") or "istio-system") for obj in leaving))
+    return list(dict.fromkeys(_install_namespace(obj) for obj in leaving))
+
+
+def _install_namespace(mesh: Json) -> str:
+    return str(spec_of(mesh).get("installNamespace") or "istio-system")
 
 
 def _relay_secrets(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    made = [*site.made("agent"), *site.made("server")]
+    made = [each for each in (*site.made("agent"), *site.made("server")) if not each.kept]
     policies = [name_of(obj) for obj in site.kind("RootTrustPolicy")]
     for obj in relay_secrets(site.objects, made, policies):
         yield of_object(
@@ -314,6 +341,8 @@ def _translated(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
 
 
 def _istio_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
+    if any(ref.kind == "ServiceMeshController" for ref in site.needs.objects):
+        return
     leaving = dict.fromkeys(_leaving_istio(site, steps), site.options.istio_revision)
     for namespace in leaving or [site.options.istio_namespace]:
         for obj in istio_leftovers(site.objects, site.made("operator"), namespace, leaving):
@@ -326,31 +355,34 @@ def _istio_leftovers(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator
 def _crds(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
     """CRDs that we installed, with the releases that consist of them.
 
-    They are kept without the user's consent, and when others have objects of their kinds. A release is kept when one of
-    its CRDs is: Helm removes all of them or none.
+    They are kept without the user's consent, when others have objects of their kinds, and with a program that is kept.
+    A release is kept when one of its CRDs is: Helm removes all of them or none.
     """
     crds = vendor_crds(site.kind("CustomResourceDefinition"), site.releases)
     users = _users(site, crds, {step.ref for step in steps if step.action == DELETE})
     releases = site.due("crds")
+    program = next((f"needed by {_title(each)}, which is kept" for each in site.needed), "")
     kept: dict[str, str] = {}
     for release in releases:
         used = [name for name in release.crds if users.get(name)]
         step = _release(phase, release)
         reason = "" if site.options.vendor_crds else _CONSENT
         if used and not reason:
-            reason = f"its CRD {used[0]} is used by {_listed(users[used[0]])}"
+            reason = f"its CRD {used[0]} is used by {listed(users[used[0]])}"
+        reason = reason or program
         if reason:
-            kept |= dict.fromkeys(release.crds, f"belongs to Helm release {release.namespace}/{release.name}")
+            kept |= dict.fromkeys(release.crds, f"belongs to {_title(release)}")
             step = replace(step, action=KEEP, reason=reason)
         yield step
+    yield from _kept(phase, site, ("crds",))
     for crd in sorted(crds, key=name_of):
         name = name_of(crd)
         if not site.options.vendor_crds:
             yield of_object(phase, KEEP, crd, _CONSENT)
         elif users.get(name):
-            yield of_object(phase, KEEP, crd, f"used by {_listed(users[name])}")
-        elif name in kept:
-            yield of_object(phase, KEEP, crd, kept[name])
+            yield of_object(phase, KEEP, crd, f"used by {listed(users[name])}")
+        elif name in kept or program:
+            yield of_object(phase, KEEP, crd, kept.get(name, program))
         else:
             yield of_object(phase, DELETE, crd, "installed by a Helm release of this collection")
 
@@ -392,7 +424,7 @@ def _users(site: _Site, crds: Iterable[Json], going: set[Ref]) -> dict[str, list
         crd = names.get((group, ref.kind))
         if crd is None or (group, ref.kind, ref.namespace, ref.name) in gone or made_by_program(obj):
             continue
-        if not is_ours(obj) and not site.leaves_with_release(obj):
+        if (not is_ours(obj) or ref in site.needs.objects) and not site.leaves_with_release(obj):
             users.setdefault(crd, []).append(ref)
     return users
 
@@ -412,7 +444,7 @@ def is_translated(obj: Json) -> bool:
 
 
 def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step]:
-    """Our notes about releases, then namespaces. Notes about definitions that are kept are kept for a later run."""
+    """Our notes about releases, then namespaces. Notes about what is kept are kept for a later run."""
     kept_crds = {step.name for step in steps if step.phase == "crds" and step.action == KEEP and step.kind != HELM}
     kept_releases = {
         (step.namespace, step.name)
@@ -429,26 +461,35 @@ def _namespaces(phase: str, site: _Site, steps: Sequence[Step]) -> Iterator[Step
     notes = {note_ref(each): each for each in site.releases}
     for obj in site.objects:
         release = notes.get(replace(ref_of(obj), kind="ConfigMap")) if obj["kind"] in ("ConfigMap", "Secret") else None
-        if release in noted:
+        if release in site.needed:
+            yield of_object(phase, KEEP, obj, f"records the ownership of {_title(release)}, which is kept")
+        elif release in noted:
             yield of_object(phase, KEEP, obj, "records which CRDs this collection installed")
         elif release:
-            yield of_object(
-                phase, DELETE, obj, f"records the ownership of Helm release {release.namespace}/{release.name}"
-            )
-    places = {each.namespace for each in noted}
+            yield of_object(phase, DELETE, obj, f"records the ownership of {_title(release)}")
+    places = _places(site, steps) | {each.namespace: "contains records of CRDs that are kept" for each in noted}
     for step in _objects(phase, site, steps):
         if step.action != DELETE:
             yield step
         elif step.name in places:
-            yield replace(step, action=KEEP, reason="contains records of CRDs that are kept")
+            yield replace(step, action=KEEP, reason=places[step.name])
         else:
             yield replace(step, reason=f"{_OURS}; kept if it contains objects not managed by this collection")
+
+
+def _places(site: _Site, steps: Sequence[Step]) -> dict[str, str]:
+    """Namespace -> why it is kept: objects of ours and releases in it are kept."""
+    places = {step.namespace: f"contains {step.ref.title}, which is kept" for step in steps if step.action == KEEP}
+    for obj in site.kind("ServiceMeshController"):
+        if ref_of(obj) in site.needs.objects:
+            places[_install_namespace(obj)] = f"contains the istiod of {ref_of(obj).title}, which is kept"
+    return places
 
 
 _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "gateway": (_controllers, _objects, _proxies),
     "translation": (_translation,),
-    "application": (_objects, _releases("controller", "other"), _taken_over, _controller_leftovers),
+    "application": (_objects, _releases("controller", "other"), _controller_leftovers),
     "istio": (_objects, _istiod),
     "agents": (_releases("operator", "agent"), _objects),
     "platform": (_objects, _releases("server")),
@@ -456,8 +497,3 @@ _MAKERS: dict[str, tuple[_Maker, ...]] = {
     "crds": (_crds, _policies),
     "namespaces": (_namespaces,),
 }
-
-
-def _listed(refs: Sequence[Ref], most: int = 3) -> str:
-    titles = [ref.title for ref in refs[:most]]
-    return ", ".join(titles) + (f" and {len(refs) - most} more" if len(refs) > most else "")

@@ -32,7 +32,7 @@ class NotedRelease:
     before. ``present``: it is installed.
     ``due``: it has to be uninstalled or restored. ``groups``: API groups whose CRDs it installs, ``crds``: CRDs
     in its chart. ``deployment``: (namespace, name) of a gateway controller's Deployment.
-    ``taken_over``: the program that manages its objects now.
+    ``kept``: why it is kept although it has our note, "" if it is not.
     """
 
     name: str
@@ -45,7 +45,7 @@ class NotedRelease:
     groups: tuple[str, ...] = ()
     crds: tuple[str, ...] = ()
     deployment: tuple[str, str] | None = None
-    taken_over: str = ""
+    kept: str = ""
 
     def brought(self, obj: Json) -> bool:
         """Whether the release installs the CRD or, named like one, the admission policy for CRDs of a group."""
@@ -65,6 +65,9 @@ def noted_releases(cluster: Cluster) -> list[NotedRelease]:
 def _noted(cluster: Cluster) -> Iterator[NotedRelease]:
     for history in read_releases(cluster):
         note = history.note
+        if history.reinstalled:
+            reason = "was uninstalled and installed again by another owner"
+            yield NotedRelease(history.name, history.namespace, ours=False, due=False, kept=reason)
         if note is None:
             continue
         present = due = present_record(history) is not None

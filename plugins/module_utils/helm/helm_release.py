@@ -43,6 +43,7 @@ from .releases import (
     Record,
     ReleaseHistory,
     manifest_objects,
+    note_name,
     read_all_revisions,
     read_former_values,
     read_release,
@@ -286,13 +287,13 @@ class _Work:
         if not self.check and going and present_record(self.history) is None:
             left = max(1.0, self.timeout - (time.monotonic() - begin))
             wait_until_gone(self.cluster, self._existing(going), left, self.progress)
-        note = self.history.note
-        if note is not None and not self.check:
-            self.cluster.delete("v1", "Secret", note.object_name, self.namespace)
-        if note is not None and not self.params["keep_note"]:
+        noted = self.history.note is not None or self.history.reinstalled
+        if noted and not self.check:
+            self.cluster.delete("v1", "Secret", note_name(self.name), self.namespace)
+        if noted and not self.params["keep_note"]:
             result["changed"] = True
             if not self.check:
-                self.cluster.delete("v1", "ConfigMap", note.object_name, self.namespace)
+                self.cluster.delete("v1", "ConfigMap", note_name(self.name), self.namespace)
         return result
 
     def _going(self, plan: Plan) -> list[Json]:
@@ -339,6 +340,13 @@ class _Work:
         """Write the note, run the steps, and record the result in the note."""
         record = self.history.records[-1] if self.history.records else None
         revision = record.revision if record else 0
+        noted = self.history.note
+        if self.history.reinstalled or (noted is not None and noted.ours != note.ours):
+            # Its age separates objects of the release from older ones, so another installation gets a new note.
+            self.cluster.delete("v1", "ConfigMap", note.object_name, self.namespace)
+        installs = any(step.action == "install" for step in plan.steps)
+        if installs:
+            note = replace(note, installed="")  # not known until Helm has installed it
         meanwhile = note_while_helm_runs(self.history, note) if plan.steps else None
         for step in plan.steps:
             revision = 0 if step.action == "uninstall" else revision + 1
@@ -349,6 +357,8 @@ class _Work:
         self.history = self._read()
         newest = self.history.newest
         if plan.steps and newest is not None and self.params["state"] == "present":
+            if installs:
+                note = replace(note, installed=newest.installed)
             groups = {crd.partition(".")[2] for crd in newest.crds} | set(note.brings_groups)
             note = replace(note, brings_groups=tuple(sorted(groups)), only_crds=newest.only_crds)
         if self.params["state"] == "absent":

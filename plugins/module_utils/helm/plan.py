@@ -207,6 +207,11 @@ def _steps(record: Record, base: Release, version: str, values: Json, chart: int
 
 def _note(history: ReleaseHistory, base: Release | None, former: Json | None) -> tuple[Note, Json | None]:
     """(our note, values to keep for the owner)."""
+    note, former = _noted(history, base, former)
+    return replace(note, installed=base.installed if base else ""), former
+
+
+def _noted(history: ReleaseHistory, base: Release | None, former: Json | None) -> tuple[Note, Json | None]:
     note = history.note
     if note is not None and (note.ours or base is not None):
         return note, None if note.ours else former

@@ -18,7 +18,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -46,6 +46,7 @@ VALUE_PATHS = "multicluster.gloo/value-paths"
 LEFT_OUT = "multicluster.gloo/left-out"
 OUR_VERSION = "multicluster.gloo/our-version"
 WRITER = "multicluster.gloo/writer"
+INSTALLED = "multicluster.gloo/installed"
 
 RECORD_KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
 # A record is at most 1 MiB (etcd); a chart's text shrinks by a factor of ten or so.
@@ -57,7 +58,7 @@ class Release:
     """One revision of a release. ``values``: the user-supplied ones, without the chart's defaults.
 
     ``status`` is Helm's status, ``updated`` the time of its last change in RFC 3339 ("" when the record has none),
-    ``deleted`` when it was uninstalled.
+    ``deleted`` when it was uninstalled, ``installed`` when the release was installed: the same in all later revisions.
     ``stored_chart``: the chart in the record, without its subcharts. ``values`` may contain secrets.
     """
 
@@ -73,6 +74,7 @@ class Release:
     values: Json = field(repr=False)
     manifest: str = field(repr=False)
     stored_chart: Json = field(repr=False)
+    installed: str = ""
 
     @cached_property
     def crds(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ class Note:
     ``our_version``: chart version to which we upgraded an adopted release, "" when we did not.
     ``left_out``: values that we set to false because another release owns those CRDs.
     ``writer``: the process that last ran Helm for the release, and the revision it made.
+    ``installed``: which installation of the release the note is about (``Release.installed``); "" when not known.
     The values of ``former_revision`` are in a Secret of the same name (see ``read_former_values``).
     """
 
@@ -117,6 +120,7 @@ class Note:
     our_version: str = ""
     left_out: tuple[str, ...] = ()
     writer: str = ""
+    installed: str = ""
 
     @property
     def ours(self) -> bool:
@@ -143,6 +147,7 @@ class Note:
             OUR_VERSION: self.our_version,
             LEFT_OUT: ",".join(self.left_out),
             WRITER: self.writer,
+            INSTALLED: self.installed,
         }
         if self.paths is not None:
             annotations[VALUE_PATHS] = json.dumps(self.paths)
@@ -172,6 +177,7 @@ class Note:
             our_version=str(annotations.get(OUR_VERSION) or ""),
             left_out=_words(annotations.get(LEFT_OUT)),
             writer=str(annotations.get(WRITER) or ""),
+            installed=str(annotations.get(INSTALLED) or ""),
         )
 
 
@@ -234,7 +240,9 @@ class Record:
 
 @dataclass(frozen=True)
 class ReleaseHistory:
-    """One release: its records, oldest first, and our note.
+    """One release: its records, oldest first, and our note about this installation.
+
+    ``reinstalled``: there is a note, but about an earlier installation, which others uninstalled.
 
     ``records`` include superseded revisions only when requested. ``driver``: secret or configmap, "" when
     there is no record.
@@ -245,6 +253,7 @@ class ReleaseHistory:
     driver: str = ""
     note: Note | None = None
     records: tuple[Record, ...] = ()
+    reinstalled: bool = False
 
     @property
     def revisions(self) -> tuple[tuple[int, str, str], ...]:
@@ -307,7 +316,8 @@ def read_all_revisions(cluster: Cluster, history: ReleaseHistory) -> ReleaseHist
     selector = f"owner=helm,name={history.name}"
     records = _records(cluster, history.namespace, selector, history.driver or "secret")
     notes = [history.note] if history.note else []
-    return next(iter(_histories(records, notes)), history)
+    found = next(iter(_histories(records, notes)), history)
+    return replace(found, reinstalled=found.reinstalled or history.reinstalled)
 
 
 def read_former_values(cluster: Cluster, note: Note) -> Json | None:
@@ -344,8 +354,25 @@ def _histories(records: Iterable[Record], notes: Iterable[Note]) -> list[Release
         found = sorted(by_release.get((namespace, name), ()), key=lambda record: record.revision)
         driver = str(found[-1].stored["kind"]).lower() if found else ""
         found = [record for record in found if str(record.stored["kind"]).lower() == driver]
-        result.append(ReleaseHistory(name, namespace, driver, noted.get((namespace, name)), tuple(found)))
+        history = ReleaseHistory(name, namespace, driver, noted.get((namespace, name)), tuple(found))
+        result.append(without_stale_note(history))
     return result
+
+
+def without_stale_note(history: ReleaseHistory) -> ReleaseHistory:
+    """The history; without our note if others uninstalled the release and installed it again since.
+
+    Helm keeps the time of the installation in all later revisions. The note counts where one of the times is unknown,
+    as when our installation was interrupted.
+    """
+    note, newest = history.note, history.records[-1] if history.records else None
+    if note is None or not note.installed or newest is None or newest.status == UNINSTALLED:
+        return history
+    try:
+        installed = newest.release.installed
+    except Invalid:
+        return history
+    return history if installed in ("", note.installed) else replace(history, note=None, reinstalled=True)
 
 
 # -- decoding (pure)
@@ -381,6 +408,7 @@ def decode(stored: Json) -> Release:
         values=mapping(body.get("config")),
         manifest=str(body.get("manifest") or ""),
         stored_chart=chart,
+        installed=str(info.get("first_deployed") or ""),
     )
 
 

@@ -82,7 +82,14 @@ def note(release: str, namespace: str) -> Json:
 
 
 def helm_record(
-    name: str, revision: int = 1, *, chart: str = "x", values: Json | None = None, manifest: str = "", crds: str = ""
+    name: str,
+    revision: int = 1,
+    *,
+    chart: str = "x",
+    values: Json | None = None,
+    manifest: str = "",
+    crds: str = "",
+    installed: str = "",
 ) -> Json:
     """A deployed revision as Helm stores it in a Secret; ``crds``: a file of the chart's folder crds/."""
     files = [{"name": "crds/crds.yaml", "data": base64.b64encode(crds.encode()).decode()}]
@@ -90,7 +97,7 @@ def helm_record(
         "name": name,
         "namespace": "team",
         "version": revision,
-        "info": {"status": "deployed"},
+        "info": {"status": "deployed", "first_deployed": installed},
         "chart": {"metadata": {"name": chart, "version": "1.0.0"}, "files": files},
         "config": values,
         "manifest": manifest,

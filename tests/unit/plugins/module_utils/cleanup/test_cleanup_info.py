@@ -191,6 +191,45 @@ def test_a_release_of_others_that_was_not_changed_is_left_alone(cluster: Playgro
     assert lines(cluster.plan()) == ["namespaces: delete ConfigMap multicluster.gloo.edge"]
 
 
+def test_a_release_that_others_installed_again_is_named_and_left_alone(cluster: Playground) -> None:
+    stored = helm_record("edge", installed="2026-01-05T00:00:00Z")
+    cluster.has(stored, noted("edge", "team", installed="2026-01-02T00:00:00Z"))
+    result = cluster.plan()
+    assert lines(result) == [
+        "application: keep Helm release edge",
+        "namespaces: delete ConfigMap multicluster.gloo.edge",
+    ]
+    reason = "was uninstalled and installed again by another owner"
+    assert result["warnings"] == [f"c: Helm release team/edge is kept: {reason}"]
+
+
+def test_what_others_need_is_named_before_anything_is_removed(cluster: Playground) -> None:
+    """Gateways of others, and routes of every kind on a Gateway of ours."""
+    cluster.api.kinds["gateway.networking.k8s.io/v1"] |= {"grpcroutes": ("GRPCRoute", True)}
+    on_class: Json = {"gatewayClassName": "gloo-gateway-v2"}
+    grpc = build("GRPCRoute", "orders", "shop", spec={"parentRefs": [{"name": "http", "namespace": "gloo-system"}]})
+    cluster.has(
+        helm_record("gw", manifest=CONTROLLER),
+        noted("gw", "team"),
+        ours("Namespace", "gloo-system"),
+        ours("Gateway", "http", "gloo-system", spec=on_class),
+        build("Gateway", "edge", "shop", spec=on_class),
+        {**grpc, "apiVersion": "gateway.networking.k8s.io/v1"},
+        build("GatewayClass", "gloo-gateway-v2", spec={"controllerName": "solo.io/gloo-gateway-v2"}),
+    )
+    before = cluster.names()
+    result = cluster.plan()
+    assert result["warnings"] == [
+        "c: Gateway gloo-system/http is kept: needed by GRPCRoute shop/orders",
+        "c: Helm release team/gw is kept: needed by Gateway gloo-system/http, Gateway shop/edge",
+    ]
+    assert "warnings" not in cluster.plan(steps=result["steps"], phases=["crds", "namespaces"])
+    summary, changed = cluster.clean()
+    assert not changed and cluster.names() == before
+    assert "kept: Helm release team/gw (needed by Gateway gloo-system/http, Gateway shop/edge)" in summary
+    assert "kept: Namespace gloo-system (contains Gateway gloo-system/http, which is kept)" in summary
+
+
 def things(**more: Any) -> Json:
     definition = crd("Thing", "a.io", **more)
     definition["spec"]["versions"] = [{"name": "v1", "served": True, "storage": True}]
