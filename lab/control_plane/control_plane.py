@@ -211,6 +211,7 @@ class ControlPlane:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
+                    umask=processes.UMASK,
                     start_new_session=True,
                 )
             except OSError as error:

@@ -53,7 +53,7 @@ AUDIT_POLICY = {
 def create(home: Path, name: str, number: int, programs: dict[str, Path]) -> None:
     """Create and start the cluster; its folder becomes <home>/clusters/clusters/<name>. Raises LabError."""
     folder = home / "clusters"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     policy = folder / "audit-policy.json"
     policy.write_text(json.dumps(AUDIT_POLICY, indent=1))
     config = folder / f"{name}.yaml"
@@ -68,7 +68,13 @@ def create(home: Path, name: str, number: int, programs: dict[str, Path]) -> Non
     command = [str(programs["kwokctl"]), "create", "cluster", "--name", name, "--config", str(config)]
     command += ["--kubeconfig", str(folder / f"{name}.kubeconfig")]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        umask=processes.UMASK,
+        check=False,
     )
     (home / "logs").mkdir(exist_ok=True)
     with (home / "logs" / "kwokctl.log").open("a") as out:

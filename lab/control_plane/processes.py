@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MARK = "MULTICLUSTER_GLOO_LAB"
+#: keys, kubeconfigs and logs are private
+UMASK = 0o077
 _PROC = Path("/proc")
 
 

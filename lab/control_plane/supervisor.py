@@ -186,6 +186,7 @@ def start(home: Path) -> subprocess.Popen[bytes] | None:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
+            umask=processes.UMASK,
             start_new_session=True,
         )
 

@@ -19,6 +19,8 @@ from ansible.utils.display import Display
 
 from ..module_utils.engine.result import failed, finished, plain
 from ..module_utils.k8s.errors import ClusterError
+from ..module_utils.k8s.printable import one_line
+from ..module_utils.k8s.secret_text import text
 
 display = Display()
 
@@ -66,12 +68,12 @@ class EngineAction(ActionBase):
             return {"failed": True, **failed(exc, diff)}
         except Exception as exc:
             # A bug: one sentence for the user, the traceback with -vvv.
-            display.vvv(traceback.format_exc())
-            msg = f"{self._task.action}: unexpected {type(exc).__name__}: {exc}"
+            display.vvv(text(traceback.format_exc()))
+            msg = text(f"{self._task.action}: unexpected {type(exc).__name__}: {exc}")
             return {"failed": True, "changed": False, "msg": msg}
 
     def _progress(self, line: str) -> None:
-        display.display(f"    {line}", color=C.COLOR_VERBOSE)
+        display.display(f"    {one_line(line)}", color=C.COLOR_VERBOSE)
 
     @contextmanager
     def _environment(self) -> Iterator[None]:

@@ -69,6 +69,13 @@ def test_up_heals_a_killed_api_server_and_supervisor(deployed: Site) -> None:
     deployed.play("verify").ok()
 
 
+def test_only_the_user_can_read_keys_and_kubeconfigs(deployed: Site) -> None:
+    secret = [*deployed.home.rglob("*.key"), *deployed.home.rglob("*kubeconfig")]
+    assert {each.name for each in secret} >= {"admin.key", "ca.key", "kubeconfig", "mgmt.kubeconfig"}
+    assert [each for each in secret if each.stat().st_mode & 0o077] == []
+    assert (deployed.home / "clusters").stat().st_mode & 0o077 == 0
+
+
 def test_traffic_follows_the_scale_of_reviews_v2(deployed: Site) -> None:
     gone = _scale_and_follow(deployed, 0)
     back = _scale_and_follow(deployed, 1)

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..engine import private_file
 from ..k8s.errors import Invalid
 from ..k8s.fields import Json
 from .content import File
@@ -107,13 +108,8 @@ def pack(folder: str, files: dict[str, bytes], seconds: float) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write atomically; the file is readable only by its owner from the first byte."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write the archive. Raises Invalid with the reason."""
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        draft.replace(path)
+        private_file.write(path, content)
     except OSError as exc:
         raise Invalid(f"dest {path}: cannot be written: {exc.strerror}. Set another dest") from None
-    finally:
-        draft.unlink(missing_ok=True)

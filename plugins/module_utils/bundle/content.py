@@ -21,6 +21,7 @@ from ..k8s.errors import ClusterError, NotServed, Unreachable
 from ..k8s.fields import Json, labels_of, mapping, meta, spec_of
 from ..k8s.kinds import group_of
 from ..k8s.pods import owner_of
+from ..k8s.printable import one_line
 from ..k8s.readiness import judge
 from ..k8s.redaction import Redaction, text
 from ..mesh import parts
@@ -319,9 +320,6 @@ def _time(event: Json) -> str:
 
 def _event(event: Json) -> str:
     about = event.get("involvedObject") or {}
-    message = text(" ".join(str(event.get("message") or "").split()))
     times = f" ({event['count']} times)" if int(event.get("count") or 1) > 1 else ""
-    return (
-        f"{_time(event)} {event.get('type')} {event.get('reason')} {about.get('kind')}/{about.get('name')}: "
-        f"{message}{times}\n"
-    )
+    what = f"{_time(event)} {event.get('type')} {event.get('reason')} {about.get('kind')}/{about.get('name')}"
+    return text(one_line(f"{what}: {event.get('message') or ''}{times}")) + "\n"

@@ -16,6 +16,7 @@ from typing import Any
 from ..k8s.client import CLUSTERS_SPEC, connect
 from ..k8s.errors import ClusterError, Invalid
 from ..k8s.fields import Json
+from ..k8s.printable import printable
 from ..k8s.redaction import Redaction, text
 from .archive import README, bounded, destination, pack, write
 from .content import Content, File, collect
@@ -123,7 +124,7 @@ def _record(each: Json, content: Content) -> Json:
 
 
 def _scrubbed(file: File, redaction: Redaction) -> File:
-    return replace(file, content=redaction.scrub(file.content))
+    return replace(file, content=printable(redaction.scrub(file.content)))
 
 
 def _sentence(result: Json, path: str, files: int) -> str:

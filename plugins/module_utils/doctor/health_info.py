@@ -19,7 +19,7 @@ from ..k8s import redaction
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import BadKubeconfig, ClusterError
 from ..k8s.fields import Json, dig, key_of, listed, name_of, spec_of, status_of
-from ..k8s.progress import one_line
+from ..k8s.printable import one_line
 from ..mesh import virtual_destination
 from ..traffic import routes as http_routes
 from . import (

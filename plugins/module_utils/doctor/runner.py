@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from ..k8s import redaction
 from ..k8s.fields import Json
-from ..k8s.progress import one_line
+from ..k8s.printable import one_line
 
 DOCS = "docs/doctor.md"
 #: object of a check that is for a cluster as a whole

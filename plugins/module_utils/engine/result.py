@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..k8s.errors import ClusterError
+from ..k8s.printable import each_text
 
 # run(params, check, progress) -> result. Raises ClusterError; progress receives one line for users.
 Engine = Callable[[dict[str, Any], bool, Callable[[str], None]], dict[str, Any]]
@@ -24,10 +25,14 @@ def plain(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished(result: dict[str, Any], want_diff: bool) -> dict[str, Any]:
-    """The engine's result for Ansible: always with ``changed``, with ``diff`` only when requested."""
-    return {"changed": False, **{key: value for key, value in result.items() if key != "diff" or want_diff}}
+    """The engine's result for Ansible: always with ``changed``, with ``diff`` only when requested.
+
+    Every text is printable, because callbacks print results, those of failed tasks without escapes.
+    """
+    found = {key: value for key, value in result.items() if key != "diff" or want_diff}
+    return {"changed": False, **each_text(found)}
 
 
 def failed(exc: ClusterError, want_diff: bool) -> dict[str, Any]:
     """The failed result: the message and the error's facts, such as the results of other objects."""
-    return {**finished(exc.facts, want_diff), "msg": exc.msg}
+    return finished({**exc.facts, "msg": exc.msg}, want_diff)

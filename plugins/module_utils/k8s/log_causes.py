@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import redaction
-from .progress import one_line
+from .printable import one_line
 
 #: maximum number of lines read of a container
 LINES = 200

@@ -9,17 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from .printable import one_line
 from .verdict import Verdict
 
 
 def blocked(verdict: Verdict) -> list[str]:
     """Objects that are not ready with their reasons, one entry each."""
     return [f"{title}: {reason}" for title, reason in verdict.awaited] or [verdict.reason]
-
-
-def one_line(text: str) -> str:
-    """The text on one line, without control characters."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def lines(cluster: str, entries: Iterable[str], seconds: float) -> list[str]:

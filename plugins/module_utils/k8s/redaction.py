@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from .fields import Json
 from .kinds import group_of
+from .printable import printable
 from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag, names_secret, text
 from .yaml_documents import document
 
@@ -324,7 +325,7 @@ def _forms(values: Iterable[str]) -> list[str]:
     forms = set()
     for value in values:
         raw = value.encode()
-        forms |= {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
+        forms |= {value, printable(value), quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}
         for encoded in (base64.b64encode, base64.urlsafe_b64encode):
             forms.add(encoded(raw).decode().rstrip("="))
             # Within a longer encoded text, as in "user:password": the characters that encode only this value. For a

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .printable import printable
+
 REDACTED = "(redacted)"
 
 _SECRET_WORDS = (
@@ -94,7 +96,11 @@ _OF_OBJECT = re.compile(r"/[\w.-]*$")
 
 
 def text(value: str) -> str:
-    """The text without values that have the shape of a secret or are assigned to the name of one; multiline."""
+    """The text without values that have the shape of a secret or are assigned to the name of one; multiline.
+
+    It is printable: the colours of a log would separate a name from its value.
+    """
+    value = printable(value)
     for pattern, instead in _SHAPES:
         value = pattern.sub(instead, value)
     value = _LONG.sub(lambda match: match[0] if all(map(_WORD.fullmatch, match[0].split("/"))) else REDACTED, value)
@@ -149,6 +155,7 @@ def is_secret_flag(word: str) -> bool:
 
 def assigned_secrets(value: str) -> Iterator[str]:
     """Values that a text assigns to names of secrets, and the passwords of its URLs."""
+    value = printable(value)
     for match in _PASSWORD.finditer(value):
         yield match[1]
     for match in _ASSIGNED.finditer(value):

@@ -7,15 +7,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..engine import private_file
 from ..k8s.errors import ClusterError
 from . import html, junit, markdown
-from .view import printable, view
+from .view import shown, view
 
 #: format -> (file extension, function that renders it)
 FORMATS: Mapping[str, tuple[str, Callable[[Any, Mapping[str, Any], str], str]]] = {
@@ -38,7 +37,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: files (their paths), msg with the URL of the first. Raises ClusterError with the file and the reason."""
     del progress
-    folder, name = Path(params["path"]).resolve(), params["name"]
+    folder, name = Path(params["path"]).absolute(), params["name"]
     if Path(name).name != name or name in ("", ".."):
         raise ClusterError(f"report_files: 'name' is {name!r}. Set a file name without a folder", option="name")
     texts = {folder / f"{name}.{ending}": text for ending, text in render(params).items()}
@@ -49,16 +48,16 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 def render(params: Mapping[str, Any]) -> dict[str, str]:
     """The text of each requested format by file extension. Raises ClusterError for invalid health."""
-    health, title = printable(params["health"]), printable(params["title"])
+    health, title = shown(params["health"]), shown(params["title"])
     lacking = sorted({"verdict", "seconds", "time"} - set(health))
     if lacking:
         raise ClusterError(
             f"report_files: 'health' has no {', '.join(lacking)}. Pass the health of a result of health_info",
             option="health",
         )
-    shown = view(health, params["docs_url"])
+    content = view(health, params["docs_url"])
     wanted = [FORMATS[each] for each in dict.fromkeys(params["formats"])]
-    return {ending: write(health, shown, title) for ending, write in wanted}
+    return {ending: write(health, content, title) for ending, write in wanted}
 
 
 def _sentence(places: list[Path], check: bool) -> str:
@@ -69,22 +68,9 @@ def _sentence(places: list[Path], check: bool) -> str:
 
 
 def _write(place: Path, text: str) -> None:
-    """Replace the file as a whole.
-
-    A report describes the site, and others may have write access to its folder (/tmp, a CI workspace): the file is
-    readable only by the user, and a symbolic link in the folder is not followed. mkstemp creates a new file of mode
-    0600 (O_EXCL, O_NOFOLLOW); the rename replaces an existing file or link. Readers see the old report or the new one.
-    """
-    unfinished = None
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(unfinished).replace(place)
+        private_file.write(place, text.encode())
     except OSError as exc:
-        if unfinished:
-            Path(unfinished).unlink(missing_ok=True)
         raise ClusterError(
             f"report {place} cannot be written: {exc.strerror}. Set 'path' to a writable folder"
         ) from None

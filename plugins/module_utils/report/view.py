@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..k8s.printable import each_text, printable
+
 Record = Mapping[str, Any]
 
 TIMES = "\u00d7"
@@ -20,20 +22,12 @@ GATEWAY_VERDICTS = {"ready": "ok", "waiting": "warning", "failed": "failed"}
 # States of Gloo's objects; in every other state the object has no effect.
 STATE_VERDICTS = {"ACCEPTED": "ok", "WARNING": "warning", "PENDING": "warning", "unknown": "skipped"}
 
-# Characters that XML 1.0 does not allow, not even escaped (section 2.2 of its specification).
-_INVALID = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _USER_IN_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#]*@")
 
 
-def printable(value: Any) -> Any:
-    """*value* as a report shows it: URLs without user and password, U+FFFD for characters that XML does not allow."""
-    if isinstance(value, str):
-        return _USER_IN_URL.sub(r"\1", _INVALID.sub("\ufffd", value))
-    if isinstance(value, Mapping):
-        return {printable(key): printable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [printable(each) for each in value]
-    return value
+def shown(value: Any) -> Any:
+    """*value* as a report shows it: printable texts, URLs without user and password."""
+    return each_text(value, lambda text: _USER_IN_URL.sub(r"\1", printable(text)))
 
 
 def view(health: Record, docs_url: str = "") -> dict[str, Any]:
@@ -43,7 +37,7 @@ def view(health: Record, docs_url: str = "") -> dict[str, Any]:
     ``{cluster, role, verdict, agent, counts, checks, facts: [{term, value}], gateways}``, in the order of *health*;
     clusters that occur only in checks are last. A check has a ``link``: its ``doc`` below *docs_url*, else empty.
     """
-    data = printable(health)
+    data = shown(health)
     checks = [{**each, "link": _link(docs_url, each)} for each in data.get("checks") or ()]
     clusters = _clusters(data.get("clusters") or (), checks)
     first = data.get("first")

@@ -20,7 +20,7 @@ from ..k8s import redaction
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, mapping, mappings, name_of, spec_of
-from ..k8s.progress import one_line
+from ..k8s.printable import one_line
 from .preflight_rules import (
     GATEWAY_CRD,
     Finding,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..k8s.fields import Json
-from ..k8s.progress import one_line
+from ..k8s.printable import one_line
 from ..k8s.verdict import Verdict, together, waiting
 
 MISS_PROBABILITY = 1e-6

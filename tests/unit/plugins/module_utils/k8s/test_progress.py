@@ -52,7 +52,7 @@ TABLES: dict[str, list[tuple[float, dict[str, Verdict], list[str]]]] = {
 
 def test_what_others_wrote_is_told_on_one_line() -> None:
     assert lines("c1", ["Gateway a/b: 2 errors occurred:\n\t* one\r\n\t* \x1b[31mtwo"], 3) == [
-        "c1: Gateway a/b: 2 errors occurred: * one * [31mtwo (waited 3 s)"
+        "c1: Gateway a/b: 2 errors occurred: * one * two (waited 3 s)"
     ]
 
 

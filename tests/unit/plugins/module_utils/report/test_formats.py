@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.report import markdown, report_files, style
-from ansible_collections.multicluster.gloo.plugins.module_utils.report.view import printable
+from ansible_collections.multicluster.gloo.plugins.module_utils.report.view import shown
 
 REPO = Path(__file__).resolve().parents[5]
 FIXTURES = REPO / "tests" / "unit" / "fixtures"
@@ -109,8 +109,8 @@ SHOWN = ("cluster", "check", "message", "object", "instance", "pod", "server", "
 def poisoned(text: str) -> tuple[dict[str, Any], list[str]]:
     """The failed result with *text* after every text, and what must be read in a report of it."""
     health = changed(RESULTS["failed"], lambda key, old: old + text if old and key not in FIXED else old)
-    shown = [each for key, each in strings(printable(health)) if key in SHOWN and each]
-    return health, [words(each) for each in shown]
+    texts = [each for key, each in strings(shown(health)) if key in SHOWN and each]
+    return health, [words(each) for each in texts]
 
 
 # --- HTML ------------------------------------------------------------------------------------------------------------
@@ -181,8 +181,8 @@ def hostile(test: Callable[[str], None]) -> Callable[[str], None]:
 @hostile
 @given(st.text(min_size=1))
 def test_no_text_becomes_more_than_text_in_html(text: str) -> None:
-    health, shown = poisoned(text)
-    page = Page(render("html", health, title=printable(text)))
+    health, texts = poisoned(text)
+    page = Page(render("html", health, title=shown(text)))
     harmless = Page(render("html", poisoned("x")[0]))
     assert set(page.tags()) == set(harmless.tags())
     # In the picture long texts get a title and a second line; elsewhere not one element comes or goes.
@@ -195,7 +195,7 @@ def test_no_text_becomes_more_than_text_in_html(text: str) -> None:
     drawings = re.findall(r"<svg class=\"(?:wide|medium|narrow)\".*?</text>\n</svg>", content, re.DOTALL)
     assert [ET.fromstring(each).get("class") for each in drawings] == ["wide", "medium", "narrow"]
     read = words(page.text)
-    for each in shown:
+    for each in texts:
         assert each in read
 
 
@@ -259,10 +259,10 @@ def test_markdown_holds_every_fact(name: str) -> None:
 @hostile
 @given(st.text(min_size=1))
 def test_no_text_becomes_more_than_text_in_markdown(text: str) -> None:
-    health, _shown = poisoned(text)
+    health, _texts = poisoned(text)
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     page, harmless = (
-        Page(parser.render(render("md", each, title=printable(title))))
+        Page(parser.render(render("md", each, title=shown(title))))
         for each, title in ((health, text), (poisoned("x")[0], "x"))
     )
     assert set(page.tags()) == set(harmless.tags())
@@ -307,12 +307,12 @@ def test_junit_has_the_reason() -> None:
 @hostile
 @given(st.text(min_size=1))
 def test_no_text_becomes_more_than_text_in_junit(text: str) -> None:
-    health, _shown = poisoned(text)
+    health, _texts = poisoned(text)
     root = ET.fromstring(render("xml", health).encode())
     harmless = ET.fromstring(render("xml", poisoned("x")[0]).encode())
     assert [each.tag for each in root.iter()] == [each.tag for each in harmless.iter()]
     read = {words(each.get("message") or each.text or "") for each in root.iter()}
-    for each in printable(health)["checks"]:
+    for each in shown(health)["checks"]:
         if each["verdict"] in ("ok", "failed", "skipped"):
             assert any(words(each["message"]) in line for line in read)
 
