@@ -13,8 +13,11 @@ short_description: Write a result of health_info as HTML, Markdown, JSON and JUn
 version_added: 0.1.0
 description:
   - Writes one file for each format. The folder is created when it does not exist.
-  - Each file is replaced as a whole, is readable by its user only (mode 0600), and no symbolic link is followed.
-  - Text of the clusters is escaped in every format. URLs are shown without user and password.
+  - Each file is replaced as a whole and is readable by its user only (mode 0600, new folders 0700). A link or pipe
+    with the name of a file is replaced. A symbolic link that another user created in a shared folder on the way to
+    the files is an error.
+  - Text of the clusters is escaped in every format, and control characters are replaced. URLs are shown without user
+    and password.
   - Never reports a change, because a report describes the run and not the clusters.
 author:
   - The multicluster.gloo authors (!UNKNOWN)

@@ -5,14 +5,14 @@
 """Runs the helm program with the same identity as the API requests, one command at a time.
 
 Arguments and environment contain no secrets. Values are passed on standard input; kubeconfig and packed charts are
-memory files where the system supports them, else files in a private folder that is removed. Helm ends with its parent.
+memory files where the system supports them, else files in a private folder that is removed. Helm and its children end
+with the process that started them, also when it is killed (guard.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
+import inspect
 import json
 import os
 import re
@@ -29,9 +29,11 @@ from typing import Any
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
 from ..k8s.kubeconfig import context_alone
+from ..k8s.printable import one_line
 from ..k8s.progress import Progress
 from ..k8s.signals import Interrupts
 from ..k8s.verdict import waiting
+from . import guard
 
 Json = dict[str, Any]
 
@@ -40,7 +42,7 @@ TOO_NEW = (5, 0)
 
 # What helm and the credential plugins of a kubeconfig need. HELM_KUBE* and HELM_NAMESPACE could select another cluster.
 _ENVIRONMENT = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|SSL_CERT_\w+|HELM_(?!KUBE|NAMESPACE|DEBUG)\w+|"
+    r"PATH|LD_LIBRARY_PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|XDG_\w+|SSL_CERT_\w+|HELM_(?!KUBE|NAMESPACE|DEBUG)\w+|"
     r"(?i:https?_proxy|no_proxy|all_proxy)|DOCKER_CONFIG|REGISTRY_AUTH_FILE|KRB5\w*|SSH_AUTH_SOCK|"
     r"(?:AWS|AZURE|ARM|AAD|MSI|IDENTITY|GOOGLE|GCLOUD|CLOUDSDK|GKE|USE_GKE|OCI|DIGITALOCEAN|DOCTL|ALIBABA|IBMCLOUD|"
     r"TELEPORT|TSH|KUBELOGIN)_\w+"
@@ -107,28 +109,26 @@ class Helm:
                 cluster=name,
             )
         try:
-            answer = subprocess.run(
-                [where, "version", "--template", "{{.Version}}"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=30,
-                check=False,
-            )
-            text = answer.stdout.decode("utf-8", "replace").strip()
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise ClusterError(f"{name}: {where} cannot be started: {exc}", cluster=name) from None
-        # Helm built from source reports no patch version.
-        version = re.match(r"v?(\d+)\.(\d+)", text)
-        if version is None:
+            with _guarded([where, "version", "--template", "{{.Version}}"], self._environment) as process:
+                out, err = (each.decode("utf-8", "replace").strip() for each in process.communicate(timeout=30))
+        except subprocess.TimeoutExpired:
             raise ClusterError(
-                f"{name}: {where} does not report a version of Helm 3 or 4. "
+                f"{name}: {where} did not report its version within 30 s. "
+                "Set binary_path (helm_binary) to the path of Helm 3.12 or newer",
+                cluster=name,
+            ) from None
+        # Helm built from source reports no patch version.
+        version = re.match(r"v?(\d+)\.(\d+)", out)
+        if version is None:
+            reason = f" ({one_line(err)[:200]})" if err else ""
+            raise ClusterError(
+                f"{name}: {where} does not report a version of Helm 3 or 4{reason}. "
                 "Set binary_path (helm_binary) to the path of Helm 3.12 or newer",
                 cluster=name,
             )
         if not OLDEST <= (int(version[1]), int(version[2])) < TOO_NEW:
             raise ClusterError(
-                f"{name}: {where} is Helm {text}; versions from 3.12 up to 4 are supported. "
+                f"{name}: {where} is Helm {out}; versions from 3.12 up to 4 are supported. "
                 "Install one of them, or set binary_path (helm_binary) to its path",
                 cluster=name,
             )
@@ -140,25 +140,17 @@ class Helm:
         """(exit code, standard output, standard error) of helm."""
         report = Progress(self._cluster.name, self._progress)
         deadline = time.monotonic() + self._timeout + _GRACE
-        process = subprocess.Popen(
-            command,
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=kept,
-            start_new_session=True,
-            # Two system calls and nothing else, so it is safe with threads.
-            preexec_fn=functools.partial(_die_with_parent, os.getpid()),  # noqa: PLW1509
-        )
         rest: bytes | None = stdin
-        try:
+        with _guarded(command, self._environment, kept) as process:
             while True:
                 try:
                     out, err = process.communicate(rest, timeout=0.5)
                     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
                 except subprocess.TimeoutExpired:
                     rest = None
+                if process.poll() is not None:  # a child of helm has its pipes
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
                 interrupts.check()
                 report(waiting(f"{what}: helm is running"))
                 if time.monotonic() > deadline:
@@ -167,8 +159,6 @@ class Helm:
                         "Check that the cluster responds, or increase timeout",
                         cluster=self._cluster.name,
                     )
-        finally:
-            _end(process)
 
     def _failed(self, what: str, code: int, text: str) -> HelmFailed:
         text = self._scrub(text).strip()
@@ -216,25 +206,40 @@ def _files(contents: dict[str, bytes]) -> Iterator[dict[str, _File]]:
         yield {name: _File(str(folder / name)) for name in contents}
 
 
-_PRCTL = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+@contextlib.contextmanager
+def _guarded(
+    command: list[str], environment: dict[str, str], kept: Iterable[int] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a command, with pipes. It and its children end with the context, and with this process."""
+    watched, lifeline = os.pipe()
+    program = [sys.executable, "-I", "-S", "-c", inspect.getsource(guard), str(watched), str(_GRACE)]
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, lifeline)
+        try:
+            process = subprocess.Popen(
+                [*program, *command],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[watched, *kept],
+                start_new_session=True,
+            )
+        finally:
+            os.close(watched)
+        try:
+            yield process
+        finally:
+            stack.close()
+            _await_end(process)
 
 
-def _die_with_parent(parent: int) -> None:
-    """In the child: SIGTERM when the parent ends; helm then records the release as failed."""
-    if _PRCTL is not None:
-        _PRCTL(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End helm and its child processes, which run in a separate session."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE)
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(2 * _GRACE)
+    except subprocess.TimeoutExpired:  # somebody ended the guard
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             with contextlib.suppress(OSError):
