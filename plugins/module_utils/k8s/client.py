@@ -11,15 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .errors import ClusterError, NotFound, NotServed, Timeout
+from .faults import APPLY
 from .fields import Json, title
 from .kinds import Kind, api_path, known
 from .status_errors import explain
 from .transport import FIELD_MANAGER, Transport, not_served
-
-try:
-    import urllib3
-except ImportError:  # reported by transport, which every Cluster needs first
-    pass
 
 Jsons = list[Json]
 Names = list[str]
@@ -47,8 +43,6 @@ CLUSTERS_SPEC: dict[str, Any] = {
         },
     },
 }
-
-_APPLY = "application/apply-patch+yaml"
 
 
 def connect(params: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> Cluster:
@@ -184,7 +178,7 @@ class Cluster(Transport):
         """Yield (ADDED | MODIFIED | DELETED | BOOKMARK, object) until ``timeout`` or the server ends the stream.
 
         Raises Timeout with reason Expired when ``resource_version`` is too old: list again. ``opened`` receives
-        the response, whose ``shutdown()`` ends the stream from another thread.
+        the stream, whose ``shutdown()`` ends the stream from another thread.
         """
         where = self.kind(api_version, kind)
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(max(1, int(timeout)))}
@@ -192,30 +186,23 @@ class Cluster(Transport):
             query["resourceVersion"] = resource_version
         query |= _selectors(labels, fields)
         what = _collection(kind, namespace)
-        response = self._open("GET", where.url(namespace), query, what, where, read=timeout + 5)
+        stream = self._stream(where.url(namespace), query, what, where, timeout + 5)
         if opened is not None:
-            opened(response)
-        rest = b""
+            opened(stream)
         try:
-            for chunk in response.stream(None, decode_content=True):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if not line.strip():
-                        continue
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        status = event["object"]
-                        if status.get("code") == 410:
-                            raise Timeout(f"{self.name}: {kind}: watch expired", cluster=self.name, reason="Expired")
-                        raise explain(
-                            self.name, self.server, _collection(kind, namespace), status, status.get("code", 500)
-                        )
-                    yield event["type"], event["object"]
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            # A broken stream counts as ended: the caller lists and watches again.
+            for line in filter(bytes.strip, stream):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    if status.get("code") == 410:
+                        raise Timeout(f"{self.name}: {kind}: watch expired", cluster=self.name, reason="Expired")
+                    raise explain(self.name, self.server, what, status, status.get("code", 500))
+                yield event["type"], event["object"]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # A damaged stream counts as ended: the caller lists and watches again.
             return
         finally:
-            response.close()
+            stream.close()
 
     def version(self) -> str:
         """The API server's version ("v1.36.3")."""
@@ -251,7 +238,7 @@ class Cluster(Transport):
             where.url(namespace, name),
             query,
             obj,
-            content_type=_APPLY,
+            content_type=APPLY,
             dry_run=dry_run,
             what=title(where.kind, name, namespace),
             kind=where,
@@ -312,11 +299,7 @@ class Cluster(Transport):
         where = self.kind("v1", "Pod")
         query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else "false"}
         what = f"{title('Pod', pod, namespace)}: log of container {container}"
-        response = self._open("GET", f"{where.url(namespace, pod)}/log", query, what, where)
-        try:
-            return bytes(response.data).decode("utf-8", "replace")
-        finally:
-            response.release_conn()
+        return self._text(f"{where.url(namespace, pod)}/log", query, what, where).decode("utf-8", "replace")
 
 
 def _collection(kind: str, namespace: str | None) -> str:

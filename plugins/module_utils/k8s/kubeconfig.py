@@ -4,142 +4,154 @@
 
 """One context of a kubeconfig: server, credentials and connections. As for kubectl, it may be several files, a:b.
 
-The ``kubernetes`` package writes certificates and keys of a kubeconfig into files and removes them when Python exits.
-Ansible workers exit without this cleanup, so certificates are kept in memory here. They are in files only while the ssl
-module loads them, which it cannot do from memory.
+Certificates are kept in memory: Ansible workers exit without Python's cleanup. A client certificate is in a file only
+while the ssl module loads it, which it cannot do from memory.
 """
 
 from __future__ import annotations
 
-import base64
 import copy
 import os
 import re
 import ssl
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from .connection import Connections, Endpoint, proxy_from, proxy_of
+from .credentials import Credentials, Headers, Unusable, data_of
 from .errors import BadKubeconfig
 from .fields import Json, mapping, mappings
 
 try:
-    import urllib3
     import yaml
-    from kubernetes.client.api_client import ApiClient
-    from kubernetes.client.configuration import Configuration
-    from kubernetes.config.kube_config import KubeConfigLoader
 
     IMPORT_ERROR: str | None = None
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
-# Certificates in a kubeconfig: list, entry, key; and the file attribute of the client's Configuration.
-_CERTIFICATES = (
-    ("clusters", "cluster", "certificate-authority", "ssl_ca_cert"),
-    ("users", "user", "client-certificate", "cert_file"),
-    ("users", "user", "client-key", "key_file"),
-)
-
 
 class Access:
-    """Server and connections of a context. Raises BadKubeconfig when it cannot be used.
+    """Server, credentials and connections of a context. Raises BadKubeconfig when they cannot be used.
 
-    ``pool`` has the connections, ``server`` is the API server's URL.
+    ``connections`` lead to the API server, ``server`` is its URL, ``anonymous``: nobody is named to it.
     """
 
     def __init__(self, name: str, kubeconfig: str, context: str) -> None:
+        self._name, self._kubeconfig, self._context = name, kubeconfig, context
         content = _read(name, kubeconfig, context)
         try:
-            self._configuration, self._certificates = _load(content, kubeconfig, context)
-            self._impersonation = impersonation(content, context)
-            self.server: str = self._configuration.host.rstrip("/")
-            with self.files() as configuration:
-                self.pool = ApiClient(configuration).rest_client.pool_manager
-                if self.server.startswith("https"):
-                    _keep_in_memory(self.pool.connection_pool_kw, configuration)
-        except Exception as exc:  # ConfigException, OSError of certificate files, exec plugins, ...
-            text = " ".join(str(exc).split())[:300]
-            raise BadKubeconfig(
-                f"{name}: context {context!r} of the kubeconfig {kubeconfig} cannot be used: {text}. Correct it",
-                cluster=name,
-            ) from None
+            chosen = _entry(content, "contexts", "context", context)
+            self._cluster = _named(content, "clusters", "cluster", chosen.get("cluster"))
+            user = _named(content, "users", "user", chosen["user"]) if chosen.get("user") else {}
+            self.server = _server(self._cluster)
+            self._credentials = Credentials(user, self._cluster)
+            self.connections = self._connections()
+        except (OSError, ValueError) as exc:
+            raise self._unusable(exc) from None
 
-    def headers(self) -> dict[str, str]:
-        """Authentication headers; created for each request, because tokens may be renewed."""
-        settings = self._configuration.auth_settings().values()
-        found = {setting["key"]: setting["value"] for setting in settings if setting.get("value")}
-        return {**found, **self._impersonation}
+    @property
+    def anonymous(self) -> bool:
+        return self._credentials.anonymous
 
-    @contextmanager
-    def files(self) -> Iterator[Any]:
-        """The client's Configuration with its certificates in files, which exist only inside the context."""
-        with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
-            configuration = copy.copy(self._configuration)
-            for attribute, data in self._certificates.items():
-                path = Path(folder, attribute)
-                path.write_bytes(data)
-                setattr(configuration, attribute, str(path))
-            yield configuration
+    def headers(self) -> Headers:
+        """Authentication headers; created for each request, because tokens may be renewed. Raises BadKubeconfig."""
+        return self._renewing(self._credentials.headers)
+
+    def renew(self) -> bool:
+        """New credentials after the API server rejected these. False when there are no others."""
+        return self._renewing(self._credentials.renew)
 
     def close(self) -> None:
         """Close every connection."""
-        self.pool.clear()
+        self.connections.close()
+
+    def _renewing(self, work: Any) -> Any:
+        before = self._credentials.certificate
+        try:
+            result = work()
+            if self._credentials.certificate != before:
+                self.connections.close()
+                self.connections = self._connections()
+        except (OSError, ValueError) as exc:
+            raise self._unusable(exc) from None
+        return result
+
+    def _connections(self) -> Connections:
+        parts = urlsplit(self.server)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        url = self._cluster.get("proxy-url")
+        proxy = proxy_of(str(url)) if url else proxy_from(os.environ, parts.scheme, host, port)
+        tls = _tls(self._cluster, self._credentials.certificate) if parts.scheme == "https" else None
+        return Connections(Endpoint(host, port, tls, str(self._cluster.get("tls-server-name") or host), proxy))
+
+    def _unusable(self, exc: Exception) -> BadKubeconfig:
+        text = " ".join(str(exc).split())[:600]
+        return BadKubeconfig(
+            f"{self._name}: context {self._context!r} of the kubeconfig {self._kubeconfig} cannot be used: {text}. "
+            f"{getattr(exc, 'remedy', 'Correct it')}",
+            cluster=self._name,
+        )
 
 
-def _load(content: Json, kubeconfig: str, context: str) -> tuple[Any, dict[str, bytes]]:
-    """(Configuration, certificates that are not in files of the user, by attribute name)."""
-    plain, certificates = without_certificates(content, context)
-    configuration = Configuration()
+def _named(content: Json, rows: str, entry: str, name: Any) -> Json:
+    """The entry that the context refers to. Raises Unusable when there is none."""
+    if name not in [row.get("name") for row in mappings(content.get(rows))]:
+        raise Unusable(f"it refers to {entry} {name!r}, which does not exist")
+    return _entry(content, rows, entry, name)
+
+
+def _server(cluster: Json) -> str:
+    """The API server's URL, without a final slash. Raises Unusable."""
+    url = str(cluster.get("server") or "").rstrip("/")
+    if not url:
+        raise Unusable("its cluster has no server", "Set 'server' to the API server's URL, such as https://host:6443")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise Unusable("its server has an invalid port or address") from None
+    if "@" in parts.netloc:
+        raise Unusable("its server contains a user or password", "Put them into the user's entry")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query:
+        example = f"https://{url.partition('://')[2] or url}"
+        raise Unusable(f"its server {url!r} is not a URL http(s)://host[:port]", f"Write for example {example}")
+    return url
+
+
+def _tls(cluster: Json, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
+    """TLS as kubectl does it. Raises Unusable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Python 3.13 requires extensions of certificates that other clients do not.
+    context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
+    what = "CA certificate"
+    try:
+        if cluster.get("insecure-skip-tls-verify"):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        elif authority := data_of(cluster, "certificate-authority"):
+            context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
+        else:
+            context.load_default_certs()
+        what = "client certificate with its key"
+        if certificate:
+            _load_client_certificate(context, *certificate)
+    except ssl.SSLError as exc:
+        raise Unusable(f"the {what} is invalid or encrypted: {exc.reason or exc}") from None
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    if not certificate or not key:
+        raise Unusable(f"client-{'key' if certificate else 'certificate'} is missing")
     with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
-        base = str(files_of(kubeconfig)[0].absolute().parent)
-        KubeConfigLoader(plain, context, config_base_path=base, temp_file_path=folder).load_and_set(configuration)
-        for *_place, attribute in _CERTIFICATES:
-            path = getattr(configuration, attribute)
-            if path and Path(path).parent == Path(folder):  # returned by an exec plugin
-                certificates.setdefault(attribute, Path(path).read_bytes())
-    return configuration, certificates
-
-
-def without_certificates(content: Json, context: str) -> tuple[Json, dict[str, bytes]]:
-    """(the kubeconfig without the inline certificates of the context's entries, those certificates).
-
-    Raises ValueError for invalid base64. Other invalid content is left unchanged.
-    """
-    plain, certificates = copy.deepcopy(content), {}
-    chosen = _entry(plain, "contexts", "context", context)
-    plugin = _entry(plain, "users", "user", chosen.get("user")).get("exec")
-    for rows, entry, key, attribute in _CERTIFICATES:
-        found = _entry(plain, rows, entry, chosen.get(entry))
-        if found.get(f"{key}-data"):
-            try:
-                certificates[attribute] = base64.b64decode("".join(str(found[f"{key}-data"]).split()), validate=True)
-            except ValueError:
-                raise ValueError(f"{key}-data is not valid base64") from None
-            if not (plugin and entry == "cluster"):  # a plugin may receive the cluster info, including the CA
-                del found[f"{key}-data"]
-                found.pop(key, None)
-    return plain, certificates
-
-
-def impersonation(content: Json, context: str) -> dict[str, str]:
-    """Headers for the identity that the context's user takes on; the kubernetes package ignores these fields.
-
-    Raises ValueError for several groups and for extra fields, which need a header more than once.
-    """
-    user = _entry(content, "users", "user", _entry(content, "contexts", "context", context).get("user"))
-    groups = user.get("as-groups") or []
-    if user.get("as-user-extra") or not isinstance(groups, list) or len(groups) > 1:
-        raise ValueError("impersonation with as-user-extra or with several as-groups is not supported")
-    fields = {
-        "Impersonate-User": user.get("as"),
-        "Impersonate-Uid": user.get("as-uid"),
-        "Impersonate-Group": next(iter(groups), None),
-    }
-    return {header: str(value) for header, value in fields.items() if value}
+        files = Path(folder, "certificate"), Path(folder, "key")
+        files[0].write_bytes(certificate)
+        files[1].write_bytes(key)
+        # A password prevents a prompt on the terminal.
+        context.load_cert_chain(files[0], files[1], "none")
 
 
 def context_alone(name: str, kubeconfig: str, context: str) -> Json:
@@ -165,26 +177,6 @@ def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
             found: Json = row[entry]
             return found
     return {}
-
-
-def _keep_in_memory(pool: Json, configuration: Any) -> None:
-    """Give the pool a TLS context with the certificates loaded. Raises ValueError."""
-    tls = urllib3.util.create_urllib3_context(cert_reqs=pool["cert_reqs"])
-    what = "CA certificate"
-    try:
-        if configuration.ssl_ca_cert:
-            tls.load_verify_locations(configuration.ssl_ca_cert)
-        elif tls.verify_mode != ssl.CERT_NONE:
-            tls.load_default_certs()
-        what = "client certificate with its key"
-        if configuration.cert_file:
-            # An empty password prevents a prompt on the terminal.
-            tls.load_cert_chain(configuration.cert_file, configuration.key_file, password="none")
-    except ssl.SSLError as exc:
-        raise ValueError(f"the {what} is invalid or encrypted: {exc.reason or exc}") from None
-    pool["ssl_context"] = tls
-    for key in ("ca_certs", "cert_file", "key_file"):
-        pool.pop(key)
 
 
 def files_of(kubeconfig: str) -> list[Path]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Error responses of an API server: whether to retry, and the error with a hint (pure)."""
+"""The error for an error response of an API server, with a hint (pure)."""
 
 from __future__ import annotations
 
@@ -11,40 +11,26 @@ from typing import Any
 
 from .errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
 
-_WEBHOOK_DOWN = re.compile(
-    r"failed calling webhook.*(connection refused|no endpoints available|no such host|EOF|context deadline exceeded|"
-    r"Client\.Timeout|connection reset)",
-    re.DOTALL,
-)
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
-def transient_pause(status: dict[str, Any], code: int, retry_after: str | None, attempt: int) -> float | None:
-    """Seconds to wait before a retry, None when a retry cannot succeed.
+def explain(
+    cluster: str, server: str, what: str, status: dict[str, Any], code: int, *, anonymous: bool = False
+) -> ClusterError:
+    """The error for a response. ``status`` is the API's Status object, ``what`` the title of the object.
 
-    Retried are 429 and 503 (with Retry-After), a webhook or aggregated API that does not respond yet, etcd timeouts,
-    and a terminating namespace of that name.
+    ``anonymous``: the request had no credentials.
     """
-    backoff = min(0.2 * 2 ** (attempt - 1), 3.0)
-    message = str(status.get("message", ""))
-    if code in (429, 503):
-        try:
-            return max(backoff, min(float(retry_after or 0), 10.0))
-        except ValueError:
-            return backoff
-    if code in (500, 504) and (_WEBHOOK_DOWN.search(message) or status.get("reason") in ("ServerTimeout", "Timeout")):
-        return backoff
-    if code == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in _causes(status)):
-        return backoff
-    return None
-
-
-def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: int) -> ClusterError:
-    """The error for a response. ``status`` is the API's Status object, ``what`` the title of the object."""
     reason = str(status.get("reason") or f"HTTP {code}")
     message = str(status.get("message") or reason)
     facts: dict[str, Any] = {"cluster": cluster, "reason": reason, "code": code}
     head = f"{cluster}: {what}: " if what else f"{cluster}: "
+    if (anonymous and code in (401, 403)) or (code in (401, 403) and 'User "system:anonymous"' in message):
+        return Forbidden(
+            f"{head}{server} received no credentials ({message}). "
+            "Add a user with credentials to this context of the kubeconfig",
+            **facts,
+        )
     if code == 401:
         return Forbidden(
             f"{head}{server} rejected the credentials of this context (401 Unauthorized). "
@@ -62,7 +48,7 @@ def explain(cluster: str, server: str, what: str, status: dict[str, Any], code: 
         return Invalid(f"{head}{_invalid(status, message)} ({reason})", **facts)
     if code == 403:
         return Forbidden(f"{head}{message} ({reason})", **facts)
-    if code in (429, 503, 504):
+    if code in (429, 502, 503, 504):
         return Unreachable(f"{head}{server} cannot respond: {message} ({reason})", **facts)
     if "failed calling webhook" in message:
         return ClusterError(f"{head}{message}. Check that the server of the admission webhook is running", **facts)

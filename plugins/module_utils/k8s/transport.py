@@ -2,51 +2,87 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP requests to one API server: authentication, retries, errors.
+"""HTTP requests to one API server: retries, time limits, errors.
 
-The official ``kubernetes`` package loads the kubeconfig and does authentication and TLS; requests are plain HTTP on its
-connection pool, so no model classes are imported.
+Requests are plain HTTP, so no model classes are imported. Of the ``kubernetes`` package only the relay of port-forwards
+is used; its HTTP client has no limit for a request as a whole, and its port-forwards do not use every proxy.
 """
 
 from __future__ import annotations
 
+import base64
+import http.client
+import itertools
 import json
+import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import quote, urlencode
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
+from .connection import Connection
 from .errors import ClusterError, MissingLibrary, NotServed, Unreachable
+from .faults import Fault, json_object, of_exception, of_response, pause_before_retry, repeatable
 from .fields import Json, title
 from .kinds import Kind, group_of
 from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
 from .kubeconfig import Access
 from .progress import Progress
-from .status_errors import explain, transient_pause
+from .status_errors import explain
 from .verdict import waiting
 
 try:
-    import urllib3
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.stream import ws_client
+    from kubernetes.stream.ws_client import PortForward
+    from websocket import WebSocket
 
     IMPORT_ERROR: str | None = KUBECONFIG_IMPORT_ERROR
 except ImportError:
+    PortForward = object
     IMPORT_ERROR = traceback.format_exc()
 
 FIELD_MANAGER = "multicluster.gloo"
+# Seconds for one attempt of a request, from the connection to the last byte of the response.
+ATTEMPT_WITHIN = 30.0
+
+T = TypeVar("T")
+# Reads a response; the connection is for what goes on after it.
+Read = Callable[[http.client.HTTPResponse, Connection], T]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request.
+
+    ``what``: the title of its object; ``safe``: it may be sent twice; ``writes``: not a dry run; ``keeps``: what reads
+    the response keeps the connection; ``within``: seconds of an attempt, None for ATTEMPT_WITHIN.
+    """
+
+    method: str
+    target: str
+    what: str
+    kind: Kind | None = None
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = (("Accept", "application/json"),)
+    safe: bool = True
+    writes: bool = False
+    keeps: bool = False
+    upgrades: bool = False
+    within: float | None = None
 
 
 class Transport:
     """The connection to one API server. Only the kubeconfig is read before the first request.
 
     ``requests`` and ``writes`` count HTTP requests; dry runs are not writes. Thread-safe: watches run in threads.
-    Transient refusals (429, 503, a webhook that does not respond yet, a terminating namespace) are retried for
-    ``patience`` seconds and reported to ``progress``; an unreachable API server fails after a few seconds.
+    An attempt of a request ends within ATTEMPT_WITHIN seconds. Faults that may pass (see faults.py) are retried for
+    ``patience`` seconds and reported to ``progress``.
     """
 
     def __init__(
@@ -67,6 +103,7 @@ class Transport:
         self.writes = 0
         self.server_time: float | None = None
         self._lock = threading.Lock()
+        self._deadline = float("inf")
         if IMPORT_ERROR:
             raise MissingLibrary(
                 f"{self.name}: the Python package 'kubernetes' cannot be imported by {sys.executable}: "
@@ -80,6 +117,16 @@ class Transport:
         """Close every connection of this cluster."""
         self._access.close()
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Inside the context every request, with its retries, ends within this time from now."""
+        before = self._deadline
+        self._deadline = min(before, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._deadline = before
+
     def request(
         self,
         method: str,
@@ -92,79 +139,99 @@ class Transport:
         what: str = "",
         kind: Kind | None = None,
     ) -> Json:
-        """Send one request; returns the JSON of the response. For paths without a method of Cluster."""
+        """Send one request; returns the JSON object of the response. For paths without a method of Cluster."""
         if dry_run:
             query = {**(query or {}), "dryRun": "All"}
-        response = self._open(method, path, query, what, kind, body=body, content_type=content_type, write=not dry_run)
-        try:
-            data = response.data
-        finally:
-            response.release_conn()
-        return json.loads(data) if data else {}
+        call = _Call(
+            method,
+            self._target(path, query),
+            what or path,
+            kind,
+            json.dumps(body).encode() if body is not None else None,
+            (("Accept", "application/json"), *([("Content-Type", content_type)] if body is not None else [])),
+            safe=repeatable(method, content_type, body, dry_run=dry_run),
+            writes=method != "GET" and not dry_run,
+        )
+        return self._send(call, lambda response, connection: json_object(response.read(), of_object=kind is not None))
 
-    def _open(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None,
-        what: str,
-        kind: Kind | None,
-        *,
-        body: Json | None = None,
-        content_type: str = "application/json",
-        write: bool = False,
-        read: float = 30.0,
-    ) -> Any:
-        url = self.server + quote(path) + (f"?{urlencode(query)}" if query else "")
-        payload = json.dumps(body).encode() if body is not None else None
-        deadline = time.monotonic() + self.patience
+    def _text(self, path: str, query: dict[str, str], what: str, kind: Kind) -> bytes:
+        """The body of a response that is not JSON."""
+        call = _Call("GET", self._target(path, query), what, kind)
+        return self._send(call, lambda response, connection: response.read())
+
+    def _stream(self, path: str, query: dict[str, str], what: str, kind: Kind, within: float) -> Stream:
+        """A response of lines, which the caller closes."""
+        return self._send(_Call("GET", self._target(path, query), what, kind, within=within, keeps=True), Stream)
+
+    def pod_socket(self, namespace: str, pod: str, port: int) -> Any:
+        """A connected socket to a Pod's port through the API server (port-forward). The caller closes it."""
+        target = self._target(f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward", {"ports": str(port)})
+        headers = (
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode()),
+            ("Sec-WebSocket-Protocol", "v4.channel.k8s.io"),
+        )
+        what = f"{title('Pod', pod, namespace)}: port-forward to {port}"
+        call = _Call("GET", target, what, headers=headers, keeps=True, upgrades=True)
+        return self._send(call, partial(_forwarded, port))
+
+    # -- attempts ----------------------------------------------------------------------------------------------------
+
+    def _target(self, path: str, query: dict[str, str] | None) -> str:
+        return urlsplit(self.server).path + quote(path) + (f"?{urlencode(query)}" if query else "")
+
+    def _send(self, call: _Call, read: Read[T]) -> T:
+        """What ``read`` makes of the response, within the same care as the response itself."""
         report = Progress(self.name, self.progress)
-        attempt = 0
-        while True:
-            attempt += 1
-            headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER}
-            if payload is not None:
-                headers["Content-Type"] = content_type
+        deadline = min(self._deadline, time.monotonic() + self.patience)
+        renewed = False
+        for attempt in itertools.count(1):
             try:
-                headers.update(self._access.headers())
-                self._count(method, write)
-                response = self._access.pool.request(
-                    method,
-                    url,
-                    body=payload,
-                    headers=headers,
-                    preload_content=False,
-                    retries=False,
-                    redirect=False,
-                    timeout=urllib3.Timeout(connect=5.0, read=read),
-                )
-            except (urllib3.exceptions.HTTPError, OSError) as exc:
-                # Retry: the server may have closed a kept-alive connection, or is restarting. A POST may have been
-                # processed; every other request here is idempotent.
-                if attempt < 3 and method != "POST" and not _permanent(exc):
-                    time.sleep(0.3 * attempt)
+                return self._attempt(call, read)
+            except Fault as fault:
+                if fault.code == 401 and not renewed and self._access.renew():
+                    renewed = True
                     continue
-                raise self._unreachable(exc) from exc
-            self._note_time(response.headers.get("Date"))
-            if response.status < 400:
-                return response
-            status = _status(response.data)
-            response.release_conn()
-            pause = transient_pause(status, response.status, response.headers.get("Retry-After"), attempt)
-            if pause is not None and time.monotonic() + pause < deadline:
-                report(waiting(f"{what or path}: {status.get('message') or f'HTTP {response.status}'}"))
+                pause = pause_before_retry(fault, attempt, safe=call.safe)
+                if pause is None or time.monotonic() + pause >= deadline:
+                    raise self._error(call, fault, 0.0 if pause is None else report.seconds) from fault
+                report(waiting(f"{call.what}: {fault.sentence}"))
                 time.sleep(pause)
-                continue
-            if response.status == 404 and kind is not None and not (status.get("details") or {}).get("name"):
-                # The path does not exist. For a missing object or namespace, details name it.
-                raise not_served(self.name, kind.api_version, kind.kind)
-            raise explain(self.name, self.server, what, status, response.status)
+        raise AssertionError("itertools.count has no end")
 
-    def _count(self, method: str, write: bool) -> None:
+    def _attempt(self, call: _Call, read: Read[T]) -> T:
+        """One attempt. Raises Fault."""
+        headers = [("User-Agent", FIELD_MANAGER), *call.headers, *self._access.headers()]
+        deadline = min(self._deadline, time.monotonic() + (call.within or ATTEMPT_WITHIN))
+        connections = self._access.connections
+        connection: Connection | None = None
+        self._count(call)
+        try:
+            connection = connections.take(deadline, fresh=call.keeps or not call.safe)
+            response = _exchange(connection, call, headers)
+            self._note_time(response.headers.get("Date"))
+            if response.status >= 300:
+                raise of_response(response.status, response.headers, response.read())
+            result = read(response, connection)
+        except BaseException as exc:
+            if connection is not None:
+                connection.close()
+            if isinstance(exc, (OSError, http.client.HTTPException)):
+                raise of_exception(exc, sent=connection is not None) from exc
+            raise
+        if not call.keeps:
+            if response.will_close:
+                connection.close()
+            else:
+                connections.give_back(connection)
+        return result
+
+    def _count(self, call: _Call) -> None:
         with self._lock:
             self.requests += 1
-            if write and method != "GET":
-                self.writes += 1
+            self.writes += call.writes
 
     def _note_time(self, date: str | None) -> None:
         if date:
@@ -173,46 +240,90 @@ class Transport:
             except (TypeError, ValueError):
                 pass
 
-    def _unreachable(self, exc: Exception) -> Unreachable:
-        reason = _network_reason(exc)
-        return Unreachable(
-            f"{self.name}: the API server {self.server} (context {self.context}) does not respond: {reason}. "
-            "Check that the cluster is running, the address is reachable and the kubeconfig is current",
-            cluster=self.name,
-            server=self.server,
-            reason=reason,
-        )
+    def _error(self, call: _Call, fault: Fault, waited: float) -> ClusterError:
+        """The error for a request's last fault; ``waited``: seconds of its attempts."""
+        tried = f" (tried for {waited:.0f} s)" if waited >= 1 else ""
+        unknown = ". It may have been written. Run the task again: it continues from the actual state"
+        written = unknown if fault.sent and call.writes else ""
+        if not fault.code:
+            proxy = self._access.connections.to.proxy
+            via = f", proxy {proxy}" if proxy else ""
+            check = "the cluster is running, the address is reachable and the kubeconfig is current"
+            return Unreachable(
+                f"{self.name}: {f'{call.what}: ' if fault.sent else ''}the API server {self.server} (context "
+                f"{self.context}{via}) {fault.text}{tried}{written or f'. Check that {check}'}",
+                cluster=self.name,
+                server=self.server,
+                reason=fault.text,
+            )
+        if fault.code == 404 and call.kind is not None and not (fault.status.get("details") or {}).get("name"):
+            # The path does not exist. For a missing object or namespace, details name it.
+            return not_served(self.name, call.kind.api_version, call.kind.kind)
+        error = explain(self.name, self.server, call.what, fault.status, fault.code, anonymous=self._access.anonymous)
+        error.msg = f"{error.msg}{tried}{written}"
+        error.args = (error.msg,)
+        return error
 
-    def pod_socket(self, namespace: str, pod: str, port: int) -> Any:
-        """A connected socket to a Pod's port through the API server (port-forward). The caller closes it."""
-        what = title("Pod", pod, namespace)
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
+
+class Stream:
+    """The lines of a response, until it ends, breaks or is shut down."""
+
+    def __init__(self, response: http.client.HTTPResponse, connection: Connection) -> None:
+        self._response, self._connection = response, connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
         try:
-            # Not CoreV1Api: importing every model class costs about a second in each new process.
-            self._count("GET", False)
-            with self._access.files() as configuration:
-                forward = ws_client.portforward_call(
-                    configuration,
-                    "GET",
-                    self.server + path,
-                    query_params=[("ports", str(port))],
-                    headers={key.lower(): value for key, value in self._access.headers().items()},
-                )
-            sock = forward.socket(port)
-        except ApiException as exc:
-            raise self._stream_error(what, exc) from exc
-        except Exception as exc:
-            raise ClusterError(f"{self.name}: {what}: port-forward to {port} failed: {exc}", cluster=self.name) from exc
-        sock.setblocking(True)
-        return sock
+            while chunk := self._response.read1(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from lines
+        except (OSError, http.client.HTTPException, ValueError):
+            return
 
-    def _stream_error(self, what: str, exc: Exception) -> ClusterError:
-        """The API server's response, which the kubernetes package returns as status 0 with a text of headers."""
-        refusal = exc.__context__
-        code = getattr(refusal, "status_code", None)
-        if isinstance(code, int):
-            return explain(self.name, self.server, what, _status(getattr(refusal, "resp_body", None) or b""), code)
-        return ClusterError(f"{self.name}: {what}: port-forward failed: {refusal or exc}", cluster=self.name)
+    def shutdown(self) -> None:
+        """End the stream from another thread."""
+        self._connection.sock.shutdown()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _exchange(connection: Connection, call: _Call, headers: list[tuple[str, str]]) -> http.client.HTTPResponse:
+    """Send the request and read the head of its response."""
+    connection.sock.read_ahead = not call.upgrades
+    connection.putrequest(call.method, call.target, skip_accept_encoding=True)
+    if call.body is not None:
+        connection.putheader("Content-Length", str(len(call.body)))
+    for name, value in headers:
+        connection.putheader(name, value.encode())
+    connection.endheaders(call.body)
+    response = connection.getresponse()
+    if response.length is None and not response.chunked and "close" not in response.headers.get("Connection", ""):
+        raise ConnectionResetError("the response ends within its headers")
+    return response
+
+
+class _Relay(PortForward):
+    """Ends quietly when the connection breaks."""
+
+    def _proxy(self) -> None:
+        try:
+            super()._proxy()
+        except Exception:
+            self.websocket.shutdown()
+            for port in self.local_ports.values():
+                port.python.close()
+
+
+def _forwarded(port: int, response: http.client.HTTPResponse, connection: Connection) -> Any:
+    if response.status != 101:
+        raise Fault(f"responds to a port-forward with HTTP {response.status}", sent=False, passing=False)
+    websocket = WebSocket()
+    websocket.sock, websocket.connected = connection.sock.plain, True
+    websocket.settimeout(None)
+    sock = _Relay(websocket, [port]).socket(port)
+    sock.setblocking(True)
+    return sock
 
 
 def not_served(cluster: str, api_version: str, kind: str) -> NotServed:
@@ -224,37 +335,3 @@ def not_served(cluster: str, api_version: str, kind: str) -> NotServed:
         api_version=api_version,
         kind=kind,
     )
-
-
-def _status(data: bytes) -> Json:
-    try:
-        parsed = json.loads(data)
-    except ValueError:
-        return {"message": data.decode(errors="replace").strip()[:300]}
-    return parsed if isinstance(parsed, dict) else {"message": str(parsed)[:300]}
-
-
-def _permanent(exc: Exception) -> bool:
-    """Whether a retry cannot succeed: unknown name, invalid certificate, or no response within five seconds."""
-    kinds = urllib3.exceptions
-    if isinstance(exc, kinds.NewConnectionError):  # a ConnectTimeoutError too, but mostly a refused connection
-        return isinstance(exc, kinds.NameResolutionError)
-    return isinstance(exc, (kinds.SSLError, kinds.TimeoutError))
-
-
-def _network_reason(exc: Exception) -> str:
-    cause = getattr(exc, "reason", None)
-    text = str(cause if isinstance(cause, Exception) else exc)
-    for known_text, plain in (
-        ("Connection refused", "connection refused"),
-        ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not signed by the kubeconfig's CA"),
-        ("timed out", "timed out"),
-        ("Name or service not known", "unknown host name"),
-        ("Temporary failure in name resolution", "host name cannot be resolved"),
-        ("No route to host", "no route to host"),
-        ("Network is unreachable", "network unreachable"),
-        ("certificate expired", "the client certificate has expired"),
-    ):
-        if known_text in text:
-            return plain + (f" ({text.rsplit('_ssl.c', 1)[0].strip(' (')})" if plain.startswith("the server's") else "")
-    return " ".join(text.split())[:200]
