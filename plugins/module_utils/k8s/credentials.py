@@ -16,7 +16,6 @@ import base64
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import threading
@@ -38,6 +37,7 @@ PLUGIN_WITHIN = 30.0
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _CLUSTER_INFO = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url", "disable-compression")
 _EXTENSION = "client.authentication.k8s.io/exec"
+_LOG_IN = "Log in with it in a terminal, or correct the kubeconfig"
 # Seconds before its expiry from which a credential is renewed.
 _EARLY = 10.0
 
@@ -189,9 +189,6 @@ class _Plugin:
         self._version = str(settings.get("apiVersion") or "")
         self._command = str(settings.get("command") or "")
         self._name = f"the credential plugin {Path(self._command).name}"
-        words = [self._command, *map(str, settings.get("args") or ())]
-        shown = one_line(without_secrets(shlex.join(words)))
-        self._remedy = f"Log in with it in a terminal, or correct the kubeconfig. It was run as: {shown[:300]}"
         self._cluster = cluster if settings.get("provideClusterInfo") else None
         if not self._command:
             raise Unusable("the user's exec has no command")
@@ -229,18 +226,18 @@ class _Plugin:
         out, err, late = _outputs(process)
         written = f": {_excerpt(err)}" if err.strip() else ""
         if late:
-            raise Unusable(f"{self._name} did not end within {PLUGIN_WITHIN:.0f} s{written}", self._remedy)
+            raise Unusable(f"{self._name} did not end within {PLUGIN_WITHIN:.0f} s{written}", _LOG_IN)
         if process.returncode:
             code = process.returncode
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-            raise Unusable(f"{self._name} {how}{written}", self._remedy)
+            raise Unusable(f"{self._name} {how}{written}", _LOG_IN)
         return self._status(out, written)
 
     def _status(self, out: bytes, written: str) -> Json:
         try:
             answer = mapping(json.loads(out))
         except ValueError:
-            raise Unusable(f"{self._name} printed no ExecCredential{written}", self._remedy) from None
+            raise Unusable(f"{self._name} printed no ExecCredential{written}", _LOG_IN) from None
         if answer.get("apiVersion") != self._version or answer.get("kind") != "ExecCredential":
             shown = one_line(f"{answer.get('apiVersion')} {answer.get('kind')}")[:100]
             raise Unusable(
@@ -251,7 +248,7 @@ class _Plugin:
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if not status.get("token") and not (certificate and key):
             what = "a certificate without its key" if certificate else "no token and no certificate"
-            raise Unusable(f"{self._name} printed {what}{written}", self._remedy)
+            raise Unusable(f"{self._name} printed {what}{written}", _LOG_IN)
         return status
 
     def _info(self) -> Json:

@@ -140,6 +140,8 @@ def _assigns(match: re.Match[str]) -> bool:
         harmless = between.strip() == ":" and _OF_OBJECT.search(before) is not None
         # YAML: the next line starts with another key.
         harmless = harmless or ("\n" in between and value.endswith(":"))
+        # Prose: "Error loading SSO Token: Token has expired".
+        harmless = harmless or (between == ": " and value == name == name.capitalize())
     return not harmless and not _REFERENCE.search(name)
 
 

@@ -29,10 +29,9 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import trans
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import (
     BadKubeconfig,
-    ClusterError,
     Unreachable,
 )
-from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig import Access, without_certificates
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.kubeconfig import Access, context_alone
 
 Json = dict[str, Any]
 
@@ -168,24 +167,41 @@ def test_a_token_needs_no_certificate(server: Server, temporary: Path) -> None:
     assert who(server.kubeconfig(user={"token": "abc"})) == "Bearer abc"
 
 
-IMPERSONATE = ("Impersonate-User", "Impersonate-Group", "Impersonate-Uid")
+ALL = {"as": "jane", "as-groups": ["team", "other"], "as-uid": "7", "as-user-extra": {"a/b": ["x", "y"], "c": ["z"]}}
 
 
 def test_requests_are_made_as_the_user_that_the_kubeconfig_impersonates(server: Server, temporary: Path) -> None:
     """As helm, which gets the same kubeconfig."""
-    found = Access("c", server.kubeconfig(user={"token": "abc", "as": "jane", "as-groups": ["team"]}), "c").headers()
-    assert {key: found.get(key) for key in IMPERSONATE} == {
-        "Impersonate-User": "jane",
-        "Impersonate-Group": "team",
-        "Impersonate-Uid": None,
-    }
-    assert not set(IMPERSONATE) & set(Access("c", server.kubeconfig(user={"token": "abc"}), "c").headers())
+    kubeconfig = server.kubeconfig(user={"token": "abc", **ALL})
+    assert Access("c", kubeconfig, "c").headers() == [
+        ("Authorization", "Bearer abc"),
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "team"),
+        ("Impersonate-Group", "other"),
+        ("Impersonate-Extra-a%2Fb", "x"),
+        ("Impersonate-Extra-a%2Fb", "y"),
+        ("Impersonate-Extra-c", "z"),
+    ]
+    assert context_alone("c", kubeconfig, "c")["users"][0]["user"] == {"token": "abc", **ALL}
+    assert Access("c", server.kubeconfig(user={"token": "abc"}), "c").headers() == [("Authorization", "Bearer abc")]
 
 
-@pytest.mark.parametrize("fields", [{"as-groups": ["a", "b"]}, {"as-user-extra": {"reason": ["x"]}}])
-def test_an_impersonation_that_cannot_be_sent_is_refused(server: Server, temporary: Path, fields: Json) -> None:
-    with pytest.raises(BadKubeconfig, match="impersonation with"):
-        Access("c", server.kubeconfig(user={"token": "abc", "as": "jane", **fields}), "c")
+@pytest.mark.parametrize("field", ["as-groups", "as-uid", "as-user-extra"])
+def test_an_impersonation_of_nobody_is_refused(server: Server, temporary: Path, field: str) -> None:
+    with pytest.raises(BadKubeconfig, match="require 'as'"):
+        Access("c", server.kubeconfig(user={"token": "abc", field: ALL[field]}), "c")
+
+
+def test_a_token_in_a_file_is_read_again(server: Server, temporary: Path) -> None:
+    token = server.folder / "token"
+    token.write_text("one\n")
+    with Cluster(server.kubeconfig(user={"tokenFile": "token", "token": "old"}), "c") as cluster:
+        assert cluster.request("GET", "/") == {"user": "Bearer one"}
+        token.write_text("two\n")
+        assert cluster.request("GET", "/") == {"user": "Bearer two"}
+        token.unlink()
+        assert cluster.request("GET", "/") == {"user": "Bearer old"}
 
 
 def plugin(server: Server, status: str) -> Json:
@@ -235,22 +251,6 @@ def test_the_server_s_name_may_be_another(server: Server, temporary: Path) -> No
     assert who(server.kubeconfig({**address, "tls-server-name": "api.example"})) == "somebody"
 
 
-def test_a_port_forward_has_the_certificates_in_files_as_long_as_it_connects(
-    server: Server, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[bytes] = []
-
-    def connect(configuration: Any, url: str, headers: Json) -> None:
-        seen.extend(Path(configuration.__dict__[a]).read_bytes() for a in ("ssl_ca_cert", "cert_file", "key_file"))
-        raise OSError("enough seen")
-
-    monkeypatch.setattr(transport.ws_client, "create_websocket", connect)
-    with Cluster(server.kubeconfig(), "c") as cluster, pytest.raises(ClusterError, match="enough seen"):
-        cluster.pod_socket("ns", "a", 9080)
-    assert seen == [server.authority.certificate, server.certificate, server.key]
-    assert list(temporary.iterdir()) == []
-
-
 def _encrypted(server: Server) -> Json:
     key = serialization.load_pem_private_key(server.key, None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -276,9 +276,3 @@ def test_a_credential_that_cannot_be_used_is_named_before_the_first_request(
         who(server.kubeconfig(user={key: value for key, value in user.items() if value is not None}))
     assert "context 'c' of the kubeconfig" in error.value.msg and "a-canary" not in error.value.msg
     assert list(temporary.iterdir()) == []
-
-
-def test_what_is_odd_is_left_to_those_who_can_say_what() -> None:
-    for odd in (None, [], "x", [None], [{"name": "a"}], [{"name": "a", "cluster": "x"}]):
-        content = {"contexts": [{"name": "c", "context": {"cluster": "a", "user": "b"}}], "clusters": odd, "users": odd}
-        assert without_certificates(content, "c") == (content, {})
