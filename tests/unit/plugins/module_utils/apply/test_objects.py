@@ -19,6 +19,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors impor
     Invalid,
     NotFound,
     NotServed,
+    Unreachable,
     Timeout,
 )
 
@@ -394,7 +395,7 @@ def test_the_server_going_away_skips_what_is_left(fake: Any, monkeypatch: pytest
 
     def breaks(self: Cluster, obj: Json, **options: Any) -> Json:
         if obj["kind"] == "ConfigMap":
-            raise self._unreachable(OSError("Connection refused"))
+            raise Unreachable("fake: the API server does not respond: connection refused")
         return original(self, obj, **options)
 
     monkeypatch.setattr(Cluster, "apply", breaks)
