@@ -19,8 +19,8 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors impor
     Invalid,
     NotFound,
     NotServed,
-    Unreachable,
     Timeout,
+    Unreachable,
 )
 
 Json = dict[str, Any]
