@@ -12,7 +12,6 @@ requirements:
 notes:
   - With a local connection the module runs in the controller process. With another connection, C(async) or C(become) it
     runs on the host. The result is the same.
-  - Each request ends within a time limit. Transient faults are retried, and each is reported.
 """
 
 

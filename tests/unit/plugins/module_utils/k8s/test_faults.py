@@ -150,7 +150,12 @@ def test_a_restart_of_the_api_server_is_awaited(site: Any) -> None:
         assert connection.get("v1", "ConfigMap", "a", "default")
         ended, begin = threading.Event(), time.monotonic()
         with proxy.down():
-            thread = threading.Thread(target=lambda: (SAFE["apply"](api, connection), ended.set()))
+
+            def apply() -> None:
+                SAFE["apply"](api, connection)
+                ended.set()
+
+            thread = threading.Thread(target=apply)
             thread.start()
             assert not ended.wait(3.3)
         assert ended.wait(6) and time.monotonic() - begin < 9
