@@ -209,7 +209,7 @@ class Transport:
         connection: Connection | None = None
         self._count(call)
         try:
-            connection = connections.take(deadline, fresh=call.keeps or not call.safe)
+            connection = connections.take(deadline, fresh=not call.safe)
             response = _exchange(connection, call, headers)
             self._note_time(response.headers.get("Date"))
             if response.status >= 300:
