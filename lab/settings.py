@@ -54,7 +54,11 @@ SETTINGS: dict[str, Setting] = {
         ("auto", "gloo-gateway", "enterprise-kgateway", "kgateway"),
         "gateway_product in the inventory, the product line of the gateway; `auto` = the collection finds it",
     ),
-    "kgateway": Setting(("2.3", "2.1"), "version of the charts kgateway and enterprise-kgateway in the inventory"),
+    "kgateway": Setting(
+        ("2.3", "2.1"),
+        "version of the charts kgateway and enterprise-kgateway in the inventory, and with it the line of kgateway that"
+        " their controllers play; Gloo Gateway 2.0 plays 2.1",
+    ),
     "load-balancers": Setting(
         ("ip", "hostname", "none"),
         "what LoadBalancer Services get: an address; a host name, which only agents and sidecars of the lab resolve; or"

@@ -51,6 +51,8 @@ BUILT_IN_GROUPS = frozenset(
         "discovery.k8s.io",
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",
+        "autoscaling",
+        "policy",
     }
 )
 
@@ -75,6 +77,8 @@ KINDS = _kinds(
     {
         "v1": "Namespace Node Pod Service Secret ConfigMap ServiceAccount",
         "apps/v1": "Deployment",
+        "autoscaling/v2": "HorizontalPodAutoscaler",
+        "policy/v1": "PodDisruptionBudget",
         "discovery.k8s.io/v1": "EndpointSlice",
         "apiextensions.k8s.io/v1": "CustomResourceDefinition",
         "admissionregistration.k8s.io/v1": "MutatingWebhookConfiguration",

@@ -18,10 +18,10 @@ from pathlib import Path
 from lab.control_plane.cluster import Cluster
 from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, Reader, deleting, status_of, timestamp, uid_of
-from lab.pods import envoy_files, gateway_containers, kgateway_controller, pod_status, sds
+from lab.pods import containers, envoy_files, gateway_containers, kgateway_controller, pod_status, sds
 from lab.pods.child_process import ChildProcess, stop_all
 from lab.pods.cluster_network import Network, Unreachable, find
-from lab.pods.gateway_containers import ENVOY, Command
+from lab.pods.gateway_containers import ENVOY, SDS, Command
 from lab.pods.pod_logs import log_file
 from lab.pods.pod_ports import ENVOY_ADMIN_PORT, POD_PORTS, PodPorts
 from lab.pods.pod_status import Run
@@ -185,7 +185,12 @@ def pod_folder(lab: Lab, cluster: str, uid: str) -> Path:
 
 
 def issued(lab: Lab, cluster: Reader, pod: Object) -> tuple[str, str]:
-    """(trusted roots, chain) that came with a Pod's certificate, as PEM; empty while it has none."""
+    """(trusted roots, chain) that came with a Pod's certificate, as PEM; empty while its Envoy has none.
+
+    The container `sds` gives the files to Envoy.
+    """
+    if containers.container(pod, SDS) is None:
+        return "", ""
     folder = pod_folder(lab, cluster.name, uid_of(pod)) / "volumes" / "istio-certs"
     files = [folder / name for name in ("root-cert.pem", "cert-chain.pem")]
     roots, chain = (file.read_text() if file.exists() else "" for file in files)

@@ -40,6 +40,9 @@ from lab.traffic.kubectl_access import kubectl_access
 from lab.traffic.sidecar import Sidecar, forwarded
 from lab.traffic.trust import from_certificates
 from lab.vendor.gloo_gateway.certificates import by_port
+from lab.vendor.gloo_gateway.controllers import serving
+from lab.vendor.gloo_gateway.listeners import valid
+from lab.vendor.gloo_gateway.proxy import FULL_NAME
 from lab.vendor.gloo_gateway.routes import routes
 
 log = logging.getLogger("lab.dataplane")
@@ -179,7 +182,7 @@ class DataPlane:
     def _configure_gateways(self, lab: Lab, cluster: Cluster) -> None:
         pods = [pod for pod in cluster.list("Pod") if is_gateway_proxy(pod) and not deleting(pod)]
         for pod in pods:
-            gateway = cluster.get("Gateway", labels_of(pod).get(GATEWAY_NAME, ""), pod["metadata"]["namespace"])
+            gateway = cluster.get("Gateway", gateway_name(pod), pod["metadata"]["namespace"])
             if gateway is not None:
                 self._configure(lab, cluster, pod, gateway)
 
@@ -191,7 +194,8 @@ class DataPlane:
         ):
             return
         folder = pod_folder(lab, cluster.name, uid_of(pod)) / "envoy"
-        rules = routes(cluster, gateway)
+        controller = serving(cluster, gateway)
+        rules = routes(cluster, gateway, controller)
         trust = from_certificates(*issued(lab, cluster, pod))
         header = trust.header if trust else None
         backends = {
@@ -203,7 +207,7 @@ class DataPlane:
         # Requests get 500 when their cluster is removed first, and Envoy reads each file when it notices it.
         clusters = envoy_config.with_former(envoy_config.clusters(backends), envoy_files.read(folder / "cds.json"))
         envoy_files.write(folder / "cds.json", clusters)
-        ports = sorted({int(listener["port"]) for listener in gateway["spec"].get("listeners") or []})
+        ports = sorted({int(listener["port"]) for listener in valid(gateway, controller)})
         for port in ports:
             envoy_files.write(folder / f"rds-{port}.json", envoy_config.route_config(port, rules, header))
         envoy_files.write(
@@ -228,6 +232,12 @@ class DataPlane:
             for behind, target in pods_behind(cluster, metadata["namespace"], metadata["name"], port):
                 if uid_of(behind) == uid and target in ports:
                     yield address, outside, target
+
+
+def gateway_name(pod: Object) -> str:
+    """The Gateway of a proxy Pod; its label is a hash when the name is too long for one."""
+    full = (pod["metadata"].get("annotations") or {}).get(FULL_NAME)
+    return full or labels_of(pod).get(GATEWAY_NAME, "")
 
 
 def outside_services(cluster: Reader, namespace: str | None = None) -> Iterator[tuple[Object, str, int, int]]:

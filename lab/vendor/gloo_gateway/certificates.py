@@ -19,13 +19,17 @@ class Certificate(NamedTuple):
 class Refused(ValueError):
     """Why a listener has no certificate; the text is the condition's message."""
 
+    def __init__(self, message: str, reason: str = "InvalidCertificateRef") -> None:
+        super().__init__(message)
+        self.reason = reason
+
 
 def certificate(cluster: Reader, gateway: Object, listener: Object) -> Certificate:
     """The first certificate of an HTTPS listener. Raises Refused. Secrets of other namespaces are not permitted."""
     namespace = gateway["metadata"]["namespace"]
     for ref in (listener.get("tls") or {}).get("certificateRefs") or []:
         if ref.get("namespace", namespace) != namespace:
-            raise Refused("reference not permitted by ReferenceGrant")
+            raise Refused("Reference not permitted by ReferenceGrant.", "RefNotPermitted")
         secret = cluster.get("Secret", ref["name"], namespace)
         if secret is None:
             raise Refused(f"Secret {namespace}/{ref['name']} not found.")
@@ -48,18 +52,3 @@ def by_port(cluster: Reader, gateway: Object) -> dict[int, list[Certificate]]:
             except Refused:
                 continue
     return result
-
-
-def refusals(cluster: Reader, gateway: Object, listener: Object) -> dict[str, tuple[str, str, str]]:
-    """(status, reason, message) of a listener's conditions that its certificate makes False."""
-    if listener.get("protocol") != "HTTPS":
-        return {}
-    try:
-        certificate(cluster, gateway, listener)
-    except Refused as refused:
-        text = str(refused)
-        return {
-            "ResolvedRefs": ("False", "InvalidCertificateRef", text),
-            "Programmed": ("False", "Invalid", text),
-        }
-    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from lab.control_plane.objects import Object
@@ -9,13 +10,15 @@ from lab.control_plane.objects import Object
 INGRESS = "Standard class for managing Gateway API ingress traffic."
 WAYPOINT = "Specialized class for Istio ambient mesh waypoint proxies."
 AGENT = "Specialized class for agentgateway."
+AGENTGATEWAY = "kgateway.dev/agentgateway"  # the controllerName
 
 
 class Product(NamedTuple):
     """name: of the chart; image: repository of the controller's image.
 
-    classes: (name, controllerName, description) of the GatewayClasses that the controller creates; it serves those with
-    its own `controller` name. parameters: (group, kind) that it accepts. licensed: it does nothing without a licence.
+    classes: (name, controllerName, description) of the GatewayClasses that the controller creates; which of them it has
+    depends on its line (lines.py). parameters: (group, kind) that it accepts. licensed: without a licence it does
+    nothing.
     """
 
     name: str
@@ -24,6 +27,11 @@ class Product(NamedTuple):
     classes: tuple[tuple[str, str, str], ...]
     parameters: tuple[tuple[str, str], ...]
     licensed: bool = True
+
+    @property
+    def controllers(self) -> list[str]:
+        """The controllerNames of its classes."""
+        return list(dict.fromkeys(name for _class, name, _text in self.classes))
 
 
 OPEN_SOURCE_PARAMETERS = ("gateway.kgateway.dev", "GatewayParameters")
@@ -53,7 +61,7 @@ PRODUCTS = (
         (
             ("kgateway", "kgateway.dev/kgateway", INGRESS),
             ("kgateway-waypoint", "kgateway.dev/kgateway", WAYPOINT),
-            ("agentgateway", "kgateway.dev/agentgateway", AGENT),
+            ("agentgateway", AGENTGATEWAY, AGENT),
         ),
         (OPEN_SOURCE_PARAMETERS,),
         licensed=False,
@@ -64,4 +72,4 @@ PRODUCTS = (
 def runs(product: Product, pod: Object) -> bool:
     """Whether the Pod is this product's controller, by the repository of its image."""
     images = [str(container.get("image", "")) for container in pod["spec"]["containers"]]
-    return any(image.rpartition("/")[2].partition(":")[0] == product.image for image in images)
+    return any(re.split("[:@]", image.rpartition("/")[2])[0] == product.image for image in images)

@@ -6,6 +6,7 @@ import yaml
 
 from lab.control_plane.objects import Object
 from lab.vendor.gloo_gateway import unquoted
+from lab.vendor.gloo_gateway.lines import Line
 
 # env of istio-proxy that the kubelet fills in.
 DOWNWARD = {
@@ -26,25 +27,37 @@ ISTIO_ARGS = (
 )
 
 
-class RenderError(Exception):
-    """The Deployment cannot be rendered or would be refused by the API server."""
+class NotParsed(Exception):
+    """The chart with this value is no YAML; the text is the parser's."""
 
 
-def listener_ports(gateway: Object) -> list[int]:
-    """The listener ports, each once, in order."""
-    return list(dict.fromkeys(listener["port"] for listener in gateway["spec"].get("listeners") or []))
+class NotText(Exception):
+    """The value is read as another type than text, so that the API server refuses the object."""
 
 
-def envoy(gateway: Object, kube: Object, env: dict[str, str]) -> Object:
+def text(value: object, quotes: str = "") -> str:
+    """A value as YAML parses it where the chart writes it, by default without quotes. Raises NotParsed, NotText."""
+    try:
+        read = unquoted.read(f"{quotes}{value}{quotes}")
+    except yaml.YAMLError as error:
+        raise NotParsed(str(getattr(error, "problem", None) or error)) from error
+    if read is None:
+        return ""
+    if not isinstance(read, str):
+        raise NotText(f"expected string, got {value}")
+    return read
+
+
+def envoy(ports: list[int], kube: Object, env: dict[str, str], line: Line) -> Object:
     settings, pod = kube["envoyContainer"], kube["podTemplate"]
     args = ["--disable-hot-restart", "--service-node", "$(POD_NAME).$(POD_NAMESPACE)"]
-    args += ["--log-level", str(settings["bootstrap"]["logLevel"])]
+    if settings["bootstrap"].get("logLevel"):
+        args += ["--log-level", text(settings["bootstrap"]["logLevel"], '"')]
     levels = settings["bootstrap"].get("componentLogLevels") or {}
     if levels:
-        args += ["--component-log-level", ",".join(f"{key}:{levels[key]}" for key in sorted(levels))]
-    listed = [
-        {"name": f"listener-{port}", "containerPort": port, "protocol": "TCP"} for port in listener_ports(gateway)
-    ]
+        args += ["--component-log-level", text(",".join(f"{key}:{levels[key]}" for key in sorted(levels)), '"')]
+    args += (settings.get("extraArgs") or []) if line.extra_args else []
+    listed = [{"name": f"listener-{port}", "containerPort": port, "protocol": "TCP"} for port in ports]
     container: Object = {
         "name": "kgateway-proxy",
         **_image(settings["image"], env),
@@ -80,7 +93,7 @@ def sds(kube: Object, env: dict[str, str]) -> Object:
         "env": [
             *_downward("POD_NAME", "POD_NAMESPACE"),
             {"name": "ISTIO_MTLS_SDS_ENABLED", "value": "true"},
-            {"name": "LOG_LEVEL", "value": str(settings["bootstrap"]["logLevel"])},
+            {"name": "LOG_LEVEL", "value": text(settings["bootstrap"].get("logLevel") or "")},
         ],
         "ports": [{"name": "sds", "containerPort": 8234, "protocol": "TCP"}],
         "readinessProbe": {"tcpSocket": {"port": 8234}, "initialDelaySeconds": 3, "periodSeconds": 10},
@@ -100,15 +113,15 @@ def istio_proxy(kube: Object) -> Object:
         "OUTPUT_CERTS": "/etc/istio-certs",
         "JWT_POLICY": "third-party-jwt",
         "PILOT_CERT_PROVIDER": "istiod",
-        "CA_ADDR": _unquoted("istioDiscoveryAddress", address),
-        "ISTIO_META_MESH_ID": _unquoted("istioMetaMeshId", settings["istioMetaMeshId"]),
-        "ISTIO_META_CLUSTER_ID": _unquoted("istioMetaClusterId", settings["istioMetaClusterId"]),
+        "CA_ADDR": text(address),
+        "ISTIO_META_MESH_ID": text(settings["istioMetaMeshId"]),
+        "ISTIO_META_CLUSTER_ID": text(settings["istioMetaClusterId"]),
         "PROXY_CONFIG": f'{{"discoveryAddress": {address} }}\n',
     }
     return {
         "name": "istio-proxy",
         **_image(settings["image"], {}),
-        "args": ISTIO_ARGS.format(level=settings["logLevel"]).split(" "),
+        "args": [text(argument.format(level=settings["logLevel"])) for argument in ISTIO_ARGS.split(" ")],
         "env": [
             *({"name": key, "value": value} for key, value in fixed.items()),
             *_downward(*DOWNWARD),
@@ -126,19 +139,6 @@ def istio_proxy(kube: Object) -> Object:
             {"name": "workload-certs", "mountPath": "/var/run/secrets/workload-spiffe-credentials"},
         ],
     }
-
-
-def _unquoted(field: str, value: str) -> str:
-    """The value as YAML parses it: the chart has no quotes around it."""
-    try:
-        read = unquoted.read(value)
-    except yaml.YAMLError as error:
-        raise RenderError(f"{field}: error converting YAML to JSON: {error}") from error
-    if read is None:
-        return ""
-    if not isinstance(read, str):
-        raise RenderError(f"{field}: .env.value: expected string, got {value}")
-    return read
 
 
 def volumes(name: str) -> list[Object]:
@@ -167,8 +167,9 @@ def _image(settings: Object, env: dict[str, str]) -> Object:
     registry = settings.get("registry") or env.get("KGW_DEFAULT_IMAGE_REGISTRY") or ""
     tag = settings.get("tag") or env.get("KGW_DEFAULT_IMAGE_TAG") or "latest"
     image = "/".join(part for part in (registry, settings["repository"]) if part) + f":{tag}"
+    image += f"@{settings['digest']}" if settings.get("digest") else ""
     policy = settings.get("pullPolicy") or env.get("KGW_DEFAULT_IMAGE_PULL_POLICY") or "IfNotPresent"
-    return {"image": image + (f"@{settings['digest']}" if settings.get("digest") else ""), "imagePullPolicy": policy}
+    return {"image": text(image, '"'), "imagePullPolicy": text(policy)}
 
 
 def _downward(*names: str) -> list[Object]:

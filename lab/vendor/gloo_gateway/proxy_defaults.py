@@ -55,6 +55,10 @@ DEFAULTS: Object = {
 }
 
 
+# Lists of the class and of the Gateway are joined, except for these.
+REPLACED_LISTS = ("command", "extraArgs", "loadBalancerSourceRanges")
+
+
 def merged(*layers: Object | None) -> Object:
     """GatewayParameters' spec.kube over the defaults, field by field; later layers override earlier ones."""
     result = copy.deepcopy(DEFAULTS)
@@ -67,5 +71,7 @@ def _merge(into: Object, layer: Object) -> None:
     for key, value in layer.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
+        elif value and isinstance(value, list) and isinstance(into.get(key), list) and key not in REPLACED_LISTS:
+            into[key] += copy.deepcopy(value)
         elif value is not None:
             into[key] = copy.deepcopy(value)

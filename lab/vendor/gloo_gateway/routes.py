@@ -1,7 +1,7 @@
 """How the simulated Gloo Gateway evaluates HTTPRoutes: which listener accepts them, where their backends are. Pure.
 
 The data plane writes Envoy's configuration from `routes`; the controller writes HTTPRoute status from the same
-functions, so that status and traffic agree. Behaviour: kgateway 2.1, as recorded.
+functions, so that status and traffic agree. Behaviour: that of the controller's line (lines.py), as recorded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from lab.control_plane.objects import Key, Object, Reader, age, key_of, selects
+from lab.vendor.gloo_gateway.controllers import Controller
 from lab.vendor.gloo_gateway.delegation import GATEWAY_GROUP, children, delegates, matches_below, refusal
+from lab.vendor.gloo_gateway.listeners import valid
 
 ISTIO_GROUP = "networking.istio.io"
 
@@ -35,10 +37,10 @@ class Backend(NamedTuple):
     message: str = ""
 
 
-def routes(cluster: Reader, gateway: Object) -> list[dict[str, Any]]:
+def routes(cluster: Reader, gateway: Object, controller: Controller) -> list[dict[str, Any]]:
     """Traffic rules of a Gateway, oldest HTTPRoute first.
 
-    One entry per listener and HTTPRoute rule; a rule that delegates has those of its children instead:
+    One entry per valid listener and HTTPRoute rule; a rule that delegates has those of its children instead:
       {"route": "<namespace>/<name>", "listener": "http", "port": 8080, "hostnames": ["*"],
        "matches": [{"type": "Exact" | "PathPrefix" | "RegularExpression", "value": "/reviews",
                     "method": "GET" | None, "headers": {"name": "value"}}],
@@ -49,9 +51,10 @@ def routes(cluster: Reader, gateway: Object) -> list[dict[str, Any]]:
     ok False: requests to this backend get 500, as with empty `backends`. Without a matching entry: 404.
     """
     rules: list[dict[str, Any]] = []
+    good = valid(gateway, controller)
     for route in sorted(cluster.list("HTTPRoute"), key=age):
         for attachment in attachments(cluster, gateway, route):
-            for listener in attachment.listeners:
+            for listener in (each for each in attachment.listeners if each in good):
                 place = {
                     "listener": listener["name"],
                     "port": listener["port"],
@@ -59,12 +62,13 @@ def routes(cluster: Reader, gateway: Object) -> list[dict[str, Any]]:
                 }
                 for rule in route["spec"].get("rules") or []:
                     matches = rule.get("matches") or [{}]
-                    rules += [{**entry, **place} for entry in _entries(cluster, route, rule, matches, [key_of(route)])]
+                    entries = _entries(cluster, route, rule, matches, [key_of(route)], controller)
+                    rules += [{**entry, **place} for entry in entries]
     return rules
 
 
 def _entries(
-    cluster: Reader, route: Object, rule: Object, matches: list[Object], path: Sequence[Key]
+    cluster: Reader, route: Object, rule: Object, matches: list[Object], path: Sequence[Key], controller: Controller
 ) -> Iterator[dict[str, Any]]:
     """Entries of a rule and of those that it delegates to; path: the routes that lead to it."""
     refs = rule.get("backendRefs") or []
@@ -73,7 +77,7 @@ def _entries(
         yield {
             "route": f"{route['metadata']['namespace']}/{route['metadata']['name']}",
             "matches": [_match(match) for match in matches],
-            "backends": [_as_dict(resolve(cluster, route, ref)) for ref in own],
+            "backends": [_as_dict(resolve(cluster, route, ref, controller)) for ref in own],
         }
     for ref in refs:
         for child in children(cluster, route, ref) if delegates(ref) else []:
@@ -82,58 +86,63 @@ def _entries(
             for inner in child["spec"].get("rules") or []:
                 below = [match for parents_match in matches for match in matches_below(parents_match, child, inner)]
                 if below:
-                    yield from _entries(cluster, child, inner, below, [*path, key_of(child)])
+                    yield from _entries(cluster, child, inner, below, [*path, key_of(child)], controller)
 
 
 def attachments(cluster: Reader, gateway: Object, route: Object) -> list[Attachment]:
-    """Results for the parentRefs of the route that refer to this Gateway."""
+    """Results for the parentRefs of the route that refer to this Gateway.
+
+    A Gateway without any listener that allows the route comes before a section that it does not have.
+    """
     found = []
     for ref in route["spec"].get("parentRefs") or []:
         if not _refers_to(ref, route, gateway):
             continue
-        listeners = [
+        listeners = gateway["spec"].get("listeners") or []
+        allowed = [listener for listener in listeners if _allows(cluster, gateway, listener, route)]
+        named = [
             listener
-            for listener in gateway["spec"].get("listeners") or []
+            for listener in allowed
             if ref.get("sectionName") in (None, listener["name"]) and ref.get("port") in (None, listener["port"])
         ]
-        allowed = [listener for listener in listeners if _allows(cluster, gateway, listener, route)]
-        matching = [listener for listener in allowed if _common_hosts(listener, route) is not None]
-        if not listeners:
-            reason = "NoMatchingParent"
-        elif not allowed:
+        matching = [listener for listener in named if _common_hosts(listener, route) is not None]
+        if not allowed:
             reason = "NotAllowedByListeners"
+        elif not named:
+            reason = "NoMatchingParent"
         else:
             reason = "" if matching else "NoMatchingListenerHostname"
         found.append(Attachment(ref, reason, matching))
     return found
 
 
-def resolve(cluster: Reader, route: Object, ref: Object) -> Backend:
+def resolve(cluster: Reader, route: Object, ref: Object, controller: Controller) -> Backend:
     """The backend of a backendRef, or why it does not resolve (reason and message are kgateway's)."""
     group, kind, name = ref.get("group") or "", ref.get("kind") or "Service", ref["name"]
     home = route["metadata"]["namespace"]
     port, weight = int(ref.get("port") or 0), int(ref.get("weight", 1))
-    if (group, kind) == (ISTIO_GROUP, "Hostname"):
+    missing = controller.line.backend_missing.format(kind=kind, namespace=ref.get("namespace") or home, name=name)
+    if (group, kind) == (ISTIO_GROUP, "Hostname") and controller.reads_service_entries:
         # A host has no namespace: with one, the reference needs a grant and then resolves to nothing.
         explicit = ref.get("namespace") or ""
         if explicit and explicit != home and not _granted(cluster, route, explicit, group, kind, name):
             return Backend(kind, explicit, name, port, weight, "RefNotPermitted", "missing reference grant")
         entry = None if explicit else service_entry(cluster, name)
         if entry is None:
-            return Backend(kind, explicit, name, port, weight, "BackendNotFound", f'Hostname "{name}" not found')
+            return Backend(kind, explicit, name, port, weight, "BackendNotFound", missing)
         used_port = min((int(p["number"]) for p in entry["spec"]["ports"]), key=str)
         return Backend(kind, entry["metadata"]["namespace"], name, used_port, weight)
     namespace = ref.get("namespace") or home
     if delegates(ref):
-        missing = () if children(cluster, route, ref) else ("BackendNotFound", "unresolved reference")
-        return Backend(kind, namespace, name, port, weight, *missing)
+        unresolved = () if children(cluster, route, ref) else ("BackendNotFound", "unresolved reference")
+        return Backend(kind, namespace, name, port, weight, *unresolved)
     if (group, kind) != ("", "Service"):
         return Backend(kind, namespace, name, port, weight, "InvalidKind", "unknown backend kind")
     if namespace != home and not _granted(cluster, route, namespace, group, kind, name):
         return Backend(kind, namespace, name, port, weight, "RefNotPermitted", "missing reference grant")
     service = cluster.get("Service", name, namespace)
     if service is None or port not in [p["port"] for p in service["spec"].get("ports") or []]:
-        return Backend(kind, namespace, name, port, weight, "BackendNotFound", f'Service "{name}" not found')
+        return Backend(kind, namespace, name, port, weight, "BackendNotFound", missing)
     return Backend(kind, namespace, name, port, weight)
 
 

@@ -169,6 +169,9 @@ def test_three_processes_make_three_ready_containers(made: Any, stage: Callable[
     assert env["HTTPS_PROXY"].startswith("http://cluster1:gloo-system@127.0.0.1:")
     assert (root / "etc/istio/pod/annotations").read_text() == 'status.sidecar.istio.io/port="0"\n'
     assert issued(it.lab, it.cluster, it.pod) == ("root-cert.pem", "cert-chain.pem")
+    # The files reach Envoy through sds.
+    others = [each for each in it.pod["spec"]["containers"] if each["name"] != "sds"]
+    assert issued(it.lab, it.cluster, {**it.pod, "spec": {"containers": others}}) == ("", "")
     assert it.wait_for_log("sds", "listening")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lab.pods.listeners import Listeners
 from lab.pods.pod_ports import SIDECAR_PORT, PodPorts
-from lab.traffic.data_plane import DataPlane, outside_services
+from lab.traffic.data_plane import DataPlane, gateway_name, outside_services
 
 
 def free_port(address: Any = "127.0.0.1") -> Any:
@@ -180,3 +180,10 @@ def test_sidecars_resolve_the_host_name_of_a_load_balancer(plane: Any) -> None:
     assert seen(plane) == {"reviews-v1": 6}  # with STATIC a name is no endpoint
     plane.clusters[0].get("ServiceEntry", "vd-reviews.mesh.internal.com")["spec"]["resolution"] = "DNS"
     assert seen(plane) == {"reviews-v1": 3, "reviews-v3": 3}
+
+
+def test_a_proxys_gateway_is_its_label_or_the_full_name(made: Any) -> None:
+    pod = made.pod("p", {"gateway.networking.k8s.io/gateway-name": "http"})
+    assert gateway_name(pod) == "http"
+    pod["metadata"]["annotations"] = {"gateway.kgateway.dev/gateway-full-name": "http" * 20}
+    assert gateway_name(pod) == "http" * 20

@@ -1,4 +1,4 @@
-"""HTTPRoutes as kgateway 2.1 evaluates them, after recordings."""
+"""HTTPRoutes as kgateway 2.1 and 2.3 evaluate them, after recordings."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from lab.vendor.gloo_gateway.routes import attachments, resolve, routes, service
 
 HOST = "reviews.mesh.internal.com"
 
-
-@pytest.fixture
-def gateway(made: Any) -> Any:
-    listener = {
-        "name": "http",
-        "port": 8080,
-        "protocol": "HTTP",
-        "allowedRoutes": {"namespaces": {"from": "All"}},
-    }
-    return made.obj("Gateway", "http", "gloo-system", spec={"gatewayClassName": "c", "listeners": [listener]})
+# Messages of line 2.1.
+MISSING = '{kind} "{name}" not found'
+MISSING_HOST = MISSING.format(kind="Hostname", name=HOST)
 
 
 def a_route(made: Any, *backends: Any, namespace: Any = "bookinfo", parent: Any = None, **spec: Any) -> Any:
@@ -35,34 +28,51 @@ def hostname(**ref: Any) -> Any:
     return {"group": "networking.istio.io", "kind": "Hostname", "name": HOST, "port": 9080, **ref}
 
 
-def verdict(cluster: Any, route: Any) -> Any:
-    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
+def verdict(cluster: Any, route: Any, controller: Any) -> Any:
+    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0], controller)
     return backend.reason, backend.message
 
 
 @pytest.mark.parametrize("requested", [{}, {"port": 9999}, {"port": None}])
-def test_a_hostname_resolves_with_any_port(made: Any, requested: Any) -> None:
+def test_a_hostname_resolves_with_any_port(made: Any, either: Any, requested: Any) -> None:
     cluster = made.Cluster("c", made.entry(HOST))
     route = a_route(made, {k: v for k, v in hostname(**requested).items() if v is not None}, namespace="gloo-system")
-    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0])
+    backend = resolve(cluster, route, route["spec"]["rules"][0]["backendRefs"][0], either)
     assert (backend.reason, backend.namespace, backend.port) == ("", "bookinfo", 9080)
 
 
 @pytest.mark.parametrize(
     ("objects", "ref", "expected"),
     [
-        ([], {}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
-        (["none"], {}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
+        ([], {}, ("BackendNotFound", MISSING_HOST)),
+        (["none"], {}, ("BackendNotFound", MISSING_HOST)),
         (["entry"], {"namespace": "other"}, ("RefNotPermitted", "missing reference grant")),
-        (["entry"], {"namespace": "bookinfo"}, ("BackendNotFound", f'Hostname "{HOST}" not found')),
+        (["entry"], {"namespace": "bookinfo"}, ("BackendNotFound", MISSING_HOST)),
         (["entry"], {"group": ""}, ("InvalidKind", "unknown backend kind")),
         (["entry"], {"kind": "VirtualDestination"}, ("InvalidKind", "unknown backend kind")),
     ],
 )
-def test_a_hostname_that_does_not_resolve_has_a_reason(made: Any, objects: Any, ref: Any, expected: Any) -> None:
+def test_a_hostname_that_does_not_resolve_has_a_reason(
+    made: Any, controllers: Any, objects: Any, ref: Any, expected: Any
+) -> None:
     known = {"entry": made.entry(HOST), "none": made.entry(HOST, resolution="NONE")}
     cluster = made.Cluster("c", *(known[name] for name in objects))
-    assert verdict(cluster, a_route(made, hostname(**ref))) == expected
+    assert verdict(cluster, a_route(made, hostname(**ref)), controllers("2.1")) == expected
+    reason, message = verdict(cluster, a_route(made, hostname(**ref)), controllers("2.3"))
+    newer = f"Hostname bookinfo/{HOST} not found" if expected[1] == MISSING_HOST else expected[1]
+    assert (reason, message) == (expected[0], newer)
+
+
+@pytest.mark.parametrize(("line", "expected"), [("2.1", ("", "")), ("2.3", ("InvalidKind", "unknown backend kind"))])
+def test_without_integration_a_hostname_is_an_unknown_kind_from_2_3_on(
+    made: Any, gateway: Any, controllers: Any, line: str, expected: Any
+) -> None:
+    controller = controllers(line, KGW_ENABLE_ISTIO_INTEGRATION="false")
+    route = a_route(made, hostname())
+    cluster = made.Cluster("c", made.entry(HOST), route)
+    assert verdict(cluster, route, controller) == expected
+    [rule] = routes(cluster, gateway, controller)
+    assert rule["backends"][0]["ok"] is (line == "2.1")
 
 
 def test_the_oldest_service_entry_wins(made: Any) -> None:
@@ -75,25 +85,27 @@ def test_the_oldest_service_entry_wins(made: Any) -> None:
     ("ref", "expected"),
     [
         ({"name": "reviews", "port": 9080}, ("", "")),
-        ({"name": "nosuch", "port": 9080}, ("BackendNotFound", 'Service "nosuch" not found')),
-        ({"name": "reviews", "port": 9081}, ("BackendNotFound", 'Service "reviews" not found')),
+        ({"name": "nosuch", "port": 9080}, ("BackendNotFound", MISSING.format(kind="Service", name="nosuch"))),
+        ({"name": "reviews", "port": 9081}, ("BackendNotFound", MISSING.format(kind="Service", name="reviews"))),
     ],
 )
-def test_a_service_needs_its_port(made: Any, ref: Any, expected: Any) -> None:
+def test_a_service_needs_its_port(made: Any, controllers: Any, ref: Any, expected: Any) -> None:
     cluster = made.Cluster("c", *made.service("reviews", 9080, [made.pod("p")]))
-    assert verdict(cluster, a_route(made, ref)) == expected
+    assert verdict(cluster, a_route(made, ref), controllers()) == expected
+    newer = f"Service bookinfo/{ref['name']} not found" if expected[0] else ""
+    assert verdict(cluster, a_route(made, ref), controllers("2.3"))[1] == newer
 
 
 @pytest.mark.parametrize(("kind", "name", "allowed"), [("Service", None, True), ("Service", "x", False)])
-def test_another_namespace_needs_a_grant(made: Any, kind: Any, name: Any, allowed: Any) -> None:
+def test_another_namespace_needs_a_grant(made: Any, either: Any, kind: Any, name: Any, allowed: Any) -> None:
     objects = made.service("reviews", 9080, [made.pod("p")])
     to = {"group": "", "kind": kind, **({"name": name} if name else {})}
     source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "gloo-system"}
     grant = made.obj("ReferenceGrant", "g", "bookinfo", spec={"from": [source], "to": [to]})
     route = a_route(made, {"name": "reviews", "namespace": "bookinfo", "port": 9080}, namespace="gloo-system")
     refused = ("RefNotPermitted", "missing reference grant")
-    assert verdict(made.Cluster("c", *objects), route) == refused
-    assert verdict(made.Cluster("c", *objects, grant), route) == (("", "") if allowed else refused)
+    assert verdict(made.Cluster("c", *objects), route, either) == refused
+    assert verdict(made.Cluster("c", *objects, grant), route, either) == (("", "") if allowed else refused)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +116,8 @@ def test_another_namespace_needs_a_grant(made: Any, kind: Any, name: Any, allowe
         ({}, {"sectionName": "nope"}, {}, "NoMatchingParent"),
         ({}, {"port": 81}, {}, "NoMatchingParent"),
         ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {}, {}, "NotAllowedByListeners"),
+        # No listener allows the route: that comes before the section that does not exist.
+        ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, {"sectionName": "nope"}, {}, "NotAllowedByListeners"),
         ({"allowedRoutes": None}, {}, {}, "NotAllowedByListeners"),
         ({"allowedRoutes": {"kinds": [{"kind": "GRPCRoute"}]}}, {}, {}, "NotAllowedByListeners"),
         ({"protocol": "TCP"}, {}, {}, "NotAllowedByListeners"),
@@ -131,18 +145,24 @@ def test_a_parent_ref_to_another_gateway_is_ignored(made: Any, gateway: Any) -> 
     assert attachments(made.Cluster("c"), gateway, a_route(made, parent={"kind": "Service"})) == []
 
 
-def test_traffic_rules_mark_the_backend_that_does_not_resolve(made: Any, gateway: Any) -> None:
+def test_traffic_rules_mark_the_backend_that_does_not_resolve(made: Any, gateway: Any, either: Any) -> None:
     route = a_route(made, hostname(weight=3), {"name": "nosuch", "port": 1})
-    (rule,) = routes(made.Cluster("c", made.entry(HOST), route), gateway)
+    (rule,) = routes(made.Cluster("c", made.entry(HOST), route), gateway, either)
     assert (rule["listener"], rule["port"], rule["hostnames"]) == ("http", 8080, ["*"])
     assert rule["matches"] == [{"type": "Exact", "value": "/x", "method": None, "headers": {}}]
     shares = [(b["kind"], b["port"], b["weight"], b["ok"], b["reason"]) for b in rule["backends"]]
     assert shares == [("Hostname", 9080, 3, True, ""), ("Service", 1, 1, False, "BackendNotFound")]
 
 
-def test_a_rule_without_matches_takes_everything(made: Any, gateway: Any) -> None:
+def test_a_listener_that_is_not_valid_has_no_rules(made: Any, gateway: Any, either: Any) -> None:
+    gateway["spec"]["listeners"].append({**gateway["spec"]["listeners"][0], "name": "b", "port": 9091})
+    route = a_route(made, hostname())
+    assert [rule["port"] for rule in routes(made.Cluster("c", made.entry(HOST), route), gateway, either)] == [8080]
+
+
+def test_a_rule_without_matches_takes_everything(made: Any, gateway: Any, either: Any) -> None:
     route = a_route(made, rules=[{}])
-    (rule,) = routes(made.Cluster("c", route), gateway)
+    (rule,) = routes(made.Cluster("c", route), gateway, either)
     assert rule["matches"] == [{"type": "PathPrefix", "value": "/", "method": None, "headers": {}}]
     assert rule["backends"] == []
 
@@ -191,25 +211,25 @@ def child_route(made: Any, *matches: Any, parents: Any = None, annotations: Any 
     ids=["no parents", "the parent", "another route", "the Gateway", "hostnames", "relative"],
 )
 def test_a_rule_that_delegates_has_the_rules_of_its_children(
-    made: Any, gateway: Any, ref: Any, child: Any, expected: Any
+    made: Any, gateway: Any, either: Any, ref: Any, child: Any, expected: Any
 ) -> None:
     """With matches of the child below the path of its parent and beside it; a child of the Gateway has both."""
     found = child_route(made, path("/shop/a"), path("/b"), **child)
     service = made.obj("Service", "reviews", "team", spec={"ports": [{"port": 9080}]})
     cluster = made.Cluster("c", parent_route(made, ref), found, service)
-    entries = [rule for rule in routes(cluster, gateway) if rule["route"] == "team/child" and rule["backends"]]
+    entries = [rule for rule in routes(cluster, gateway, either) if rule["route"] == "team/child" and rule["backends"]]
     assert [match["value"] for rule in entries for match in rule["matches"]] == expected
     assert all(rule["backends"][0]["ok"] for rule in entries)
 
 
-def test_routes_that_delegate_to_each_other_have_no_rules(made: Any, gateway: Any) -> None:
+def test_routes_that_delegate_to_each_other_have_no_rules(made: Any, gateway: Any, either: Any) -> None:
     child = child_route(made, path("/shop"))
     child["spec"]["rules"][0]["backendRefs"] = [{**BY_NAME, "name": "parent", "namespace": "edge"}]
     parent = parent_route(made, BY_NAME)
-    assert routes(made.Cluster("c", parent, child), gateway) == []
+    assert routes(made.Cluster("c", parent, child), gateway, either) == []
 
 
-def test_a_rule_that_delegates_to_nothing_is_not_resolved(made: Any) -> None:
+def test_a_rule_that_delegates_to_nothing_is_not_resolved(made: Any, either: Any) -> None:
     parent = parent_route(made, BY_NAME)
-    assert verdict(made.Cluster("c", parent), parent) == ("BackendNotFound", "unresolved reference")
-    assert verdict(made.Cluster("c", parent, child_route(made, path("/shop"))), parent) == ("", "")
+    assert verdict(made.Cluster("c", parent), parent, either) == ("BackendNotFound", "unresolved reference")
+    assert verdict(made.Cluster("c", parent, child_route(made, path("/shop"))), parent, either) == ("", "")
