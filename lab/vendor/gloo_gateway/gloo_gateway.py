@@ -32,6 +32,7 @@ from lab.vendor.gloo_gateway.route_status import route_status
 # Seconds for which a new Gateway with invalid parameters was Accepted=True in recordings: of two writers the
 # slower one has the correct status.
 ACCEPTED_FIRST = 0.4
+NO_SUCH_KIND = "the server could not find the requested resource"
 
 
 class GlooGateway:
@@ -136,11 +137,13 @@ class GlooGateway:
             try:
                 cluster.apply(obj, running.name)
             except (ApiError, KeyError) as error:
-                if isinstance(error, ApiError) and not 400 <= error.status < 500:
+                # A kind that the lab does not know is none of its API servers.
+                refusal = ApiError(cluster.name, 404, "", NO_SUCH_KIND) if isinstance(error, KeyError) else error
+                if not 400 <= refusal.status < 500:
                     raise
                 group = obj["apiVersion"] if "/" in obj["apiVersion"] else f"/{obj['apiVersion']}"
                 place = f"{group}, Kind={obj['kind']} {obj['metadata']['namespace']}/{obj['metadata']['name']}"
-                return f"failed to apply object {place}: {error}"
+                return f"failed to apply object {place}: {refusal.message}"
         if rendered.objects and not rendered.refused:
             _prune(cluster, gateway, rendered)
         return rendered.refused

@@ -127,7 +127,7 @@ class Stage:
 
     def __init__(self, line: str, home: Path) -> None:
         self.server, self.line, self.name = Server(), line, NAME
-        self.lab: Any = SimpleNamespace(home=home, clusters={"cluster1": self.server})
+        self.lab: Any = SimpleNamespace(home=home, clusters={"cluster1": self.server}, programs={})
         self.part = GlooGateway()
         self.kube: Object = {"istio": {"istioProxyContainer": _istio(ENV)}}
         self.spec: Object = {
