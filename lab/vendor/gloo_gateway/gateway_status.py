@@ -8,8 +8,10 @@ from lab.vendor.gloo_gateway.listeners import conditions_of, supported_kinds
 from lab.vendor.gloo_gateway.route_status import attached_routes
 
 
-def gateway_status(cluster: Reader, gateway: Object, controller: Controller, error: str = "") -> Object:
-    """Status of a Gateway; error: what makes its parameters invalid."""
+def gateway_status(
+    cluster: Reader, gateway: Object, controller: Controller, error: str = "", self_managed: bool = False
+) -> Object:
+    """Status of a Gateway; error: what makes its parameters invalid. One that is self-managed has no addresses."""
     conditions, of_listeners = conditions_of(cluster, gateway, controller, error)
     attached = attached_routes(cluster, gateway)
     status: Object = {
@@ -24,7 +26,7 @@ def gateway_status(cluster: Reader, gateway: Object, controller: Controller, err
             for listener in gateway["spec"].get("listeners") or []
         ],
     }
-    found = addresses(_service(cluster, gateway, controller))
+    found = [] if self_managed else addresses(_service(cluster, gateway, controller))
     if found:
         status["addresses"] = found
     return status

@@ -118,16 +118,16 @@ class GlooGateway:
                 cluster.set_status(route, status, manager)
         for gateway in gateways:
             error, rendered = _rendered(cluster, gateway, served[gateway["spec"]["gatewayClassName"]], running)
-            self._status(cluster, gateway, running, error)
+            self._status(cluster, gateway, running, error, self_managed=rendered is None and not error)
             self._log(lab, cluster, pod, gateway, error or self._deploy(cluster, gateway, rendered, running))
 
-    def _status(self, cluster: Cluster, gateway: Object, running: Controller, error: str) -> None:
+    def _status(self, cluster: Cluster, gateway: Object, running: Controller, error: str, self_managed: bool) -> None:
         uid, manager = gateway["metadata"]["uid"], running.product.name
         if error and uid not in self._written and not observed(gateway):
             gateway = cluster.set_status(gateway, gateway_status(cluster, gateway, running), manager) or gateway
             self._stopped.wait(ACCEPTED_FIRST)
         self._written.add(uid)
-        cluster.set_status(gateway, gateway_status(cluster, gateway, running, error), manager)
+        cluster.set_status(gateway, gateway_status(cluster, gateway, running, error, self_managed), manager)
 
     def _deploy(self, cluster: Cluster, gateway: Object, rendered: Rendered | None, running: Controller) -> str:
         """Apply the proxy's objects; returns an error for the log: the Gateway stays Accepted and Programmed."""

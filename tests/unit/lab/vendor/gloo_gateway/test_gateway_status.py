@@ -60,7 +60,9 @@ def test_only_a_service_of_the_gateway_has_its_address(
 ) -> None:
     service = made.obj("Service", "http", "gloo-system", spec={"type": "ClusterIP", "clusterIPs": ["10.0.0.9"]})
     service["metadata"]["ownerReferences"] = [{"uid": owner}]
-    assert ("addresses" in gateway_status(made.Cluster("c", service), gateway, either)) is has_address
+    cluster = made.Cluster("c", service)
+    assert ("addresses" in gateway_status(cluster, gateway, either)) is has_address
+    assert "addresses" not in gateway_status(cluster, gateway, either, self_managed=True)
 
 
 def test_a_route_with_a_missing_backend_is_counted(made: Any, gateway: Any, either: Any) -> None:
