@@ -147,7 +147,9 @@ options:
         type: str
         choices: [Cluster, Local]
       ports:
-        description: Fixed node ports of listener ports, for type V(NodePort).
+        description:
+          - Fixed node ports of listener ports, for type V(NodePort). kgateway 2.3 and newer uses them with type
+            V(LoadBalancer) too.
         type: list
         elements: dict
         suboptions:
@@ -250,7 +252,8 @@ options:
     type: dict
     suboptions:
       replicas:
-        description: Number of Pods.
+        description:
+          - Number of Pods. Omit it if an autoscaler sets the number. kgateway before 2.3 ignores V(0).
         type: int
       strategy:
         description: Rollout strategy, as in a Deployment.
@@ -262,7 +265,8 @@ options:
     default: false
   spec:
     description:
-      - Any other fields of the object's C(spec), merged with the result of the options above.
+      - Any other fields of the object's C(spec), merged with the result of the options above. For example, overlays
+        (C(kube.deploymentOverlay) and others, kgateway 2.3 and newer), which override all other fields.
       - A field that is also set by an option must have the same value.
     type: dict
     default: {}
@@ -484,6 +488,13 @@ writes:
   returned: success
   type: int
   sample: 1
+dry_runs:
+  description:
+    - Number of write requests that the API server only evaluates. They are sent in check mode, and for objects with
+      values that may be defaults of the API server.
+  returned: success
+  type: int
+  sample: 0
 """
 
 from ..module_utils.engine.module import run_module

@@ -44,6 +44,12 @@ options:
     description: Helm values that will be set, for the controller's name, images and licence. Secrets are not shown.
     type: dict
     default: {}
+  chart_version:
+    description:
+      - Version of the controller's chart that will be installed. By default that of the product line.
+      - With another value that is not a version, RV(product.gateway_name_limit) is that of Kubernetes.
+    type: str
+    default: ''
   license_secret:
     description: Name of an existing Secret with the licence, in the namespace of the controller.
     type: str
@@ -169,6 +175,10 @@ product:
       description: Name of the GatewayClass that the controller creates.
       type: str
       returned: always
+    gateway_name_limit:
+      description: The longest name of a Gateway that its controller can deploy, if its version is known.
+      type: int
+      returned: always
     parameters:
       description: The preferred kind of parameters, with api_version and kind.
       type: dict
@@ -235,6 +245,7 @@ product:
     deployment: kgateway
     controller_name: kgateway.dev/kgateway
     gateway_class: kgateway
+    gateway_name_limit: 253
     parameters: {api_version: gateway.kgateway.dev/v1alpha1, kind: GatewayParameters}
     license_key: []
     license_secret: []

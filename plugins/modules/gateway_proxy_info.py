@@ -185,13 +185,22 @@ proxies:
       returned: success
     controller:
       description:
-        - C(controller_name) of the class; C(namespace), C(name), C(image), C(version) of the controller's Deployment
-          and whether it is C(ready); its switches C(auto_mtls) and C(integration), null where they cannot be read.
+        - C(controller_name) of the class; C(namespace), C(name), C(image) of the controller's Deployment; its
+          C(version), by the labels of its chart, else by the tag of its image; whether it is C(ready); its switches
+          C(auto_mtls) and C(integration), null where they cannot be read.
       type: dict
       returned: success
     parameters:
       description: C(namespace/name) of the parameters it references, or null.
       type: str
+      returned: success
+    overlays:
+      description:
+        - Patches in the parameters that are applied after all other fields, such as C(deploymentOverlay), with the
+          parameters that have them. Where one changes containers or their environment, the Deployment is compared with
+          istiod, not with the fields that it overrides.
+      type: list
+      elements: str
       returned: success
     deployment:
       description:
@@ -293,6 +302,7 @@ proxies:
         auto_mtls: true
         integration: true
       parameters: gloo-system/custom-gw-params
+      overlays: []
       deployment:
         name: http
         generation: 2

@@ -18,6 +18,11 @@ def cluster_name(value: object) -> bool:
     return dns_name(value) and yaml_keeps(str(value))
 
 
+def yaml_text(value: object) -> bool:
+    """Text that YAML reads as the same text without quotes, as kgateway writes names and settings."""
+    return isinstance(value, str) and yaml_keeps(value)
+
+
 class TestModule:
     """Ansible's entry point."""
 
@@ -29,4 +34,5 @@ class TestModule:
             "dns_name": dns_name,
             "host_port": host_port,
             "port": port,
+            "yaml_text": yaml_text,
         }

@@ -103,6 +103,7 @@ class Stage:
         self.switches = {AUTO_MTLS: "true", INTEGRATION: "true"}
         self.env = {SETTINGS[option][0]: value for option, value in TOLD.items()}
         self.containers = list(THREE)
+        self.image = "registry.example/controller:2.0.0"
         self.controller = deployment("gloo-gateway", [], apiVersion="apps/v1")
         self.proxy: Json | None = deployment(
             "http", [], apiVersion="apps/v1", metadata={"annotations": {"deployment.kubernetes.io/revision": "2"}}
@@ -174,7 +175,7 @@ class Stage:
         env = [{"name": name, "value": value} for name, value in self.switches.items()]
         kgw = {
             "name": "kgateway",
-            "image": "registry.example/controller:2.0.0",
+            "image": self.image,
             "env": [{"name": "KGW_LOG_LEVEL", "value": "info"}, *env],
         }
         self.controller["spec"]["template"]["spec"]["containers"] = [kgw]

@@ -23,11 +23,13 @@ from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
 from ..k8s.fields import Json, dig, mapping, meta, name_of, spec_of, texts, title
 from ..k8s.progress import Progress
 from ..k8s.verdict import waiting
-from .parameter_kinds import V1_ANNOTATION, kind_to_use, unserved
+from .overlays import overlays_of
+from .parameter_kinds import CONTROLLERS, V1_ANNOTATION, kind_to_use, unserved
 from .parameters_options import argument_spec, desired_spec, field
-from .parameters_rules import combinations, problems
+from .parameters_rules import combinations, has_node_ports, problems, unusual
 from .products import V1_PARAMETERS, ParameterKind
 from .proxy_settings import SETTINGS, UNUSABLE_ID, deep_merge, usable_id
+from .versions import UNKNOWN, Range, of_crd, shown, since
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -44,15 +46,28 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "wait_timeout": {"type": "int", "default": 60},
 }
 
+CRD_API = "apiextensions.k8s.io/v1"
+
 # Seconds that CRDs may take to be served after their installation.
 _CRD_PATIENCE = 3.0
 _NOT_DECLARED = re.compile(r"\.spec\.([A-Za-z0-9_.\[\]=\"]+): field not declared in schema")
 
 
 def effective(spec: Json) -> dict[str, str]:
-    """Option of istioProxyContainer -> the value the proxy will get, kgateway's defaults included."""
+    """Option of istioProxyContainer -> the value the proxy will get, by an overlay, the option or kgateway's default.
+
+    Without those that an overlay may set to a value which the parameters do not show.
+    """
     container = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
-    return {option: str(container.get(option) or default) for option, (_env, default) in SETTINGS.items()}
+    overlays = [each for each in overlays_of(spec, "") if each.is_known]
+    patched = {env: value for each in overlays for env, value in each.env("istio-proxy").items()}
+    found = {}
+    for option, (env, default) in SETTINGS.items():
+        if env in patched:
+            found[option] = patched[env]
+        elif not any(each.replaces_env("istio-proxy") for each in overlays):
+            found[option] = str(container.get(option) or default)
+    return found
 
 
 def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
@@ -61,18 +76,22 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
         return []
     found, values = [], effective(spec)
     explicit = mapping(dig(spec, "kube", "istio", "istioProxyContainer"))
-    shown = {o: value if explicit.get(o) else f"{value} (the controller's default)" for o, value in values.items()}
-    address, right = values["istioDiscoveryAddress"], istiod.get("address")
+    told = {
+        option: value if explicit.get(option) or value != default else f"{value} (the controller's default)"
+        for option, (_env, default) in SETTINGS.items()
+        if (value := values.get(option))
+    }
+    address, right = values.get("istioDiscoveryAddress"), istiod.get("address")
     # istiod's certificate has names that end in .svc, not in .svc.cluster.local, so aliases fail.
-    if right and compared(address) != compared(str(right)):
+    if address and right and compared(address) != compared(str(right)):
         found.append(
-            f"discovery_address is {shown['istioDiscoveryAddress']}, but this cluster's istiod is at {right}. "
+            f"discovery_address is {told['istioDiscoveryAddress']}, but this cluster's istiod is at {right}. "
             "Set that address"
         )
-    cluster_id, accepted = values["istioMetaClusterId"], istiod.get("cluster_id")
-    if accepted and cluster_id != str(accepted):
+    cluster_id, accepted = values.get("istioMetaClusterId"), istiod.get("cluster_id")
+    if cluster_id and accepted and cluster_id != str(accepted):
         found.append(
-            f"meta_cluster_id is {shown['istioMetaClusterId']}, but istiod issues certificates only for cluster "
+            f"meta_cluster_id is {told['istioMetaClusterId']}, but istiod issues certificates only for cluster "
             f"ID {accepted}. {'Set that ID' if usable_id([str(accepted)]) else UNUSABLE_ID}"
         )
     return found
@@ -80,8 +99,8 @@ def contradictions(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
 
 def telemetry_warnings(spec: Json, istiod: Mapping[str, Any]) -> list[str]:
     """Mismatches that only affect telemetry."""
-    have, right = effective(spec)["istioMetaMeshId"], istiod.get("mesh_id")
-    if "selfManaged" in spec or not right or have == right:
+    have, right = effective(spec).get("istioMetaMeshId"), istiod.get("mesh_id")
+    if "selfManaged" in spec or not have or not right or have == right:
         return []
     return [
         f"meta_mesh_id is {have}, istiod's mesh ID is {right}. It is not validated, but telemetry will "
@@ -116,7 +135,9 @@ def references(
             found.append(title("Gateway", name_of(gateway), meta(gateway).get("namespace")))
     for gateway_class in classes:
         ref = mapping(spec_of(gateway_class).get("parametersRef"))
-        if fits(ref) and ref.get("namespace") == namespace:
+        # kgateway ignores group and kind in the reference of a class.
+        is_read = kind in CONTROLLERS.get(str(spec_of(gateway_class).get("controllerName")), ())
+        if (fits(ref) or (is_read and ref.get("name") == name)) and ref.get("namespace") == namespace:
             found.append(title("GatewayClass", name_of(gateway_class)))
     return found
 
@@ -147,8 +168,9 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             _refuse_while_used(cluster, kind, live, title, bool(params.get("ignore_references")))
         else:
             spec = deep_merge(spec_of_others(live), spec)
-            _refuse(combinations(spec), name, title)
+            _refuse(combinations(spec, _versions(cluster, kind) if has_node_ports(spec) else UNKNOWN), name, title)
             warnings = _compare(spec, params, name, title)
+            warnings += [f"{name}: {title}: {text}" for text in unusual(spec)]
         try:
             result = converge(
                 cluster,
@@ -223,6 +245,15 @@ def _kind(
         time.sleep(0.3)
 
 
+def _versions(cluster: Cluster, kind: ParameterKind) -> Range:
+    """The versions of kgateway that serve the kind, by its CRD."""
+    try:
+        # the plural of these kinds is the singular
+        return of_crd(cluster.get(CRD_API, "CustomResourceDefinition", f"{kind.kind.lower()}.{kind.group}"))
+    except (Forbidden, NotServed):
+        return UNKNOWN
+
+
 def _live(cluster: Cluster, obj: Json) -> Json | None:
     try:
         return cluster.get(obj["apiVersion"], obj["kind"], obj["metadata"]["name"], obj["metadata"]["namespace"])
@@ -261,9 +292,17 @@ def _older_crd(exc: ClusterError, cluster: str, kind: ParameterKind, title: str)
     unknown = _NOT_DECLARED.findall(exc.msg)
     if not unknown:
         return exc
-    names = [field(path.removeprefix("kube.")) if path.startswith("kube.") else f"spec.{path}" for path in unknown]
+    names = ", ".join(map(_unknown_field, unknown))
     return Invalid(
-        f"{cluster}: {title}: {', '.join(names)}: {kind.api_version} {kind.kind} in this cluster has no such field. "
+        f"{cluster}: {title}: {names}: {kind.api_version} {kind.kind} in this cluster has no such field. "
         "Omit it, or install a version of the gateway's CRDs that has it",
         **{**exc.facts, "unknown_fields": [f"spec.{path}" for path in unknown]},
     )
+
+
+def _unknown_field(path: str) -> str:
+    if not path.startswith("kube."):
+        return f"spec.{path}"
+    below = path.removeprefix("kube.")
+    version = since(below)
+    return field(below) + (f", which needs kgateway {shown(version)} or newer" if version else "")

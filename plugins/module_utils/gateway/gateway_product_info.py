@@ -24,6 +24,7 @@ from .controller import AUTO_MTLS, INTEGRATION, controller_container, controller
 from .gateway_parameters import spec_of_others
 from .products import GLOO_GATEWAY, PRODUCTS, ParameterKind, Product, product_of
 from .proxy_objects import containers, env_of
+from .versions import Version, name_limit, of_labels
 
 ARGUMENT_SPEC: dict[str, Any] = {
     **CLUSTER_SPEC,
@@ -31,6 +32,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "namespace": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
     "values": {"type": "dict", "default": {}},
+    "chart_version": {"type": "str", "default": ""},
     # The name of a Secret, not a secret.
     "license_secret": {"type": "str", "default": "", "no_log": False},
     "parameters_name": {"type": "str", "default": ""},
@@ -156,9 +158,23 @@ def facts(
         "used_unchanged": used_unchanged,
         # CRDs of an existing controller fit it, whatever installed them.
         "crds_used_unchanged": used_unchanged or (bool(deployment) and crds is None),
+        "gateway_name_limit": name_limit(
+            _newest(
+                product,
+                of_labels(deployment),
+                release.chart_version if release else "",
+                "" if used_unchanged else str(params.get("chart_version") or product.version),
+            )
+        ),
         "owner": owner_of(deployment, "", "") if unmanaged else "",
         "integrated": integrated,
     }
+
+
+def _newest(product: Product, *versions: str) -> Version | None:
+    """The newest kgateway in these versions of the product; None when one of them is unknown, or all are."""
+    found = [product.kgateway_version(text) for text in versions if text]
+    return None if None in found else max(filter(None, found), default=None)
 
 
 def _images(product: Product, deployment: Json, given: Json, values: Json, version: str) -> tuple[str, str]:
@@ -353,9 +369,11 @@ def _has_sds_image(cluster: Cluster, product: Product, namespace: str, params: J
     specs = [spec_of_others(each) for each in found]
     gateway_class = _object(cluster, GATEWAY_CLASS, product.gateway_class)
     reference = mapping(spec_of(gateway_class).get("parametersRef"))
-    for kind in product.parameters:
-        if (reference.get("group"), reference.get("kind")) == (kind.group, kind.kind):
-            specs.append(spec_of(_object(cluster, kind, reference.get("name"), reference.get("namespace"))))
+    # kgateway ignores group and kind in the reference of a class.
+    specs += [
+        spec_of(_object(cluster, kind, reference.get("name"), reference.get("namespace")))
+        for kind in product.parameters
+    ]
     return any(dig(spec, "kube", "sdsContainer", "image") for spec in specs)
 
 

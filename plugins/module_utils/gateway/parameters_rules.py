@@ -16,9 +16,10 @@ from decimal import Decimal
 from typing import Any
 
 from ..istiod.objects import split_host_port
-from ..k8s.fields import Json, dig, mappings
+from ..k8s.fields import Json, dig, mapping, mappings
 from ..k8s.yaml_text import yaml_keeps
 from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
+from .versions import NO_REPLICAS, NODE_PORT_OF_LOAD_BALANCER, UNKNOWN, Range, shown
 
 Wrong = Iterator[tuple[str, str]]
 Rule = Callable[[Any], Wrong]
@@ -65,22 +66,54 @@ def problems(spec: Json) -> list[str]:
     return wrong
 
 
-def combinations(spec: Json) -> list[str]:
-    """Contradictions between fields of the resulting object, regardless of their managers."""
+def combinations(spec: Json, versions: Range = UNKNOWN) -> list[str]:
+    """Contradictions between fields of the resulting object, regardless of their managers.
+
+    versions: those that the controller may have.
+    """
     if "kube" in spec and "selfManaged" in spec:
         return [_BOTH]
-    service = dig(spec, "kube", "service")
-    if not isinstance(service, dict):
-        return []
-    kind, wrong = service.get("type", "LoadBalancer"), []
-    if kind != "NodePort" and any("nodePort" in port for port in mappings(service.get("ports"))):
-        wrong.append(f"{field('service.ports')} has nodePort, which only type NodePort uses, but the type is {kind}")
+    service = mapping(dig(spec, "kube", "service"))
+    kind, wrong = service_type(spec), []
+    if kind not in ("NodePort", "LoadBalancer") and has_node_ports(spec):
+        wrong.append(f"{field('service.ports')} has nodePort, which type {kind} does not use")
+    if kind == "LoadBalancer" and has_node_ports(spec) and versions.has(NODE_PORT_OF_LOAD_BALANCER) is False:
+        wrong.append(
+            f"{field('service.ports')} has nodePort, which kgateway before {shown(NODE_PORT_OF_LOAD_BALANCER)} uses "
+            f"only with type NodePort, but the type is {kind}"
+        )
     if kind == "ClusterIP" and "externalTrafficPolicy" in service:
         wrong.append(f"{field('service.externalTrafficPolicy')} is for types LoadBalancer and NodePort, not ClusterIP")
     for name in ("loadBalancerClass", "loadBalancerSourceRanges"):
         if name in service and kind != "LoadBalancer":
             wrong.append(f"{field(f'service.{name}')} is for type LoadBalancer, not {kind}")
     return [f"{text}. Change spec.kube.service.type (option service.type), or omit the field" for text in wrong]
+
+
+def service_type(spec: Json) -> str:
+    """The type of the proxy's Service: that of the overlay, else of the field, else the controller's default."""
+    return str(
+        dig(spec, "kube", "serviceOverlay", "spec", "type") or dig(spec, "kube", "service", "type") or "LoadBalancer"
+    )
+
+
+def has_node_ports(spec: Json) -> bool:
+    return any("nodePort" in port for port in mappings(dig(spec, "kube", "service", "ports")))
+
+
+def unusual(spec: Json) -> list[str]:
+    """What can be rendered, but hardly has the wanted effect."""
+    replicas, found = dig(spec, "kube", "deployment", "replicas"), []
+    if replicas == 0:
+        found.append(
+            f"{field('deployment.replicas')} is 0: no proxy runs; kgateway before {shown(NO_REPLICAS)} ignores 0"
+        )
+    if replicas is not None and dig(spec, "kube", "horizontalPodAutoscaler") is not None:
+        found.append(
+            f"{field('deployment.replicas')} is set beside horizontalPodAutoscaler: the controller resets what the "
+            "autoscaler sets. Omit it"
+        )
+    return found
 
 
 def _no_maps(spec: Json) -> list[str]:
@@ -133,12 +166,9 @@ def plain_id(value: Any) -> Wrong:
     """An ID. kgateway renders it unquoted into YAML; unless that is read as the same text, it creates no Deployment."""
     if not isinstance(value, str):
         yield "", f"is {value!r}, it must be a string: use one such as cluster-1"
-    elif not yaml_keeps(value):
-        yield (
-            "",
-            f"is {value!r}: kgateway renders it unquoted and YAML does not read it as the same text; use one such as "
-            "cluster-1",
-        )
+    else:
+        for place, text in _rendered(value):
+            yield place, f"{text}; use one such as cluster-1"
 
 
 def image(value: Any) -> Wrong:
@@ -190,6 +220,17 @@ def qualified_name(value: Any) -> Wrong:
     prefix, slash, name = str(value).rpartition("/")
     if not _NAME.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
         yield "", f"is {value!r}: use at most 63 letters, digits, '-', '_', '.', optionally after a domain and '/'"
+
+
+def load_balancer_class(value: Any) -> Wrong:
+    """A qualified name, which kgateway renders unquoted."""
+    wrong = list(qualified_name(value))
+    yield from wrong or _rendered(value)
+
+
+def _rendered(value: Any) -> Wrong:
+    if not yaml_keeps(str(value)):
+        yield "", f"is {value!r}: kgateway renders it unquoted and YAML does not read it as the same text"
 
 
 def annotation_map(value: Any) -> Wrong:
@@ -316,6 +357,8 @@ def cluster_ip(value: Any) -> Wrong:
         ipaddress.ip_address(value if isinstance(value, str) else "")
     except ValueError:
         yield "", f"is {value!r}: use an IP address of the cluster's Service range, or None"
+        return
+    yield from _rendered(value)
 
 
 def source_ranges(value: Any) -> Wrong:
@@ -364,7 +407,7 @@ RULES: Mapping[str, Rule] = {
     "service.ports": items("port", unique="port", port=number(*_PORTS), nodePort=number(*_PORTS)),
     "service.extraLabels": label_map,
     "service.extraAnnotations": annotation_map,
-    "service.loadBalancerClass": qualified_name,
+    "service.loadBalancerClass": load_balancer_class,
     "service.loadBalancerSourceRanges": source_ranges,
     "podTemplate.extraLabels": label_map,
     "podTemplate.extraAnnotations": annotation_map,

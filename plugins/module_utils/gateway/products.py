@@ -9,7 +9,6 @@ Sources: charts, values and CRDs that the vendor and the kgateway project publis
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from ..helm.values import Path, value_at
 from ..k8s.fields import Json, labels_of, name_of
 from ..k8s.kinds import group_of
 from .proxy_objects import containers
+from .versions import Version, minor, shown
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Product:
     license_secret_values: Json = field(default_factory=dict)
     registry: str = OPEN_SOURCE_REGISTRY
     has_sds: bool = True
-    kgateway: Mapping[str, str] = field(default_factory=dict)
+    kgateway: Mapping[Version, Version] = field(default_factory=dict)
     crd_switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -110,9 +110,14 @@ class Product:
         """
         if self.has_sds or registry.strip("/") != self.registry:
             return {}
-        minor = _minor(tag) or _minor(self.version)
-        minor = self.kgateway.get(minor, minor)
-        return {"registry": OPEN_SOURCE_REGISTRY, "repository": "sds", "tag": f"v{minor}.{_PATCHES.get(minor, 0)}"}
+        version = self.kgateway_version(tag) or self.kgateway_version(self.version)
+        text = shown(version) if version else ""
+        return {"registry": OPEN_SOURCE_REGISTRY, "repository": "sds", "tag": f"v{text}.{_PATCHES.get(text, 0)}"}
+
+    def kgateway_version(self, version: str) -> Version | None:
+        """The version of kgateway in a version of the product; None for a text without one."""
+        found = minor(version)
+        return self.kgateway.get(found, found) if found else None
 
 
 GLOO_GATEWAY = Product(
@@ -126,7 +131,7 @@ GLOO_GATEWAY = Product(
     license_key=("licensing", "glooGatewayLicenseKey"),
     registry="us-docker.pkg.dev/solo-public/gloo-gateway",
     has_sds=False,
-    kgateway={"2.0": "2.1"},
+    kgateway={(2, 0): (2, 1)},
     crd_switches=_AUTH,
 )
 ENTERPRISE_KGATEWAY = Product(
@@ -185,8 +190,3 @@ def product_of(deployment: Json) -> Product | None:
 
 def _repository(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-
-
-def _minor(version: str) -> str:
-    found = re.match(r"v?(\d+\.\d+)\.", version)
-    return found[1] if found else ""

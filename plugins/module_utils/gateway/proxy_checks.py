@@ -26,6 +26,7 @@ from .proxy_model import CLASS_LABEL, MESH_CONTAINERS, PROXY_CONTAINER, ROOT_CER
 from .proxy_objects import by_name, container_names, containers, mesh_env, owners_of
 from .proxy_pods import pod_cause, pods_ended, pods_refused
 from .proxy_settings import SETTINGS, UNUSABLE_ID, usable_id
+from .versions import object_names
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def check_proxy(model: ProxyModel) -> ProxyVerdict:
         if verdict is not None:
             return ProxyVerdict(state=verdict.state, reason=verdict.reason + _meanwhile(model, name), check=name)
     names = ", ".join(container_names(model.deployment))
-    return ProxyVerdict(state="ready", reason=f"{names} ready in {len(model.current_pods)} Pod(s)")
+    changed = [overlay.title for overlay in model.overlays if overlay.changes_pods]
+    by = f", changed by {' and '.join(changed)}" if changed else ""
+    return ProxyVerdict(state="ready", reason=f"{names} ready in {len(model.current_pods)} Pod(s){by}")
 
 
 def _meanwhile(model: ProxyModel, check: str) -> str:
@@ -138,6 +141,8 @@ def _parameters(model: ProxyModel) -> Verdict | None:
     allowed = CONTROLLERS.get(model.controller_name)
     for ref in model.refs:
         if allowed and ref.known not in allowed:
+            if ref.by != model.title and is_accepted(model):
+                continue  # of a class, and its controller deploys the proxy all the same
             right = " or ".join(kind.title for kind in allowed)
             return failed(f"{ref.by}: parametersRef has kind {ref.kind} of {ref.group}; the controller accepts {right}")
         if not model.served(ref):
@@ -152,6 +157,9 @@ def _parameters(model: ProxyModel) -> Verdict | None:
     accepted = condition(model.gateway, "Accepted")
     if accepted.get("status") == "False" and accepted.get("reason") == "InvalidParameters" and not _outdated(model):
         text = f"{model.title}: InvalidParameters: {accepted.get('message')}"
+        value = _settings(model)
+        if value is not None:
+            return replace(value, reason=f"{text}. {value.reason}")
         # The missing object exists by now; the controller reconciles again by itself.
         return waiting(text) if "not found" in str(accepted.get("message")) else failed(text)
     return None
@@ -192,7 +200,7 @@ def _never_together(model: ProxyModel) -> Verdict | None:
     if PROXY_CONTAINER in set(container_names(model.deployment)) - expected:
         return failed(f"expect: {PROXY_CONTAINER} is part of every proxy. Add it")
     unknown = expected - {PROXY_CONTAINER, *MESH_CONTAINERS, *container_names(model.deployment)}
-    if unknown:
+    if unknown and not any(overlay.changes_pods for overlay in model.overlays):
         return failed(
             f"expect: the controller does not deploy container {', '.join(sorted(unknown))}; "
             f"{title_of(model.deployment)} "
@@ -200,6 +208,11 @@ def _never_together(model: ProxyModel) -> Verdict | None:
             f"{', '.join(container_names(model.deployment))}"
         )
     return None
+
+
+def is_accepted(model: ProxyModel) -> bool:
+    """Whether a controller has accepted the Gateway's current generation."""
+    return condition(model.gateway, "Accepted").get("status") == "True" and not _outdated(model)
 
 
 def _outdated(model: ProxyModel) -> bool:
@@ -298,6 +311,8 @@ def _cluster_id(model: ProxyModel) -> Verdict | None:
     cluster_id, right = model.settings()["ISTIO_META_CLUSTER_ID"], model.accepted_ids()
     if not right or cluster_id in right:
         return None
+    if model.is_rendered_otherwise and model.certified:
+        return None  # by a certificate of another kind, such as one of another CA
     host, usable = istio.split_host_port(model.settings()["CA_ADDR"])[0], usable_id(right)
     return failed(
         f"istioMetaClusterId in {model.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} issues "
@@ -339,7 +354,8 @@ def _istiod(model: ProxyModel) -> Verdict | None:
 
 def _deployment(model: ProxyModel) -> Verdict | None:
     if model.deployment is None:
-        namesake = by_name(model.objects.deployments, model.namespace, model.name)
+        found = (by_name(model.objects.deployments, model.namespace, name) for name in object_names(model.name))
+        namesake = next(filter(None, found), None)
         if namesake:
             owners = ", ".join(f"{owner.get('kind')} {owner.get('name')}" for owner in owners_of(namesake))
             return waiting(f"{title_of(namesake)} is not owned by the Gateway but by {owners}. Rename one of the two")
@@ -348,7 +364,7 @@ def _deployment(model: ProxyModel) -> Verdict | None:
                 f"{model.title} has no Deployment: the controller writes the name unquoted, and YAML does not read it "
                 "as a string. Create the Gateway under another name, such as gateway-1"
             )
-        refused = _listeners(model)
+        refused = listeners(model)
         if refused and refused.state == "failed":
             return refused
         log = f"the log of controller {title_of(model.controller)}" if model.controller else "the controller's log"
@@ -356,11 +372,18 @@ def _deployment(model: ProxyModel) -> Verdict | None:
             f"Deployment {model.namespace}/{model.name} does not exist although {model.title} is accepted. Check {log}"
         )
     missing, extra = model.container_faults(container_names(model.deployment))
+    removed = [(name, by) for name in missing if (by := model.removed_by(name))]
+    if removed:
+        names = ", ".join(name for name, _by in removed)
+        return failed(
+            f"{title_of(model.deployment)} lacks {names}, which {removed[0][1]} removes, so the proxy gets no "
+            "certificate of the mesh. Change the overlay unless this is intended"
+        )
     if missing or extra:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"still has {', '.join(extra)}"] if extra else []
         return waiting(f"{title_of(model.deployment)} {' and '.join(parts)}: the controller has not updated it yet")
-    if model.in_mesh:
+    if model.in_mesh and not model.is_rendered_otherwise:
         env, explicit = mesh_env(containers(model.deployment)), model.explicit_settings()
         for option, (name, _default) in SETTINGS.items():
             value = model.settings()[name]
@@ -374,8 +397,10 @@ def _deployment(model: ProxyModel) -> Verdict | None:
 def _rollout(model: ProxyModel) -> Verdict | None:
     title = title_of(model.deployment)
     if spec_of(model.deployment).get("replicas") == 0:
-        source = model.scaled_down_by()
-        remedy = f"{source} sets deployment.replicas to 0. Change it there" if source else "Scale it up"
+        source, autoscaler = model.scaled_down_by(), model.autoscaler
+        remedy = f"{source} to 0. Change it there" if source else "Scale it up"
+        if autoscaler and not source:
+            remedy = f"The autoscaler in {autoscaler} does not scale it up from 0. Scale it to 1"
         return failed(f"{title} is scaled to 0, so no proxy runs. {remedy} unless this is intended")
     refused = pods_refused(model)
     if refused:
@@ -400,7 +425,7 @@ def _rollout(model: ProxyModel) -> Verdict | None:
 # -- client access --------------------------------------------------------------------------------------------
 
 
-def _listeners(model: ProxyModel) -> Verdict | None:
+def listeners(model: ProxyModel) -> Verdict | None:
     verdict = readiness.judge(model.gateway or {})
     if verdict.ready or verdict.reason.endswith("no address yet"):
         return None
@@ -437,6 +462,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("istiod", _istiod),
     ("deployment", _deployment),
     ("rollout", _rollout),
-    ("listeners", _listeners),
+    ("listeners", listeners),
     ("address", _addresses),
 )

@@ -9,8 +9,8 @@ No verdicts here: see `proxy_checks.py`; `proxy_record.py` builds the record tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,10 +33,21 @@ from ..k8s.fields import (
 )
 from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
+from .overlays import Overlay, overlays_of
 from .parameter_kinds import CONTROLLERS, PARAMETER_KINDS, V1_ANNOTATION
 from .products import V1_PARAMETERS, ParameterKind
-from .proxy_objects import by_name, container_names, container_status, containers, owners_of, revision_of, template_of
+from .proxy_objects import (
+    by_name,
+    container_names,
+    container_status,
+    containers,
+    mesh_env,
+    owners_of,
+    revision_of,
+    template_of,
+)
 from .proxy_settings import SETTINGS, deep_merge
+from .versions import object_names
 
 GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name"
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
@@ -82,13 +93,17 @@ class Objects:
 
 @dataclass(frozen=True)
 class ParametersRef:
-    """One reference to parameters, of the GatewayClass or of the Gateway."""
+    """One reference to parameters, of the GatewayClass or of the Gateway.
+
+    ``is_literal``: False for one whose kind was replaced, because kgateway ignores the kind in that of a class.
+    """
 
     group: str
     kind: str
     namespace: str
     name: str
     by: str  # title of the referring object
+    is_literal: bool = True
 
     @property
     def title(self) -> str:
@@ -114,17 +129,19 @@ class ProxyModel:
         self.gateway_class = by_name(o.classes, None, str(spec_of(self.gateway).get("gatewayClassName") or ""))
         self.controller_name = str(spec_of(self.gateway_class).get("controllerName") or "")
         self.controller = controller_of(o.deployments, self.controller_name, self.namespace)
-        self.deployment = self._child(o.deployments)
-        self.service = self._child(o.services)
-        self.bootstrap = self._child(o.config_maps)
+        self.deployment = self._child(o.deployments, _is_proxy)
+        self.service = self._child(o.services, self._is_named_like_deployment)
+        self.bootstrap = self._child(o.config_maps, self._is_named_like_deployment)
         self.replica_set = self._newest_replica_set()
-        pods = [p for p in o.pods if namespace_of(p) == self.namespace and labels_of(p).get(GATEWAY_LABEL)]
-        self.pods = sorted((p for p in pods if labels_of(p)[GATEWAY_LABEL] == self.name), key=name_of)
+        self.pods = sorted(self._pods(), key=name_of)
         self.current_pods = [p for p in self.pods if self._is_current(p)]
         self.refs = self._refs()
         self.spec: Json = {}
+        self.overlays: list[Overlay] = []
         for ref in self.refs:
-            self.spec = deep_merge(self.spec, spec_of(self.parameters(ref)))
+            own = spec_of(self.parameters(ref))
+            self.spec = deep_merge(self.spec, own)
+            self.overlays += overlays_of(own, ref.title)
 
     # -- objects -----------------------------------------------------------------------------------------------------
 
@@ -136,24 +153,42 @@ class ProxyModel:
     def is_foreign(self) -> bool:
         """Whether it belongs to another controller and has no object of kgateway."""
         named = self.controller_name and self.controller_name not in CONTROLLERS
-        return bool(named) and PROXY_CONTAINER not in container_names(self.deployment)
+        return bool(named) and (self.deployment is None or not _is_proxy(self.deployment))
 
-    def _child(self, objects: Sequence[Json]) -> Json | None:
-        """The object that the controller created for the Gateway: owned by it, or with its name and no owner."""
-        here = sorted((o for o in objects if namespace_of(o) == self.namespace), key=name_of)
-        uid = meta(self.gateway).get("uid")
-        for obj in here:
-            if uid and any(ref.get("uid") == uid for ref in owners_of(obj)):
-                return obj
-        return by_name([o for o in here if not owners_of(o)], self.namespace, self.name)
+    def _here(self, objects: Sequence[Json]) -> list[Json]:
+        return [o for o in objects if namespace_of(o) == self.namespace]
+
+    def _child(self, objects: Sequence[Json], is_preferred: Callable[[Json], bool]) -> Json | None:
+        """The object that the controller created for the Gateway: owned by it, or with a name of its and no owner.
+
+        A controller that served the Gateway before or afterwards has created others.
+        """
+        here = sorted(self._here(objects), key=name_of)
+        owned = [o for o in here if _is_owned(o, self.gateway)]
+        orphans = [o for name in object_names(self.name) for o in here if name_of(o) == name and not owners_of(o)]
+        return next(iter([*filter(is_preferred, owned), *owned, *orphans]), None)
+
+    def _is_named_like_deployment(self, obj: Json) -> bool:
+        return self.deployment is not None and name_of(obj) == name_of(self.deployment)
 
     def _newest_replica_set(self) -> str | None:
         """Name of the Deployment's newest ReplicaSet."""
-        uid, revision = meta(self.deployment).get("uid"), revision_of(self.deployment)
+        revision = revision_of(self.deployment)
         for one in sorted(self.objects.replica_sets, key=name_of):
-            if revision_of(one) == revision and any(ref.get("uid") == uid for ref in owners_of(one)):
+            if revision_of(one) == revision and _is_owned(one, self.deployment):
                 return name_of(one)
         return None
+
+    def _pods(self) -> list[Json]:
+        """The proxy's Pods by their owners; by labels as far as ReplicaSets or the Deployment are not known."""
+        here = self._here(self.objects.pods)
+        sets = {name_of(one) for one in self._here(self.objects.replica_sets) if _is_owned(one, self.deployment)}
+        if sets:
+            return [p for p in here if any(ref.get("name") in sets for ref in owners_of(p))]
+        selector = texts(dig(spec_of(self.deployment), "selector", "matchLabels"))
+        if selector:
+            return [p for p in here if selects(selector, labels_of(p))]
+        return [p for p in here if labels_of(p).get(GATEWAY_LABEL) in object_names(self.name)]
 
     def _is_current(self, pod: Json) -> bool:
         """Whether the Pod has the newest template and is alive; any living Pod if the newest ReplicaSet is unknown."""
@@ -216,11 +251,22 @@ class ProxyModel:
         if not own and annotated and V1_PARAMETERS in CONTROLLERS.get(self.controller_name, ()):
             own = {"group": V1_PARAMETERS.group, "kind": V1_PARAMETERS.kind, "name": annotated}
         of, namespace = f"GatewayClass {name_of(self.gateway_class)}", str(of_class.get("namespace") or "")
-        return [
+        found = [
             ParametersRef(str(ref.get("group") or ""), str(ref.get("kind") or ""), place, str(ref.get("name")), by)
             for ref, place, by in ((of_class, namespace, of), (own, self.namespace, self.title))
             if ref
         ]
+        return [self._as_read(ref) if ref.by == of else ref for ref in found]
+
+    def _as_read(self, ref: ParametersRef) -> ParametersRef:
+        """The reference of a class as kgateway reads it: by namespace and name, whatever kind it has."""
+        accepted = CONTROLLERS.get(self.controller_name, ())
+        if not accepted or ref.known in accepted:
+            return ref
+        for kind in accepted:
+            if by_name(self.objects.parameters.get(kind) or (), ref.namespace, ref.name):
+                return replace(ref, group=kind.group, kind=kind.kind, is_literal=False)
+        return replace(ref, is_literal=False)
 
     def served(self, ref: ParametersRef) -> bool:
         """Whether the API server serves the kind in the reference."""
@@ -235,8 +281,9 @@ class ProxyModel:
         return (self.objects.parameters.get(ref.known) if ref.known else None) or ()
 
     def parameters(self, ref: ParametersRef) -> Json | None:
-        """The referenced parameters, None when they do not exist."""
-        return by_name(self.of_kind(ref), ref.namespace, ref.name)
+        """The referenced parameters; None when they do not exist, or the controller does not read their kind."""
+        readable = not CONTROLLERS.get(self.controller_name) or ref.known in CONTROLLERS[self.controller_name]
+        return by_name(self.of_kind(ref), ref.namespace, ref.name) if readable else None
 
     @property
     def parameters_title(self) -> str:
@@ -245,27 +292,57 @@ class ProxyModel:
 
     def set_by(self, option: str) -> str:
         """The source of an option of istioProxyContainer, for messages: the last of the parameters that set it."""
+        env = SETTINGS[option][0]
+        for overlay in reversed(self.overlays):
+            if overlay.changes_env("istio-proxy") and self.settings()[env] != self._typed_settings()[env]:
+                return overlay.title
         for ref in reversed(self.refs):
             if _istio_proxy(spec_of(self.parameters(ref))).get(option):
                 return ref.title
         return f"{self.refs[-1].title} (kgateway's default)" if self.refs else self.parameters_title
 
     def scaled_down_by(self) -> str:
-        """The parameters that set no replicas, for messages; "" when the last of those that set any set more."""
-        for ref in reversed(self.refs):
-            replicas = dig(spec_of(self.parameters(ref)), "kube", "deployment", "replicas")
-            if replicas is not None:
-                return ref.title if replicas == 0 else ""
-        return ""
+        """What sets replicas to 0, for messages; "" when the last of what sets replicas sets more, or nothing does."""
+        patches = [(o.replicas, f"{o.title} sets replicas") for o in self.overlays]
+        fields = [
+            (
+                dig(spec_of(self.parameters(ref)), "kube", "deployment", "replicas"),
+                f"{ref.title} sets deployment.replicas",
+            )
+            for ref in self.refs
+        ]
+        found = [(replicas, text) for replicas, text in (*fields, *patches) if replicas is not None]
+        return found[-1][1] if found and found[-1][0] == 0 else ""
+
+    @property
+    def autoscaler(self) -> str:
+        """The overlay with a HorizontalPodAutoscaler, for messages; "" when there is none."""
+        return next((o.title for o in self.overlays if o.name == "horizontalPodAutoscaler"), "")
+
+    @property
+    def is_rendered_otherwise(self) -> bool:
+        """Whether settings of istio-proxy may differ from the fields for them; then the Deployment has the settings."""
+        patched = any(overlay.changes_env("istio-proxy") for overlay in self.overlays)
+        return patched or not all(ref.is_literal for ref in self.refs)
 
     def explicit_settings(self) -> dict[str, str]:
         """The env of the container istio-proxy that the parameters set."""
         explicit = _istio_proxy(self.spec)
-        return {env: str(explicit[option]) for option, (env, _default) in SETTINGS.items() if explicit.get(option)}
+        typed = {env: str(explicit[option]) for option, (env, _default) in SETTINGS.items() if explicit.get(option)}
+        if not self.is_rendered_otherwise:
+            return typed
+        for overlay in self.overlays:
+            typed |= {env: value for env, value in overlay.env("istio-proxy").items() if env in dict(SETTINGS.values())}
+        return {**typed, **mesh_env(containers(self.deployment))}
 
     def settings(self) -> dict[str, str]:
         """explicit_settings() with kgateway's defaults."""
         return {**dict(SETTINGS.values()), **self.explicit_settings()}
+
+    def _typed_settings(self) -> dict[str, str]:
+        """settings() without overlays."""
+        explicit = _istio_proxy(self.spec)
+        return {env: str(explicit.get(option) or default) for option, (env, default) in SETTINGS.items()}
 
     # -- containers --------------------------------------------------------------------------------------------------
 
@@ -289,19 +366,36 @@ class ProxyModel:
     @property
     def in_mesh(self) -> bool:
         """Whether the proxy has istio-proxy: by `expect`, else by the controller's switch, else by the Deployment."""
+        deployed = "istio-proxy" in container_names(self.deployment)
+        if self.deployment is not None and self.removed_by("istio-proxy"):
+            return deployed
         if self.want.expect is not None:
             return "istio-proxy" in self.want.expect
-        return self.switched if self.switched is not None else "istio-proxy" in container_names(self.deployment)
+        return self.switched if self.switched is not None else deployed
+
+    def removed_by(self, container: str) -> str:
+        """The overlay that may remove a container which the Deployment lacks; "" when none does."""
+        if container in container_names(self.deployment):
+            return ""
+        return next((overlay.title for overlay in reversed(self.overlays) if overlay.removes(container)), "")
 
     def container_faults(self, have: Sequence[str]) -> tuple[list[str], list[str]]:
-        """(missing, unexpected) container names, by `expect` or else by the controller's switch."""
+        """(missing, unexpected) container names, by `expect` or else by the controller's switch.
+
+        What an overlay adds is not unexpected; what it may remove is missing only if it is in `expect`.
+        """
         if self.want.expect is not None:
             wanted: Sequence[str] = self.want.expect
-            return [n for n in wanted if n not in have], [n for n in have if n not in wanted]
+            extra = [n for n in have if n not in wanted and not self._is_added(n)]
+            return [n for n in wanted if n not in have], extra
         if self.switched is None:
             return [], []
-        there = [n for n in MESH_CONTAINERS if n in have]
-        return ([n for n in MESH_CONTAINERS if n not in have], []) if self.switched else ([], there)
+        there = [n for n in MESH_CONTAINERS if n in have and not self._is_added(n)]
+        missing = [n for n in MESH_CONTAINERS if n not in have and not self.removed_by(n)]
+        return (missing, []) if self.switched else ([], there)
+
+    def _is_added(self, container: str) -> bool:
+        return any(overlay.adds(container) or not overlay.is_known for overlay in self.overlays)
 
     @property
     def certified(self) -> bool:
@@ -386,6 +480,15 @@ class ProxyModel:
             if key and all(record[name] == istiod.get(name) for name in ("namespace", "name", "revision")):
                 return by_name(self.objects.deployments, *key)
         return None
+
+
+def _is_owned(obj: Json, owner: Json | None) -> bool:
+    uid = meta(owner).get("uid")
+    return bool(uid) and any(ref.get("uid") == uid for ref in owners_of(obj))
+
+
+def _is_proxy(deployment: Json) -> bool:
+    return PROXY_CONTAINER in container_names(deployment)
 
 
 def _istio_proxy(spec: Json) -> Json:

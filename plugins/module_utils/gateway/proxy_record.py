@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..istiod.discovery import image_version
-from ..k8s.fields import Json, condition, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
+from ..k8s.fields import Json, condition, dig, mapping, mappings, meta, name_of, number, spec_of, status_of, title_of
 from ..k8s.names import url_host
 from ..k8s.pods import is_ready
 from ..k8s.readiness import judge, replicas_wanted
@@ -20,6 +20,7 @@ from .proxy_objects import container_status, containers, mesh_env, running_conta
 from .proxy_pods import added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
+from .versions import NO_REPLICAS, of_labels, shown
 
 
 def record(cluster: str, model: ProxyModel, verdict: ProxyVerdict) -> Json:
@@ -39,6 +40,7 @@ def record(cluster: str, model: ProxyModel, verdict: ProxyVerdict) -> Json:
         "conditions": _conditions(model),
         "controller": _controller(model),
         "parameters": f"{model.refs[-1].namespace}/{model.refs[-1].name}" if model.refs else None,
+        "overlays": [overlay.title for overlay in model.overlays],
         "deployment": _deployment(model),
         "containers": [str(c.get("name")) for c in carried],
         "env": mesh_env(carried),
@@ -75,6 +77,17 @@ def problems(model: ProxyModel) -> list[str]:
         )
     if model.in_mesh and switch(model.controller, INTEGRATION) is False:
         found.append(f"{INTEGRATION} is off in {title_of(model.controller)}: newer versions then ignore ServiceEntries")
+    replicas = dig(model.spec, "kube", "deployment", "replicas")
+    if model.autoscaler and replicas is not None:
+        found.append(
+            f"the parameters set deployment.replicas to {replicas} and have {model.autoscaler}: the controller resets "
+            "what the autoscaler sets. Omit deployment.replicas"
+        )
+    if replicas == 0 and model.deployment is not None and replicas_wanted(model.deployment):
+        found.append(
+            f"the parameters set deployment.replicas to 0, but {title_of(model.deployment)} has "
+            f"{replicas_wanted(model.deployment)}: kgateway before {shown(NO_REPLICAS)} ignores 0"
+        )
     outdated = outdated_pods(model)
     if outdated:
         found.append(
@@ -113,7 +126,7 @@ def _controller(model: ProxyModel) -> Json:
         "namespace": meta(model.controller).get("namespace"),
         "name": meta(model.controller).get("name"),
         "image": image,
-        "version": image_version(str(image)) if image else None,
+        "version": of_labels(model.controller) or (image_version(str(image)) if image else None),
         "ready": None if model.controller is None else bool(status_of(model.controller).get("readyReplicas")),
         "auto_mtls": model.auto_mtls,
         "integration": switch(model.controller, INTEGRATION),

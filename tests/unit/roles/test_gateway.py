@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 Json = dict[str, Any]
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "gateway"
@@ -25,6 +28,14 @@ PRODUCT: Json = {
     "deployment": "gloo-gateway",
     "owner": "",
     "gateway_api": API,
+    "gateway_name_limit": 253,
+}
+
+
+REQUIRED: Json = {
+    "gateway_name": "http",
+    "gateway_parameters_name": "params",
+    "gateway_listeners": [{"name": "http", "port": 8080, "protocol": "HTTP"}],
 }
 
 
@@ -35,18 +46,75 @@ def role_variables() -> tuple[DataLoader, Json]:
     variables: Json = {}
     for file in ("defaults/main.yml", "vars/main.yml"):
         variables |= loader.load_from_file(str(ROLE / file), trusted_as_template=True)
-    [task] = loader.load_from_file(str(ROLE / "tasks" / "requirements.yml"), trusted_as_template=True)
-    return loader, {**variables, **task["vars"]}
+    for file in ("requirements", "validate"):
+        [task] = loader.load_from_file(str(ROLE / "tasks" / f"{file}.yml"), trusted_as_template=True)
+        variables |= task["vars"]
+    return loader, variables
 
 
 def unmet(**product: Any) -> list[str]:
     """The requirements that are not met."""
     options = {key: product.pop(key) for key in list(product) if key not in PRODUCT}
+    return evaluated("__gateway_unmet", {"gateway_product_facts": {**PRODUCT, **product}, **options})
+
+
+def invalid(**options: Any) -> list[str]:
+    """The values that are not valid."""
+    return evaluated("__gateway_problems", options)
+
+
+def evaluated(name: str, options: Json) -> list[str]:
     loader, variables = role_variables()
-    facts = {**PRODUCT, **product}
-    variables = {**variables, "inventory_hostname": "c1", "groups": {}, "gateway_product_facts": facts, **options}
-    found = Templar(loader=loader, variables=variables).template(variables["__gateway_unmet"])
+    variables = {**variables, "inventory_hostname": "c1", "groups": {}, **REQUIRED, **options}
+    found = Templar(loader=loader, variables=variables).template(variables[name])
     return [" ".join(each.split()) for each in found]
+
+
+TRUTH: dict[str, bool] = json.loads(
+    (Path(__file__).parents[1] / "plugins/module_utils/k8s/yaml_text.json").read_text(encoding="utf-8")
+)
+
+
+@given(st.sampled_from(sorted(TRUTH)), st.sampled_from(["gateway_istio_cluster_id", "gateway_istio_mesh_id"]))
+@settings(max_examples=30, deadline=None)
+def test_an_id_is_refused_exactly_where_the_controllers_reader_changes_it(text: str, option: str) -> None:
+    assert (invalid(**{option: text}) == []) is (TRUTH[text] or text == "")
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("http", ""),
+        ("a" * 53, ""),
+        ("gateway-" + "x" * 70, ""),
+        ("a" * 254, "not a valid name"),
+        ("Http", "not a valid name"),
+        ("a.b", "not a valid name"),
+        ("http-", "not a valid name"),
+        ("123", "does not read it as a string"),
+        ("0x1f", "does not read it as a string"),
+        ("on", "does not read it as a string"),
+        ("1e3", "does not read it as a string"),
+        ("123a", ""),
+    ],
+)
+def test_names_of_gateways(name: str, refused: str) -> None:
+    found = invalid(gateway_gateways=[{"name": name}])
+    assert len(found) == bool(refused) and refused in "".join(found), found
+
+
+def test_an_ipv6_address_of_istiod_is_refused_with_what_works() -> None:
+    [found] = invalid(gateway_istio_discovery_address="[fd00::1]:15012")
+    assert found.endswith("does not read an IPv6 address as a string. Set the DNS name of istiod's Service")
+    assert invalid(gateway_istio_discovery_address="istiod.istio-system.svc:15012") == []
+
+
+def test_a_name_that_the_controller_cannot_deploy_is_refused() -> None:
+    gateways = [{"name": "a" * 53}, {"name": "b" * 54}]
+    options: Json = {"integrated": True, "gateway_gateways": gateways}
+    assert unmet(**options) == []
+    [found] = unmet(**options, gateway_name_limit=53)
+    assert f"name '{'b' * 54}'" in found and "more than 53 characters. Use a shorter name" in found
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from acceptance.random_parameters import settings
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import gateway_parameters as gp
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import parameters_options as options
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import parameters_rules as rules
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import versions
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import (
     GATEWAY_PARAMETERS,
     V1_PARAMETERS,
@@ -226,7 +230,7 @@ def test_refused_as_a_whole(whole: Json, words: str) -> None:
 @pytest.mark.parametrize(
     ("service", "words"),
     [
-        ({"ports": [{"port": 80, "nodePort": 30080}]}, "the type is LoadBalancer"),
+        ({"type": "ClusterIP", "ports": [{"port": 80, "nodePort": 30080}]}, "type ClusterIP does not use"),
         ({"type": "ClusterIP", "externalTrafficPolicy": "Local"}, "not ClusterIP"),
         ({"type": "NodePort", "loadBalancerClass": "a"}, "service.load_balancer_class"),
         ({"type": "ClusterIP", "loadBalancerSourceRanges": ["192.0.2.0/24"]}, "for type LoadBalancer"),
@@ -236,6 +240,38 @@ def test_fields_that_contradict_each_other(service: Json, words: str) -> None:
     found = rules.combinations({"kube": {"service": service}})
     assert len(found) == 1 and words in found[0] and "option service.type" in found[0], found
     assert rules.combinations({"kube": {"service": {**service, "type": "LoadBalancer", "ports": []}}}) == []
+
+
+NODE_PORT: Json = {"service": {"ports": [{"port": 80, "nodePort": 30080}]}}
+
+
+@pytest.mark.parametrize(
+    ("crd", "refused"),
+    [({"service": {}}, True), ({"service": {}, "deploymentOverlay": {}}, False), (None, False), ({}, False)],
+)
+def test_a_node_port_of_a_load_balancer_is_refused_where_the_crd_is_that_of_an_older_version(
+    crd: Json | None, refused: bool
+) -> None:
+    schema = {"openAPIV3Schema": {"properties": {"spec": {"properties": {"kube": {"properties": crd}}}}}}
+    found = versions.of_crd({"spec": {"versions": [{"name": "v1alpha1", "served": True, "schema": schema}]}})
+    assert bool(rules.combinations({"kube": NODE_PORT}, found)) is refused
+    assert rules.combinations({"kube": NODE_PORT}) == []
+
+
+def test_the_type_of_the_service_is_that_of_the_overlay() -> None:
+    service = {"type": "ClusterIP", "externalTrafficPolicy": "Local", **NODE_PORT["service"]}
+    for kind in ("NodePort", "LoadBalancer"):
+        overlay = {"serviceOverlay": {"spec": {"type": kind}}}
+        assert rules.combinations({"kube": {"service": service, **overlay}}) == []
+    assert len(rules.combinations({"kube": {"service": service}})) == 2
+
+
+def test_unusual_fields_are_named() -> None:
+    kube = {"deployment": {"replicas": 0}, "horizontalPodAutoscaler": {"spec": {"maxReplicas": 3}}}
+    first, second = rules.unusual({"kube": kube})
+    assert "no proxy runs; kgateway before 2.3 ignores 0" in first
+    assert "the controller resets what the autoscaler sets" in second
+    assert rules.unusual(spec("deployment.replicas", 2)) == []
 
 
 @given(settings())
@@ -252,6 +288,24 @@ def test_good_addresses(address: str) -> None:
 @given(st.text(alphabet="0123456789abcdefonx.-_+:~ytrulsN #[", max_size=10))
 def test_ids_are_refused_exactly_where_yaml_changes_them(text: str) -> None:
     assert bool(list(rules.plain_id(text))) is not yaml_keeps(text)
+
+
+TRUTH: dict[str, bool] = json.loads((Path(__file__).parents[1] / "k8s" / "yaml_text.json").read_text(encoding="utf-8"))
+UNQUOTED = ("istio.istioProxyContainer.istioMetaClusterId", "istio.istioProxyContainer.istioMetaMeshId")
+
+
+@given(st.sampled_from(sorted(TRUTH)), st.sampled_from(UNQUOTED))
+@hypothesis_settings(max_examples=1000)
+def test_a_value_is_refused_exactly_where_the_controllers_reader_changes_it(text: str, path: str) -> None:
+    assert (rules.problems(spec(path, text)) == []) is TRUTH[text]
+
+
+@given(st.sampled_from([text for text, kept in sorted(TRUTH.items()) if not kept]))
+@hypothesis_settings(max_examples=1000)
+def test_what_the_reader_changes_is_refused_in_every_field_that_is_rendered_unquoted(text: str) -> None:
+    for path in (*UNQUOTED, "istio.istioProxyContainer.istioDiscoveryAddress", "service.loadBalancerClass"):
+        assert rules.problems(spec(path, text)) != []
+    assert rules.problems(spec("service.clusterIP", text)) != [] or text == "None"
 
 
 @pytest.mark.parametrize("text", GOOD_IDS)
@@ -282,6 +336,33 @@ def test_no_quantities(value: Any) -> None:
 
 
 # -- istiod
+
+
+def overlay(*patches: Json) -> Json:
+    return {"spec": {"template": {"spec": {"containers": list(patches)}}}}
+
+
+@pytest.mark.parametrize(
+    ("patch", "contradicts"),
+    [
+        ({"name": "logger"}, True),
+        ({"name": "istio-proxy", "env": [{"name": "ISTIO_META_CLUSTER_ID", "value": "cluster1"}]}, False),
+        ({"name": "istio-proxy", "env": [{"name": "ISTIO_META_CLUSTER_ID", "value": "other"}]}, True),
+        ({"name": "istio-proxy", "env": [{"name": "A", "value": "b"}]}, True),
+        ({"name": "istio-proxy", "env": [{"$patch": "replace"}]}, False),
+        ({"$patch": "replace"}, False),
+    ],
+)
+def test_an_overlay_overrides_what_is_compared(patch: Json, contradicts: bool) -> None:
+    made = container(istioDiscoveryAddress=ISTIOD["address"], istioMetaClusterId="typed")
+    made["kube"]["deploymentOverlay"] = overlay(patch)
+    assert bool(gp.contradictions(made, ISTIOD)) is contradicts
+
+
+def test_a_field_that_the_crds_lack_has_its_version() -> None:
+    text = "failed to create typed patch object: .spec.kube.deploymentOverlay: field not declared in schema"
+    found = gp._older_crd(Invalid(text), "c1", GATEWAY_PARAMETERS, "GatewayParameters a/b")
+    assert "spec.kube.deploymentOverlay, which needs kgateway 2.3 or newer" in found.msg
 
 
 def test_contradictions_name_both_values() -> None:
@@ -354,9 +435,20 @@ def test_references_are_found() -> None:
         {"metadata": {"name": "mine"}, "spec": {"parametersRef": {**ref, "namespace": "gloo-system"}}},
         {"metadata": {"name": "far"}, "spec": {"parametersRef": {**ref, "namespace": "other"}}},
         {"metadata": {"name": "bare"}, "spec": {}},
+        {
+            "metadata": {"name": "careless"},
+            "spec": {
+                "controllerName": "kgateway.dev/kgateway",
+                "parametersRef": {"group": "x", "kind": "Y", "namespace": "gloo-system", "name": "custom-gw-params"},
+            },
+        },
     ]
     where = ("gloo-system", "custom-gw-params", gateways, classes)
-    assert gp.references(GATEWAY_PARAMETERS, *where) == ["Gateway gloo-system/http", "GatewayClass mine"]
+    assert gp.references(GATEWAY_PARAMETERS, *where) == [
+        "Gateway gloo-system/http",
+        "GatewayClass mine",
+        "GatewayClass careless",
+    ]
     assert gp.references(V1_PARAMETERS, *where) == ["Gateway gloo-system/v1"]
 
 

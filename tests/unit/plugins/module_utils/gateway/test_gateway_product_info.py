@@ -549,3 +549,18 @@ def test_an_unknown_product_is_refused_with_the_field(site: Site) -> None:
         with pytest.raises(Invalid, match=r"cluster1: gateway_product is 'kong'.* one of gloo-gateway, .*, kgateway"):
             site.look(product="kong", strict=strict)
     assert site.api.log == []
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({}, 53),  # Gloo Gateway 2.0 is kgateway 2.1
+        ({"product": "kgateway"}, 253),
+        ({"product": "kgateway", "chart_version": "v2.1.3"}, 53),
+        ({"product": "kgateway", "chart_version": "v2.2.0"}, 53),
+        ({"product": "kgateway", "chart_version": "unknown"}, 253),
+        ({"product": "enterprise-kgateway"}, 253),
+    ],
+)
+def test_the_longest_name_of_a_gateway_depends_on_the_version(site: Site, options: Json, limit: int) -> None:
+    assert site.look(**options)["gateway_name_limit"] == limit
