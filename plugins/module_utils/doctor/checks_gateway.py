@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from ..apply.manifests import OWNER_LABEL
 from ..gateway import proxy_checks, proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
+from ..gateway.parameter_kinds import CONTROLLERS
 from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
-from ..gateway.proxy_objects import containers
-from ..istiod import discovery
+from ..gateway.versions import SERVICE_ENTRIES_NEED_INTEGRATION, full, of_labels, shown
 from ..istiod.objects import discovery_container
 from ..k8s.client import FIELD_MANAGER
 from ..k8s.fields import (
@@ -28,6 +28,7 @@ from ..k8s.fields import (
     mappings,
     meta,
     name_of,
+    named_condition,
     namespace_of,
     number,
     spec_of,
@@ -154,7 +155,10 @@ def _each_route(site: SiteFacts) -> Iterator[CheckTarget]:
         for route in routes_of(site, facts):
             live = facts_of_route(facts, route)
             hosts = {str(r.get("name")) for each in (route, live) for r in http_routes.backend_refs(each or {})}
-            related = [gateway_title(parent.key) for parent in http_routes.parents(route)]
+            parents = [parent.key for parent in http_routes.parents(route)]
+            # A route is checked if a controller serves one of its Gateways, whatever is wrong with others.
+            served = any(_is_served(facts, parent) for parent in parents)
+            related = [] if served else list(map(gateway_title, parents))
             related += [
                 host_port_title(destination, host_port)
                 for destination in destinations(site)
@@ -162,6 +166,15 @@ def _each_route(site: SiteFacts) -> Iterator[CheckTarget]:
                 if host_port.host in hosts
             ]
             yield CheckTarget(site, facts, route, title_of(route), tuple(related))
+
+
+def _is_served(facts: Facts, gateway: tuple[str, str]) -> bool:
+    """Whether the controller of the Gateway's class has accepted its current generation."""
+    try:
+        model = ProxyModel(facts.proxies, *gateway)
+    except NotReadable:
+        return False
+    return model.controller_name in CONTROLLERS and proxy_checks.is_accepted(model)
 
 
 def facts_of_route(facts: Facts, route: Json) -> Json | None:
@@ -334,19 +347,7 @@ def _proxy_checks() -> Iterator[Check]:
         before = (*before, id)
 
 
-# -- the controller's version ------------------------------------------------------------------------------------------
-
-
-def image_of(deployment: Json | None) -> str:
-    """Image of the Deployment's first container."""
-    return str(next(iter(containers(deployment)), {}).get("image") or "")
-
-
-def version_of(deployment: Json | None) -> tuple[int, int, int] | None:
-    """Version in the tag of the controller's image, None without one."""
-    tag = discovery.image_version(image_of(deployment)) or ""
-    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", tag)
-    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+# -- the controller ----------------------------------------------------------------------------------------------------
 
 
 def _bootstrap(target: CheckTarget) -> Finding:
@@ -355,29 +356,45 @@ def _bootstrap(target: CheckTarget) -> Finding:
 
 
 def _integration(target: CheckTarget) -> Finding:
+    """Without the switch, newer controllers refuse routes to ServiceEntries: their status shows it, not the version."""
     found = proxy_model(target.site, target.facts, *target.subject)
-    version = version_of(found.controller)
     if found.controller is None:
         raise NotReadable("the Deployment of the gateway controller was not found")
     named = title_of(found.controller)
     if switch(found.controller, INTEGRATION) is not False:
         return ok(f"{INTEGRATION} is on in {named}", named)
     text = f"{INTEGRATION} is off in {named}"
-    if version and version >= (2, 3, 0):
+    attached = http_routes.attached(target.facts.of("HTTPRoute"), target.subject)
+    refused = [title_of(route) for route in attached if _lacks_integration(found, route)]
+    if refused:
         return failed(
-            f"{text}: from version 2.3 on, routes to a ServiceEntry fail with unknown backend kind", object=named
+            f"{text}, so the backends of {', '.join(refused)} have an unknown kind: this version takes ServiceEntries "
+            "as backends only with it",
+            object=named,
         )
-    return warning(f"{text}: after an upgrade to 2.3 or newer, routes to a ServiceEntry would fail", object=named)
+    since = shown(SERVICE_ENTRIES_NEED_INTEGRATION)
+    return warning(f"{text}: kgateway {since} and newer refuses routes to a ServiceEntry without it", object=named)
+
+
+def _lacks_integration(found: ProxyModel, route: Json) -> bool:
+    """Whether the controller does not know the kind of a ServiceEntry's host, because the switch is off."""
+    kinds = {str(ref.get("kind") or "Service") for ref in http_routes.backend_refs(route)}
+    if "Hostname" not in kinds or kinds - {"Hostname", "Service"} or switch(found.controller, INTEGRATION) is not False:
+        return False
+    entries = [e for e in mappings(status_of(route).get("parents")) if e.get("controllerName") == found.controller_name]
+    states = [named_condition(mappings(entry.get("conditions")), "ResolvedRefs") for entry in entries]
+    return any(each.get("status") == "False" and each.get("reason") == "InvalidKind" for each in states)
 
 
 def _version(target: CheckTarget) -> Finding:
-    """Known bugs of old controllers that apply here."""
+    """Known bugs of old controllers that apply here. The tag of an image proves no version: it may be a mirror's."""
     found = proxy_model(target.site, target.facts, *target.subject)
-    version = version_of(found.controller)
-    if version is None or found.controller is None:
-        raise NotReadable("the controller's image has no version in its tag")
-    named, text = title_of(found.controller), ".".join(map(str, version))
-    if re.search(r":v?2\.0\.0-", image_of(found.controller)):
+    text = of_labels(found.controller)
+    version = full(text)
+    if version is None:
+        raise NotReadable("the labels of the controller's Deployment have no version")
+    named = title_of(found.controller)
+    if re.search(r"v?2\.0\.0-", text):
         return warning(
             f"{named} is a pre-release of 2.0.0: some pre-releases ignore the istio settings",
             object=named,
@@ -424,6 +441,19 @@ def _route(target: CheckTarget) -> Finding:
 
 def _route_backends(target: CheckTarget) -> Finding:
     live = _live(target) or {}
+    faults = _backend_faults(target, live)
+    if faults:
+        return failed("; ".join(faults))
+    remarks = endpoint_remarks(target.facts, live)
+    if remarks:
+        # Requests show what the running version of the controller does with them.
+        return warning("; ".join(remarks), "the message names what to do")
+    shown_refs = [f"{ref.get('name')}:{ref.get('port')}" for ref in http_routes.backend_refs(live)]
+    return ok(f"backends {', '.join(shown_refs)}" if shown_refs else "no backend of its own")
+
+
+def _backend_faults(target: CheckTarget, live: Json) -> list[str]:
+    """Every fault of the route's backends; its status has at most one of them."""
     objects, backends = objects_of(target.facts), http_routes.backend_refs(live)
     texts = []
     for destination in destinations(target.site):  # for backendRefs of kind VirtualDestination
@@ -437,15 +467,24 @@ def _route_backends(target: CheckTarget) -> Finding:
         texts += [problem.text for problem in problems]
         if entry is None and not problems:
             texts += [f"{target.object}: backendRef {host}: {problem.text}" for problem in missing]
-    if texts:
-        state = _accepted_by_controllers(target, live)
-        return failed("; ".join(dict.fromkeys([*texts, *([state] if state else [])])))
-    remarks = endpoint_remarks(target.facts, live)
-    if remarks:
-        # Requests show what the running version of the controller does with them.
-        return warning("; ".join(remarks), "the message names what to do")
-    shown = [f"{ref.get('name')}:{ref.get('port')}" for ref in backends]
-    return ok(f"backends {', '.join(shown)}" if shown else "no backend of its own")
+    for ref in backends:
+        fault = _service_fault(target.facts, key_of(live)[0], ref)
+        texts += [f"{target.object}: backendRef {ref.get('name')}: {fault}"] if fault else []
+    return list(dict.fromkeys(texts))
+
+
+def _service_fault(facts: Facts, namespace: str, ref: Json) -> str:
+    """Why a backendRef to a Service leads nowhere; "" if it does not."""
+    if ref.get("kind", "Service") != "Service" or ref.get("group") or "Service" in facts.unreadable:
+        return ""
+    name, where = str(ref.get("name")), str(ref.get("namespace") or namespace)
+    service, port = facts.find("Service", name, where), ref.get("port")
+    if service is None:
+        return f"Service {where}/{name} does not exist"
+    ports = [each.get("port") for each in mappings(spec_of(service).get("ports"))]
+    if port in ports or spec_of(service).get("type") == "ExternalName":
+        return ""
+    return f"Service {where}/{name} has no port {port} (ports: {', '.join(map(str, ports)) or 'none'})"
 
 
 def endpoint_remarks(facts: Facts, route: Json) -> list[str]:
@@ -461,38 +500,41 @@ def endpoint_remarks(facts: Facts, route: Json) -> list[str]:
 
 def _route_accepted(target: CheckTarget) -> Finding:
     live = _live(target)
-    text = _accepted_by_controllers(target, live) if live else "does not exist"
-    return failed(f"{target.object}: {text}") if text else ok("Accepted, ResolvedRefs")
+    refusals = _refusals(target, live) if live else ["does not exist"]
+    return failed(f"{target.object}: {'; '.join(refusals)}") if refusals else ok("Accepted, ResolvedRefs")
 
 
-def _accepted_by_controllers(target: CheckTarget, live: Json) -> str:
-    """Why the controller of a Gateway of the route, or of a route that delegates to it, refuses it; "" if none does.
+def _refusals(target: CheckTarget, live: Json) -> list[str]:
+    """Why the controllers of its Gateways, or of a route that delegates to it, refuse a route, without known causes.
 
     The status has entries of all controllers; that of the Gateway's own class counts.
     """
     facts, gateways = target.facts, gateways_of(target.site, target.facts)
-    judged = False
+    has_faults = bool(_backend_faults(target, live))
+    verdicts, is_attached = [], False
     for ref in mappings(spec_of(live).get("parentRefs")):
         parent = next(iter(http_routes.parents({"metadata": meta(live), "spec": {"parentRefs": [ref]}})), None)
-        if parent and parent.key in gateways:
-            judged = True
-            verdict = judge_parent(live, ref, ProxyModel(facts.proxies, *parent.key).controller_name)
-            if not verdict.ready:
-                return verdict.reason
-    if judged:
-        return ""
+        if parent is None or parent.key not in gateways:
+            continue
+        is_attached = True
+        if _is_served(facts, parent.key):  # else its Gateway's checks have the cause
+            model = ProxyModel(facts.proxies, *parent.key)
+            is_explained = has_faults or _lacks_integration(model, live)
+            conditions = ("Accepted",) if is_explained else ("Accepted", "ResolvedRefs")
+            verdict = judge_parent(live, ref, model.controller_name, conditions)
+            # Bad listeners leave routes without a status.
+            if verdict.processed or proxy_checks.listeners(model) is None:
+                verdicts.append(verdict)
     by_routes = [
         mapping(entry.get("parentRef"))
         for entry in mappings(status_of(live).get("parents"))
         if mapping(entry.get("parentRef")).get("kind") == "HTTPRoute"
     ]
-    for ref in by_routes:
-        verdict = judge_parent(live, ref)
-        if not verdict.ready:
-            return verdict.reason
-    if by_routes or http_routes.delegating(live, facts.of("HTTPRoute")):
-        return ""
-    return "no Gateway serves it: it has no parentRef to one, and no HTTPRoute delegates to it"
+    if not is_attached:
+        verdicts = [judge_parent(live, ref) for ref in by_routes]
+        if not by_routes and not http_routes.delegating(live, facts.of("HTTPRoute")):
+            return ["no Gateway serves it: it has no parentRef to one, and no HTTPRoute delegates to it"]
+    return list(dict.fromkeys(verdict.reason for verdict in verdicts if not verdict.ready))
 
 
 CHECKS: tuple[Check, ...] = (
@@ -529,6 +571,6 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "route-accepted", "HTTPRoute is accepted", _each_route, _route_accepted,
         "compare its parentRefs and backendRefs with the existing objects",
-        needs_own=("route", "route-backends", "gateway-listeners", "gateway-integration"),
+        needs_own=("route",),
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -238,7 +238,9 @@ def _route(obj: Json) -> Verdict:
     return ready(f"accepted by {', '.join(sorted({_parent_title(obj, ref) for ref in refs}))}")
 
 
-def judge_parent(route: Json, ref: Json, controller: str = "") -> Verdict:
+def judge_parent(
+    route: Json, ref: Json, controller: str = "", conditions: Sequence[str] = ("Accepted", "ResolvedRefs")
+) -> Verdict:
     """Verdict for one parentRef: that of *controller* or, where it is unknown, the best one of all controllers."""
     title = _parent_title(route, ref)
     entries = [
@@ -251,8 +253,7 @@ def judge_parent(route: Json, ref: Json, controller: str = "") -> Verdict:
         by = f"controller {controller}" if controller else "any controller"
         return unprocessed(f"not reconciled by {by} for {title}. Check that the Gateway exists and its class is served")
     verdicts = [
-        _named(route, mappings(entry.get("conditions")), ["Accepted", "ResolvedRefs"], untouched="no conditions yet")
-        or ready()
+        _named(route, mappings(entry.get("conditions")), conditions, untouched="no conditions yet") or ready()
         for entry in entries
     ]
     best = min(verdicts, key=lambda verdict: ("ready", "waiting", "failed").index(verdict.state))

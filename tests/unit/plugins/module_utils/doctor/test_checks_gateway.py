@@ -54,8 +54,9 @@ def _new_bootstrap(site: Any) -> None:
     site.clusters["c1"]["ConfigMap of a proxy"] = [found]
 
 
-def _image(tag: str) -> Change:
-    return set_field("c1", "Deployment", "gloo-gateway", "spec.template.spec.containers.0.image", f"x/kgateway:{tag}")
+def _chart(version: str) -> Change:
+    labels = {"app": "gloo-gateway", "helm.sh/chart": f"gloo-gateway-{version}"}
+    return set_field("c1", "Deployment", "gloo-gateway", "metadata.labels", labels)
 
 
 def _switch(place: int, value: str = "false") -> Change:
@@ -207,14 +208,25 @@ BROKEN = [
     Broken("gateway-address", "c1", "failed", set_field("c1", "Service", "http", "status", {}), ("no address",)),
     Broken("gateway-api", "c1", "warning", add("c1", "CustomResourceDefinition", _OLD_CRD), ("v1.0.0", "newer CRDs")),
     Broken("gateway-bootstrap", "c1", "warning", _new_bootstrap, ("bootstrap", "rollout restart")),
-    Broken("gateway-integration", "c1", "failed", both(_switch(1), _image("v2.3.0")), ("unknown backend kind", "Helm")),
+    Broken(
+        "gateway-integration",
+        "c1",
+        "failed",
+        both(_switch(1), _unresolved("InvalidKind", "unknown backend kind")),
+        ("HTTPRoute app/r have an unknown kind", "Helm"),
+    ),
     Broken("gateway-integration", "c1", "warning", _switch(1), ("INTEGRATION is off",)),
-    Broken("gateway-version", "c1", "warning", _image("2.0.0-beta1"), ("pre-release",)),
+    Broken("gateway-version", "c1", "warning", _chart("2.0.0-beta1"), ("pre-release",)),
     Broken(
         "gateway-version",
         "c1",
         "warning",
-        set_field("c1", "ServiceEntry", "se", "spec.ports", [{"name": f"http-{n}", "number": n} for n in (9080, 9443)]),
+        both(
+            _chart("2.0.1"),
+            set_field(
+                "c1", "ServiceEntry", "se", "spec.ports", [{"name": f"http-{n}", "number": n} for n in (9080, 9443)]
+            ),
+        ),
         ("has several",),
     ),
     Broken("route", "c1", "failed", drop("c1", "HTTPRoute", "r"), ("HTTPRoute app/r does not exist",)),

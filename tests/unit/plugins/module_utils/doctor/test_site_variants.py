@@ -299,7 +299,7 @@ def route(name: str, path: str, *refs: Json, parents: Any = (health_site.PARENT_
         for parent in parents
     ]
     for entry in () if accepted else status:
-        entry["conditions"][1].update(status="False", reason="BackendNotFound", message="refused")
+        entry["conditions"][0].update(status="False", reason="NotAllowedByListeners", message="refused")
     match = {"path": {"type": "PathPrefix", "value": path}}
     spec = {"parentRefs": list(parents), "rules": [{"matches": [match], "backendRefs": list(refs)}]}
     return health_site.obj("HTTPRoute", name, "app", api=GATEWAY_API, spec=spec, status={"parents": status})
@@ -313,11 +313,52 @@ def add_route(site: Any, found: Json) -> None:
 
 def one_broken_of_two(site: Any) -> None:
     add_route(site, route("broken", "/broken", {"kind": "Hostname", "group": "networking.istio.io", "name": HOST}))
-    site.clusters["c1"]["HTTPRoute"].append(
-        route("refused", "/refused", {"name": "nothing", "port": 1}, accepted=False)
-    )
-    refused = site.clusters["c1"]["HTTPRoute"][-1]
-    site.data["http_routes"].append({"name": "refused", "namespace": "app", "spec": refused["spec"]})
+    add_route(site, route("refused", "/refused", {"name": "reviews", "port": 9080}, accepted=False))
+
+
+def one_translation_missing(site: Any) -> None:
+    """No ServiceEntry for the host of one route, another route is refused."""
+    site.drop("c1", "ServiceEntry", "se")
+    site.data["proofs"] = []
+    add_route(site, route("refused", "/refused", {"name": "reviews", "port": 9080}, accepted=False))
+
+
+def two_faults_of_one_route(site: Any) -> None:
+    """A port that the host lacks, one that the Service lacks; the status has one at most."""
+    host = {"kind": "Hostname", "group": "networking.istio.io", "name": HOST, "port": 9999}
+    add_route(site, route("two", "/two", host, {"name": "reviews", "port": 1}, {"name": "nothing", "port": 9080}))
+
+
+def faulty_and_refused(site: Any) -> None:
+    """One route with a broken backend that no listener accepts."""
+    add_route(site, route("both", "/both", {"name": "nothing", "port": 1}, accepted=False))
+
+
+def refused_beside_a_bad_listener(site: Any) -> None:
+    gateway = site.one("c1", "Gateway", "http")
+    bad = copy.deepcopy(gateway["status"]["listeners"][0])
+    bad["name"] = "bad"
+    bad["conditions"][1].update(status="False", reason="Invalid", message="port is reserved")
+    gateway["spec"]["listeners"].append({"name": "bad", "port": 8082, "protocol": "HTTP"})
+    gateway["status"]["listeners"].append(bad)
+    add_route(site, route("refused", "/refused", {"name": "reviews", "port": 9080}, accepted=False))
+
+
+def refused_by_one_of_two_gateways(site: Any) -> None:
+    """One Gateway has no class, the other one refuses the route."""
+    second_gateway(site, gateway_class="gone")
+    parents = ({"name": "internal", "namespace": "edge"}, health_site.PARENT_REF)
+    add_route(site, route("shared", "/shared", {"name": "reviews", "port": 9080}, parents=parents, accepted=False))
+
+
+def integration_is_off(site: Any) -> None:
+    """A controller that needs the switch: one route is refused for it, another one for its section."""
+    env = site.one("c1", "Deployment", "gloo-gateway")["spec"]["template"]["spec"]["containers"][0]["env"]
+    env[1]["value"] = "false"
+    live = site.one("c1", "HTTPRoute", "r")["status"]["parents"][0]["conditions"]
+    live[1].update(status="False", reason="InvalidKind", message="unknown backend kind")
+    add_route(site, route("refused", "/refused", {"name": "reviews", "port": 9080}, accepted=False))
+    site.data["proofs"] = []
 
 
 def delegated(site: Any) -> None:
@@ -449,6 +490,30 @@ ROUTES = [
         "a broken route hides no other", one_broken_of_two,
         {"route-backends": "failed", "route-accepted": "failed", "gateway-answers": "ok", "route-match": "ok"},
         ("no port",),
+    ),
+    Variant(
+        "a missing translation hides no refused route", one_translation_missing,
+        {"service-entry": "failed", "route-accepted": "failed"}, ("no ServiceEntry",),
+    ),
+    Variant(
+        "two broken backends of one route", two_faults_of_one_route, {"route-backends": "failed"},
+        ("port 9999", "Service app/reviews has no port 1 (ports: 9080)", "Service app/nothing does not exist"),
+    ),
+    Variant(
+        "a route with a broken backend is refused too", faulty_and_refused,
+        {"route-backends": "failed", "route-accepted": "failed"}, ("Service app/nothing does not exist",),
+    ),
+    Variant(
+        "a bad listener hides no refused route", refused_beside_a_bad_listener,
+        {"gateway-listeners": "failed", "route-accepted": "failed"}, ("port is reserved",),
+    ),
+    Variant(
+        "a Gateway without a class hides no refusal of another", refused_by_one_of_two_gateways,
+        {"gateway-class": "failed", "route-accepted": "failed"}, ("GatewayClass gone does not exist",),
+    ),
+    Variant(
+        "without the integration one kind is unknown, another route is refused", integration_is_off,
+        {"gateway-integration": "failed", "route-accepted": "failed"}, ("HTTPRoute app/r have an unknown kind",),
     ),
     Variant("a route delegates to a child without parentRefs", delegated),
     Variant(
