@@ -99,6 +99,13 @@ writes:
   returned: success
   type: int
   sample: 2
+dry_runs:
+  description:
+    - Number of write requests that the API server only evaluates. They are sent in check mode, and for objects with
+      values that may be defaults of the API server.
+  returned: success
+  type: int
+  sample: 0
 """
 
 from ..module_utils.engine.module import run_module

@@ -226,6 +226,7 @@ class Batch:
             "diff": [item.diff for item in self.items if item.diff],
             "requests": self.cluster.requests,
             "writes": self.cluster.writes,
+            "dry_runs": self.cluster.dry_runs,
         }
         errors = list(dict.fromkeys(item.error for item in self.items if item.error))
         if errors:

@@ -68,6 +68,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         "diff": work.diff,
         "requests": work.requests,
         "writes": work.writes,
+        "dry_runs": work.dry_runs,
     }
 
 
@@ -89,7 +90,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.changed = False
         self.diff: list[Json] = []
-        self.requests = self.writes = 0
+        self.requests = self.writes = self.dry_runs = 0
 
     def execute(self, batch: list[Step]) -> list[Step]:
         """The steps as executed: a namespace that contains objects of others is kept, for example."""
@@ -204,6 +205,7 @@ class _Work:
         self.diff += [diff] if isinstance(diff, dict) else diff
         self.requests += result.get("requests", 0)
         self.writes += result.get("writes", 0)
+        self.dry_runs += result.get("dry_runs", 0)
 
 
 def _leaves(obj: Json) -> bool:

@@ -80,7 +80,8 @@ class _Call:
 class Transport:
     """The connection to one API server. Only the kubeconfig is read before the first request.
 
-    ``requests`` and ``writes`` count HTTP requests; dry runs are not writes. Thread-safe: watches run in threads.
+    ``requests``, ``writes`` and ``dry_runs`` count HTTP requests; a dry run is no write. Thread-safe: watches run in
+    threads.
     An attempt of a request ends within ATTEMPT_WITHIN seconds. Faults that may pass (see faults.py) are retried for
     ``patience`` seconds and reported to ``progress``.
     """
@@ -101,6 +102,7 @@ class Transport:
         self.progress = progress
         self.requests = 0
         self.writes = 0
+        self.dry_runs = 0
         self.server_time: float | None = None
         self._lock = threading.Lock()
         self._deadline = float("inf")
@@ -142,6 +144,8 @@ class Transport:
         """Send one request; returns the JSON object of the response. For paths without a method of Cluster."""
         if dry_run:
             query = {**(query or {}), "dryRun": "All"}
+            with self._lock:
+                self.dry_runs += 1
         call = _Call(
             method,
             self._target(path, query),

@@ -79,7 +79,7 @@ def test_created_once_then_left_alone(fake: Any) -> None:
     second = go(fake, config(), BOOKINFO)
     assert actions(second) == ["unchanged", "unchanged"] and not second["changed"]
     assert fake[0].writes() == [] and second["writes"] == 0 and second["diff"] == []
-    assert second["requests"] == 2
+    assert second["requests"] == 2 and second["dry_runs"] == 0
 
 
 def test_what_others_need_is_written_first_whatever_the_order(fake: Any) -> None:

@@ -215,10 +215,10 @@ def test_a_conflict_names_fields_and_managers(fake: Any) -> None:
         assert cluster.apply(wanted, force=True)["data"] == {"k": "ours"}
 
 
-def test_a_dry_run_writes_nothing_and_is_not_counted(fake: Any) -> None:
+def test_a_dry_run_writes_nothing_and_is_counted_apart(fake: Any) -> None:
     with connect(fake) as cluster:
         cluster.apply(CONFIG_MAP, dry_run=True)
-        assert (cluster.requests, cluster.writes) == (1, 0)
+        assert (cluster.requests, cluster.writes, cluster.dry_runs) == (1, 0, 1)
     assert fake[0].get("v1", "configmaps", "default", "a") is None
 
 
