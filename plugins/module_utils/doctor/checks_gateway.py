@@ -16,8 +16,18 @@ from ..apply.manifests import OWNER_LABEL
 from ..gateway import proxy_checks, proxy_logs, proxy_restart
 from ..gateway.controller import INTEGRATION, switch
 from ..gateway.parameter_kinds import CONTROLLERS
+from ..gateway.products import BY_CONTROLLER
 from ..gateway.proxy_model import MESH_CONTAINERS, ProxyModel, Want
-from ..gateway.versions import SERVICE_ENTRIES_NEED_INTEGRATION, full, of_labels, shown
+from ..gateway.versions import (
+    SERVICE_ENTRIES_NEED_INTEGRATION,
+    UNKNOWN,
+    Range,
+    exactly,
+    full,
+    of_gateways,
+    of_labels,
+    shown,
+)
 from ..istiod.objects import discovery_container
 from ..k8s.client import FIELD_MANAGER
 from ..k8s.fields import (
@@ -372,8 +382,20 @@ def _integration(target: CheckTarget) -> Finding:
             "as backends only with it",
             object=named,
         )
+    if _versions(target.facts, found).has(SERVICE_ENTRIES_NEED_INTEGRATION):
+        return warning(f"{text}: this version refuses routes to a ServiceEntry without it", object=named)
     since = shown(SERVICE_ENTRIES_NEED_INTEGRATION)
     return warning(f"{text}: kgateway {since} and newer refuses routes to a ServiceEntry without it", object=named)
+
+
+def _versions(facts: Facts, found: ProxyModel) -> Range:
+    """The versions that the controller may have, by what it wrote or, as far as that is unknown, by its labels."""
+    classes = {
+        name_of(c) for c in facts.of("GatewayClass") if spec_of(c).get("controllerName") == found.controller_name
+    }
+    seen = of_gateways(g for g in facts.of("Gateway") if spec_of(g).get("gatewayClassName") in classes)
+    product = BY_CONTROLLER.get(found.controller_name)
+    return exactly(product.kgateway_version(of_labels(found.controller))) if seen == UNKNOWN and product else seen
 
 
 def _lacks_integration(found: ProxyModel, route: Json) -> bool:

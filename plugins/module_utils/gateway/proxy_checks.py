@@ -235,7 +235,9 @@ def _generation(model: ProxyModel) -> Verdict | None:
             f"{model.title}: the controller has observed generation {observed}, not yet {generation}{no_controller}"
         )
     if accepted.get("status") != "True":
-        return failed(f"{model.title} is not accepted: {accepted.get('reason')}: {accepted.get('message')}")
+        by_listeners = listeners(model) if accepted.get("reason") == "ListenersNotValid" else None
+        text = f"{model.title} is not accepted: {accepted.get('reason')}: {accepted.get('message')}"
+        return by_listeners or failed(text)
     return None
 
 

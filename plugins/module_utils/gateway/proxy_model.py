@@ -130,8 +130,8 @@ class ProxyModel:
         self.controller_name = str(spec_of(self.gateway_class).get("controllerName") or "")
         self.controller = controller_of(o.deployments, self.controller_name, self.namespace)
         self.deployment = self._child(o.deployments, _is_proxy)
-        self.service = self._child(o.services, self._is_named_like_deployment)
-        self.bootstrap = self._child(o.config_maps, self._is_named_like_deployment)
+        self.service = self._child(o.services, self._is_of_proxy)
+        self.bootstrap = self._child(o.config_maps, self._is_of_proxy)
         self.replica_set = self._newest_replica_set()
         self.pods = sorted(self._pods(), key=name_of)
         self.current_pods = [p for p in self.pods if self._is_current(p)]
@@ -168,8 +168,10 @@ class ProxyModel:
         orphans = [o for name in object_names(self.name) for o in here if name_of(o) == name and not owners_of(o)]
         return next(iter([*filter(is_preferred, owned), *owned, *orphans]), None)
 
-    def _is_named_like_deployment(self, obj: Json) -> bool:
-        return self.deployment is not None and name_of(obj) == name_of(self.deployment)
+    def _is_of_proxy(self, obj: Json) -> bool:
+        """Whether an object of the Gateway has the name that kgateway gives all of them."""
+        names = object_names(self.name) if self.deployment is None else (name_of(self.deployment),)
+        return name_of(obj) in names
 
     def _newest_replica_set(self) -> str | None:
         """Name of the Deployment's newest ReplicaSet."""

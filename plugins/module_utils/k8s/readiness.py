@@ -194,9 +194,10 @@ def _gateway(obj: Json) -> Verdict:
     untouched = f"not reconciled by any controller. Check that class {spec_of(obj).get('gatewayClassName')} is served"
     verdict, broken = _named(obj, conditions_of(obj), ["Accepted", "Programmed"], untouched=untouched), _listeners(obj)
     if verdict:
-        # A Gateway that is accepted, but has no valid listener, is not programmed: the listener's status has the cause.
-        is_accepted = condition(obj, "Accepted").get("status") == "True"
-        return broken if is_accepted and broken and broken.state == verdict.state == "failed" else verdict
+        # A Gateway without a valid listener is not programmed, or not accepted: the listener's status has the cause.
+        accepted = condition(obj, "Accepted")
+        by_listeners = accepted.get("status") == "True" or accepted.get("reason") == "ListenersNotValid"
+        return broken if by_listeners and broken and broken.state == verdict.state == "failed" else verdict
     if broken:
         return broken
     accepted = condition(obj, "Accepted")

@@ -18,7 +18,7 @@ from health_changes import (
     drop,
     set_field,
 )
-from health_site import Site
+from health_site import Site, conditions
 
 
 def _crash(site: Any, log: dict[str, str]) -> None:
@@ -291,3 +291,47 @@ def test_a_log_is_read_only_where_no_object_tells() -> None:
     first = checked(site)["first"]
     assert first["id"] == "gateway-istiod-address"
     assert "client claims" not in first["message"]
+
+
+IMAGES = ("x/kgateway:v2.1.3", "x/kgateway:v2.3.0", "x/kgateway:latest", "x/kgateway@sha256:" + "0" * 64, "mirror/one")
+BY_VERSION: dict[str, Change] = {
+    "healthy": lambda site: None,
+    "the integration is off": _switch(1),
+    "the integration is off and needed": both(_switch(1), _unresolved("InvalidKind", "unknown backend kind")),
+    "two ports": set_field(
+        "c1", "ServiceEntry", "se", "spec.ports", [{"name": f"http-{n}", "number": n} for n in (9080, 9443)]
+    ),
+    "a refused route": _unresolved("BackendNotFound", "refused"),
+    "auto mTLS is off": _switch(0),
+}
+
+
+@pytest.mark.parametrize("change", BY_VERSION.values(), ids=BY_VERSION)
+def test_no_verdict_depends_on_the_tag_of_an_image(change: Change) -> None:
+    found = []
+    for image in IMAGES:
+        site = Site()
+        change(site)
+        set_field("c1", "Deployment", "gloo-gateway", "spec.template.spec.containers.0.image", image)(site)
+        rows = checked(site)["checks"]
+        found.append([(row["id"], row["cluster"], row["object"], row["verdict"], row["message"]) for row in rows])
+    assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize("shows", ["labels", "conditions"])
+@pytest.mark.parametrize(("version", "words"), [("2.0.1", "kgateway 2.3 and newer"), ("2.3.3", "this version refuses")])
+def test_words_follow_the_labels_of_the_chart_and_before_them_the_conditions(
+    shows: str, version: str, words: str
+) -> None:
+    site = Site()
+    _switch(1)(site)
+    gateway = site.one("c1", "Gateway", "http")
+    if shows == "conditions":
+        _chart("2.0.1" if version == "2.3.3" else "2.3.3")(site)
+        gateway["status"]["conditions"] += conditions("ResolvedRefs") if version == "2.3.3" else []
+    else:
+        _chart(version)(site)
+        del gateway["status"]["conditions"][0]["observedGeneration"]
+        gateway["status"]["conditions"][1]["observedGeneration"] = 0  # of an older generation
+    target = next(each for each in checks_gateway.each_gateway(site.facts()))
+    assert words in checks_gateway._integration(target).message

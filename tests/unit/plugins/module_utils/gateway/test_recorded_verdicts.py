@@ -271,6 +271,21 @@ ROWS = (
         "deployment",
         "port is reserved",
     ),
+    Row(
+        "only listener of a protocol that is not supported",
+        both(
+            listener(
+                "udp", 53, Accepted=("UnsupportedProtocol", "Protocol UDP is unsupported."), Programmed=("Invalid", "")
+            ),
+            only_listener("udp"),
+            condition("Accepted", "False", "ListenersNotValid", "No valid listeners"),
+            condition("Programmed", "False", "Invalid"),
+            never_deployed,
+        ),
+        "failed",
+        "generation",
+        "Protocol UDP is unsupported",
+    ),
     Row("a listener on a reserved port beside a good one", reserved, "failed", "listeners", "port is reserved"),
     Row(
         "the parameters of the class have a wrong group and kind",
