@@ -421,6 +421,7 @@ def _gateway(cluster: dict[str, list[Json]], name: str, address: str) -> None:
         {"app": "gloo-gateway"},
         [{"name": "controller", "image": "x/kgateway:v2.1.3", "env": switches}],
     )
+    controller["metadata"]["labels"] = {"app": "gloo-gateway", "helm.sh/chart": "gloo-gateway-2.1.3"}
     told = {
         "CA_ADDR": "istiod-gloo.istio-system.svc:15012",
         "ISTIO_META_CLUSTER_ID": name,

@@ -60,7 +60,7 @@ def _not_translated_there(site: Any) -> None:
 def _controller(site: Any, version: str) -> Any:
     """The controller's container, of this version."""
     container = site.one("c1", "Deployment", "gloo-gateway")["spec"]["template"]["spec"]["containers"][0]
-    container["image"] = f"x/kgateway:{version}"
+    site.one("c1", "Deployment", "gloo-gateway")["metadata"]["labels"]["helm.sh/chart"] = f"kgateway-{version}"
     return container
 
 
@@ -68,6 +68,8 @@ def _no_integration_in_2_3(site: Any) -> None:
     for setting in _controller(site, "v2.3.0")["env"]:
         if setting["name"] == "KGW_ENABLE_ISTIO_INTEGRATION":
             setting["value"] = "false"
+    state = site.one("c1", "HTTPRoute", "r")["status"]["parents"][0]["conditions"][1]
+    state.update(status="False", reason="InvalidKind", message="unknown backend kind")
 
 
 def _several_ports(site: Any) -> None:
@@ -137,7 +139,7 @@ RECORDED = (
         _no_integration_in_2_3,
         "gateway-integration",
         "c1",
-        ("unknown backend kind",),
+        ("have an unknown kind",),
     ),
     Fault("WorkloadEntry without labels", (14,), _without_metadata_labels, "workload-entries", "c1", ("metadata",)),
     Fault("WorkloadEntry without TLS mode", (14,), _without_tls_mode, "workload-entries", "c1", ("tlsMode",)),
