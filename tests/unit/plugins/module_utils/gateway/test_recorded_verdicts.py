@@ -88,8 +88,9 @@ def ref(name: str, group: str = "gateway.kgateway.dev", kind: str = "GatewayPara
 
 
 def kube(stage: Stage) -> Json:
-    [found] = stage.parameters[GATEWAY_PARAMETERS] or ()
-    spec: Json = found["spec"]["kube"]
+    found = stage.parameters[GATEWAY_PARAMETERS]
+    assert found
+    spec: Json = found[0]["spec"]["kube"]
     return spec
 
 
@@ -212,7 +213,7 @@ def containers(*names: str) -> Change:
     return change
 
 
-def patched(**overlays: Json) -> Change:
+def patched(**overlays: Any) -> Change:
     return lambda stage: kube(stage).update(overlays)
 
 
