@@ -32,6 +32,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 _GATEWAY_API = "gateway.networking.k8s.io"
+#: objects of proxies by overlays in their parameters
+SCALERS = (("policy", "PodDisruptionBudget"), ("autoscaling", "HorizontalPodAutoscaler"))
 #: groups of the objects that Gloo Mesh translates into workload clusters
 _TRANSLATED = ("networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io")
 Groups = dict[str, list[str]]
@@ -101,7 +103,7 @@ def read(
         return
     for kind in ("ConfigMap", "Secret"):
         yield from cluster.list("v1", kind, labels=NOTE_LABEL)
-    yield from _left(cluster, releases, istio)
+    yield from _left(cluster, groups, releases, istio)
     for kind in POLICIES:
         yield from _listed(cluster, groups, "admissionregistration.k8s.io", kind)
     crds = cluster.list("apiextensions.k8s.io/v1", "CustomResourceDefinition")
@@ -111,7 +113,7 @@ def read(
             yield from _objects_of(cluster, crd)
 
 
-def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -> Iterator[Json]:
+def _left(cluster: Cluster, groups: Groups, releases: Sequence[NotedRelease], istio: set[str]) -> Iterator[Json]:
     """Candidates for leftovers of programs that a release of ours installed."""
     made = {each.purpose: each.namespace for each in releases if each.ours}
     places = {made[purpose] for purpose in ("agent", "server") if purpose in made}
@@ -125,6 +127,8 @@ def _left(cluster: Cluster, releases: Sequence[NotedRelease], istio: set[str]) -
             yield from cluster.list("v1", "ConfigMap", namespace)
     if "controller" in made:
         yield from cluster.list("v1", "ConfigMap", labels=CLASS_LABEL)
+        for group, kind in SCALERS:
+            yield from _listed(cluster, groups, group, kind, CLASS_LABEL)
     for namespace in sorted(places):
         yield from cluster.list("v1", "Secret", namespace)
 

@@ -25,7 +25,14 @@ _ISTIO_CONFIG_MAPS = re.compile(
 ROOT_CERTIFICATE = "istio-ca-root-cert"
 
 CLASS_LABEL = "gateway.networking.k8s.io/gateway-class-name"
-_PROXY_KINDS = ("Deployment", "Service", "ServiceAccount", "ConfigMap")
+_PROXY_KINDS = (
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "Deployment",
+    "Service",
+    "ServiceAccount",
+    "ConfigMap",
+)
 
 # Secrets of the relay that the management server and agents create.
 _RELAY_SECRETS = (

@@ -175,6 +175,14 @@ def test_classes_and_proxies_of_our_controller_go_and_no_others(
     assert leftovers.controller_leftovers(found, [THEIRS], []) == []
 
 
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
+def test_what_overlays_added_to_a_proxy_goes_with_it(kind: str) -> None:
+    added = {**proxy("ours", "gloo"), "kind": kind}
+    theirs = {**proxy("hand-made", "gloo", owner="Team"), "kind": kind}
+    found = leftovers.controller_leftovers([*OUR_CLASS, added, theirs, gateway("gloo")], [OPERATOR], [])
+    assert added in found and theirs not in found
+
+
 @pytest.mark.parametrize(
     ("other", "goes"),
     [
