@@ -40,7 +40,7 @@ def planted(site: Site) -> Iterator[None]:
         "involvedObject": {"kind": "Pod", "name": "canary", "namespace": "bookinfo"},
         "type": "Warning",
         "reason": "Canary",
-        "message": f"token={CANARY} {SILENT} {quote(SILENT)}",
+        "message": f"\x1b[2Jtok\x1b[1men={CANARY} {SILENT} {quote(SILENT)} \x9b31m\u202e",
     }
     objects = {
         "secrets": {**named, "stringData": data},
@@ -86,6 +86,7 @@ def test_no_secret_leaves_and_what_tells_of_faults_does(deployed: Site, tmp_path
         forms = [raw, quote(secret).encode(), *(base64.b64encode(b"x" * shift + raw)[4:-4] for shift in range(3))]
         assert [form for form in forms if form in everything] == [], secret
     assert b"PRIVATE KEY" not in everything
+    assert [each for each in ("\x1b", "\x9b", "\u202e") if each.encode() in everything] == []
 
     gateway, remote, mgmt = deployed.gateway_cluster, deployed.remote_cluster, deployed.management
     index = json.loads(files["index.json"])

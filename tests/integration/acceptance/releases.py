@@ -30,6 +30,8 @@ printf '%s\\n' "$*" >> "{log}.arguments"
 env >> "{log}.environment"
 exec "{helm}" "$@"
 """
+#: the module runs in a worker, as those of Ansible
+FORK = "import os\nif os.fork():\n    os.wait()\n    raise SystemExit\n"
 RUN = """
 import json, sys
 from ansible_collections.multicluster.gloo.plugins.module_utils.helm import helm_release
@@ -143,10 +145,10 @@ class People:
         assert [str(write) for write in mark.writes() if write.namespace == self.namespace] == []
 
     def interrupted(self, victim: str, **options: Any) -> subprocess.Popen[str]:
-        """A run of the module in another process, of which the victim (helm, module) is killed in the middle."""
+        """A run of the module in another process, of which the victim (helm, module, parent) is killed in the middle."""
         before = self.started()
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN],
+            [sys.executable, "-c", f"{FORK}{RUN}" if victim == "parent" else RUN],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
