@@ -17,6 +17,7 @@ from pathlib import Path
 from ..engine import private_file
 from ..k8s.errors import Invalid
 from ..k8s.fields import Json
+from ..k8s.printable import printable
 from .content import File
 
 _DOCUMENT = re.compile(r"^(?=---$)", re.MULTILINE)
@@ -94,14 +95,18 @@ def destination(dest: str | None, stamp: str) -> Path:
 
 
 def pack(folder: str, files: dict[str, bytes], seconds: float) -> bytes:
-    """The files below one folder as tar.gz, without owner, so that the archive does not reveal who created it."""
+    """The files below one folder as tar.gz, without owner, so that the archive does not reveal who created it.
+
+    Names of a cluster are parts of the paths: none leaves the folder.
+    """
     out = io.BytesIO()
     with (
         gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=int(seconds)) as compressed,
         tarfile.open(fileobj=compressed, mode="w") as archive,
     ):
         for path, content in files.items():
-            member = tarfile.TarInfo(f"{folder}/{path}")
+            below = "/".join(part for part in printable(path).split("/") if part not in ("", ".", ".."))
+            member = tarfile.TarInfo(f"{folder}/{below}")
             member.size, member.mode, member.mtime = len(content), 0o600, int(seconds)
             archive.addfile(member, io.BytesIO(content))
     return out.getvalue()

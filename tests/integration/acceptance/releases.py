@@ -145,7 +145,7 @@ class People:
         assert [str(write) for write in mark.writes() if write.namespace == self.namespace] == []
 
     def interrupted(self, victim: str, **options: Any) -> subprocess.Popen[str]:
-        """A run of the module in another process, of which the victim (helm, module, parent) is killed in the middle."""
+        """A run of the module in another process; the victim (helm, module, parent) is killed in the middle."""
         before = self.started()
         process = subprocess.Popen(
             [sys.executable, "-c", f"{FORK}{RUN}" if victim == "parent" else RUN],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
 import stat
@@ -186,6 +187,21 @@ def test_only_its_owner_may_read_it_and_no_draft_is_left(mgmt: Any, tmp_path: Pa
     assert result["size"] == Path(result["archive"]).stat().st_size
     with tarfile.open(result["archive"]) as archive:
         assert {(m.mode, m.uid, m.uname) for m in archive.getmembers()} == {(0o600, 0, "")}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("c1/ns/Pod.yaml", "c1/ns/Pod.yaml"),
+        ("c1/../../../etc/cron.d/x", "c1/etc/cron.d/x"),
+        ("c1//root/.ssh/./authorized_keys", "c1/root/.ssh/authorized_keys"),
+        ("c1/a\x1b[2Jb/x\u202e", "c1/ab/x\ufffd"),
+    ],
+)
+def test_no_path_leaves_the_folder_of_the_archive(path: str, name: str) -> None:
+    packed = bundle_archive.pack("bundle", {path: b"x"}, 0)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getnames() == [f"bundle/{name}"]
 
 
 def test_check_mode_asks_nobody_and_writes_nothing(mgmt: Any, tmp_path: Path) -> None:
