@@ -5,35 +5,32 @@
 """Runs the helm program with the same identity as the API requests, one command at a time.
 
 Arguments and environment contain no secrets. Values are passed on standard input; kubeconfig and packed charts are
-memory files where the system supports them, else files in a private folder that is removed. Helm and its children end
-with the process that started them, also when it is killed (guard.py).
+secret files. Helm and its children end with the process that started them, also when it is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..k8s.child_process import guarded, without_licences
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError
 from ..k8s.kubeconfig import context_alone
 from ..k8s.printable import one_line
 from ..k8s.progress import Progress
+from ..k8s.secret_files import secret_files
 from ..k8s.signals import Interrupts
 from ..k8s.verdict import waiting
-from . import guard
 
 Json = dict[str, Any]
 
@@ -47,7 +44,6 @@ _ENVIRONMENT = re.compile(
     r"(?:AWS|AZURE|ARM|AAD|MSI|IDENTITY|GOOGLE|GCLOUD|CLOUDSDK|GKE|USE_GKE|OCI|DIGITALOCEAN|DOCTL|ALIBABA|IBMCLOUD|"
     r"TELEPORT|TSH|KUBELOGIN)_\w+"
 )
-_LICENCE = re.compile(r"(?i)licen[cs]e")
 # Grace periods in seconds: beyond helm's own timeout, and after SIGTERM.
 _GRACE = 15.0
 
@@ -84,13 +80,16 @@ class Helm:
         """
         self.check()
         config = context_alone(self._cluster.name, self._cluster.kubeconfig, self._cluster.context)
-        with Interrupts() as interrupts, _files({"kubeconfig": json.dumps(config).encode(), "chart": chart}) as files:
+        with (
+            Interrupts() as interrupts,
+            secret_files({"kubeconfig": json.dumps(config).encode(), "chart": chart}) as files,
+        ):
             command = [self._binary, *(files["chart"].path if each == "{chart}" else each for each in arguments)]
             command += ["--kubeconfig", files["kubeconfig"].path, "--kube-context", self._cluster.context]
             if values is not None:
                 command += ["--values", "-"]
             stdin = json.dumps(values).encode() if values is not None else b""
-            kept = [each.number for each in files.values() if each.number is not None]
+            kept = [each.descriptor for each in files.values() if each.descriptor is not None]
             code, out, err = self._communicate(what, command, stdin, kept, interrupts)
         if code:
             raise self._failed(what, code, err or out)
@@ -108,8 +107,9 @@ class Helm:
                 "or set binary_path (helm_binary) to its path",
                 cluster=name,
             )
+        command = [where, "version", "--template", "{{.Version}}"]
         try:
-            with _guarded([where, "version", "--template", "{{.Version}}"], self._environment) as process:
+            with guarded(command, self._environment, _GRACE) as process:
                 out, err = (each.decode("utf-8", "replace").strip() for each in process.communicate(timeout=30))
         except subprocess.TimeoutExpired:
             raise ClusterError(
@@ -141,7 +141,7 @@ class Helm:
         report = Progress(self._cluster.name, self._progress)
         deadline = time.monotonic() + self._timeout + _GRACE
         rest: bytes | None = stdin
-        with _guarded(command, self._environment, kept) as process:
+        with guarded(command, self._environment, _GRACE, kept) as process:
             while True:
                 try:
                     out, err = process.communicate(rest, timeout=0.5)
@@ -173,77 +173,8 @@ class Helm:
 
 def environment(present: dict[str, str], driver: str) -> dict[str, str]:
     """The minimal environment of helm: no licence keys, no plugins, the storage driver of the release."""
-    kept = {key: value for key, value in present.items() if _ENVIRONMENT.fullmatch(key) and not _LICENCE.search(key)}
+    kept = {key: value for key, value in without_licences(present).items() if _ENVIRONMENT.fullmatch(key)}
     return {**kept, "HELM_NO_PLUGINS": "1", **({"HELM_DRIVER": driver} if driver else {})}
-
-
-class _File:
-    """A file for helm: its path, and its descriptor when it is in memory."""
-
-    def __init__(self, path: str, number: int | None = None) -> None:
-        self.path = path
-        self.number = number
-
-
-@contextlib.contextmanager
-def _files(contents: dict[str, bytes]) -> Iterator[dict[str, _File]]:
-    """Private files with the contents, removed afterwards."""
-    with contextlib.ExitStack() as stack:
-        if hasattr(os, "memfd_create"):
-            found = {}
-            for name, data in contents.items():
-                number = os.memfd_create(name)
-                stack.callback(os.close, number)
-                os.fchmod(number, 0o600)
-                os.write(number, data)
-                found[name] = _File(f"/proc/self/fd/{number}", number)
-            yield found
-            return
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="multicluster-gloo-")))
-        for name, data in contents.items():
-            with open(folder / name, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                file.write(data)
-        yield {name: _File(str(folder / name)) for name in contents}
-
-
-@contextlib.contextmanager
-def _guarded(
-    command: list[str], environment: dict[str, str], kept: Iterable[int] = ()
-) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of a command, with pipes. It and its children end with the context, and with this process."""
-    watched, lifeline = os.pipe()
-    program = [sys.executable, "-I", "-S", "-c", inspect.getsource(guard), str(watched), str(_GRACE)]
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, lifeline)
-        try:
-            process = subprocess.Popen(
-                [*program, *command],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[watched, *kept],
-                start_new_session=True,
-            )
-        finally:
-            os.close(watched)
-        try:
-            yield process
-        finally:
-            stack.close()
-            _await_end(process)
-
-
-def _await_end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(2 * _GRACE)
-    except subprocess.TimeoutExpired:  # somebody ended the guard
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream:
-            with contextlib.suppress(OSError):
-                stream.close()
 
 
 # -- the process that writes

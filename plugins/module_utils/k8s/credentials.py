@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -26,14 +26,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .child_process import guarded, without_licences
 from .fields import Json, mapping, mappings
-from .progress import one_line
+from .printable import one_line
 from .secret_text import text as without_secrets
 
 Headers = list[tuple[str, str]]
 
 # Seconds for a credential plugin. There is no terminal in which it could ask for something.
 PLUGIN_WITHIN = 30.0
+_GRACE = 1.0
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _CLUSTER_INFO = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url", "disable-compression")
 _EXTENSION = "client.authentication.k8s.io/exec"
@@ -205,25 +207,19 @@ class _Plugin:
 
     def run(self) -> Json:
         """The status of the plugin's ExecCredential. Raises Unusable with what the plugin wrote."""
-        environment = {**os.environ, "KUBERNETES_EXEC_INFO": json.dumps(self._info())}
+        environment = {**without_licences(os.environ), "KUBERNETES_EXEC_INFO": json.dumps(self._info())}
         for entry in mappings(self._settings.get("env")):
             environment[str(entry.get("name"))] = str(entry.get("value") or "")
+        program = shutil.which(self._command, path=environment.get("PATH"))
+        if program is None:
+            exists = Path(self._command).is_file()
+            raise self._not_started("cannot be started: it is not executable" if exists else "is not installed")
         try:
-            process = subprocess.Popen(
-                [self._command, *map(str, self._settings.get("args") or ())],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            command = [program, *map(str, self._settings.get("args") or ())]
+            with guarded(command, environment, _GRACE) as process:
+                out, err, late = _outputs(process)
         except (OSError, ValueError) as exc:
-            hint = one_line(str(self._settings.get("installHint") or ""))
-            text = "is not installed" if isinstance(exc, FileNotFoundError) else f"cannot be started: {exc}"
-            raise Unusable(
-                f"{self._name} {text}", hint or "Install it on this machine, or correct the kubeconfig"
-            ) from None
-        out, err, late = _outputs(process)
+            raise self._not_started(f"cannot be started: {exc}") from None
         written = f": {_excerpt(err)}" if err.strip() else ""
         if late:
             raise Unusable(f"{self._name} did not end within {PLUGIN_WITHIN:.0f} s{written}", _LOG_IN)
@@ -232,6 +228,10 @@ class _Plugin:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
             raise Unusable(f"{self._name} {how}{written}", _LOG_IN)
         return self._status(out, written)
+
+    def _not_started(self, why: str) -> Unusable:
+        hint = one_line(str(self._settings.get("installHint") or ""))
+        return Unusable(f"{self._name} {why}", hint or "Install it on this machine, or correct the kubeconfig")
 
     def _status(self, out: bytes, written: str) -> Json:
         try:
@@ -285,10 +285,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(1.0)
+            process.wait(_GRACE)
 
 
 def _excerpt(err: bytes) -> str:
     """What a plugin wrote, on one line and without secrets."""
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err.decode("utf-8", "replace"))
-    return one_line(without_secrets(shown))[-400:]
+    return one_line(without_secrets(err.decode("utf-8", "replace")))[-400:]

@@ -19,7 +19,7 @@ from typing import Any
 
 from .connection import ProxyRefused
 from .fields import Json, mapping, mappings
-from .progress import one_line
+from .printable import one_line
 
 APPLY = "application/apply-patch+yaml"
 

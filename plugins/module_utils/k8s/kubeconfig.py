@@ -4,8 +4,8 @@
 
 """One context of a kubeconfig: server, credentials and connections. As for kubectl, it may be several files, a:b.
 
-Certificates are kept in memory: Ansible workers exit without Python's cleanup. A client certificate is in a file only
-while the ssl module loads it, which it cannot do from memory.
+Certificates are kept in memory: Ansible workers exit without Python's cleanup. The ssl module reads a client
+certificate from a file only: that is in memory, too, where the system supports it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import copy
 import os
 import re
 import ssl
-import tempfile
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +24,7 @@ from .connection import Connections, Endpoint, proxy_from, proxy_of
 from .credentials import Credentials, Headers, Unusable, data_of
 from .errors import BadKubeconfig
 from .fields import Json, mapping, mappings
+from .secret_files import secret_files
 
 try:
     import yaml
@@ -146,12 +146,9 @@ def _tls(cluster: Json, certificate: tuple[bytes, bytes] | None) -> ssl.SSLConte
 def _load_client_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     if not certificate or not key:
         raise Unusable(f"client-{'key' if certificate else 'certificate'} is missing")
-    with tempfile.TemporaryDirectory(prefix="multicluster-gloo-") as folder:
-        files = Path(folder, "certificate"), Path(folder, "key")
-        files[0].write_bytes(certificate)
-        files[1].write_bytes(key)
+    with secret_files({"certificate": certificate, "key": key}) as files:
         # A password prevents a prompt on the terminal.
-        context.load_cert_chain(files[0], files[1], "none")
+        context.load_cert_chain(files["certificate"].path, files["key"].path, "none")
 
 
 def context_alone(name: str, kubeconfig: str, context: str) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_why_credentials_cannot_be_used_is_told_before_the_first_request(site: S
 def test_a_plugin_that_waits_for_a_login_is_ended_with_its_words(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "PLUGIN_WITHIN", 0.5)
+    monkeypatch.setattr(credentials, "PLUGIN_WITHIN", 2.0)
     number = tmp_path / "pid"
     script = f"echo 'To sign in, open https://login.example.com/device' >&2; sleep 900 & echo $! > {number}; wait"
     begin = time.monotonic()
@@ -104,17 +105,17 @@ def test_a_plugin_that_waits_for_a_login_is_ended_with_its_words(
         BadKubeconfig, match=r"did not end within .* s: To sign in, open https://login.example.com/device"
     ):
         site.cluster(plugin(script, apiVersion=BETA, interactiveMode="IfAvailable"))
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
     status = Path(f"/proc/{number.read_text().strip()}/stat")
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_plugin_that_ignores_its_end_is_ended(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "PLUGIN_WITHIN", 0.3)
+    monkeypatch.setattr(credentials, "PLUGIN_WITHIN", 1.0)
     begin = time.monotonic()
     with pytest.raises(BadKubeconfig, match="did not end within"):
         site.cluster(plugin("trap '' TERM; while true; do sleep 1; done"))
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
 
 
 def test_a_plugin_has_no_terminal_and_knows_it(site: Site, tmp_path: Path) -> None:
@@ -137,6 +138,36 @@ def test_a_plugin_has_its_own_environment(site: Site) -> None:
     script = answer({"token": "TOKEN"}).replace("TOKEN", "'$WHO'")
     user = plugin(script, env=[{"name": "WHO", "value": "me"}])
     assert site.cluster(user)._access.headers() == [("Authorization", "Bearer me")]
+
+
+def test_a_plugin_gets_no_licence_keys(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOO_MESH_LICENSE_KEY", "canary")
+    monkeypatch.setenv("AWS_PROFILE", "prod")
+    told = tmp_path / "told"
+    site.cluster(plugin(f"env > {told}; {answer({'token': 't'})}"))
+    written = told.read_text()
+    assert "AWS_PROFILE=prod" in written and "canary" not in written
+
+
+def test_a_plugin_ends_with_the_process_that_needs_it(tmp_path: Path) -> None:
+    number = tmp_path / "pid"
+    user = plugin(f"trap '' TERM; echo $$ > {number}.new; mv {number}.new {number}; while true; do sleep 1; done")
+    needs_it = os.fork()
+    if not needs_it:
+        try:
+            credentials.Credentials(user, {})
+        finally:
+            os._exit(1)
+    deadline = time.monotonic() + 30
+    while not number.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(needs_it, signal.SIGKILL)
+    os.waitpid(needs_it, 0)
+    status = Path(f"/proc/{number.read_text().strip()}/stat")
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline, "the plugin lives on"
+        time.sleep(0.05)
 
 
 def counting(tmp_path: Path, expires: str = "") -> Json:
