@@ -149,8 +149,9 @@ options:
     default: helm
 notes:
   - Releases in Secrets and ConfigMaps are found; E(HELM_DRIVER) selects one of them.
-  - Helm gets a minimal environment, the values on standard input, and the kubeconfig as a private file that is removed
-    afterwards.
+  - Helm gets a minimal environment without licence keys, the values on standard input, and the kubeconfig as a file in
+    memory; where the system has none, as a private file that is removed afterwards.
+  - Helm and its children end when Ansible ends, also when Ansible is killed.
 seealso:
   - module: multicluster.gloo.objects
 """

@@ -152,4 +152,4 @@ def test_what_a_status_says_is_told_without_secrets() -> None:
 def test_what_a_status_says_is_told_on_one_line() -> None:
     site = Site()
     set_state("VirtualDestination", "vd", "WARNING", "2 errors occurred:\n\t* one\n\t* \x1b[2Jtwo\n")(site)
-    assert checked(site)["first"]["message"].endswith("2 errors occurred: * one * [2Jtwo")
+    assert checked(site)["first"]["message"].endswith("2 errors occurred: * one * two")
