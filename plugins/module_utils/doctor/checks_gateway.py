@@ -226,12 +226,24 @@ def _of_proxy(name: str, check: Callable[[ProxyModel], Verdict | None]) -> Calla
             return failed(verdict.reason, UNPROCESSED, target.object)
         cause = _logged_cause(target, found) if name in ("deployment", "rollout") else None
         text = f"{verdict.reason}; log: {cause.line}" if cause else verdict.reason
-        hint = cause.hint if cause else _rerun_hint(target, found) if name in _SET_BY_PARAMETERS else ""
-        return failed(text, hint, target.object)
+        return failed(text, cause.hint if cause else _hint(target, found, name, verdict), target.object)
 
     return evaluate
 
 
+def _hint(target: CheckTarget, found: ProxyModel, name: str, verdict: Verdict) -> str:
+    """What to do where the hint of the check does not fit; "" where it does."""
+    if name in _SET_BY_PARAMETERS:
+        return _rerun_hint(target, found)
+    if name == "parameters" and _VALUES(found) is not None:
+        return _PARAMETERS
+    is_told = name == "deployment" or (name == "rollout" and spec_of(found.deployment).get("replicas") == 0)
+    return IN_MESSAGE if is_told and verdict.state == "failed" else ""
+
+
+IN_MESSAGE = "the message names what to do"
+#: the check of values that the controller cannot render
+_VALUES = dict(proxy_checks.CHECKS)["settings"]
 #: checks that fail for a wrong value in the parameters
 _SET_BY_PARAMETERS = ("settings", "istiod-address", "cluster-id")
 
@@ -469,7 +481,7 @@ def _route_backends(target: CheckTarget) -> Finding:
     remarks = endpoint_remarks(target.facts, live)
     if remarks:
         # Requests show what the running version of the controller does with them.
-        return warning("; ".join(remarks), "the message names what to do")
+        return warning("; ".join(remarks), IN_MESSAGE)
     shown_refs = [f"{ref.get('name')}:{ref.get('port')}" for ref in http_routes.backend_refs(live)]
     return ok(f"backends {', '.join(shown_refs)}" if shown_refs else "no backend of its own")
 

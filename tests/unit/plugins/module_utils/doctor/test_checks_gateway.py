@@ -264,6 +264,52 @@ BROKEN = [
 ]
 
 
+_SDS_REMOVED = {"spec": {"template": {"spec": {"containers": [{"name": "sds", "$patch": "delete"}]}}}}
+
+
+def _overlay_removes_sds(site: Any) -> None:
+    set_field("c1", PARAMETERS, "params", "spec.kube.deploymentOverlay", _SDS_REMOVED)(site)
+    for kind, name in (("Deployment", "http"), ("Pod", "http-1")):
+        found = site.one("c1", kind, name)["spec"]
+        found = found.get("template", {"spec": found})["spec"]
+        found["containers"] = [each for each in found["containers"] if each["name"] != "sds"]
+
+
+def _scaled_to_0(site: Any) -> None:
+    set_field("c1", PARAMETERS, "params", "spec.kube.deployment", {"replicas": 0})(site)
+    set_field("c1", "Deployment", "http", "spec.replicas", 0)(site)
+    site.drop("c1", "Pod", "http-1")
+
+
+def _not_rendered(site: Any) -> None:
+    address = "spec.kube.istio.istioProxyContainer.istioDiscoveryAddress"
+    set_field("c1", PARAMETERS, "params", address, "[fd00::1]:15012")(site)
+    accepted = site.one("c1", "Gateway", "http")["status"]["conditions"][0]
+    accepted.update(status="False", reason="InvalidParameters", message="YAML parse error")
+
+
+#: change -> the check that fails first, words of its message, hint
+ADVICE: dict[str, tuple[Change, str, str, str]] = {
+    "an overlay removes sds": (
+        _overlay_removes_sds, "gateway-deployment", "lacks sds, which deploymentOverlay", checks_gateway.IN_MESSAGE,
+    ),
+    "replicas 0 in the parameters": (
+        _scaled_to_0, "gateway-pods", "sets deployment.replicas to 0. Change it there", checks_gateway.IN_MESSAGE,
+    ),
+    "an address that is not rendered": (
+        _not_rendered, "gateway-parameters", "Set the DNS name of istiod", "correct the value in the parameters",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "check", "words", "hint"), ADVICE.values(), ids=ADVICE)
+def test_advice_fits_the_cause(change: Change, check: str, words: str, hint: str) -> None:
+    site = Site()
+    change(site)
+    first = checked(site)["first"]
+    assert (first["id"], first["hint"], words in first["message"]) == (check, hint, True), first
+
+
 @pytest.mark.parametrize("broken", BROKEN, ids=[f"{n}-{row.id}" for n, row in enumerate(BROKEN)])
 def test_the_first_problem(broken: Broken) -> None:
     assert_first_problem(broken)
