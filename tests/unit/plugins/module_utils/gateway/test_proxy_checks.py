@@ -394,7 +394,7 @@ CAUSES: list[tuple[Break, str, str, str]] = [
         "GatewayClass gloo-gateway-v2: parametersRef has no namespace, so GatewayParameters params is not found",
     ),
     (
-        parameters_of_the_class(kind="EnterpriseKgatewayParameters"),
+        both(parameters_of_the_class(kind="EnterpriseKgatewayParameters"), invalid("no parameters")),
         "failed",
         "parameters",
         "GatewayClass gloo-gateway-v2: parametersRef has kind EnterpriseKgatewayParameters",
