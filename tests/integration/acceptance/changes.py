@@ -119,14 +119,3 @@ def environment(cluster: str, path: str, name: str, value: str) -> Make:
         return {"template": {"spec": {"containers": containers}}}
 
     return rewritten(cluster, path, change)
-
-
-def image(cluster: str, path: str, tag: str) -> Make:
-    """Another version of a Deployment's program, by its image's tag."""
-
-    def change(spec: Json) -> Json:
-        containers = spec["template"]["spec"]["containers"]
-        containers[0]["image"] = f"{containers[0]['image'].rpartition(':')[0]}:{tag}"
-        return {"template": {"spec": {"containers": containers}}}
-
-    return rewritten(cluster, path, change)

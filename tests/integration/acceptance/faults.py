@@ -24,7 +24,6 @@ from acceptance.changes import (
     argument,
     changed,
     environment,
-    image,
     removed,
     rewritten,
     scaled_to_0,
@@ -280,8 +279,8 @@ FAULTS = (
     Fault(
         "pre-release of the controller",
         (5,),
-        image("gateway", CONTROLLER, "2.0.0-beta1"),
-        rolled_out("gateway", CONTROLLER),
+        changed("gateway", CONTROLLER, {"metadata": {"labels": {"app.kubernetes.io/version": "2.0.0-beta1"}}}),
+        at_once,
         "gateway-version",
         "gateway",
         "warning",
