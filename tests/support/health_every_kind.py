@@ -134,6 +134,12 @@ def _gateway(site: Any) -> None:
     kinds["ConfigMap"][0]["metadata"]["managedFields"] = [dict(written)]
     parameters = obj("EnterpriseKgatewayParameters", "unused", "edge", api="enterprisekgateway.solo.io/v1alpha1")
     kinds[ENTERPRISE] = [{**parameters, "spec": {"kube": {}}}]
+    patch = {"name": "istio-proxy", "env": [{"name": "ISTIO_META_CLUSTER_ID", "value": "c1"}]}
+    added = {"name": "logger", "$patch": "merge"}
+    site.one("c1", "GatewayParameters of gateway.kgateway.dev", "params")["spec"]["kube"] |= {
+        "deploymentOverlay": {"spec": {"replicas": 1, "template": {"spec": {"containers": [patch, added]}}}},
+        "horizontalPodAutoscaler": {"spec": {"maxReplicas": 3}},
+    }
     gateway = site.one("c1", "Gateway", "http")
     gateway["spec"]["listeners"][0] |= {"hostname": "*.example.com", "allowedRoutes": {"namespaces": {"from": "All"}}}
     gateway["status"]["listeners"][0] |= {"attachedRoutes": 1, "supportedKinds": [{"kind": "HTTPRoute"}]}

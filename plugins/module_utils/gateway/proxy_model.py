@@ -184,7 +184,7 @@ class ProxyModel:
     def _pods(self) -> list[Json]:
         """The proxy's Pods by their owners; by labels as far as ReplicaSets or the Deployment are not known."""
         here = self._here(self.objects.pods)
-        sets = {name_of(one) for one in self._here(self.objects.replica_sets) if _is_owned(one, self.deployment)}
+        sets = [name_of(one) for one in self._here(self.objects.replica_sets) if _is_owned(one, self.deployment)]
         if sets:
             return [p for p in here if any(ref.get("name") in sets for ref in owners_of(p))]
         selector = texts(dig(spec_of(self.deployment), "selector", "matchLabels"))

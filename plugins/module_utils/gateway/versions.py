@@ -144,4 +144,4 @@ def of_gateways(gateways: Iterable[Json]) -> Range:
 
 def _is_current(gateway: Json) -> bool:
     generation = meta(gateway).get("generation")
-    return {each.get("observedGeneration", generation) for each in conditions_of(gateway)} == {generation}
+    return all(each.get("observedGeneration", generation) == generation for each in conditions_of(gateway))
