@@ -232,7 +232,7 @@ class _Work:
         arguments += ["--kube-version", self.cluster.version()]
         for version in self.cluster.api_versions():
             arguments += ["--api-versions", version]
-        return list(manifest_objects(self.helm.run(f"{self.title} could not be rendered", arguments, step.values)))
+        return list(manifest_objects(self.helm.run(self.title, "render the chart", arguments, step.values)))
 
     def _live(self, obj: Json) -> Json | None:
         meta = obj["metadata"]
@@ -380,17 +380,16 @@ class _Work:
 
     def _step(self, step: Step) -> None:
         scope = ["--namespace", self.namespace, "--timeout", f"{self.timeout:.0f}s"]
-        failed = f"{self.title}: helm could not {step}"
         if step.action == "rollback":
-            self.helm.run(failed, ["rollback", self.name, str(step.revision), *scope])
+            self.helm.run(self.title, str(step), ["rollback", self.name, str(step.revision), *scope])
         elif step.action == "uninstall":
             keep = ["--keep-history"] if step.keep_history else []
-            self.helm.run(failed, ["uninstall", self.name, "--cascade", "foreground", *keep, *scope])
+            self.helm.run(self.title, str(step), ["uninstall", self.name, "--cascade", "foreground", *keep, *scope])
         else:
             install = ["--install"] if step.action == "install" else []
             source, data = self._source(step)
             arguments = ["upgrade", self.name, *source, *install, "--reset-values", *scope]
-            self.helm.run(failed, arguments, step.values, data)
+            self.helm.run(self.title, str(step), arguments, step.values, data)
 
     def _source(self, step: Step) -> tuple[list[str], bytes]:
         """(arguments that name the chart, the chart's archive when it comes from Helm's record)."""

@@ -72,8 +72,10 @@ class Helm:
         self._environment = environment(dict(os.environ), driver)
         self._checked = False
 
-    def run(self, what: str, arguments: Iterable[str], values: Json | None = None, chart: bytes = b"") -> str:
-        """Standard output of one command. ``what``: its purpose, for messages.
+    def run(
+        self, release: str, purpose: str, arguments: Iterable[str], values: Json | None = None, chart: bytes = b""
+    ) -> str:
+        """Standard output of one command. For messages: the release, and what helm does, such as "upgrade".
 
         ``values`` are passed as ``--values -``, a packed ``chart`` in place of the argument ``{chart}``. Raises
         HelmFailed with helm's error message.
@@ -90,9 +92,9 @@ class Helm:
                 command += ["--values", "-"]
             stdin = json.dumps(values).encode() if values is not None else b""
             kept = [each.descriptor for each in files.values() if each.descriptor is not None]
-            code, out, err = self._communicate(what, command, stdin, kept, interrupts)
+            code, out, err = self._communicate(release, purpose, command, stdin, kept, interrupts)
         if code:
-            raise self._failed(what, code, err or out)
+            raise self._failed(f"{release}: helm could not {purpose}", code, err or out)
         return out
 
     def check(self) -> None:
@@ -135,7 +137,7 @@ class Helm:
         self._binary, self._checked = where, True
 
     def _communicate(
-        self, what: str, command: list[str], stdin: bytes, kept: list[int], interrupts: Interrupts
+        self, release: str, purpose: str, command: list[str], stdin: bytes, kept: list[int], interrupts: Interrupts
     ) -> tuple[int, str, str]:
         """(exit code, standard output, standard error) of helm."""
         report = Progress(self._cluster.name, self._progress)
@@ -152,10 +154,10 @@ class Helm:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
                 interrupts.check()
-                report(waiting(f"{what}: helm is running"))
+                report(waiting(f"{release}: waiting for helm to {purpose}"))
                 if time.monotonic() > deadline:
                     raise HelmFailed(
-                        f"{self._cluster.name}: {what}: helm did not end within {self._timeout:.0f} s. "
+                        f"{self._cluster.name}: {release}: helm could not {purpose} within {self._timeout:.0f} s. "
                         "Check that the cluster responds, or increase timeout",
                         cluster=self._cluster.name,
                     )

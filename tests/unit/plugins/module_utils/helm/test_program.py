@@ -77,7 +77,9 @@ class Run:
     def _work(self) -> None:
         os.close(self.writing)
         helm = program.Helm(self.cluster, str(self.helm.path), "", 600.0, str, lambda line: None)
-        helm.run("test", ["upgrade", "edge", "{chart}"], {"licence": f"{CANARY}-value"}, b"packed")
+        helm.run(
+            "Helm release ns/edge", "upgrade", ["upgrade", "edge", "{chart}"], {"licence": f"{CANARY}-value"}, b"packed"
+        )
 
     def wait(self) -> int:
         """Exit code of ``main``."""
@@ -193,6 +195,22 @@ def test_a_program_that_cannot_be_started_is_named(tmp_path: Path, kubeconfig: P
     helm = program.Helm(cluster, str(broken), "", 5.0, str, lambda line: None)
     with pytest.raises(program.ClusterError, match=r"does not report a version of Helm 3 or 4 \(.*Exec format error\)"):
         helm.check()
+
+
+def test_a_helm_that_does_not_end_is_waited_for_and_then_ended(
+    tmp_path: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_GRACE", 2.5)
+    helm = tmp_path / "helm"
+    helm.write_text("#!/bin/sh\ncase $1 in version) echo v3.16.0 ;; *) exec sleep 600 ;; esac\n")
+    helm.chmod(0o755)
+    cluster: Any = type("Cluster", (), {"name": "c1", "kubeconfig": str(kubeconfig), "context": "one"})()
+    progress: list[str] = []
+    with pytest.raises(program.HelmFailed, match=r"^c1: Helm release a/b: helm could not upgrade within 0 s\. Check"):
+        program.Helm(cluster, str(helm), "", 0.0, str, progress.append).run(
+            "Helm release a/b", "upgrade", ["upgrade", "b"]
+        )
+    assert progress == ["c1: Helm release a/b: waiting for helm to upgrade (waited 2 s)"]
 
 
 KEPT = {
