@@ -29,9 +29,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """What becomes of a request. ``forwarded``: the server processes it; ``answer``: what is sent for its response."""
+    """What becomes of a request. ``says``: what an error of it has to say; ``forwarded``: the server processes it;
+    ``answer``: what is sent for its response."""
 
     name: str
+    says: str
     forwarded: bool
     answer: Callable[[Any, bytes], None]
 
@@ -80,50 +82,97 @@ _JSON = "application/json"
 
 #: how a connection ends or stays
 CONNECTION = (
-    Fault("closed before the request is processed", False, lambda client, response: None),
-    Fault("reset before the request is processed", False, _reset),
-    Fault("closed without a response", True, lambda client, response: None),
-    Fault("reset without a response", True, _reset),
-    Fault("closed within the status line", True, _bytes(lambda response: response[:6])),
-    Fault("closed within headers", True, _bytes(lambda response: response[: response.index(b"\r\n") + 12])),
-    Fault("closed within the body", True, _bytes(lambda response: response[:-5])),
-    Fault("never answered", True, _silence),
-    Fault("answered a few bytes at a time", True, _drip),
+    Fault(
+        "closed before the request is processed",
+        "before its response is complete",
+        False,
+        lambda client, response: None,
+    ),
+    Fault("reset before the request is processed", "before its response is complete", False, _reset),
+    Fault("closed without a response", "before its response is complete", True, lambda client, response: None),
+    Fault("reset without a response", "before its response is complete", True, _reset),
+    Fault("closed within the status line", "HTTP", True, _bytes(lambda response: response[:6])),
+    Fault(
+        "closed within headers",
+        "before its response is complete",
+        True,
+        _bytes(lambda response: response[: response.index(b"\r\n") + 12]),
+    ),
+    Fault("closed within the body", "before its response is complete", True, _bytes(lambda response: response[:-5])),
+    Fault("never answered", "does not respond: timed out", True, _silence),
+    Fault("answered a few bytes at a time", "does not respond: timed out", True, _drip),
 )
 #: bodies that are no answer
 BODIES = (
-    Fault("empty 200", True, _bytes(_whole("200 OK", _JSON, ""))),
-    Fault("200 HTML", True, _bytes(_whole("200 OK", "text/html", "<html><body>Log in</body></html>"))),
-    Fault("200 list", True, _bytes(_whole("200 OK", _JSON, "[]"))),
-    Fault("200 empty object", True, _bytes(_whole("200 OK", _JSON, "{}"))),
-    Fault("200 null", True, _bytes(_whole("200 OK", _JSON, "null"))),
-    Fault("200 half JSON", True, _bytes(_whole("200 OK", _JSON, '{"kind": "Gatew'))),
-    Fault("not HTTP", True, _bytes(lambda response: b"SSH-2.0-OpenSSH_9.2\r\n")),
+    Fault("empty 200", "responds with an empty body", True, _bytes(_whole("200 OK", _JSON, ""))),
+    Fault(
+        "200 HTML",
+        "other than JSON: Log in",
+        True,
+        _bytes(_whole("200 OK", "text/html", "<html><body>Log in</body></html>")),
+    ),
+    Fault("200 list", "responds with no object: []", True, _bytes(_whole("200 OK", _JSON, "[]"))),
+    Fault("200 empty object", "responds with no object: {}", True, _bytes(_whole("200 OK", _JSON, "{}"))),
+    Fault("200 null", "responds with no object: null", True, _bytes(_whole("200 OK", _JSON, "null"))),
+    Fault("200 half JSON", "other than JSON: {", True, _bytes(_whole("200 OK", _JSON, '{"kind": "Gatew'))),
+    Fault(
+        "not HTTP", "responds with something other than HTTP", True, _bytes(lambda response: b"SSH-2.0-OpenSSH_9.2\r\n")
+    ),
 )
 #: errors of which the API server has certainly written nothing
 REFUSALS = (
-    Fault("503 of a load balancer", False, _bytes(_whole("503 Service Unavailable", "text/plain", "no backend"))),
-    Fault("429", False, _bytes(_failure(429, "too many requests", "TooManyRequests"))),
-    Fault("503 initializing", False, _bytes(_failure(503, "storage is (re)initializing", "ServiceUnavailable"))),
-    Fault("webhook: x509", False, _bytes(_failure(500, _HOOK + _X509))),
-    Fault("webhook: no route", False, _bytes(_failure(500, f"{_DIAL}no route to host"))),
-    Fault("webhook: refused", False, _bytes(_failure(500, f"{_DIAL}connection refused"))),
-    Fault("webhook: no endpoints", False, _bytes(_failure(500, f'{_HOOK}no endpoints available for service "v"'))),
-    Fault("webhook: late", False, _bytes(_failure(500, f"{_HOOK}context deadline exceeded", "InternalError"))),
+    Fault(
+        "503 of a load balancer",
+        "no backend",
+        False,
+        _bytes(_whole("503 Service Unavailable", "text/plain", "no backend")),
+    ),
+    Fault("429", "too many requests", False, _bytes(_failure(429, "too many requests", "TooManyRequests"))),
+    Fault(
+        "503 initializing",
+        "initializing",
+        False,
+        _bytes(_failure(503, "storage is (re)initializing", "ServiceUnavailable")),
+    ),
+    Fault("webhook: x509", "x509", False, _bytes(_failure(500, _HOOK + _X509))),
+    Fault("webhook: no route", "no route to host", False, _bytes(_failure(500, f"{_DIAL}no route to host"))),
+    Fault("webhook: refused", "connection refused", False, _bytes(_failure(500, f"{_DIAL}connection refused"))),
+    Fault(
+        "webhook: no endpoints",
+        "no endpoints",
+        False,
+        _bytes(_failure(500, f'{_HOOK}no endpoints available for service "v"')),
+    ),
+    Fault(
+        "webhook: late",
+        "deadline exceeded",
+        False,
+        _bytes(_failure(500, f"{_HOOK}context deadline exceeded", "InternalError")),
+    ),
 )
 #: errors after which nobody knows
 UNCERTAIN = (
-    Fault("etcd: leader changed", True, _bytes(_failure(500, "etcdserver: leader changed"))),
-    Fault("etcd: timed out", True, _bytes(_failure(500, "etcdserver: request timed out"))),
-    Fault("etcd: unavailable", True, _bytes(_failure(500, "rpc error: code = Unavailable desc = closing"))),
-    Fault("504 Timeout", True, _bytes(_failure(504, "request did not complete within the timeout", "Timeout"))),
+    Fault("etcd: leader changed", "leader changed", True, _bytes(_failure(500, "etcdserver: leader changed"))),
+    Fault("etcd: timed out", "request timed out", True, _bytes(_failure(500, "etcdserver: request timed out"))),
     Fault(
+        "etcd: unavailable", "Unavailable", True, _bytes(_failure(500, "rpc error: code = Unavailable desc = closing"))
+    ),
+    Fault(
+        "504 Timeout",
+        "did not complete",
+        True,
+        _bytes(_failure(504, "request did not complete within the timeout", "Timeout")),
+    ),
+    Fault(
+        "conversion webhook",
         "conversion webhook",
         True,
         _bytes(_failure(500, 'conversion webhook for a/v1, Kind=B failed: Post "https://c": x509: unknown authority')),
     ),
-    Fault("502 of a load balancer", True, _bytes(_whole("502 Bad Gateway", "text/html", _PAGE))),
-    Fault("504 of a load balancer", True, _bytes(_whole("504 Gateway Timeout", "text/html", _PAGE))),
+    Fault("502 of a load balancer", "502 Bad Gateway", True, _bytes(_whole("502 Bad Gateway", "text/html", _PAGE))),
+    Fault(
+        "504 of a load balancer", "504 Gateway Timeout", True, _bytes(_whole("504 Gateway Timeout", "text/html", _PAGE))
+    ),
 )
 FAULTS = (*CONNECTION, *BODIES, *REFUSALS, *UNCERTAIN)
 BY_NAME = {fault.name: fault for fault in FAULTS}

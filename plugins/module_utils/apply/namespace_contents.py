@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Objects of others in a namespace, which deleting the namespace would delete as well."""
+"""Why a namespace must not be deleted: objects of others in it, or nobody can know."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..k8s.client import Cluster
-from ..k8s.errors import Forbidden, NotServed
+from ..k8s.errors import ApiUnavailable, Forbidden, NotServed
 from ..k8s.fields import Json
 from ..k8s.kinds import Kind
 from .manifests import Ref, is_ours, ref_of
@@ -24,10 +24,11 @@ _IN_EVERY_NAMESPACE = {
 _DERIVED_KINDS = {"Event", "Lease", "Endpoints", "EndpointSlice", "PodMetrics"}
 
 
-def unmanaged_objects(
+def reason_to_keep(
     cluster: Cluster, namespace: str, going: Iterable[Ref], leaves: Callable[[Json], bool] = lambda obj: False
-) -> list[Ref]:
-    """Objects in the namespace that neither this collection nor Kubernetes created, except those in *going*.
+) -> str:
+    """Why the namespace stays: it contains objects that neither this collection nor Kubernetes created, except those in
+    *going*, or an aggregated API does not respond; else "".
 
     ``leaves``: whether an object is deleted together with another one.
     Kinds that the user may not list are skipped: permission to delete a namespace without permission to list its
@@ -35,13 +36,19 @@ def unmanaged_objects(
     """
     leaving = set(going)
     found: list[Ref] = []
-    for kind in _namespaced_kinds(cluster):
+    try:
+        kinds = list(_namespaced_kinds(cluster))
+    except ApiUnavailable as exc:
+        return (
+            f"its deletion could not end, and its contents are not known: {exc.msg.removeprefix(f'{cluster.name}: ')}"
+        )
+    for kind in kinds:
         try:
             objects = cluster.list(kind.api_version, kind.kind, namespace)
         except (Forbidden, NotServed):
             continue
         found += [ref for obj in others(objects) if (ref := ref_of(obj)) not in leaving and not leaves(obj)]
-    return found
+    return _contents(found) if found else ""
 
 
 def others(objects: Iterable[Json]) -> Iterator[Json]:
@@ -58,13 +65,14 @@ def others(objects: Iterable[Json]) -> Iterator[Json]:
 
 
 def _namespaced_kinds(cluster: Cluster) -> Iterator[Kind]:
+    """Raises ApiUnavailable."""
+    cluster.require_aggregated_apis()
     for api_version in cluster.api_versions():
         for kind, verbs in cluster.resources(api_version):
             if kind.namespaced and kind.kind not in _DERIVED_KINDS and {"list", "delete"} <= verbs:
                 yield kind
 
 
-def contents(refs: Sequence[Ref]) -> str:
-    """Why a namespace that contains these objects of others stays."""
+def _contents(refs: Sequence[Ref]) -> str:
     more = f" and {len(refs) - 5} more" if len(refs) > 5 else ""
     return f"contains objects not managed by this collection: {', '.join(ref.title for ref in refs[:5])}{more}"

@@ -30,7 +30,7 @@ from .manifests import (
     same_content,
     same_values,
 )
-from .namespace_contents import contents, unmanaged_objects
+from .namespace_contents import reason_to_keep
 from .wait import NotDeleted, blockers, verdicts_when_ready, wait_until_gone
 from .yaml_data import with_present, with_shown_data
 
@@ -335,11 +335,10 @@ class _Removal:
             item.reason = "kept if it then contains objects not managed by this collection"
             return False
         going = [each.ref for each in self.batch.items if each.action == "deleted"]
-        unmanaged = unmanaged_objects(self.cluster, item.ref.name, going)
-        if unmanaged:
-            item.action = "kept"
-            item.reason = contents(unmanaged)
-        return bool(unmanaged)
+        reason = reason_to_keep(self.cluster, item.ref.name, going)
+        if reason:
+            item.action, item.reason = "kept", reason
+        return bool(reason)
 
     def _delete(self, item: Item, live: Json) -> None:
         item.action = "deleted"

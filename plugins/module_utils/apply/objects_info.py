@@ -15,6 +15,7 @@ from ..k8s.fields import Json
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import judge, load_balancer_address, settle_seconds
 from ..k8s.redaction import redact
+from ..k8s.transport import GRACE
 from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import ref_of
@@ -45,7 +46,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     queries = [_collection(row) for row in params["objects"]]
     wanted = params.get("wait_for") or "none"
     timeout = float(params.get("wait_timeout") or 0)
-    with connect(params, progress) as cluster, Watcher(cluster, queries) as watcher:
+    within = timeout + GRACE if wanted != "none" else float("inf")
+    with connect(params, progress) as cluster, cluster.within(within), Watcher(cluster, queries) as watcher:
         verdict = Verdict("ready")
         if wanted != "none":
 

@@ -17,6 +17,7 @@ from ..k8s.fields import Json
 from ..k8s.pods import pod_trouble
 from ..k8s.progress import blocked, lines
 from ..k8s.readiness import describe_deletion, judge, settle_seconds
+from ..k8s.transport import GRACE
 from ..k8s.verdict import Verdict, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .manifests import Ref, ref_of
@@ -66,7 +67,7 @@ def verdicts_when_ready(
             verdicts[ref] = judge_with_pods(live, view) if live else Verdict("waiting", "no longer exists")
         return together({ref.title: verdict for ref, verdict in verdicts.items()})
 
-    with Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
+    with cluster.within(timeout + GRACE), Watcher(cluster, [*places.values(), *pods_of(pending)]) as watcher:
         watcher.until(look, timeout, progress, settle)
     return verdicts
 
@@ -113,7 +114,7 @@ def wait_until_gone(
                 left[ref] = live
         return together({ref.title: awaiting_deletion(live) for ref, live in left.items()})
 
-    with Watcher(cluster, list(places.values())) as watcher:
+    with cluster.within(timeout + GRACE), Watcher(cluster, list(places.values())) as watcher:
         verdict = watcher.until(look, timeout, progress)
     if verdict.ready:
         return

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..apply import objects_info
 from ..apply.manifests import Ref
-from ..apply.namespace_contents import contents, unmanaged_objects
+from ..apply.namespace_contents import reason_to_keep
 from ..apply.objects import converge
 from ..gateway import gateway_proxy_info
 from ..gateway.controller import AUTO_MTLS, INTEGRATION, controller_container
@@ -135,9 +135,9 @@ class _Work:
         going = [step.ref for step in map(step_of, self.params["steps"]) if step.action == DELETE]
         for row in rows:
             if row["kind"] == "Namespace" and row["action"] == "deleted":
-                left = unmanaged_objects(cluster, row["name"], going, _leaves)
-                if left:
-                    row.update(action="kept", reason=contents(left))
+                reason = reason_to_keep(cluster, row["name"], going, _leaves)
+                if reason:
+                    row.update(action="kept", reason=reason)
 
     def _release(self, step: Step) -> None:
         # The note is kept until the last phase: later runs also compare the age of leftovers with it.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..k8s import log_causes
 from ..k8s.client import Cluster
+from ..k8s.connection import Socket
 from ..k8s.errors import ClusterError
 from ..k8s.fields import Json, key_of, name_of, namespace_of, title_of
 from ..k8s.pods import is_ready, pods_of
@@ -85,10 +87,10 @@ class LiveProbes:
             raise ClusterError("it has no ready Pod")
         found: dict[str, bool] = {}
         for pod in pods:  # each agent is connected to one of the replicas
-            sock = self._clusters[facts.name].pod_socket(namespace_of(pod), name_of(pod), port)
-            sock.settimeout(METRICS_TIMEOUT)
-            connection = http.client.HTTPConnection("localhost", port, timeout=METRICS_TIMEOUT)
-            connection.sock = sock
+            with self._clusters[facts.name].within(METRICS_TIMEOUT):
+                sock = self._clusters[facts.name].pod_socket(namespace_of(pod), name_of(pod), port)
+            connection = http.client.HTTPConnection("localhost", port)
+            connection.sock = Socket(sock, time.monotonic() + METRICS_TIMEOUT)
             try:
                 connection.request("GET", "/metrics")
                 for name, up in connections(connection.getresponse()).items():

@@ -13,6 +13,7 @@ from ..k8s.client import CLUSTER_SPEC, connect
 from ..k8s.errors import ClusterError, Timeout
 from ..k8s.fields import Json, name_of, spec_of
 from ..k8s.progress import blocked, lines
+from ..k8s.transport import GRACE
 from ..k8s.verdict import Verdict, waiting
 from ..k8s.watch import Collection, View, Watcher
 
@@ -44,7 +45,8 @@ def choose(classes: Iterable[Json], controller_names: Iterable[str]) -> tuple[st
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: gateway_class, msg, requests. ClusterError for several; with `strict`, Timeout when there is none."""
     wanted, strict = params["controller_names"], params.get("strict", True)
-    with connect(params, progress) as cluster, Watcher(cluster, [CLASSES]) as watcher:
+    timeout = float(params.get("wait_timeout") or 0) if strict else 0.0
+    with connect(params, progress) as cluster, cluster.within(timeout + GRACE), Watcher(cluster, [CLASSES]) as watcher:
 
         def look(view: View) -> Verdict:
             if choose(view.items(CLASSES), wanted)[2]:
@@ -52,7 +54,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             served = "" if view.served(CLASSES) else "; the API server does not serve the kind"
             return waiting(f"GatewayClass: none has controllerName {' or '.join(wanted)}{served}")
 
-        verdict = watcher.until(look, float(params.get("wait_timeout") or 0) if strict else 0.0, progress)
+        verdict = watcher.until(look, timeout, progress)
         controller, name, candidates = choose(watcher.view.items(CLASSES), wanted)
         msg = f"{cluster.name}: GatewayClass {name} of controller {controller}"
         if not candidates:

@@ -10,10 +10,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .errors import ClusterError, NotFound, NotServed, Timeout
+from .errors import ApiUnavailable, ClusterError, Forbidden, NotFound, NotServed, Timeout, Unreachable
 from .faults import APPLY
-from .fields import Json, title
+from .fields import Json, condition, mapping, spec_of, title
 from .kinds import Kind, api_path, known
+from .progress import one_line
 from .status_errors import explain
 from .transport import FIELD_MANAGER, Transport, not_served
 
@@ -46,8 +47,15 @@ CLUSTERS_SPEC: dict[str, Any] = {
 
 
 def connect(params: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> Cluster:
-    """The cluster of a module's common options; use it in a ``with`` statement."""
-    return Cluster(params["kubeconfig"], params["context"], params.get("cluster"), progress=progress)
+    """The cluster of a module's common options; use it in a ``with`` statement.
+
+    No request outlives the module's own time limit.
+    """
+    limit = params.get("wait_timeout") or params.get("timeout")
+    within = float(limit) if isinstance(limit, (int, float)) and limit > 0 else float("inf")
+    return Cluster(
+        params["kubeconfig"], params["context"], params.get("cluster"), progress=progress, request_within=within
+    )
 
 
 class Cluster(Transport):
@@ -100,7 +108,7 @@ class Cluster(Transport):
         return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
 
     def resources(self, api_version: str) -> Resources:
-        """The kinds of an API version with their verbs; none when the version is not served."""
+        """The kinds of an API version with their verbs; none when the version is not served. Raises ApiUnavailable."""
         found = self._discover(api_path(api_version), api_version).get("resources", ())
         rows = [row for row in found if "/" not in row["name"]]  # no subresources
         kinds = [Kind(api_version, row["kind"], row["name"], bool(row["namespaced"])) for row in rows]
@@ -108,11 +116,39 @@ class Cluster(Transport):
             self.learn(kind)
         return [(kind, set(row.get("verbs", ()))) for kind, row in zip(kinds, rows, strict=True)]
 
+    def require_aggregated_apis(self) -> None:
+        """Raise ApiUnavailable when an aggregated API does not respond. A user who may not list APIServices finds out
+        by asking for the API's kinds, see resources()."""
+        try:
+            services = self.list("apiregistration.k8s.io/v1", "APIService")
+        except (Forbidden, NotServed):
+            return
+        for service in services:
+            spec, available = spec_of(service), condition(service, "Available")
+            if mapping(spec.get("service")) and available.get("status") == "False":
+                why = f"{available.get('reason')}: {available.get('message')}"
+                raise self._unavailable(f"{spec.get('group')}/{spec.get('version')}", why)
+
     def _discover(self, path: str, what: str) -> Json:
         try:
             return self.request("GET", path, what=what)
         except (NotFound, NotServed):
             return {}
+        except Unreachable as exc:
+            # Other groups are served: only this one is not.
+            if "code" in exc.facts and path.count("/") == 3:
+                raise self._unavailable(what, exc.msg.removeprefix(f"{self.name}: {what}: ")) from exc
+            raise
+
+    def _unavailable(self, api_version: str, why: str) -> ApiUnavailable:
+        name = ".".join(reversed(api_version.split("/")))
+        return ApiUnavailable(
+            f"{self.name}: APIService {name} is not available ({one_line(why)[:300]}). See kubectl get apiservices: "
+            "repair the server behind it, or delete the APIService if nothing needs it",
+            cluster=self.name,
+            kind="APIService",
+            name=name,
+        )
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -150,10 +186,19 @@ class Cluster(Transport):
     ) -> tuple[Jsons, str]:
         """Like list(), and the resourceVersion from which a watch can start."""
         where = self.kind(api_version, kind)
+        what = _collection(kind, namespace)
         items: Jsons = []
-        query = {"limit": str(page), **_selectors(labels, fields)}
+        first = {"limit": str(page), **_selectors(labels, fields)}
+        query, restarts = dict(first), 0
         while True:
-            answer = self.request("GET", where.url(namespace), query, what=_collection(kind, namespace), kind=where)
+            try:
+                answer = self.request("GET", where.url(namespace), query, what=what, kind=where)
+            except ClusterError as exc:
+                # The pages of a long list belong to one version, which the API server keeps for some minutes.
+                if exc.facts.get("code") != 410 or restarts == 3:
+                    raise
+                items, query, restarts = [], dict(first), restarts + 1
+                continue
             for item in answer.get("items") or ():
                 # Items of a list carry neither.
                 item.setdefault("apiVersion", api_version)

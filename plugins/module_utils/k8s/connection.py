@@ -123,6 +123,8 @@ class Socket:
         self.plain = sock
         self.deadline = deadline
         self.read_ahead = True
+        self._files = 0
+        self._closing = False
 
     def _timed(self) -> socket.socket:
         left = self.deadline - time.monotonic()
@@ -154,6 +156,8 @@ class Socket:
         self.plain = tls.wrap_socket(self._timed(), server_hostname=name)
 
     def makefile(self, mode: str = "rb") -> io.BufferedReader:
+        """A file to read from, which keeps the socket open as those of plain sockets do."""
+        self._files += 1
         return io.BufferedReader(_Raw(self), 65536 if self.read_ahead else 1)
 
     def shutdown(self) -> None:
@@ -173,7 +177,14 @@ class Socket:
         return not poll.poll(0)
 
     def close(self) -> None:
-        self.plain.close()
+        self._closing = True
+        if not self._files:
+            self.plain.close()
+
+    def file_closed(self) -> None:
+        self._files -= 1
+        if self._closing:
+            self.close()
 
 
 class _Raw(io.RawIOBase):
@@ -187,6 +198,11 @@ class _Raw(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._sock.file_closed()
 
 
 def dial(to: Endpoint, deadline: float) -> Socket:
@@ -289,15 +305,21 @@ def _piped(sock: socket.socket) -> socket.socket:
 
 
 class Connection(http.client.HTTPConnection):
-    """An HTTP connection to an endpoint."""
+    """An HTTP connection to an endpoint. ``wire``: its Socket, also after a response has taken it over."""
 
-    sock: Any  # a Socket
+    sock: Any
     auto_open = 0
 
     def __init__(self, to: Endpoint, deadline: float) -> None:
         super().__init__(to.host, to.port)
         self.default_port = _PORTS["https" if to.tls else "http"]
-        self.sock = dial(to, deadline)
+        self.sock = self.wire = dial(to, deadline)
+
+    def end(self) -> None:
+        """Close at once, whoever reads from it."""
+        self.wire.shutdown()
+        self.wire.plain.close()
+        self.close()
 
 
 class Connections:
@@ -315,10 +337,10 @@ class Connections:
                 if not self._idle:
                     break
                 kept = self._idle.pop()
-            if kept.sock.idle():
-                kept.sock.deadline = deadline
+            if kept.wire.idle():
+                kept.wire.deadline = deadline
                 return kept
-            kept.close()
+            kept.end()
         return Connection(self.to, deadline)
 
     def give_back(self, connection: Connection) -> None:
@@ -331,4 +353,4 @@ class Connections:
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
-            connection.close()
+            connection.end()

@@ -33,6 +33,10 @@ class Unreachable(ClusterError):
     """The API server did not respond: connection refused, timeout, unknown host name, TLS."""
 
 
+class ApiUnavailable(ClusterError):
+    """An aggregated API does not respond, while the API server does."""
+
+
 class Forbidden(ClusterError):
     """The API server responded with 401 or 403."""
 

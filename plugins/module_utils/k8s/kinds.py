@@ -76,6 +76,7 @@ _TABLE: dict[str, tuple[tuple[str, str, bool], ...]] = {
         ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False),
         ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False),
     ),
+    "apiregistration.k8s.io": (("APIService", "apiservices", False),),
     "discovery.k8s.io": (("EndpointSlice", "endpointslices", True),),
     "policy": (("PodDisruptionBudget", "poddisruptionbudgets", True),),
     "networking.k8s.io": (("NetworkPolicy", "networkpolicies", True), ("Ingress", "ingresses", True)),

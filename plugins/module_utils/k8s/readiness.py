@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,16 @@ from .fields import (
 from .kinds import group_of
 from .pods import pod_trouble
 from .verdict import Verdict, failed, ready, unprocessed, waiting
+
+# Conditions of a Namespace that is deleted, which say what holds it.
+_NAMESPACE_HELD = (
+    "NamespaceDeletionDiscoveryFailure",
+    "NamespaceDeletionGroupVersionParsingFailure",
+    "NamespaceDeletionContentFailure",
+    "NamespaceContentRemaining",
+    "NamespaceFinalizersRemaining",
+)
+_UNDISCOVERED = re.compile(r"\b((?:[a-z0-9-]+\.)+[a-z0-9-]+)/(v[0-9][a-z0-9]*)\b")
 
 
 def judge(obj: Json) -> Verdict:
@@ -61,13 +72,14 @@ def describe_deletion(obj: Json) -> str:
     held = [finalizer for finalizer in finalizers if finalizer != "foregroundDeletion"]
     if held:
         parts.append(f"held by finalizers {', '.join(held)}: their controller must be running to remove them")
-    left = [
-        str(each.get("message"))
-        for each in conditions_of(obj)
-        if each.get("status") == "True"
-        and each.get("type") in ("NamespaceContentRemaining", "NamespaceFinalizersRemaining")
-    ]
-    return "; ".join(parts + left)
+    for each in conditions_of(obj):
+        if each.get("status") == "True" and each.get("type") in _NAMESPACE_HELD:
+            text = str(each.get("message"))
+            parts.append(text)
+            apis = list(dict.fromkeys(f"{version}.{group}" for group, version in _UNDISCOVERED.findall(text)))
+            if apis and each.get("type") == "NamespaceDeletionDiscoveryFailure":
+                parts.append(f"APIService {', '.join(apis)} must be available or be deleted (kubectl get apiservices)")
+    return "; ".join(parts)
 
 
 # -- core ---------------------------------------------------------------------------------------------------------

@@ -50,6 +50,10 @@ except ImportError:
 FIELD_MANAGER = "multicluster.gloo"
 # Seconds for one attempt of a request, from the connection to the last byte of the response.
 ATTEMPT_WITHIN = 30.0
+# Seconds for which faults that may pass are retried.
+PATIENCE = 20.0
+# Seconds beyond the time limit of a wait, to read what blocks it.
+GRACE = 5.0
 
 T = TypeVar("T")
 # Reads a response; the connection is for what goes on after it.
@@ -83,7 +87,7 @@ class Transport:
     ``requests``, ``writes`` and ``dry_runs`` count HTTP requests; a dry run is no write. Thread-safe: watches run in
     threads.
     An attempt of a request ends within ATTEMPT_WITHIN seconds. Faults that may pass (see faults.py) are retried for
-    ``patience`` seconds and reported to ``progress``.
+    ``patience`` seconds and reported to ``progress``. With its retries a request ends in ``request_within`` seconds.
     """
 
     def __init__(
@@ -92,13 +96,15 @@ class Transport:
         context: str,
         name: str | None = None,
         *,
-        patience: float = 20.0,
+        patience: float | None = None,
+        request_within: float = float("inf"),
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.name = name or context
         self.context = context
         self.kubeconfig = kubeconfig
-        self.patience = patience
+        self.patience = PATIENCE if patience is None else patience
+        self.request_within = request_within
         self.progress = progress
         self.requests = 0
         self.writes = 0
@@ -189,11 +195,13 @@ class Transport:
     def _send(self, call: _Call, read: Read[T]) -> T:
         """What ``read`` makes of the response, within the same care as the response itself."""
         report = Progress(self.name, self.progress)
-        deadline = min(self._deadline, time.monotonic() + self.patience)
+        begin = time.monotonic()
+        end = min(self._deadline, begin + self.request_within)
+        deadline = min(end, begin + self.patience)
         renewed = False
         for attempt in itertools.count(1):
             try:
-                return self._attempt(call, read)
+                return self._attempt(call, read, end)
             except Fault as fault:
                 if fault.code == 401 and not renewed and self._access.renew():
                     renewed = True
@@ -205,10 +213,10 @@ class Transport:
                 time.sleep(pause)
         raise AssertionError("itertools.count has no end")
 
-    def _attempt(self, call: _Call, read: Read[T]) -> T:
-        """One attempt. Raises Fault."""
+    def _attempt(self, call: _Call, read: Read[T], end: float) -> T:
+        """One attempt, which ends at ``end`` at the latest. Raises Fault."""
         headers = [("User-Agent", FIELD_MANAGER), *call.headers, *self._access.headers()]
-        deadline = min(self._deadline, time.monotonic() + (call.within or ATTEMPT_WITHIN))
+        deadline = min(end, time.monotonic() + (call.within or ATTEMPT_WITHIN))
         connections = self._access.connections
         connection: Connection | None = None
         self._count(call)
@@ -221,13 +229,13 @@ class Transport:
             result = read(response, connection)
         except BaseException as exc:
             if connection is not None:
-                connection.close()
+                connection.end()
             if isinstance(exc, (OSError, http.client.HTTPException)):
                 raise of_exception(exc, sent=connection is not None) from exc
             raise
         if not call.keeps:
             if response.will_close:
-                connection.close()
+                connection.end()
             else:
                 connections.give_back(connection)
         return result
@@ -286,15 +294,15 @@ class Stream:
 
     def shutdown(self) -> None:
         """End the stream from another thread."""
-        self._connection.sock.shutdown()
+        self._connection.wire.shutdown()
 
     def close(self) -> None:
-        self._connection.close()
+        self._connection.end()
 
 
 def _exchange(connection: Connection, call: _Call, headers: list[tuple[str, str]]) -> http.client.HTTPResponse:
     """Send the request and read the head of its response."""
-    connection.sock.read_ahead = not call.upgrades
+    connection.wire.read_ahead = not call.upgrades
     connection.putrequest(call.method, call.target, skip_accept_encoding=True)
     if call.body is not None:
         connection.putheader("Content-Length", str(len(call.body)))
@@ -323,7 +331,7 @@ def _forwarded(port: int, response: http.client.HTTPResponse, connection: Connec
     if response.status != 101:
         raise Fault(f"responds to a port-forward with HTTP {response.status}", sent=False, passing=False)
     websocket = WebSocket()
-    websocket.sock, websocket.connected = connection.sock.plain, True
+    websocket.sock, websocket.connected = connection.wire.plain, True
     websocket.settimeout(None)
     sock = _Relay(websocket, [port]).socket(port)
     sock.setblocking(True)

@@ -99,8 +99,9 @@ class Watcher:
         self._stop.set()
         for response in list(self._open.values()):
             _end_stream(response)
+        end = time.monotonic() + 2.0
         for thread in self._threads:
-            thread.join(timeout=2.0)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def until(
         self,

@@ -13,6 +13,7 @@ from ..k8s import readiness
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, NotServed
 from ..k8s.fields import Json
+from ..k8s.transport import GRACE
 from ..k8s.verdict import Verdict, failed, together, waiting
 from ..k8s.watch import Collection, View, Watcher
 from .virtual_destination import RoutingObjects, Target, examine, idle_reason, judge_absent, targets_of
@@ -55,7 +56,9 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     """Result: destinations, msg, requests. Raises ClusterError with the problems when `wait` ends without success."""
     targets = _targets(params)
     wait_for = params.get("wait_for") or "translated"
-    with connect(params, progress) as cluster:
+    waits = params.get("wait") and not check
+    timeout = float(params.get("wait_timeout") or 0)
+    with connect(params, progress) as cluster, cluster.within(timeout + GRACE if waits else float("inf")):
         collections = _collections(wait_for, targets)
 
         def judge(view: View) -> Verdict:
@@ -65,9 +68,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             )
 
         with Watcher(cluster, collections) as watcher:
-            waits = params.get("wait") and not check
             if waits:
-                timeout = float(params.get("wait_timeout") or 0)
                 verdict = watcher.until(judge, timeout, progress, failed_after=FAILED_AFTER)
             else:
                 verdict = judge(watcher.view)

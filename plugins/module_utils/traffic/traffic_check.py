@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..gateway.proxy_model import Objects, ProxyModel
 from ..k8s.client import CLUSTER_SPEC, CLUSTERS_SPEC, Cluster, connect
+from ..k8s.connection import Socket
 from ..k8s.errors import ClusterError, Forbidden
 from ..k8s.fields import Json, full_name, key_of, name_of
 from ..k8s.progress import Progress
@@ -245,9 +246,10 @@ class _PodClient:
                 self._connection = http.client.HTTPConnection(
                     "localhost", self._source["port"], timeout=REQUEST_TIMEOUT
                 )
-                sock = self._cluster.pod_socket(self._source["namespace"], self._pod, self._source["port"])
-                sock.settimeout(REQUEST_TIMEOUT)
-                self._connection.sock = sock
+                with self._cluster.within(REQUEST_TIMEOUT):
+                    sock = self._cluster.pod_socket(self._source["namespace"], self._pod, self._source["port"])
+                self._connection.sock = Socket(sock, 0.0)
+            self._connection.sock.deadline = time.monotonic() + REQUEST_TIMEOUT  # type: ignore[union-attr]
             host = self._params.get("host") or ""
             status, body, location = exchange(self._connection, self._params["headers"], self._params["path"], host)
             return traffic.read_response(status, body, self._pattern, location)

@@ -10,11 +10,13 @@ import http.client
 import re
 import ssl
 import string
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..k8s.connection import Socket
 from ..k8s.errors import ClusterError
 from ..k8s.fields import Json
 from ..k8s.names import ascii_host, split_host, url_host
@@ -120,6 +122,7 @@ class UrlClient:
             connection.close()
 
     def _connected(self, place: _Place) -> http.client.HTTPConnection:
+        deadline = time.monotonic() + REQUEST_TIMEOUT
         for address in self._addresses:
             connection = http.client.HTTPConnection(address, place.port, timeout=REQUEST_TIMEOUT)
             try:
@@ -137,6 +140,7 @@ class UrlClient:
             except (OSError, ValueError) as exc:
                 connection.close()
                 raise TlsFailed(getattr(exc, "reason", None) or str(exc) or type(exc).__name__) from None
+        connection.sock = Socket(connection.sock, deadline)
         return connection
 
     def _headers(self, place: _Place) -> Json:
