@@ -58,7 +58,7 @@ def _silence(client: Any, response: bytes) -> None:
 def _drip(client: Any, response: bytes) -> None:
     """A few bytes from time to time: no pause is long, all together take for ever."""
     with suppress(OSError):
-        for index in range(0, 400, 2):
+        for index in range(0, 800, 2):
             client.sendall(response[index : index + 2] or b" ")
             time.sleep(0.05)
 
