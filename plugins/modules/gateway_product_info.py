@@ -44,10 +44,14 @@ options:
     description: Helm values that will be set, for the controller's name, images and licence. Secrets are not shown.
     type: dict
     default: {}
+  chart_ref:
+    description: Chart of the controller that will be installed. By default that of the product line.
+    type: str
+    default: ''
   chart_version:
     description:
-      - Version of the controller's chart that will be installed. By default that of the product line.
-      - With another value that is not a version, RV(product.gateway_name_limit) is that of Kubernetes.
+      - Version of the chart that will be installed. By default that of the product line.
+      - With O(chart_ref) and no version, RV(product.gateway_name_limit) is that of Kubernetes.
     type: str
     default: ''
   license_secret:

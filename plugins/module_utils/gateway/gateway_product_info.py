@@ -32,6 +32,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "namespace": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
     "values": {"type": "dict", "default": {}},
+    "chart_ref": {"type": "str", "default": ""},
     "chart_version": {"type": "str", "default": ""},
     # The name of a Secret, not a secret.
     "license_secret": {"type": "str", "default": "", "no_log": False},
@@ -163,12 +164,17 @@ def facts(
                 product,
                 of_labels(deployment),
                 release.chart_version if release else "",
-                "" if used_unchanged else str(params.get("chart_version") or product.version),
+                "" if used_unchanged else _version_to_install(params, product),
             )
         ),
         "owner": owner_of(deployment, "", "") if unmanaged else "",
         "integrated": integrated,
     }
+
+
+def _version_to_install(params: Json, product: Product) -> str:
+    """The chart version that will be installed; a chart of the user without a version has any."""
+    return str(params.get("chart_version") or ("any" if params.get("chart_ref") else product.version))
 
 
 def _newest(product: Product, *versions: str) -> Version | None:

@@ -114,10 +114,14 @@ def full(text: str) -> tuple[int, int, int] | None:
 
 
 def of_labels(deployment: Json | None) -> str:
-    """The version of the controller in the labels that Helm charts give its Deployment; "" without one."""
+    """The version of the controller in the labels that Helm charts give its Deployment; "" without one.
+
+    ``helm.sh/chart`` is the chart's name and version: ``kgateway-v2.3.0``.
+    """
     labels = labels_of(deployment)
     found = (labels.get("app.kubernetes.io/version", ""), labels.get("helm.sh/chart", ""))
-    return next((text for text in found if full(text)), "")
+    versions = (re.search(r"(?:^|-)(v?\d+\.\d+\.\d+.*)", text) for text in found)
+    return next((match[1] for match in versions if match), "")
 
 
 def of_crd(crd: Json | None) -> Range:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,23 @@ REQUIRED: Json = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def ansible_imports_the_collection() -> Iterator[None]:
+    """Ansible finds the test plugins of a collection only if it has imported the collection itself."""
+
+    def forget() -> Json:
+        names = [name for name in sys.modules if name.partition(".")[0] == "ansible_collections"]
+        return {name: sys.modules.pop(name) for name in names}
+
+    imported = forget()
+    init_plugin_loader([])
+    yield
+    forget()
+    sys.modules.update(imported)
+
+
 @functools.cache
 def role_variables() -> tuple[DataLoader, Json]:
-    init_plugin_loader([])
     loader = DataLoader()
     variables: Json = {}
     for file in ("defaults/main.yml", "vars/main.yml"):

@@ -558,7 +558,9 @@ def test_an_unknown_product_is_refused_with_the_field(site: Site) -> None:
         ({"product": "kgateway"}, 253),
         ({"product": "kgateway", "chart_version": "v2.1.3"}, 53),
         ({"product": "kgateway", "chart_version": "v2.2.0"}, 53),
-        ({"product": "kgateway", "chart_version": "unknown"}, 253),
+        ({"product": "kgateway", "chart_ref": "oci://mirror/kgateway"}, 253),
+        ({"product": "kgateway", "chart_ref": "oci://mirror/kgateway", "chart_version": "2.2.0"}, 53),
+        ({"product": "kgateway", "chart_ref": "oci://mirror/kgateway", "chart_version": "main"}, 253),
         ({"product": "enterprise-kgateway"}, 253),
     ],
 )
