@@ -265,10 +265,12 @@ def judge_parent(
     if not entries:
         by = f"controller {controller}" if controller else "any controller"
         return unprocessed(f"not reconciled by {by} for {title}. Check that the Gateway exists and its class is served")
-    verdicts = [
-        _named(route, mappings(entry.get("conditions")), conditions, untouched="no conditions yet") or ready()
-        for entry in entries
-    ]
+    verdicts = []
+    for entry in entries:
+        found = mappings(entry.get("conditions"))
+        # kgateway 2.4 accepts a route with rules that it drops or replaces, and says so in a condition of its own.
+        programmed = [str(each.get("type")) for each in found if str(each.get("type")).endswith("/Programmed")]
+        verdicts.append(_named(route, found, [*conditions, *programmed], untouched="no conditions yet") or ready())
     best = min(verdicts, key=lambda verdict: ("ready", "waiting", "failed").index(verdict.state))
     return best if best.ready else replace(best, reason=f"{title}: {best.reason}")
 

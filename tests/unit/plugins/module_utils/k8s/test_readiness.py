@@ -280,6 +280,15 @@ TABLE: list[tuple[str, Json, str, str]] = [
         "failed",
         "HTTPRoute gw/all: Accepted=False/UnsupportedValue",
     ),
+    ("route programmed", route((HTTP, [ACCEPTED, RESOLVED, condition("kgateway.dev/Programmed")])), "ready", ""),
+    (
+        "route with a dropped rule",
+        route(
+            (HTTP, [ACCEPTED, RESOLVED, condition("kgateway.dev/Programmed", "False", "RouteRuleDropped", "Rule (0)")])
+        ),
+        "failed",
+        "Gateway gw/http: kgateway.dev/Programmed=False/RouteRuleDropped: Rule (0)",
+    ),
     # The parent moved: the old parent's entry stays and must not count.
     ("route old parent", route((OTHER, [ACCEPTED, RESOLVED])), "waiting", "not reconciled by any controller"),
     ("route stale", route((HTTP, [condition("Accepted", seen=1), RESOLVED])), "waiting", "generation 1"),
