@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import http.server
 import socket
@@ -132,6 +133,9 @@ class Pods:
         self.opened = 0
         for server in self.servers.values():
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def within(self, _seconds: float) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def pod_socket(self, namespace: str, pod: str, _port: int) -> socket.socket:
         self.opened += 1

@@ -126,7 +126,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             def check(self) -> None:
                 pass
 
-            def run(self, _what: str, arguments: list[str], values: Json | None = None, *_more: Any) -> str:
+            def run(
+                self, _release: str, _purpose: str, arguments: list[str], values: Json | None = None, *_more: Any
+            ) -> str:
                 if arguments[0] == "upgrade":
                     found.upgrade(values or {})
                 elif arguments[0] == "rollback":

@@ -122,7 +122,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             def check(self) -> None:
                 pass
 
-            def run(self, _what: str, arguments: list[str], *_more: Any) -> str:
+            def run(self, _release: str, _purpose: str, arguments: list[str], *_more: Any) -> str:
                 found.commands.append(list(arguments))
                 found.uninstall("--keep-history" in arguments)
                 return ""
