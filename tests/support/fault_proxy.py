@@ -74,7 +74,12 @@ def _failure(code: int, message: str, reason: str | None = None, **details: Any)
     return _whole(f"{code} Failure", "application/json", json.dumps(status | details))
 
 
-_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+def _page(status: str) -> Callable[[bytes], bytes]:
+    return _whole(
+        status, "text/html", f"<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>"
+    )
+
+
 _HOOK = 'Internal error occurred: failed calling webhook "v.example": failed to call webhook: Post "https://v.ns.svc": '
 _DIAL = f"{_HOOK}dial tcp 10.0.0.1:443: connect: "
 _X509 = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
@@ -169,10 +174,8 @@ UNCERTAIN = (
         True,
         _bytes(_failure(500, 'conversion webhook for a/v1, Kind=B failed: Post "https://c": x509: unknown authority')),
     ),
-    Fault("502 of a load balancer", "502 Bad Gateway", True, _bytes(_whole("502 Bad Gateway", "text/html", _PAGE))),
-    Fault(
-        "504 of a load balancer", "504 Gateway Timeout", True, _bytes(_whole("504 Gateway Timeout", "text/html", _PAGE))
-    ),
+    Fault("502 of a load balancer", "502 Bad Gateway", True, _bytes(_page("502 Bad Gateway"))),
+    Fault("504 of a load balancer", "504 Gateway Timeout", True, _bytes(_page("504 Gateway Timeout"))),
 )
 FAULTS = (*CONNECTION, *BODIES, *REFUSALS, *UNCERTAIN)
 BY_NAME = {fault.name: fault for fault in FAULTS}
