@@ -24,7 +24,7 @@ def main(lifeline: int, grace: float, command: list[str]) -> None:
         try:
             os.execv(command[0], command)
         except OSError as exc:
-            sys.exit(f"{command[0]} cannot be started: {exc.strerror}")
+            raise SystemExit(f"{command[0]} cannot be started: {exc.strerror}") from None
     _watch(lifeline, grace, os.getpgrp())
 
 

@@ -107,7 +107,7 @@ class EastWestGateway:
 
 def cluster_in(locality: Any) -> str:
     """The cluster that an endpoint's locality (region/zone/subzone) names: Gloo Mesh writes it as the region."""
-    return str(locality or "").split("/")[0]
+    return str(locality or "").split("/", maxsplit=1)[0]
 
 
 def _reference(port: Any) -> Any:
