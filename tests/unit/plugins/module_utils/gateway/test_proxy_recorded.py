@@ -12,7 +12,6 @@ import yaml
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway import proxy_checks as proxy
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import GATEWAY_PARAMETERS
 from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.proxy_model import (
-    GATEWAY_LABEL,
     Objects,
     ProxyModel,
     Want,
@@ -92,8 +91,7 @@ def parameters(name: str, istio_proxy: dict[str, str]) -> Json:
 def ready_pod(deployment: Json) -> Json:
     """The recording's Pods turned ready at once; most folders leave them out. Made when the Deployment last changed."""
     written = max(e["time"] for e in deployment["metadata"]["managedFields"] if e.get("subresource") != "status")
-    gateway = deployment["metadata"]["labels"][GATEWAY_LABEL]
-    labels = {GATEWAY_LABEL: gateway}
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
     return {
         "metadata": {"namespace": "gloo-system", "name": "pod-1", "labels": labels, "creationTimestamp": written},
         "spec": deployment["spec"]["template"]["spec"],
