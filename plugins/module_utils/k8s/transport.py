@@ -50,7 +50,7 @@ except ImportError:
 FIELD_MANAGER = "multicluster.gloo"
 # Seconds for one attempt of a request, from the connection to the last byte of the response.
 ATTEMPT_WITHIN = 30.0
-# Seconds for which faults that may pass are retried.
+# Seconds from the first fault that may pass to the start of the last attempt.
 PATIENCE = 20.0
 # Seconds beyond the time limit of a wait, to read what blocks it.
 GRACE = 5.0
@@ -87,7 +87,8 @@ class Transport:
     ``requests``, ``writes`` and ``dry_runs`` count HTTP requests; a dry run is no write. Thread-safe: watches run in
     threads.
     An attempt of a request ends within ATTEMPT_WITHIN seconds. Faults that may pass (see faults.py) are retried for
-    ``patience`` seconds and reported to ``progress``. With its retries a request ends in ``request_within`` seconds.
+    ``patience`` seconds from the first one and reported to ``progress``. With its retries a request ends in
+    ``request_within`` seconds.
     """
 
     def __init__(
@@ -195,9 +196,8 @@ class Transport:
     def _send(self, call: _Call, read: Read[T]) -> T:
         """What ``read`` makes of the response, within the same care as the response itself."""
         report = Progress(self.name, self.progress)
-        begin = time.monotonic()
-        end = min(self._deadline, begin + self.request_within)
-        deadline = min(end, begin + self.patience)
+        end = min(self._deadline, time.monotonic() + self.request_within)
+        deadline: float | None = None
         renewed = False
         for attempt in itertools.count(1):
             try:
@@ -207,7 +207,9 @@ class Transport:
                     renewed = True
                     continue
                 pause = pause_before_retry(fault, attempt, safe=call.safe)
-                if pause is None or time.monotonic() + pause >= deadline:
+                now = time.monotonic()
+                deadline = deadline or min(end, now + self.patience)
+                if pause is None or now + pause >= deadline:
                     raise self._error(call, fault, 0.0 if pause is None else report.seconds) from fault
                 report(waiting(f"{call.what}: {fault.sentence}"))
                 time.sleep(pause)

@@ -56,7 +56,7 @@ REPORTING = ("health_info", "support_bundle")
 @pytest.fixture
 def proxy(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fault_proxy.FaultProxy]:
     """A small cluster behind a fault proxy."""
-    # Sockets wait in real seconds, of which the clock of these tests makes five: an attempt is shorter than PATIENCE.
+    # Sockets wait in real seconds, of which the clock of these tests makes five.
     monkeypatch.setattr(transport, "ATTEMPT_WITHIN", 2.0)
     api, kubeconfig = fake
     api.kinds["v1"] |= {"resourcequotas": ("ResourceQuota", True), "serviceaccounts": ("ServiceAccount", True)}

@@ -166,6 +166,20 @@ def test_a_restart_of_the_api_server_is_awaited(site: Any) -> None:
     ]
 
 
+def test_patience_counts_from_the_first_fault(site: Any) -> None:
+    """However long the first attempt takes, another one follows."""
+    _api, proxy = site
+    silent = fault_proxy.BY_NAME["never answered"]
+    with cluster(proxy, patience=0.5) as connection:
+        proxy.breaks(silent, times=1)
+        assert connection.get("v1", "ConfigMap", "a", "default")
+        assert [name for _method, _path, name in proxy.log] == [silent.name, ""]
+        proxy.breaks(silent)
+        with pytest.raises(Unreachable, match=r"timed out \(tried for"):
+            connection.get("v1", "ConfigMap", "a", "default")
+        assert len(proxy.log) == 2
+
+
 def test_no_request_outlives_the_time_of_its_task(site: Any) -> None:
     _api, proxy = site
     for fault in ("never answered", "answered a few bytes at a time", "503 of a load balancer"):
