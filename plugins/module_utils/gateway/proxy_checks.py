@@ -203,9 +203,7 @@ def _never_together(model: ProxyModel) -> Verdict | None:
     if unknown and not any(overlay.changes_pods for overlay in model.overlays):
         return failed(
             f"expect: the controller does not deploy container {', '.join(sorted(unknown))}; "
-            f"{title_of(model.deployment)} "
-            "has "
-            f"{', '.join(container_names(model.deployment))}"
+            f"{title_of(model.deployment)} has {', '.join(container_names(model.deployment))}"
         )
     return None
 
@@ -344,9 +342,7 @@ def _istiod(model: ProxyModel) -> Verdict | None:
     if not model.root_cert:
         return failed(
             f"ConfigMap {model.namespace}/{ROOT_CERT} is missing, so new Pods of the proxy cannot start: istiod "
-            "writes it "
-            "into "
-            "every namespace it serves. Check whether its discoverySelectors exclude this namespace"
+            "writes it into every namespace it serves. Check whether its discoverySelectors exclude this namespace"
         )
     return None
 
