@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -51,6 +52,15 @@ def fields(obj: Json) -> list[tuple[Any, Any, Place]]:
     return [found for found in places(obj) if found[2][0] not in ("kind", "apiVersion")]
 
 
+def parts(value: Any) -> Iterator[Any]:
+    """Everything in a value that can be changed in place."""
+    if isinstance(value, dict | list):
+        yield value
+    for parent, key, _place in places(value):
+        if isinstance(parent[key], dict | list):
+            yield parent[key]
+
+
 def objects(site: Site) -> list[tuple[str, str, Json]]:
     return [(name, kind, obj) for name, kinds in site.clusters.items() for kind in kinds for obj in kinds[kind]]
 
@@ -62,6 +72,12 @@ def test_the_site_is_healthy_and_has_an_object_of_every_kind_that_is_read() -> N
     empty = {kind for kind in read if not any(site.clusters[name].get(kind) for name in ("mgmt", "c1"))}
     # Parameters of other products: GatewayParameters and EnterpriseKgatewayParameters stand for them.
     assert {kind for kind in empty if " of " not in kind} == set()
+
+
+def test_what_a_test_damages_is_in_no_other_object_and_no_other_site() -> None:
+    found = [part for site in (site_of_every_kind(), site_of_every_kind()) for part in parts(site.clusters)]
+    times = Counter(map(id, found))
+    assert [part for part in found if times[id(part)] > 1] == []
 
 
 @pytest.mark.parametrize(
