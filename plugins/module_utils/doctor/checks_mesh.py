@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..istiod.objects import compared, join_host_port, template_labels
+from ..istiod.objects import compared, template_labels
 from ..k8s.fields import (
     Json,
     labels_of,
@@ -21,6 +21,7 @@ from ..k8s.fields import (
     title_of,
 )
 from ..k8s.log_causes import Cause
+from ..k8s.names import join_host_port
 from ..k8s.pods import has_sidecar, pods_of
 from ..k8s.readiness import judge, replicas_wanted
 from ..mesh import parts

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from ..istiod.objects import split_host_port
 from ..k8s.fields import Json, dig, mapping, mappings
+from ..k8s.names import split_host_port
 from ..k8s.yaml_text import yaml_keeps
 from .parameters_options import PULL_POLICIES, SERVICE_TYPES, TRAFFIC_POLICIES, field
 from .versions import NO_REPLICAS, NODE_PORT_OF_LOAD_BALANCER, UNKNOWN, Range, shown
@@ -140,7 +140,7 @@ def host_port(address: Any) -> Wrong:
         yield "", f"is {address!r}, it must be a string such as istiod.istio-system.svc:15012"
         return
     host, port = split_host_port(address)
-    bare = next((part for part in (host, host.rpartition(":")[0]) if _is_ip6(part)), None)
+    bare = next((part for part in (host, host.rpartition(":")[0]) if _is_ip6(part.strip("[]"))), None)
     if "://" in address:
         yield "", f"is {address!r}: a URL; use host:port without a scheme"
     elif bare:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from ..istiod import discovery as istio
 from ..k8s import readiness
 from ..k8s.fields import condition, labels_of, mappings, meta, name_of, namespace_of, number, spec_of, title_of
+from ..k8s.names import split_host_port
 from ..k8s.pods import is_ready
 from ..k8s.verdict import Verdict, failed, unprocessed, waiting
 from ..k8s.yaml_text import yaml_keeps
@@ -248,7 +249,7 @@ def _settings(model: ProxyModel) -> Verdict | None:
         value, where = model.settings()[env], model.set_by(option)
         keeps = yaml_keeps(value) or rendered.get(env) == value
         if env == "CA_ADDR":
-            if istio.split_host_port(value)[1] is None:
+            if split_host_port(value)[1] is None:
                 fault = "is not host:port" if ":" in value else "has no port"
                 return failed(f"{option} {value} in {where} {fault}: istio-proxy exits on start. Set host:15012")
             if not keeps:
@@ -273,7 +274,7 @@ def _address(model: ProxyModel) -> Verdict | None:
     if not model.in_mesh or target is None:
         return None
     address = model.settings()["CA_ADDR"]
-    port = istio.split_host_port(address)[1]
+    port = split_host_port(address)[1]
     hint = model.istiod_hint
     where = f"istioDiscoveryAddress {address} in {model.set_by('istioDiscoveryAddress')}"
     service = by_name(model.objects.services, *target)
@@ -313,7 +314,7 @@ def _cluster_id(model: ProxyModel) -> Verdict | None:
         return None
     if model.is_rendered_otherwise and model.certified:
         return None  # by a certificate of another kind, such as one of another CA
-    host, usable = istio.split_host_port(model.settings()["CA_ADDR"])[0], usable_id(right)
+    host, usable = split_host_port(model.settings()["CA_ADDR"])[0], usable_id(right)
     return failed(
         f"istioMetaClusterId in {model.set_by('istioMetaClusterId')} is {cluster_id}, but istiod {host} issues "
         f"certificates only for {' or '.join(right)}. "

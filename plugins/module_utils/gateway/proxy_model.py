@@ -31,6 +31,7 @@ from ..k8s.fields import (
     status_of,
     texts,
 )
+from ..k8s.names import split_host_port
 from ..k8s.pods import is_ready
 from .controller import AUTO_MTLS, controller_of, switch
 from .overlays import Overlay, overlays_of
@@ -415,7 +416,7 @@ class ProxyModel:
         target = istio.service_of_address(address)
         if target:
             return target
-        host = istio.split_host_port(address)[0]
+        host = split_host_port(address)[0]
         for service in self.objects.services:
             if host in (spec_of(service).get("clusterIP"), *listed(spec_of(service).get("clusterIPs"))):
                 return namespace_of(service), name_of(service)

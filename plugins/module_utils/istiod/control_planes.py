@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..k8s.fields import Json, Key, dig, full_name, key_of, labels_of, mappings
+from ..k8s.names import join_host_port, split_host_port
 from .objects import (
     XDS_PORT,
     called_host,
@@ -25,7 +26,6 @@ from .objects import (
     external_name,
     injection_hooks,
     injector_values,
-    join_host_port,
     made_for_remote,
     mesh_config,
     named_as_istiod,
@@ -34,7 +34,6 @@ from .objects import (
     selector_of,
     selects_pods_of,
     service_of_address,
-    split_host_port,
     suffixed,
     template_labels,
     webhook_namespace,

@@ -20,7 +20,6 @@ from .objects import (
     injection_selectors,
     namespace_selectors,
     service_of_address,
-    split_host_port,
 )
 from .problems import INJECTION_ENABLED, problems_of
 
@@ -34,7 +33,6 @@ __all__ = [
     "discover",
     "image_version",
     "service_of_address",
-    "split_host_port",
 ]
 
 KEYS = (

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 
 from ..k8s.fields import Json, dig, full_name, key_of, labels_of, listed, mappings, number
+from ..k8s.names import split_host_port
 from .control_planes import CERTAIN, GUESS, LIKELY, UNKNOWN, Fact, Plane, Snapshot
 from .objects import (
     discovery_address,
@@ -22,7 +23,6 @@ from .objects import (
     flag,
     image_version,
     injected_settings,
-    split_host_port,
     suffixed,
 )
 from .objects import service_of_address as service_of

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
+from ..k8s.names import split_host_port
 from ..k8s.yaml_documents import document
 
 XDS_PORT = 15012
@@ -24,7 +25,6 @@ WEBHOOK_PORT = 15017
 _SERVICE_HOST = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\.(?!clusterset\.).+)?$")
 #: `$$` is a dollar sign, `$(NAME)` an environment variable
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
-_HOST_PORT = re.compile(r"(?:\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,9})")
 _DNS_LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
 
@@ -44,12 +44,6 @@ def suffixed(name: str, revision: str) -> str:
 # --- addresses ------------------------------------------------------------
 
 
-def split_host_port(address: str) -> tuple[str, int | None]:
-    """(host, port) of an address as Go programs parse it, IPv6 in brackets; port None when there is none."""
-    found = _HOST_PORT.fullmatch(address)
-    return (found["host"] or found["ip"] or "", int(found["port"])) if found else (address.strip("[]"), None)
-
-
 def compared(address: str) -> tuple[str, int | None]:
     """(host, port) of an address, normalized as DNS and TLS compare names; every spelling of an IP address is equal."""
     host, port = split_host_port(address)
@@ -57,10 +51,6 @@ def compared(address: str) -> tuple[str, int | None]:
         return str(ipaddress.ip_address(host)), port
     except ValueError:
         return host.removesuffix(".").lower(), port
-
-
-def join_host_port(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def service_of_address(address: str | None, namespace: str = "") -> Key | None:

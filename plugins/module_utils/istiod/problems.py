@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..k8s.fields import dig, full_name, key_of, labels_of, mappings, selector_matches, status_of
+from ..k8s.names import split_host_port
 from .control_planes import CERTAIN, Fact, Plane, Snapshot
 from .facts import certificate_hosts, network_label, ready_endpoints
 from .objects import (
@@ -22,7 +23,6 @@ from .objects import (
     namespace_selectors,
     selector_of,
     service_of_address,
-    split_host_port,
     suffixed,
 )
 

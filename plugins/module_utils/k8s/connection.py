@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .names import split_host, url_host
+from .names import join_host_port, split_host_port
 
 # Seconds for one address to accept a connection.
 CONNECT_WITHIN = 5.0
@@ -55,7 +55,7 @@ class Proxy:
     password: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{url_host(self.host)}:{self.port}"
+        return f"{self.scheme}://{join_host_port(self.host, self.port)}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _is_direct(rules: str, host: str, port: int) -> bool:
                 return True
         except ValueError:
             pass
-        name, wanted = split_host(rule)
+        name, wanted = split_host_port(rule)
         below = not address and f".{host}".endswith("." + name.removeprefix("*").removeprefix("."))
         if wanted in (None, port) and (host == name or below):
             return True
@@ -239,7 +239,7 @@ def _tcp(host: str, port: int, deadline: float) -> socket.socket:
 
 def _tunnel(sock: Socket, proxy: Proxy, host: str, port: int) -> None:
     """HTTP CONNECT."""
-    target = f"{url_host(host)}:{port}"
+    target = join_host_port(host, port)
     head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
     if proxy.user:
         pair = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
+_HOST_PORT = re.compile(r"(\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(:(?P<port>[0-9]{1,9}))?")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -43,14 +44,20 @@ def host_port(value: object) -> bool:
     return dns_name(host.lower())
 
 
-def split_host(text: str) -> tuple[str, int | None]:
-    """(host, port) of ``host``, ``host:port``, an IPv6 address or ``[IPv6]:port``; port None when there is none."""
-    if _address(text, 6):
-        return text, None
-    found = re.fullmatch(r"(\[(?P<ip>[^\[\]]*)\]|(?P<host>[^:]*))(:(?P<port>[0-9]{1,5}))?", text)
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """(host, port) of ``host``, ``host:port``, an IPv6 address or ``[IPv6]:port``, as Go programs parse it.
+
+    Port None when there is none; text of another form is the host.
+    """
+    found = _HOST_PORT.fullmatch(text)
     if not found:
         return text, None
     return found["ip"] or found["host"] or "", int(found["port"]) if found["port"] else None
+
+
+def join_host_port(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"{url_host(host)}:{port}"
 
 
 def url_host(host: str) -> str:
@@ -71,7 +78,7 @@ def request_host(text: object) -> bool:
     """A host that a request can be for: a DNS name of any script or an IP address, with or without port."""
     if not isinstance(text, str):
         return False
-    host, number = split_host(text)
+    host, number = split_host_port(text)
     is_address = _address(host, 4) or _address(host, 6)
     return (number is None or port(number)) and (is_address or dns_name(ascii_host(host)))
 

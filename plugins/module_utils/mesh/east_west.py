@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..istiod.objects import join_host_port, split_host_port
 from ..k8s.fields import (
     Json,
     Key,
@@ -30,6 +29,7 @@ from ..k8s.fields import (
     texts,
     title_of,
 )
+from ..k8s.names import join_host_port, split_host_port
 
 #: labels of east-west gateways unless WorkspaceSettings select others, and names of the port that Gloo Mesh uses
 LABELS: Mapping[str, str] = {"istio": "eastwestgateway"}

@@ -24,7 +24,6 @@ from ..istiod.objects import (
     command_of,
     compared,
     discovery_container,
-    join_host_port,
     selects_pods_of,
     template_labels,
 )
@@ -46,6 +45,7 @@ from ..k8s.fields import (
     texts,
     title_of,
 )
+from ..k8s.names import join_host_port
 from ..k8s.readiness import load_balancer_address, replicas_wanted
 from ..mesh.east_west import LABELS, gateways
 from ..mesh.parts import (

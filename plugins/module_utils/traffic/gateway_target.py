@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..k8s.fields import Json, key_of, mapping, mappings, spec_of, title_of
-from ..k8s.names import ascii_host, split_host, url_host
+from ..k8s.names import ascii_host, split_host_port, url_host
 from . import routes as http_routes
 
 #: Option that names a Gateway, and one of its listeners if host and routes do not determine it
@@ -73,7 +73,7 @@ def _listener(gateway: Json, routes: Sequence[Json], proof: Mapping[str, Any]) -
         have = ", ".join(f"{x.get('name')} ({x.get('protocol')} {x.get('port')})" for x in every) or "none"
         text = f"no listener with {asked}" if wish else "no listener for HTTP or HTTPS"
         raise NoTarget(f"{title_of(gateway)} has {text}: it has {have}. Correct the proof or the Gateway")
-    host = ascii_host(split_host(str(proof.get("host") or ""))[0])
+    host = ascii_host(split_host_port(str(proof.get("host") or ""))[0])
     fitting = [x for x in found if _hostname_fits(x, host)]
     if not fitting and host:
         names = ", ".join(f"{x.get('name')} ({x.get('hostname')})" for x in found)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..k8s.fields import Json, Key, key_of, labels_of, listed, mapping, mappings, meta, spec_of, texts
-from ..k8s.names import ascii_host, split_host
+from ..k8s.names import ascii_host, split_host_port
 
 GROUP = "gateway.networking.k8s.io"
 DELEGATION_GROUP, DELEGATION_LABEL = "delegation.kgateway.dev", "delegation.kgateway.dev/label"
@@ -82,7 +82,7 @@ def matches(
 ) -> bool:
     """Whether the route matches a GET of the path; its query is ignored. routes: those it may delegate to."""
     names = listed(spec_of(route).get("hostnames"))
-    name = ascii_host(split_host(host)[0])
+    name = ascii_host(split_host_port(host)[0])
     if names and not any(host_fits(str(each), name) for each in names):
         return False
     given = {key.lower(): value for key, value in (headers or {}).items()}

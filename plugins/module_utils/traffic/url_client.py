@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from ..k8s.connection import Socket
 from ..k8s.errors import ClusterError
 from ..k8s.fields import Json
-from ..k8s.names import ascii_host, split_host, url_host
+from ..k8s.names import ascii_host, split_host_port, url_host
 from ..k8s.secret_text import SECRET_NAME, text
 from . import sampling as traffic
 
@@ -91,7 +91,7 @@ class UrlClient:
         self._place = _Place(parts.scheme, port or _PORTS[parts.scheme], path)
         in_headers = [str(value) for key, value in params["headers"].items() if str(key).lower() == "host"]
         self._host = str(params.get("host") or next(iter(in_headers), ""))
-        self.name = ascii_host(split_host(self._host)[0] or parts.hostname)
+        self.name = ascii_host(split_host_port(self._host)[0] or parts.hostname)
         self._params, self._pattern = params, pattern
         self._tls = _tls_context(origin, params)
         self.target = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
@@ -152,7 +152,7 @@ class UrlClient:
 
     def _host_header(self, place: _Place) -> str:
         """The given host with its port; without one the URL's host, with a port that is not the scheme's own."""
-        given, port = split_host(self._host)
+        given, port = split_host_port(self._host)
         if given and place == self._place:
             return _with_port(self.name, port)
         return _with_port(self.name, place.port if place.port != _PORTS[place.scheme] else None)

@@ -297,22 +297,6 @@ def test_service_of_address(address: str, namespace: str, service: Any) -> None:
     assert istiod.service_of_address(address, namespace) == service
 
 
-@pytest.mark.parametrize(
-    ("address", "host", "port"),
-    [
-        ("istiod:15012", "istiod", 15012),
-        ("[fd00::5]:15012", "fd00::5", 15012),
-        ("[fd00::5]", "fd00::5", None),
-        ("fd00::5", "fd00::5", None),
-        ("istiod:https", "istiod:https", None),
-        ("istiod:\u0663", "istiod:\u0663", None),
-        ("", "", None),
-    ],
-)
-def test_host_and_port(address: str, host: str, port: int | None) -> None:
-    assert istiod.split_host_port(address) == (host, port)
-
-
 def test_endpoint_without_condition_counts_as_ready() -> None:
     mesh = Istiod()
     assert only(mesh.objects(endpointslices=[endpoints_of(mesh.service, "10.0.0.1", ready=None)]))["ready"] is True
