@@ -16,7 +16,8 @@ description:
     through the gateway, checks that the other clusters respond, restores them, and checks that all instances respond
     again.
   - Backends of another kind, such as Argo Rollouts or DaemonSets, are refused, because they would still respond.
-  - The backends are restored in every case, also when the check fails or the run is interrupted. The write that
+  - The backends are restored in every case, also when the check fails or the run is interrupted. If the API server
+    does not accept it for two minutes, the message has the kubectl command for each workload. The write that
     scales a workload to 0 records its replicas in an annotation, so that a later run first restores workloads left
     scaled down by a killed run; with O(state=restored) it does only that.
   - A restored workload has its former replicas and field managers. A HorizontalPodAutoscaler pauses while its
@@ -188,6 +189,20 @@ healed:
   returned: success
   type: list
   elements: dict
+not_restored:
+  description: Workloads that could not be restored, as RV(taken), with their kind.
+  returned: when some could not be restored
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: Their kind.
+      type: str
+      returned: failure
+    command:
+      description: The kubectl command that restores the replicas.
+      type: str
+      returned: failure
 sent:
   description: Requests sent from before the first workload was scaled down until all were ready again.
   returned: success

@@ -13,7 +13,10 @@ class ClusterError(Exception):
     """An error for users: the message names cluster, object, reason and remedy.
 
     ``facts`` are flat JSON values (cluster, kind, namespace, name, reason, ...), returned with the failed result.
+    ``outcome_unknown``: a write was sent, and the API server may have processed it, or may do so later.
     """
+
+    outcome_unknown = False
 
     def __init__(self, msg: str, **facts: Any) -> None:
         super().__init__(msg)

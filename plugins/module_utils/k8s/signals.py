@@ -11,7 +11,8 @@ import signal
 from types import FrameType
 from typing import Any
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# SIGALRM: the keyword ``timeout`` of a task raises an exception in its handler.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 class Interrupted(BaseException):
@@ -19,7 +20,7 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """Defers SIGINT, SIGTERM and SIGHUP while it is entered; at exit they are delivered again.
+    """Defers SIGINT, SIGTERM, SIGHUP and SIGALRM while it is entered; at exit they are delivered again.
 
     A signal is only recorded, and ``check`` raises Interrupted: an asynchronous exception could hit the cleanup itself.
     Outside the main thread Python accepts no handlers; nothing is deferred there. ``check`` raises also when the parent

@@ -256,6 +256,11 @@ class Transport:
 
     def _error(self, call: _Call, fault: Fault, waited: float) -> ClusterError:
         """The error for a request's last fault; ``waited``: seconds of its attempts."""
+        error = self._explained(call, fault, waited)
+        error.outcome_unknown = fault.sent and call.writes
+        return error
+
+    def _explained(self, call: _Call, fault: Fault, waited: float) -> ClusterError:
         tried = f" (tried for {waited:.0f} s)" if waited >= 1 else ""
         unknown = ". It may have been written. Run the task again: it continues from the actual state"
         written = unknown if fault.sent and call.writes else ""

@@ -28,7 +28,7 @@ from . import sampling as traffic
 from .gateway_target import GATEWAY_SPEC
 from .request_stream import Sample, Stream, longest_gap, settled, tally_of, unproven
 from .sampling import Expected
-from .scale_down import left_scaled_down, restore, scale_down
+from .scale_down import Scaled, command_to_restore, left_scaled_down, restore, scale_down
 from .traffic_check import send_requests, target_of
 from .url_client import REQUEST_SPEC, UrlClient
 
@@ -108,26 +108,28 @@ class _Site:
     def heal(self, check: bool) -> list[Json]:
         """Restore workloads left scaled down by an earlier run, in every cluster; returns their records.
 
-        An error in one cluster does not stop the others; it is raised at the end.
+        An error in one cluster or with one workload does not stop the others; all are raised at the end.
         """
         healed: list[Json] = []
+        failures: list[Json] = []
         errors: list[ClusterError] = []
         for name, cluster in self.clusters.items():
             try:
-                self._heal(name, cluster, check, healed)
+                left = left_scaled_down(backends.workloads(cluster))
+                for each in left:
+                    self.report(f"{name}: {each.title} was left scaled down by a killed run: restoring it")
+                failed = [] if check else self._restore(cluster, left, within=0.0)
+                stuck = [each for each, _why in failed]
+                healed += [_record(name, each.workload) for each in left if each not in stuck]
+                if failed:
+                    errors.append(_not_restored(cluster, failed))
+                    failures += errors[-1].facts["not_restored"]
             except ClusterError as exc:
                 errors.append(exc)
         if errors:
-            errors[0].facts = {**errors[0].facts, "healed": healed}
-            raise errors[0]
+            facts = {**errors[0].facts, "healed": healed, "not_restored": failures or None}
+            raise ClusterError("\n".join(exc.msg for exc in errors), **facts)
         return healed
-
-    def _heal(self, name: str, cluster: Cluster, check: bool, healed: list[Json]) -> None:
-        for deployment in left_scaled_down(backends.workloads(cluster)):
-            self.report(f"{name}: {ref_of(deployment).title} was left scaled down by a killed run: restoring it")
-            if not check:
-                restore(cluster, deployment)
-            healed.append(_record(name, deployment))
 
     # -- the check
 
@@ -189,43 +191,51 @@ class _Site:
     @contextmanager
     def _scaled_down(self, target: Cluster, going: list[Json]) -> Iterator[Interrupts]:
         """Inside the context the workloads have 0 replicas; at exit they are always restored."""
+        scaled: list[Scaled] = []
         with Interrupts() as interrupts:
+            before: BaseException | None = None
             try:
                 for deployment in going:
                     interrupts.check()
                     self.report(f"{target.name}: scaling {ref_of(deployment).title} to 0")
                     self.taken.append(_record(target.name, deployment))
-                    scale_down(target, deployment)
+                    scaled.append(Scaled(deployment))
+                    scale_down(target, scaled[-1])
                 yield interrupts
-            except Interrupted as exc:
-                self.report(f"{target.name}: {exc}; restoring the backends first")
+            except BaseException as exc:
+                before = exc
+                if isinstance(exc, Interrupted):
+                    self.report(f"{target.name}: {exc}; restoring the backends first")
                 raise
             finally:
-                self._restore(target, going)
+                failed = self._restore(target, scaled, _RESTORE_WITHIN)
+                if failed:
+                    error = _not_restored(target, failed, before)
+                    self.report(error.msg)  # the process may end before its result is shown
+                    raise error
 
-    def _restore(self, target: Cluster, going: list[Json]) -> None:
-        """An error with one workload does not stop the others; an unreachable API server is retried."""
+    def _restore(self, target: Cluster, scaled: Sequence[Scaled], within: float) -> list[tuple[Scaled, BaseException]]:
+        """Those that could not be restored within this time, with the reasons. An unreachable API server is retried,
+        and no exception of one workload stops the others."""
         report = Progress(target.name, self.report)
-        left = list(going)
-        while left:
-            errors: dict[str, ClusterError] = {}
-            for deployment in list(left):
+        left, ended = list(scaled), None
+        while True:
+            failed: list[tuple[Scaled, BaseException]] = []
+            for each in left:
                 try:
-                    restore(target, deployment)
-                    self.report(f"{target.name}: {ref_of(deployment).title} is restored")
-                    left.remove(deployment)
-                except ClusterError as exc:
-                    errors[ref_of(deployment).title] = exc
-            if left and report.seconds >= _RESTORE_WITHIN:
-                names = ", ".join(ref_of(each).title for each in left)
-                raise ClusterError(
-                    f"{target.name}: {names} could not be restored: {next(iter(errors.values())).msg}. "
-                    "Run failover.yml with -e failover_restore=true: it restores the recorded replicas",
-                    cluster=target.name,
-                )
-            if left:
-                report(together({title: waiting(f"not restored yet: {exc.msg}") for title, exc in errors.items()}))
+                    restore(target, each)
+                    self.report(f"{target.name}: {each.title} is restored")
+                except BaseException as exc:
+                    failed.append((each, exc))
+                    ended = ended if isinstance(exc, Exception) else exc
+            if failed and report.seconds < within:
+                report(together({each.title: waiting(f"not restored yet: {_reason(exc)}") for each, exc in failed}))
+                left = [each for each, _why in failed]
                 time.sleep(0.5)
+                continue
+            if ended and not failed:
+                raise ended
+            return failed
 
     # -- waits
 
@@ -335,6 +345,29 @@ def advice(samples: Sequence[Sample]) -> str:
         "outlier detection removes it. Apply an OutlierDetectionPolicy, and a FailoverPolicy or retries, to the "
         "VirtualDestination"
     )
+
+
+def _not_restored(
+    target: Cluster, failed: Sequence[tuple[Scaled, BaseException]], before: BaseException | None = None
+) -> ClusterError:
+    """Names each workload that may still have 0 replicas, with the command that restores it."""
+    rows = [
+        {**_record(target.name, each.workload), "kind": each.workload["kind"], "replicas": each.replicas}
+        | {"command": command_to_restore(target, each)}
+        for each, _why in failed
+    ]
+    titles = ", ".join(each.title for each, _why in failed)
+    text = (
+        f"{target.name}: {titles} could not be restored: {_reason(failed[0][1])}. "
+        "Run failover.yml with -e failover_restore=true: it restores the recorded replicas. Without it, run"
+    )
+    commands = [f"  {row['command']}" for row in rows]
+    first = [f"{target.name}: the check had failed before: {_reason(before)}"] if isinstance(before, Exception) else []
+    return ClusterError("\n".join([text, *commands, *first]), cluster=target.name, not_restored=rows)
+
+
+def _reason(exc: BaseException) -> str:
+    return exc.msg if isinstance(exc, ClusterError) else f"unexpected {type(exc).__name__}: {exc}"
 
 
 def _record(cluster: str, deployment: Json) -> Json:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 from collections.abc import Iterable
 
 from ..apply.manifests import ref_of
 from ..k8s.client import Cluster
-from ..k8s.errors import Conflict, NotFound
+from ..k8s.errors import ClusterError, Conflict, NotFound
 from ..k8s.fields import Json
 
 ANNOTATION = "multicluster.gloo/failover-replicas"
@@ -25,6 +26,22 @@ MANAGER = "multicluster.gloo-failover"
 _REPLICAS = "f:replicas"
 _MERGE = "application/merge-patch+json"
 _TRIES = 20
+
+
+class Scaled:
+    """A Deployment or StatefulSet that is being scaled to 0.
+
+    ``replicas``: its former number. ``uncertain``: whether the write was processed is unknown.
+    """
+
+    def __init__(self, workload: Json, replicas: int | None = None) -> None:
+        self.workload = workload
+        self.replicas: int = workload["spec"].get("replicas", 1) if replicas is None else replicas
+        self.uncertain = False
+
+    @property
+    def title(self) -> str:
+        return ref_of(self.workload).title
 
 
 def former(workload: Json) -> Json | None:
@@ -67,37 +84,45 @@ def handed_back(entries: Iterable[Json], owners: Iterable[Json]) -> list[Json]:
     return others
 
 
-def scale_down(cluster: Cluster, workload: Json) -> None:
-    """Scale to 0 and record the replicas it has at this moment.
+def scale_down(cluster: Cluster, scaled: Scaled) -> None:
+    """Scale to 0 and record the replicas it has at this moment, also in ``scaled``.
 
     A workload that another run has scaled down in the meantime keeps its record.
     """
-    ref = ref_of(workload)
+    ref = ref_of(scaled.workload)
     for attempt in range(_TRIES):
         live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
         if live is None or former(live) is not None:
             return
         meta = {"annotations": {ANNOTATION: note(live)}, "resourceVersion": live["metadata"]["resourceVersion"]}
+        scaled.replicas, scaled.uncertain = live["spec"].get("replicas", 1), True
         try:
             _patch(cluster, live, {"metadata": meta, "spec": {"replicas": 0}})
-            return
-        except Conflict:
-            if attempt == _TRIES - 1:
+        except ClusterError as exc:
+            scaled.uncertain = exc.outcome_unknown
+            if not isinstance(exc, Conflict) or attempt == _TRIES - 1:
                 raise
+        else:
+            scaled.uncertain = False
+            return
 
 
-def restore(cluster: Cluster, workload: Json) -> Json | None:
+def restore(cluster: Cluster, scaled: Scaled) -> Json | None:
     """The restored workload; None when it was deleted. Idempotent.
 
     A workload that was scaled up in the meantime keeps its replicas.
     """
-    ref = ref_of(workload)
+    ref = ref_of(scaled.workload)
     live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
+    if live is not None and former(live) is None and scaled.uncertain:
+        # The write may still arrive: it is refused once the object has another resourceVersion.
+        meta = {"annotations": {ANNOTATION: note(live)}, "resourceVersion": live["metadata"]["resourceVersion"]}
+        live = _patch(cluster, live, {"metadata": meta})
     noted = former(live) if live else None
     if live is None or noted is None:
         return live
     if not live["spec"].get("replicas", 1):
-        live = _patch(cluster, workload, {"spec": {"replicas": noted["replicas"]}})
+        live = _patch(cluster, live, {"spec": {"replicas": noted["replicas"]}})
     for attempt in range(_TRIES):
         if live is None or former(live) is None:
             return live
@@ -112,6 +137,24 @@ def restore(cluster: Cluster, workload: Json) -> Json | None:
                 raise
             live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace)
     return live
+
+
+def command_to_restore(cluster: Cluster, scaled: Scaled) -> str:
+    """The kubectl command that does the same, except for the managers of the field."""
+    ref = ref_of(scaled.workload)
+    change = {"metadata": {"annotations": {ANNOTATION: None}}, "spec": {"replicas": scaled.replicas}}
+    command = [
+        "kubectl",
+        "--context",
+        cluster.context,
+        "--namespace",
+        ref.namespace,
+        "patch",
+        ref.kind.lower(),
+        ref.name,
+    ]
+    command += ["--type", "merge", "--patch", json.dumps(change, separators=(",", ":"))]
+    return f"KUBECONFIG={shlex.quote(cluster.kubeconfig)} {shlex.join(command)}"
 
 
 def _patch(cluster: Cluster, workload: Json, change: Json) -> Json | None:
@@ -131,6 +174,7 @@ def _patch(cluster: Cluster, workload: Json, change: Json) -> Json | None:
         return None
 
 
-def left_scaled_down(workloads: Iterable[Json]) -> list[Json]:
+def left_scaled_down(workloads: Iterable[Json]) -> list[Scaled]:
     """Workloads that a run scaled down and did not restore."""
-    return [workload for workload in workloads if former(workload) is not None]
+    recorded = [(workload, former(workload)) for workload in workloads]
+    return [Scaled(workload, noted["replicas"]) for workload, noted in recorded if noted is not None]

@@ -7,6 +7,8 @@ import functools
 import itertools
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,9 +22,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import transport as transport_module
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Invalid
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.progress import Progress
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.signals import Interrupted, Interrupts
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.transport import Transport
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import failover_check
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import request_stream as failover_traffic
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.request_stream import Sample, Stream
@@ -417,7 +421,7 @@ def in_the_middle(world: World) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM])
 def test_who_is_asked_to_end_brings_all_back_first(world: World, number: signal.Signals) -> None:
     before = world.state("c1")
     with in_the_middle(world) as run:
@@ -485,6 +489,132 @@ def test_signals_wait_for_the_end_and_then_do_what_they_would_have_done() -> Non
         assert seen == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+# -- an exception at every request
+
+
+def lost() -> ClusterError:
+    error = ClusterError("no response. It may have been written")
+    error.outcome_unknown = True
+    return error
+
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "refused": lambda: ClusterError("refused"),
+    "lost": lost,
+    "bug": lambda: KeyError("replicas"),
+    "text": lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    "system": lambda: OSError(24, "Too many open files"),
+    "memory": MemoryError,
+    "depth": RecursionError,
+    "interrupt": KeyboardInterrupt,
+    "exit": lambda: SystemExit(1),
+    "unknown": lambda: Boom("nobody thought of it"),
+}
+
+
+class Breaking:
+    """Raises ``error`` at the ``at``-th request, or from it on: before it is sent, or after it was processed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Callable[[], BaseException], when: str) -> None:
+        self.error, self.when, self.lasting = error, when, False
+        self.at, self.seen = 10**9, 0
+        lock, send = threading.Lock(), Transport._send
+
+        def sending(transport: Any, call: Any, read: Any) -> Any:
+            with lock:
+                self.seen += 1
+                broken = self.seen >= self.at if self.lasting else self.seen == self.at
+            if broken and self.when == "before":
+                raise self.error()
+            result = send(transport, call, read)
+            if broken:
+                if isinstance(result, transport_module.Stream):
+                    result.close()
+                raise self.error()
+            return result
+
+        monkeypatch.setattr(Transport, "_send", sending)
+
+    def begin(self, at: int) -> None:
+        self.at, self.seen = at, 0
+
+
+def given(world: World, message: str) -> dict[str, int]:
+    """The replicas of c1 once the kubectl commands of the message have been executed."""
+    replicas = {name: each["spec"]["replicas"] for name, each in world.state("c1").items()}
+    for line in re.findall(r"KUBECONFIG=.*", message):
+        words = shlex.split(line)
+        assert words[0] == f"KUBECONFIG={world.kubeconfigs['c1']}"
+        assert words[1:7] == ["kubectl", "--context", "fake", "--namespace", "bookinfo", "patch"]
+        assert words[7] == "deployment" and words[9:12] == ["--type", "merge", "--patch"]
+        change = json.loads(words[12])
+        assert change["metadata"] == {"annotations": {ANNOTATION: None}}
+        replicas[words[8]] = change["spec"]["replicas"]
+    return replicas
+
+
+@pytest.mark.slow
+@pytest.mark.share
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_exception_at_any_request_leaves_nothing_scaled_down(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: str, when: str
+) -> None:
+    before = world.state("c1")
+    breaking = Breaking(monkeypatch, ERRORS[error], when)
+    monkeypatch.setattr(failover_check.Progress, "__call__", lambda *args: None)
+    breaking.begin(10**9)
+    world.check(min_requests=2)
+    failed = 0
+    for at in range(1, breaking.seen + 1):
+        breaking.begin(at)
+        try:
+            world.check(min_requests=2)
+        except BaseException as exc:
+            failed += 1
+            assert isinstance(exc, type(ERRORS[error]())), at
+        assert world.state("c1") == before, at
+    assert failed > 10
+
+
+@pytest.mark.slow
+@pytest.mark.share
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("error", ERRORS)
+def test_exceptions_from_any_request_on_name_what_is_left_with_the_command(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: str, when: str
+) -> None:
+    before = world.state("c1")
+    replicas = {name: each["spec"]["replicas"] for name, each in before.items()}
+    monkeypatch.setattr(failover_check, "_RESTORE_WITHIN", 0.0)
+    breaking = Breaking(monkeypatch, ERRORS[error], when)
+    breaking.begin(10**9)
+    world.check(min_requests=2)
+    total, left = breaking.seen, 0
+    for at in range(1, total + 1):
+        breaking.begin(at)
+        breaking.lasting = True
+        shown: list[str] = []
+        try:
+            world.check(shown.append, min_requests=2)
+        except BaseException as exc:
+            message = str(exc)
+        else:
+            message = ""
+        breaking.lasting = False
+        breaking.begin(10**9)
+        now = world.state("c1")
+        for name in now:
+            if now[name] != before[name]:
+                left += 1
+                assert f"Deployment bookinfo/{name}" in message.partition(" could not be restored")[0], (at, message)
+                assert "failover_restore=true" in message and message in shown, at
+        assert given(world, message) == replicas, (at, message)
+        world.check(state="restored")
+        assert world.state("c1") == before, at
+    assert left > 3
 
 
 # -- what is said of the traffic

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Conflict
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.scale_down import (
     ANNOTATION,
     MANAGER,
+    Scaled,
     former,
     handed_back,
     left_scaled_down,
@@ -49,18 +51,20 @@ def test_a_deployment_comes_back_as_it_was(fake: Any, replicas: int) -> None:
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        scale_down(cluster, live)
+        scale_down(cluster, Scaled(live))
         away = api.get("apps/v1", "deployments", "default", "d")
         noted = former(away)
         assert noted is not None
         assert (away["spec"]["replicas"], noted["replicas"]) == (0, replicas)
-        assert [each["metadata"]["name"] for each in left_scaled_down([live, away])] == ["d"]
+        assert [(each.title, each.replicas) for each in left_scaled_down([live, away])] == [
+            ("Deployment default/d", replicas)
+        ]
         # one write, so that there is no moment in which only a process knows the number
         assert [method for method, _path in api.writes()] == ["PATCH"]
-        restore(cluster, live)
+        restore(cluster, Scaled(live))
         assert content(api.get("apps/v1", "deployments", "default", "d")) == before
         written = len(api.writes())
-        restore(cluster, live)
+        restore(cluster, Scaled(live))
         assert len(api.writes()) == written
 
 
@@ -70,9 +74,9 @@ def test_it_comes_back_although_its_controller_writes_all_the_while(fake: Any) -
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        scale_down(cluster, live)
+        scale_down(cluster, Scaled(live))
         api.refuse("PUT", "/deployments/d", 409, {"reason": "Conflict", "message": "has been modified"}, times=5)
-        restore(cluster, live)
+        restore(cluster, Scaled(live))
     back = api.get("apps/v1", "deployments", "default", "d")
     assert (back["spec"]["replicas"], former(back)) == (3, None)
 
@@ -83,11 +87,11 @@ def test_what_somebody_scaled_up_in_the_meantime_stays(fake: Any) -> None:
     with Cluster(kubeconfig, "fake", "c1") as cluster:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
-        scale_down(cluster, live)
+        scale_down(cluster, Scaled(live))
         away = copy.deepcopy(api.get("apps/v1", "deployments", "default", "d"))
         away["spec"]["replicas"] = 9
         api.store(("apps/v1", "deployments", "default", "d"), away)
-        restore(cluster, live)
+        restore(cluster, Scaled(live))
     back = api.get("apps/v1", "deployments", "default", "d")
     assert (back["spec"]["replicas"], former(back)) == (9, None)
 
@@ -102,11 +106,11 @@ def test_it_comes_back_as_it_was_when_it_went_not_when_it_was_first_read(fake: A
         scaled["spec"]["replicas"] = 9
         api.store(("apps/v1", "deployments", "default", "d"), scaled)
         api.refuse("PATCH", "/deployments/d", 409, {"reason": "Conflict", "message": "has been modified"}, times=2)
-        scale_down(cluster, live)
+        scale_down(cluster, Scaled(live))
         away = api.get("apps/v1", "deployments", "default", "d")
-        scale_down(cluster, live)  # as a second run does
+        scale_down(cluster, Scaled(live))  # as a second run does
         assert api.get("apps/v1", "deployments", "default", "d") == away
-        restore(cluster, live)
+        restore(cluster, Scaled(live))
     assert api.get("apps/v1", "deployments", "default", "d")["spec"]["replicas"] == 9
 
 
@@ -117,8 +121,8 @@ def test_a_deleted_one_does_not_come_back(fake: Any) -> None:
         live = cluster.get("apps/v1", "Deployment", "d", "default")
         assert live is not None
         api.remove(("apps/v1", "deployments", "default", "d"))
-        scale_down(cluster, live)
-        assert restore(cluster, live) is None
+        scale_down(cluster, Scaled(live))
+        assert restore(cluster, Scaled(live)) is None
 
 
 @pytest.mark.parametrize(
@@ -168,3 +172,58 @@ def test_the_field_goes_back_to_its_owner(entries: list[Json], owners: list[Json
     given = copy.deepcopy(entries)
     assert handed_back(entries, owners) == after
     assert entries == given
+
+
+MERGE = "application/merge-patch+json"
+GATEWAY_TIMEOUT = {"message": "upstream request timeout"}
+
+
+@pytest.mark.parametrize("processed", ["never", "before the response", "after the restore"])
+def test_a_scale_down_without_a_response_scales_nothing_down_later(fake: Any, processed: str) -> None:
+    api, kubeconfig = fake
+    api.write("apps/v1", "deployments", "default", deployment(3))
+    place = ("apps/v1", "deployments", "default", "d")
+    before = copy.deepcopy(api.get(*place))
+    with Cluster(kubeconfig, "fake", "c1", patience=0.0) as cluster:
+        live = cluster.get("apps/v1", "Deployment", "d", "default")
+        assert live is not None
+        meta = {"annotations": {ANNOTATION: note(live)}, "resourceVersion": live["metadata"]["resourceVersion"]}
+
+        def arrive() -> None:
+            where, change = (
+                "/apis/apps/v1/namespaces/default/deployments/d",
+                {"metadata": meta, "spec": {"replicas": 0}},
+            )
+            cluster.request(
+                "PATCH", where, {"fieldManager": MANAGER}, change, content_type="application/merge-patch+json"
+            )
+
+        scaled = Scaled(live)
+        api.refuse("PATCH", "/deployments/d", 504, GATEWAY_TIMEOUT)
+        with pytest.raises(ClusterError, match="may have been written"):
+            scale_down(cluster, scaled)
+        if processed == "before the response":
+            arrive()
+        restore(cluster, scaled)
+        if processed == "after the restore":
+            with pytest.raises(Conflict):
+                arrive()
+    after = api.get(*place)
+    assert after["spec"] == before["spec"] and not (after["metadata"].get("annotations") or {})
+    owners = [[entry for entry in each["metadata"]["managedFields"] if entry["fieldsV1"]] for each in (before, after)]
+    assert owners[0] == owners[1]
+
+
+def test_a_scale_down_that_was_refused_needs_no_further_write(fake: Any) -> None:
+    api, kubeconfig = fake
+    api.write("apps/v1", "deployments", "default", deployment(3))
+    with Cluster(kubeconfig, "fake", "c1") as cluster:
+        live = cluster.get("apps/v1", "Deployment", "d", "default")
+        assert live is not None
+        api.refuse("PATCH", "/deployments/d", 403, {"reason": "Forbidden", "message": "no right"})
+        scaled = Scaled(live)
+        with pytest.raises(ClusterError, match="no right"):
+            scale_down(cluster, scaled)
+        written = len(api.writes())
+        restore(cluster, scaled)
+    assert len(api.writes()) == written
