@@ -411,7 +411,7 @@ def in_the_middle(world: World) -> Iterator[subprocess.Popen[str]]:
             assert run.stdin is not None and run.stdout is not None
             run.stdin.write(json.dumps(params))
             run.stdin.close()
-            end = time.monotonic() + 30
+            end = time.monotonic() + 120
             while any(each["spec"]["replicas"] for each in world.state("c1").values()):
                 assert run.poll() is None and time.monotonic() < end
                 time.sleep(0.05)
