@@ -121,7 +121,7 @@ lab-down: venv ## stop the lab and delete its data, except the program cache
 
 .PHONY: test test-full lint unit acceptance molecule bench
 # FUZZ=1: hypothesis searches for new examples. SHARE=2/5: the second of five parts of the longest tests instead of today's.
-test: venv ## run lint, unit and acceptance tests (of the longest tests a tenth, a different one each day)
+test: venv ## run lint, unit and acceptance tests (of the longest tests a twentieth, others each day)
 	@.ci/test $(ARGS)
 
 test-full: venv ## run the same with the longest tests in full

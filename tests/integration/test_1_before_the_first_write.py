@@ -176,6 +176,7 @@ def unchanged(empty: Site) -> Iterator[Site]:
     assert [str(write) for write in mark.writes()] == []
 
 
+@pytest.mark.share
 @pytest.mark.parametrize("bad", BAD_INPUT, ids=str)
 def test_bad_input_ends_before_the_first_write(unchanged: Site, bad: BadInput) -> None:
     site = unchanged

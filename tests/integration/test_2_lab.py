@@ -195,6 +195,7 @@ def test_metrics_count_the_connected_agents(deployed: Site) -> None:
     assert sorted(counted) == sorted(deployed.group("workload"))
 
 
+@pytest.mark.share
 def test_the_users_kubeconfig_stays_untouched(deployed: Site, tmp_path: Path) -> None:
     config = tmp_path / ".kube" / "config"
     config.parent.mkdir()
@@ -243,6 +244,7 @@ def _names(site: Site, cluster: str, kind: str) -> set[str]:
     return {obj["metadata"]["name"] for obj in there(site, cluster, ENTRIES.format(kind))["items"]}
 
 
+@pytest.mark.share
 def test_others_keep_their_endpoints_to_a_cluster_until_its_agent_and_its_registration_are_gone(
     deployed: Site,
 ) -> None:
@@ -273,6 +275,7 @@ def _crash_loop(site: Site) -> str:
     return str((statuses[0].get("state") or {}).get("waiting", {}).get("reason", "")) if statuses else "no Pod"
 
 
+@pytest.mark.share
 def test_endpoints_to_a_cluster_stay_while_its_agent_is_away(deployed: Site) -> None:
     other = deployed.gateway_cluster
     endpoints = _names(deployed, other, "workloadentries")
@@ -285,6 +288,7 @@ def test_endpoints_to_a_cluster_stay_while_its_agent_is_away(deployed: Site) -> 
     wait_until(lambda: connected(2)(deployed), "the agent is back")
 
 
+@pytest.mark.share
 def test_a_cluster_is_reached_by_the_node_port_of_its_east_west_gateway(deployed: Site) -> None:
     remote = deployed.remote_cluster
     [node] = there(deployed, remote, "/api/v1/nodes")["items"]
@@ -319,6 +323,7 @@ def _remote_addresses(site: Site) -> set[tuple[str, int]]:
     return {(obj["spec"]["address"], obj["spec"]["ports"]["http-9080"]) for obj in found}
 
 
+@pytest.mark.share
 def test_only_values_in_the_configmap_reach_istiods_environment(deployed: Site) -> None:
     cluster = deployed.gateway_cluster
 
@@ -341,6 +346,7 @@ def test_only_values_in_the_configmap_reach_istiods_environment(deployed: Site) 
     wait_until(lambda: selection() == "false" and healthy(deployed), "the site at rest", 90)
 
 
+@pytest.mark.share
 def test_the_operators_gateway_api_refuses_older_crds(empty: Site) -> None:
     cluster, crd = empty.remote_cluster, f"{CRDS}/gateways.gateway.networking.k8s.io"
     assert empty.get(cluster, crd) is None
@@ -403,6 +409,7 @@ def _bundle(site: Site, crd: str) -> str:
     return str(annotations.get("gateway.networking.k8s.io/bundle-version", ""))
 
 
+@pytest.mark.share
 def test_server_and_agent_with_user_supplied_certificates_and_licence(empty: Site) -> None:
     """No root Secret and no token exist anywhere; the agent's certificate was signed by an intermediate."""
     management, remote = empty.management, empty.remote_cluster
@@ -487,6 +494,7 @@ def _crds(site: Site, version: str, *options: str) -> set[str]:
     return set(re.findall(r"^  name: (\S+\.solo\.io)$", text, re.MULTILINE))
 
 
+@pytest.mark.share
 def test_the_platforms_crd_chart_has_switches_and_its_groups_depend_on_the_version(three_clusters: Site) -> None:
     shared = {"authconfigs.extauth.solo.io", "ratelimitconfigs.ratelimit.solo.io"}
     all_of_them = _crds(three_clusters, "2.14")

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from acceptance.eyes import healthy
 from acceptance.site import REPO, Site, wait_until
 
@@ -88,6 +90,7 @@ def test_traffic_goes_on_and_all_come_back_as_they_were(deployed: Site) -> None:
     assert deployed.play("site", "--tags", "bookinfo").ok().changed == {}
 
 
+@pytest.mark.share
 def test_an_interrupted_run_brings_all_back_before_it_ends(deployed: Site) -> None:
     wait_until(lambda: healthy(deployed), "the site at rest", 90)
     before = reviews(deployed)
@@ -97,6 +100,7 @@ def test_an_interrupted_run_brings_all_back_before_it_ends(deployed: Site) -> No
     wait_until(lambda: healthy(deployed), "the site at rest again", 120)
 
 
+@pytest.mark.share
 def test_what_a_killed_run_left_away_is_brought_back(deployed: Site) -> None:
     wait_until(lambda: healthy(deployed), "the site at rest", 90)
     before = reviews(deployed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from acceptance import edge, snapshot
 from acceptance.audit import Mark
 from acceptance.edge import Edge
@@ -26,6 +28,7 @@ def test_cleanup_leaves_the_clusters_as_they_were(deployed: Site, before: dict[s
     nothing_left(lambda: snapshot.all_differences(before, snapshot.take(deployed)))
 
 
+@pytest.mark.share
 def test_cleanup_of_empty_clusters_writes_nothing(empty: Site) -> None:
     mark = Mark(empty)
 
@@ -35,6 +38,7 @@ def test_cleanup_of_empty_clusters_writes_nothing(empty: Site) -> None:
     assert run.changed == {}
 
 
+@pytest.mark.share
 def test_what_a_gateway_of_others_needs_is_kept_until_it_is_gone(
     deployed: Site, before: dict[str, snapshot.Snapshot]
 ) -> None:

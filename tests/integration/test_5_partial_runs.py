@@ -142,6 +142,7 @@ def webhook() -> Json:
     }
 
 
+@pytest.mark.share
 def test_all_problems_and_warnings_of_a_cluster_are_reported_before_the_first_write(empty: Site) -> None:
     site, cluster = empty, empty.gateway_cluster
     name = "safe-upgrades.gateway.networking.k8s.io"

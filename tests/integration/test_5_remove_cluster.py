@@ -107,12 +107,14 @@ def test_clusters_that_must_not_be_removed(unchanged: Site, name: str, options: 
     assert run.changed == {}
 
 
+@pytest.mark.share
 def test_check_mode_shows_the_plan(unchanged: Site) -> None:
     run = remove(unchanged, unchanged.remote_cluster, "--check").ok()
     shown = ["would be deleted KubernetesCluster gloo-mesh/cluster2", "cluster1: WorkloadEntry", "would uninstall"]
     assert missing(shown, run.text) == []
 
 
+@pytest.mark.share
 def test_a_cluster_that_is_only_not_in_the_inventory_is_a_warning_of_the_doctor(unchanged: Site) -> None:
     run = unchanged.play(
         "doctor", inventory=without(unchanged, unchanged.remote_cluster), variables={"doctor_show": "problems"}
@@ -120,6 +122,7 @@ def test_a_cluster_that_is_only_not_in_the_inventory_is_a_warning_of_the_doctor(
     assert missing([f"no workload host of the inventory: {unchanged.remote_cluster}"], run.text) == []
 
 
+@pytest.mark.share
 def test_no_request_fails_during_the_removal(repaired: Site) -> None:
     site, name = repaired, repaired.remote_cluster
     rest = without(site, name)

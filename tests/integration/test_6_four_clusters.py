@@ -17,6 +17,7 @@ from acceptance.eyes import reviews_seen
 from acceptance.site import REPO, Site, missing
 
 
+@pytest.mark.share
 def test_the_guide_works_with_three_workload_clusters(four_clusters: Site) -> None:
     site = four_clusters
     assert len(site.group("workload")) == 3
@@ -29,6 +30,7 @@ def test_the_guide_works_with_three_workload_clusters(four_clusters: Site) -> No
     assert {pod.rsplit("-", 2)[0] for pod in seen} == {"reviews-v1", "reviews-v2", "reviews-v3"}
 
 
+@pytest.mark.share
 def test_the_second_run_writes_nothing_there_either(four_clusters: Site) -> None:
     four_clusters.ensure_deployed()
     mark = Mark(four_clusters)

@@ -220,6 +220,7 @@ def test_crds_without_a_switch_are_refused_before_the_first_write(
     nothing_left(lambda: snapshot.all_differences(before, snapshot.take(site)))
 
 
+@pytest.mark.share
 def test_an_unknown_product_line_is_reported_once_by_the_cluster_of_the_gateway(empty: Site) -> None:
     mark = Mark(empty)
     run = empty.play("site", variables={"gateway_product": "kong"})

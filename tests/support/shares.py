@@ -1,8 +1,8 @@
 """A pytest plugin: a changing share of the cells of tests with many.
 
-Of a parametrized test marked ``share`` a run takes every tenth cell, on the next day the next ones, so that ten days
-take all. ``--share=2/5`` (or SHARE=2/5) takes the second of five parts whatever the day, ``--full`` takes all cells. A
-cell named on the command line always runs.
+Of a test marked ``share`` a run takes every twentieth cell, on the next day the next ones, so that twenty days take
+all. ``--share=2/5`` (or SHARE=2/5) takes the second of five parts whatever the day, ``--full`` takes all cells. A cell
+named on the command line always runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
-PARTS = 10
+PARTS = 20
 
 
 @dataclass(frozen=True)
