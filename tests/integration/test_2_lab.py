@@ -476,6 +476,8 @@ def _log(site: Site, cluster: str, path: str) -> str:
 def _released(site: Site, cluster: str, chart: str, values: Mapping[str, object]) -> Iterator[None]:
     """A release of one of the vendor's charts in namespace gloo-mesh, named like its chart."""
     helm = ("exec", "--", "helm", "--kube-context", cluster, "--namespace", "gloo-mesh")
+    namespace = "/api/v1/namespaces/gloo-mesh"
+    was_there = site.get(cluster, namespace) is not None
     file = site.home / f"{cluster}-{chart}.values.json"
     file.write_text(json.dumps(values))
     folder = charts.references(site.home)[chart]
@@ -485,6 +487,9 @@ def _released(site: Site, cluster: str, chart: str, values: Mapping[str, object]
     finally:
         site.lab(*helm, "uninstall", chart, "--wait").ok()
         file.unlink()
+        if not was_there:
+            site.delete(cluster, namespace)
+            wait_until(lambda: site.get(cluster, namespace) is None, "the end of the namespace", 60)
 
 
 def _crds(site: Site, version: str, *options: str) -> set[str]:
