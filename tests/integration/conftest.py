@@ -17,6 +17,8 @@ from _pytest.capture import CaptureManager
 from acceptance import snapshot
 from acceptance.site import REPO, Site
 
+pytest.register_assert_rewrite("recorded_gateway")
+
 # Not the lab of `make site`: that one stays as its owner left it.
 LABS = Path(os.environ.get("ACCEPTANCE_LABS", REPO / ".cache" / "labs"))
 FIGURES: list[str] = []
