@@ -17,6 +17,7 @@ from ..apply.manifests import Ref, ref_of, to_yaml
 from ..apply.wait import verdicts_when_ready, wait_until_gone
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Invalid, NotFound, NotServed, Timeout
+from ..k8s.processes import is_gone, this_process
 from ..k8s.progress import blocked, lines
 from ..k8s.verdict import together, waiting
 from ..k8s.watch import Collection, View, Watcher
@@ -350,7 +351,7 @@ class _Work:
         meanwhile = note_while_helm_runs(self.history, note) if plan.steps else None
         for step in plan.steps:
             revision = 0 if step.action == "uninstall" else revision + 1
-            note = replace(note, writer=f"{program.this_process()} {revision}")
+            note = replace(note, writer=f"{this_process()} {revision}")
             meanwhile = replace(meanwhile or note, writer=note.writer)
             self._apply(meanwhile.to_object())
             self._step(step)
@@ -437,7 +438,7 @@ class _Work:
     def _held(self, record: Record) -> float:
         note = self.history.note
         writer = note.writer.rpartition(" ")[0] if note and note.last_revision == record.revision else ""
-        gone = program.is_gone(writer)
+        gone = is_gone(writer)
         return seconds_held(record, self.cluster.server_time or time.time(), self.timeout, gone)
 
     def _await_ready(self) -> None:

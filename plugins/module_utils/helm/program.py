@@ -19,7 +19,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from ..k8s.child_process import guarded, without_licences
@@ -177,36 +176,3 @@ def environment(present: dict[str, str], driver: str) -> dict[str, str]:
     """The minimal environment of helm: no licence keys, no plugins, the storage driver of the release."""
     kept = {key: value for key, value in without_licences(present).items() if _ENVIRONMENT.fullmatch(key)}
     return {**kept, "HELM_NO_PLUGINS": "1", **({"HELM_DRIVER": driver} if driver else {})}
-
-
-# -- the process that writes
-
-
-def this_process() -> str:
-    """Identifies this process on this machine; "" where the system does not provide it."""
-    return _identity(os.getpid())
-
-
-def is_gone(writer: str) -> bool:
-    """Whether the process ran on this machine and has ended. False when unknown."""
-    host, _slash, number = writer.rpartition("/")
-    pid = number.partition(":")[0]
-    return bool(host) and pid.isdigit() and host == _host() and _identity(int(pid)) != writer
-
-
-def _host() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
-
-
-def _identity(pid: int) -> str:
-    """boot, pid namespace, pid and start time: pids are reused, start times are not."""
-    try:
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-    host = _host()
-    return f"{host}/{pid}:{started}" if host else ""

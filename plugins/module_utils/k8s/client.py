@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from . import lease
 from .errors import ApiUnavailable, ClusterError, Forbidden, NotFound, NotServed, Timeout, Unreachable
 from .faults import APPLY
 from .fields import Json, condition, mapping, spec_of, title
@@ -70,6 +71,14 @@ class Cluster(Transport):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def request(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: Json | None = None, **options: Any
+    ) -> Json:
+        """See Transport. Before a write, the run takes the Lease of its site, if it has one."""
+        if method != "GET" and not options.get("dry_run"):
+            lease.before_write()
+        return super().request(method, path, query, body, **options)
 
     # -- kinds -------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ..apply.wait import verdicts_when_ready
 from ..k8s.client import CLUSTERS_SPEC, Cluster
 from ..k8s.errors import ClusterError, Invalid, Timeout
 from ..k8s.fields import Json, title
+from ..k8s.lease import finishing
 from ..k8s.pods import pods_of, selected
 from ..k8s.progress import Progress, blocked, lines
 from ..k8s.signals import Interrupted, Interrupts
@@ -223,7 +224,8 @@ class _Site:
             failed: list[tuple[Scaled, BaseException]] = []
             for each in left:
                 try:
-                    restore(target, each)
+                    with finishing():
+                        restore(target, each)
                     self.report(f"{target.name}: {each.title} is restored")
                 except BaseException as exc:
                     failed.append((each, exc))
