@@ -93,6 +93,21 @@ options:
   management_context:
     description: Name of the context of the management cluster.
     type: str
+  management_name:
+    description: Name of the management cluster in messages, and in O(replaced).
+    type: str
+  registered_name:
+    description:
+      - Name under which a workload cluster is registered or will be. By default O(planned.name), else O(cluster).
+      - A cluster is refused if it is another one than the one that is registered under this name. The mesh role records
+        the UID of its namespace V(kube-system) in the annotation V(multicluster.gloo/cluster-uid) of its
+        KubernetesCluster. A cluster that is registered by the role under another name is refused as well.
+    type: str
+  replaced:
+    description: Names of clusters that may be other ones than those registered.
+    type: list
+    elements: str
+    default: []
   role:
     description: Role of the cluster.
     type: str

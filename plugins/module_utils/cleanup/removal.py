@@ -37,6 +37,7 @@ from ..k8s.fields import (
 )
 from ..mesh import parts
 from ..mesh.east_west import DEFAULT, LABELS, PORTS, cluster_in, entries_of, select, selects, wanted_labels
+from ..site.identity import recorded_uid
 from .plan import is_translated
 
 #: annotation of an east-west gateway's Service that is hidden from Gloo Mesh: the fields to restore, as JSON
@@ -109,8 +110,15 @@ class Site:
 
     @property
     def reachable(self) -> Member | None:
-        """The cluster to remove if its API server responds."""
-        return None if self.removed is None or self.removed.unreachable else self.removed
+        """The cluster to remove if its API server responds. The one that has replaced it stays as it is."""
+        found = self.removed
+        return None if found is None or found.unreachable or self.is_replaced else found
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the host leads to another cluster than the one that is registered."""
+        recorded = recorded_uid(self.registration)
+        return self.removed is not None and bool(recorded and self.removed.uid) and recorded != self.removed.uid
 
     @property
     def others(self) -> list[Member]:
@@ -290,6 +298,13 @@ def _mistaken(site: Site) -> list[str]:
         return []
     if removed.unreachable:
         text = f"{removed.unreachable.rstrip('.')}. If the cluster is gone for good, {only_rest}"
+        return [] if site.request.unreachable else [text]
+    if site.is_replaced and site.registration is not None:
+        text = (
+            f"{name}: its context leads to another cluster than the one that is registered: Namespace kube-system has "
+            f"UID {removed.uid}, {title_of(site.registration)} was created for {recorded_uid(site.registration)}. "
+            f"Correct kube_context or kubeconfig. If the registered cluster is gone for good, {only_rest}"
+        )
         return [] if site.request.unreachable else [text]
     found = [
         f"{name} and {each.name} are the same cluster (UID {removed.uid} of Namespace kube-system). Correct "

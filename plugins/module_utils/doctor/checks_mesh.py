@@ -27,6 +27,7 @@ from ..k8s.readiness import judge, replicas_wanted
 from ..mesh import parts
 from ..mesh.certificates import CannotVerify, anchor_of, certificates_in
 from ..mesh.east_west import external_hosts
+from ..site.identity import recorded_uid
 from . import logs
 from .facts import (
     CLIENT_SECRET,
@@ -228,6 +229,17 @@ def _registered(target: CheckTarget) -> Finding:
         names = ", ".join(map(name_of, mesh.of("KubernetesCluster"))) or "none"
         hint = own_name if mesh.find("KubernetesCluster", target.cluster) else ""
         return failed(f"{named} does not exist in {mesh.name} (registered: {names})", hint, named)
+    recorded = recorded_uid(found)
+    if recorded and target.facts.uid and recorded != target.facts.uid:
+        text = (
+            f"{title_of(found)}: was created for another cluster: UID {recorded} of Namespace kube-system, this one "
+            f"has {target.facts.uid}"
+        )
+        hint = (
+            "correct kube_context of the host; if the cluster was rebuilt, take the former one out with "
+            f"remove_cluster.yml -e remove_cluster={name} -e remove_unreachable=true, then run site.yml"
+        )
+        return failed(text, hint, named)
     state = workload_ready(found, title_of(found))
     if state.verdict == "failed" and target.site.is_connected(name):
         return warning(f"{state.message}; the agent is connected", "read its status and the server's log", state.object)

@@ -19,8 +19,10 @@ from ..istiod.discovery import discover
 from ..k8s import redaction
 from ..k8s.client import CLUSTER_SPEC, Cluster, connect
 from ..k8s.errors import ClusterError, Forbidden, Invalid, NotServed
-from ..k8s.fields import Json, mapping, mappings, name_of, spec_of
+from ..k8s.fields import Json, mapping, mappings, spec_of
 from ..k8s.printable import one_line
+from ..mesh.parts import servers
+from .identity import Identity, Management, left_out, mistaken
 from .preflight_rules import (
     GATEWAY_CRD,
     Finding,
@@ -55,6 +57,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "management_kubeconfig": {"type": "path"},
     "management_context": {"type": "str"},
+    "management_name": {"type": "str"},
+    "registered_name": {"type": "str"},
+    "replaced": {"type": "list", "elements": "str", "default": []},
     "role": {"type": "str", "choices": ["management", "workload"], "default": "workload"},
     "gateway": {"type": "bool", "default": False},
     "tags": {"type": "list", "elements": "str", "default": []},
@@ -91,9 +96,13 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     given = [Finding("failed", text) for text in dict.fromkeys(params.get("problems") or ())]
     with connect(params, progress) as cluster:
         known = [*given, *_helm(cluster, params, progress), *_refused(cluster, params["definitions"] or ())]
-        registered = planned.name if params["role"] == "workload" else ""
-        observed = replace(observe(cluster), **_of_management(params, registered))
-        found = sorted([*known, *findings(planned, observed)], key=lambda each: each.verdict != "failed")
+        name = params.get("registered_name") or planned.name or cluster.name
+        management, overrides = _management(params) if params["role"] == "workload" else (None, False)
+        observed = observe(cluster)
+        if management is not None:
+            observed = replace(observed, registration=management.registration(name), overrides=overrides)
+        found = [*known, *_identity(cluster, name, params, observed, management), *findings(planned, observed)]
+        found.sort(key=lambda each: each.verdict != "failed")
         names = {cluster.name, *(params.get("clusters") or ())}
         rows = [
             {"cluster": where, "verdict": each.verdict, "message": text}
@@ -137,24 +146,52 @@ def observe(cluster: Cluster) -> Observed:
     )
 
 
-def _of_management(params: dict[str, Any], name: str) -> dict[str, Any]:
-    """registration and overrides of Observed; none where the management cluster cannot be read."""
+def _management(params: dict[str, Any]) -> tuple[Management | None, bool]:
+    """(the management cluster, overrides of Observed); None where it cannot be read."""
     kubeconfig, context = params.get("management_kubeconfig"), params.get("management_context")
-    if not name or not kubeconfig or not context:
-        return {}
+    if not kubeconfig or not context:
+        return None, False
     try:
-        with Cluster(kubeconfig, context, patience=5.0) as management:
-            registered = _listed(management, ADMIN, "KubernetesCluster")
-            settings = _listed(management, ADMIN, "WorkspaceSettings")
+        with Cluster(kubeconfig, context, patience=5.0) as cluster:
+            registered = _listed(cluster, ADMIN, "KubernetesCluster")
+            settings = _listed(cluster, ADMIN, "WorkspaceSettings")
+            serves = bool(registered or servers(cluster.list("apps/v1", "Deployment")))
     except ClusterError:
-        return {}
+        return None, False
     entries = [
         entry for each in settings for entry in mappings(mapping(spec_of(each).get("options")).get("eastWestGateways"))
     ]
-    return {
-        "registration": next((each for each in registered if name_of(each) == name), None),
-        "overrides": any(mappings(entry.get("hostInfoOverrides")) for entry in entries),
-    }
+    overrides = any(mappings(entry.get("hostInfoOverrides")) for entry in entries)
+    return Management(params.get("management_name") or context, registered, serves), overrides
+
+
+def _identity(
+    cluster: Cluster, name: str, params: dict[str, Any], observed: Observed, management: Management | None
+) -> Iterator[Finding]:
+    """The cluster is not the one that was registered, or others are registered than those of the inventory."""
+    deployments, registered = observed.of("Deployment"), observed.of("KubernetesCluster")
+    here = Identity(name, _uid(cluster), cluster.context, deployments, registered)
+    if management is not None:
+        accepted = set(params.get("replaced") or ())
+        if cluster.name in accepted:  # by the name of the host
+            accepted.add(name)
+        for text in mistaken(here, management, accepted):
+            yield Finding("failed", text)
+    elif params["role"] == "management":
+        for other in left_out(here, {*(params.get("clusters") or ()), cluster.name}):
+            yield Finding(
+                "warning",
+                f"KubernetesCluster {other}: is registered, but is no host of the inventory. Add the host, or, if the "
+                f"cluster is gone for good, run remove_cluster.yml -e remove_cluster={other} "
+                "-e remove_unreachable=true. If another inventory manages it, no action is needed",
+            )
+
+
+def _uid(cluster: Cluster) -> str:
+    try:
+        return cluster.uid()
+    except ClusterError:
+        return ""
 
 
 def _listed(cluster: Cluster, api_version: str, kind: str) -> list[Json]:

@@ -501,6 +501,7 @@ def _agent(
         "authority": argument(agent, "relay-authority"),
         "registered": bool(registrations),
         "registration_ours": any(map(is_ours, registrations)),
+        "uid": cluster.uid,
     }
     known = set(map(name_of, management.registrations)) if management else set()
     row = helm_layer(cluster, "agent", found, planned, facts)

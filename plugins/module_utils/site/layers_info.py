@@ -205,7 +205,15 @@ class _Reader:
             "extensions": self._get("ConfigMap", EXTENSIONS, operator),
             "roots": roots,
             "trust_unread": trust_unread,
+            "uid": self._uid(),
         }
+
+    def _uid(self) -> str:
+        try:
+            return self.cluster.uid()
+        except Forbidden as exc:
+            self._note(exc)
+            return ""
 
     @cached_property
     def crds(self) -> list[Json]:

@@ -34,6 +34,7 @@ from ..k8s.readiness import load_balancer_address
 from ..mesh import east_west
 from ..mesh.parts import agents, argument, operators, servers
 from ..mesh.workspaces import includes_namespace
+from .identity import recorded_uid
 
 GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 BUNDLE = "gateway.networking.k8s.io/bundle-version"
@@ -194,7 +195,8 @@ def _earlier_steps(planned: Planned, observed: Observed) -> Iterator[Finding]:
 
 def _replaced(planned: Planned, observed: Observed) -> Iterator[Finding]:
     """A cluster that was replaced under the same name: other clusters may still send requests to the former one."""
-    if observed.registration is not None and not agents(observed.of("Deployment")):
+    known = observed.registration is not None and not recorded_uid(observed.registration)
+    if known and not agents(observed.of("Deployment")):
         yield Finding(
             "warning",
             f"{title_of(observed.registration)}: exists in the management cluster, but this cluster has no agent. "

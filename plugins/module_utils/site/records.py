@@ -35,6 +35,7 @@ class ClusterObjects:
     ``data`` of a licence has its keys that are not empty. ``namespaces``: None if they may not be listed.
     ``extensions``: the ConfigMap with Helm values for charts of the operator; ``operator_values``: those that the user
     adds, by chart.
+    ``uid``: of the namespace kube-system of a workload cluster, "" if unknown.
     ``unread``: a sentence for each list that is forbidden; ``trust_unread``: those about roots, cacerts.
     """
 
@@ -63,6 +64,7 @@ class ClusterObjects:
     operator_values: Mapping[str, Any] = field(default_factory=dict)
     unread: Sequence[str] = ()
     trust_unread: Sequence[str] = ()
+    uid: str = ""
 
     def mode(self, layer: str) -> str:
         return self.modes.get(layer) or AUTO

@@ -198,6 +198,16 @@ def test_registrations_of_others_are_not_written(facts: Json, manage: bool, regi
     assert value("__mesh_registers", site) is registers
 
 
+@pytest.mark.parametrize(
+    ("facts", "annotations"),
+    [({"uid": "u1"}, {"multicluster.gloo/cluster-uid": "u1"}), ({"uid": ""}, None), ({}, None)],
+)
+def test_a_registration_has_the_uid_of_its_cluster(facts: Json, annotations: Json | None) -> None:
+    metadata = value("__mesh_cluster_object", changed(("east.agent.facts", facts)))["metadata"]
+    assert metadata.get("annotations") == annotations
+    assert metadata["namespace"] == "gloo-mesh" and metadata["name"]
+
+
 SELECTION = {"PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES": "false"}
 
 

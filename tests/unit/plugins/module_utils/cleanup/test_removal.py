@@ -65,6 +65,11 @@ C1 = Member("c1", "workload", True, uid="1", objects={"Service": [service("192.0
 C2 = Member("c2", "workload", uid="2", objects={"Service": [service("192.0.2.2")], "Deployment": [agent("c2")]})
 
 
+def recorded(name: str, uid: str) -> Json:
+    found = registration(name)
+    return {**found, "metadata": {**found["metadata"], "annotations": {"multicluster.gloo/cluster-uid": uid}}}
+
+
 def having(member: Member, **objects: Sequence[Json]) -> Member:
     return replace(member, objects={**member.objects, **objects})
 
@@ -304,3 +309,15 @@ def test_a_damaged_record_only_removes_the_annotation(text: str) -> None:
     back = shown_again(damaged)
     assert back is not None
     assert back[0] == service("192.0.2.2", {"a": "b"})
+
+
+def test_a_cluster_that_was_rebuilt_under_its_name_is_left_alone() -> None:
+    """What was installed in the former one is gone with it."""
+    mgmt = having(MGMT, KubernetesCluster=[recorded("c1", "1"), recorded("c2", "former")])
+    [text] = refusals(site(mgmt, C1, C2))
+    assert "kube-system has UID 2, KubernetesCluster gloo-mesh/c2 was created for former" in text
+    assert "-e remove_unreachable=true" in text
+    asked = site(mgmt, C1, C2, unreachable=True)
+    assert refusals(asked) == [] and asked.reachable is None
+    right = site(having(MGMT, KubernetesCluster=[recorded("c1", "1"), recorded("c2", "2")]), C1, C2)
+    assert refusals(right) == [] and right.reachable is C2

@@ -102,6 +102,15 @@ BROKEN = [
         drop("mgmt", "KubernetesCluster", "c2"),
         ("KubernetesCluster gloo-mesh/c2", "registered: c1"),
     ),
+    Broken(
+        "registered",
+        "c2",
+        "failed",
+        set_field(
+            "mgmt", "KubernetesCluster", "c2", "metadata.annotations", {"multicluster.gloo/cluster-uid": "former"}
+        ),
+        ("was created for another cluster: UID former", "remove_cluster.yml -e remove_cluster=c2"),
+    ),
     Broken("registered", "c2", "failed", _argument(0, "--cluster=c_2"), ("c_2", "underscores")),
     Broken(
         "registered",

@@ -586,6 +586,7 @@ def test_a_registered_agent_keeps_its_name() -> None:
         "authority": "server.gloo",
         "registered": None,
         "registration_ours": False,
+        "uid": "",
     }
     assert row["problem"] == (
         "Deployment solo/gloo-mesh-agent: registers this cluster as old, not as east. Set mesh_cluster_name to old"
