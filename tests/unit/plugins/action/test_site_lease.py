@@ -61,7 +61,8 @@ class Runs:
 
 @pytest.fixture
 def runs(fake: Any, tmp_path: Path) -> Runs:
-    return Runs(*fake, tmp_path)
+    api, kubeconfig = fake
+    return Runs(api, kubeconfig, tmp_path)
 
 
 def write(name: str) -> Json:
