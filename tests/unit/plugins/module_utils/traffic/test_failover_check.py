@@ -220,10 +220,10 @@ def test_whatever_happens_at_any_step_all_come_back(
     def fail(*args: Any) -> Any:
         raise error
 
-    def take(cluster: Any, deployment: Json) -> None:
+    def take(cluster: Any, scaled: Any) -> None:
         if step == "second take" and next(calls) == 2:
             raise error
-        taking(cluster, deployment)
+        taking(cluster, scaled)
         if step == "answer of the first take":
             raise error
 
