@@ -1,8 +1,10 @@
-"""The controllers that run in a cluster: their Pods, settings, licences and GatewayClasses. Pure."""
+"""The controllers that run in a cluster: their Pods, settings, licences, GatewayClasses and Secret."""
 
 from __future__ import annotations
 
+import base64
 import re
+import secrets
 from typing import NamedTuple
 
 from lab.control_plane.objects import Object, Reader, conditions, labels_of, newest_ready, selects, status_of
@@ -12,6 +14,7 @@ from lab.vendor.gloo_gateway.products import AGENTGATEWAY, PRODUCTS, Product, ru
 LICENCES = ("LICENSE_KEY",)
 AUTO_MTLS, INTEGRATION = "KGW_ENABLE_ISTIO_AUTO_MTLS", "KGW_ENABLE_ISTIO_INTEGRATION"
 CHART = "helm.sh/chart"
+OAUTH2_SECRET = "oauth2-hmac-secret"
 
 
 # What the proxies themselves listen on.
@@ -50,6 +53,16 @@ NOBODY = Controller(PRODUCTS[0], OLDEST, {}, PRODUCTS[0].controller)
 def is_on(env: dict[str, str], switch: str) -> bool:
     """Whether a switch is on (as Go parses booleans)."""
     return env.get(switch, "").strip() in ("1", "t", "T", "true", "TRUE", "True")
+
+
+def oauth2_secret(pod: Object) -> Object:
+    """The Secret that a controller creates in its namespace, without labels: a key for the cookies of OAuth2."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": OAUTH2_SECRET, "namespace": pod["metadata"]["namespace"]},
+        "data": {"hmac-secret": base64.b64encode(secrets.token_bytes(32)).decode()},
+    }
 
 
 def controller_pod(cluster: Reader, product: Product) -> Object | None:

@@ -15,12 +15,14 @@ from lab.control_plane.lab import Lab
 from lab.control_plane.objects import Object, deleting
 from lab.pods.pod_logs import SimulatedLogs
 from lab.vendor.gloo_gateway.controllers import (
+    OAUTH2_SECRET,
     Controller,
     class_status,
     controller,
     controller_pod,
     has_licence,
     new_classes,
+    oauth2_secret,
     served_names,
 )
 from lab.vendor.gloo_gateway.gateway_status import gateway_status, observed
@@ -96,6 +98,8 @@ class GlooGateway:
     def _product(self, lab: Lab, cluster: Cluster, product: Product, pod: Object) -> None:
         """The classes of one product, and its controllers' Gateways."""
         running = controller(cluster, product, pod)
+        if cluster.get("Secret", OAUTH2_SECRET, pod["metadata"]["namespace"]) is None:
+            cluster.apply(oauth2_secret(pod), product.name)
         for new in new_classes(product, running.line):
             if cluster.get("GatewayClass", new["metadata"]["name"]) is None:
                 cluster.apply(new, product.name)

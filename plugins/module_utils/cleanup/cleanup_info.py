@@ -16,7 +16,7 @@ from ..k8s.errors import NotServed
 from ..k8s.fields import mapping, mappings, spec_of
 from ..k8s.kinds import Kind, group_of
 from ..mesh.parts import EXTENSIONS
-from .leftovers import CLASS_LABEL, ROOT_CERTIFICATE
+from .leftovers import CLASS_LABEL, CONTROLLER_SECRET, ROOT_CERTIFICATE
 from .needs import ATTACHED_GROUPS, is_attached_kind
 from .plan import KEEP, PHASES, POLICIES, WRITTEN, Options, Step, is_translated, plan, step_of, vendor_crds
 from .releases import NotedRelease, noted_releases
@@ -131,6 +131,9 @@ def _left(cluster: Cluster, groups: Groups, releases: Sequence[NotedRelease], is
             yield from _listed(cluster, groups, group, kind, CLASS_LABEL)
     for namespace in sorted(places):
         yield from cluster.list("v1", "Secret", namespace)
+    controllers = {each.namespace for each in releases if each.ours and each.purpose == "controller"}
+    for namespace in sorted(controllers - places):
+        yield from cluster.list("v1", "Secret", namespace, fields=f"metadata.name={CONTROLLER_SECRET}")
 
 
 def translated_objects(cluster: Cluster) -> Iterator[Json]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from ..apply.manifests import Ref, is_adopted, is_ours
-from ..gateway.products import PRODUCTS
+from ..gateway.products import PRODUCTS, product_of
 from ..k8s.fields import Json, key_of, labels_of, mappings, meta, name_of, spec_of
 from .releases import NotedRelease
 
@@ -42,6 +42,9 @@ _RELAY_SECRETS = (
     "relay-tls-signing-secret",
     "relay-identity-token-secret",
 )
+
+#: Secret with a key for cookies that a gateway controller of kgateway creates in its namespace, without a label
+CONTROLLER_SECRET = "oauth2-hmac-secret"
 
 
 def since(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
@@ -120,7 +123,7 @@ def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], pol
 def controller_leftovers(
     objects: Iterable[Json], releases: Iterable[NotedRelease], going: Iterable[Ref], kept: Collection[str] = ()
 ) -> list[Json]:
-    """Objects of gateway controllers of our releases: GatewayClasses, and proxies of Gateways that we adopted.
+    """Objects of gateway controllers of our releases: GatewayClasses, a Secret, proxies of Gateways that we adopted.
 
     ``going``: objects that are deleted; a proxy goes with its Gateway, and one of a Gateway of others is theirs.
     ``kept``: controllerNames whose classes stay. Our controllers are those of the classes of
@@ -148,7 +151,24 @@ def controller_leftovers(
         and (owner := _gateway_of(obj))
         and owner not in gateways
     ]
-    return [*proxies, *mine]
+    return [*proxies, *mine, *_controller_secrets(known, releases)]
+
+
+def _controller_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Json]:
+    """Secrets of controllers of our releases; kept where another controller in the namespace uses the same one."""
+    known, ours = list(objects), [each for each in releases if each.ours]
+    deployments = {each.deployment for each in ours}
+    others = {
+        meta(obj).get("namespace")
+        for obj in known
+        if obj["kind"] == "Deployment" and key_of(obj) not in deployments and product_of(obj)
+    }
+    places = {each.namespace for each in ours if each.purpose == "controller"} - others
+    return [
+        obj
+        for obj in since(known, ours)
+        if obj["kind"] == "Secret" and name_of(obj) == CONTROLLER_SECRET and meta(obj).get("namespace") in places
+    ]
 
 
 def _our_controllers(objects: Iterable[Json], classes: Iterable[Json]) -> set[str]:

@@ -26,11 +26,12 @@ def test_a_real_controller_replaces_the_simulated_one_of_its_product(made: Any, 
     cluster = made.Cluster("cluster1", *pods)
     applied: list[tuple[str, str]] = []
     cluster.served = lambda kind: True
-    cluster.apply = lambda obj, manager: applied.append((manager, obj["metadata"]["name"]))
+    cluster.apply = lambda obj, manager: applied.append((manager, obj["kind"]))
     lab: Any = type("Lab", (), {"home": tmp_path, "clusters": {"cluster1": cluster}})
     lab.programs = {"envoy": Path("/envoy"), **({"kgateway": Path("/kgateway")} if real else {})}
 
     GlooGateway().reconcile(lab)
 
     served = {product.name: len(product.classes) for product in PRODUCTS if not (real and product.name == "kgateway")}
-    assert {name: [manager for manager, _ in applied].count(name) for name in {m for m, _ in applied}} == served
+    assert {name: applied.count((name, "GatewayClass")) for name in {m for m, _ in applied}} == served
+    assert {name: applied.count((name, "Secret")) for name in served} == dict.fromkeys(served, 1)

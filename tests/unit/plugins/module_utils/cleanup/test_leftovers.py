@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,29 @@ def test_classes_and_proxies_of_our_controller_go_and_no_others(
     found = [*objects, *([gateway(class_name)] if class_name else [])]
     assert names(leftovers.controller_leftovers(found, [OPERATOR], [])) == expected
     assert leftovers.controller_leftovers(found, [THEIRS], []) == []
+
+
+CONTROLLER = NotedRelease("kgateway", "edge", NOTED, purpose="controller", deployment=("edge", "kgateway"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "others", "goes"),
+    [
+        (build("Secret", "oauth2-hmac-secret", "edge"), [], True),
+        (build("Secret", "oauth2-hmac-secret", "edge", created=EARLIER), [], False),
+        (build("Secret", "oauth2-hmac-secret", "shop"), [], False),
+        (build("Secret", "licence", "edge"), [], False),
+        (build("Secret", "oauth2-hmac-secret", "edge"), [build("Deployment", "kgateway", "edge")], True),
+        (build("Secret", "oauth2-hmac-secret", "edge"), [build("Deployment", "shop", "edge")], True),
+        (build("Secret", "oauth2-hmac-secret", "edge"), [build("Deployment", "gloo-gateway", "edge")], False),
+        (build("Secret", "oauth2-hmac-secret", "edge"), [build("Deployment", "gloo-gateway", "shop")], True),
+    ],
+    ids=["ours", "older", "elsewhere", "another", "its own", "no controller", "one more beside it", "one elsewhere"],
+)
+def test_the_secret_of_a_controller_goes_with_it(secret: Json, others: list[Json], goes: bool) -> None:
+    found = [secret, *others]
+    assert (secret in leftovers.controller_leftovers(found, [CONTROLLER], [])) is goes
+    assert leftovers.controller_leftovers(found, [replace(CONTROLLER, ours=False)], []) == []
 
 
 @pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
