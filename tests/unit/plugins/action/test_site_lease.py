@@ -72,7 +72,7 @@ def write(name: str) -> Json:
 
 
 def wait_until(condition: Any, what: str) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 280
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.1)
