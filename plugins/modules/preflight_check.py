@@ -9,13 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_check
-short_description: Check inventory groups and routing data before anything is written
+short_description: Check inventory groups and variables before anything is written
 version_added: 0.1.0
 description:
-  - Checks the groups of an inventory, and the variables of the role P(multicluster.gloo.routing#role) for values that
-    are invalid, such as names, hosts and ports, HTTPRoutes without a Gateway, and a port that the VirtualDestination of
-    a host does not offer.
-  - Sends no request. Fails with every problem, each with the path of its field.
+  - Checks the groups of an inventory, and the variables of the collection's roles and playbooks for values that cannot
+    work, such as wrong types, invalid names, hosts and ports, HTTPRoutes without a Gateway, and a port that the
+    VirtualDestination of a host does not offer.
+  - Sends no request, and always runs in the controller. Fails with every problem, each with the variable, its value,
+    what is wrong and what to do. Values that may be secret are not shown.
+  - If there are many problems, the message shows the first ones, and the variables of the others.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -30,19 +32,29 @@ options:
   cluster:
     description: Name of the cluster at the beginning of each message.
     type: str
-  variables:
+  variables_of:
     description:
-      - The data, by the names of the role's variables V(routing_virtual_destinations), V(routing_route_tables),
-        V(routing_http_routes) and V(routing_proofs).
-    type: dict
-    default: {}
-  variable_names:
-    description:
-      - Names of defined variables. Those of earlier versions of this collection are refused with the name that replaces
-        them.
+      - Whose variables are checked. These are the roles, C(hosts) for those of a host, such as C(kubeconfig), and
+        C(playbooks) for those of the playbooks, such as C(site_data). Variables that are not set are checked only if
+        they have no default.
+      - Names of earlier versions of this collection are refused with the name that replaces them.
+    type: list
+    elements: str
+    choices: [bookinfo, cleanup, gateway, hosts, mesh, playbooks, report, routing]
+    default: []
+  pending:
+    description: Names of facts that may not be known yet. A variable that refers to an unknown one is not checked.
     type: list
     elements: str
     default: []
+  collect:
+    description: Return the problems instead of failing, for a later task with O(found).
+    type: bool
+    default: false
+  found:
+    description: Problems by host, as RV(problems) of this module. Those of several hosts are reported once.
+    type: dict
+    default: {}
   required:
     description: Whether destinations, routes and proofs must not be empty, and the routes of every step need a proof.
     type: bool
@@ -76,31 +88,21 @@ EXAMPLES = r"""
       workload: [cluster1, cluster2]
       gateway: [cluster1]
 
-- name: Check routing data
+- name: Check the variables of a role
   multicluster.gloo.preflight_check:
-    variables:
-      routing_virtual_destinations:
-        - name: reviews-vd
-          namespace: bookinfo
-          spec:
-            hosts: [reviews.mesh.internal.com]
-            ports:
-              - number: 9080
-            services:
-              - labels:
-                  app: reviews
-      routing_http_routes:
-        - name: reviews
-          namespace: gloo-system
-          spec:
-            parentRefs:
-              - name: http
-            rules:
-              - backendRefs:
-                  - group: networking.istio.io
-                    kind: Hostname
-                    name: reviews.mesh.internal.com
-                    port: 9080
+    cluster: "{{ inventory_hostname }}"
+    variables_of: [routing]
+  vars:
+    routing_virtual_destinations:
+      - name: reviews-vd
+        namespace: bookinfo
+        spec:
+          hosts: [reviews.mesh.internal.com]
+          ports:
+            - number: 9080
+          services:
+            - labels:
+                app: reviews
 """
 
 RETURN = r"""
@@ -108,10 +110,10 @@ msg:
   description: One sentence; the problems when there are any.
   returned: always
   type: str
-  sample: "cluster1: routing_proofs[0].path is 'reviews/0'. Set the path of a request, beginning with /"
+  sample: "cluster1: routing_proofs[0].path is 'reviews/0': not a path. Set the path of a request, beginning with /"
 problems:
   description: The problems, without the name of the cluster.
-  returned: failure
+  returned: success
   type: list
   elements: str
 """

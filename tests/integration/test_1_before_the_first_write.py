@@ -96,6 +96,10 @@ def _route(port: int = 9080, **spec: Any) -> dict[str, Any]:
     return {"routing_http_routes": [{"name": "reviews", "namespace": "bookinfo", "step": "step5", "spec": whole}]}
 
 
+def _listeners(*more: dict[str, Any]) -> dict[str, Any]:
+    return {"gateway_listeners": [{"name": "http", "port": 8080, "protocol": "HTTP"}, *more]}
+
+
 def _proofs(*, without: str) -> dict[str, Any]:
     """The guide's proofs without those of one step."""
     data = guide_data()
@@ -165,6 +169,34 @@ BAD_INPUT = (
         (r"routing_http_routes", r"bookinfo/reviews", r"hostnames", r"reviews_mesh"),
         variables=_route(hostnames=["reviews_mesh..internal.com"]),
     ),
+    BadInput(
+        "number for text", (r"{gateway}", r"bookinfo_image_tag is 1\.2\b"), variables={"bookinfo_image_tag": 1.20}
+    ),
+    BadInput("no value", (r"{management}", r"mesh_layers is null"), variables={"mesh_layers": None}),
+    BadInput(
+        "text for a list", (r"mesh_restart_namespaces is text",), variables={"mesh_restart_namespaces": "bookinfo"}
+    ),
+    BadInput("too long", (r"mesh_istio_namespace is text of 64",), variables={"mesh_istio_namespace": "x" * 64}),
+    BadInput("negative timeout", (r"mesh_wait_timeout is -1\b",), variables={"mesh_wait_timeout": -1}),
+    BadInput(
+        "unknown host",
+        (r"routing_workload_hosts\[0\] is 'nowhere': the inventory has no such host",),
+        variables={"routing_workload_hosts": ["nowhere"]},
+    ),
+    BadInput(
+        "listeners with the same name",
+        (r"{gateway}: gateway_listeners\[1\]\.name is 'http'",),
+        variables=_listeners({"name": "http", "port": 8081, "protocol": "HTTP"}),
+    ),
+    BadInput(
+        "unknown field",
+        (r"routing_virtual_destinations\[0\]\.spec\.service \(bookinfo/a\)", r"Use services"),
+        variables=_destination(service=[{"labels": {"app": "a"}}]),
+    ),
+    BadInput("no data", (r"site_data is '/nowhere\.yml': no such file",), variables={"site_data": "/nowhere.yml"}),
+    BadInput(
+        "no Helm", (r"helm_binary is '/nowhere/helm': no such program",), variables={"helm_binary": "/nowhere/helm"}
+    ),
 )
 
 
@@ -195,3 +227,6 @@ def test_bad_input_ends_before_the_first_write(unchanged: Site, bad: BadInput) -
     assert "Traceback" not in run.output
     assert missing([pattern.format(**names) for pattern in bad.says], run.errors) == []
     assert run.changed == {}
+    if bad.variables:
+        errors = re.search(r"^(\[ERROR\].*?)^PLAY RECAP", run.output, re.MULTILINE | re.DOTALL)
+        assert errors and len(errors[1].strip().splitlines()) <= 15, run.output

@@ -154,14 +154,18 @@ def test_all_problems_and_warnings_of_a_cluster_are_reported_before_the_first_wr
             site.create(cluster, path, obj)
             undo.callback(site.delete, cluster, f"{path}/{obj['metadata']['name']}")
         mark = Mark(site)
-        run = site.play("site", variables={"gateway_name": "A_B", "bookinfo_replicas": 0})
+        invalid = site.play("site", variables={"gateway_name": "A_B", "bookinfo_replicas": 0})
+        run = site.play("site", environment={"GLOO_GATEWAY_LICENSE_KEY": ""})
         again = site.play("site", "--tags", "mesh", variables={"preflight_fail_on": "warning"})
         assert [str(write) for write in mark.writes()] == []
+    assert invalid.code != 0
+    assert (
+        missing([rf"{cluster}.*: bookinfo_replicas is 0", rf"{cluster}: gateway_name is 'A_B'"], invalid.errors) == []
+    )
     assert run.code != 0
     says = [
         rf"warning: {cluster}: .*unattended.example.com .*default/nobody has no ready endpoint",
-        rf"{cluster}: bookinfo_replicas is 0",
-        rf"{cluster}: gateway_name is 'A_B'",
+        rf"{cluster}: gateway_license_key is empty",
         rf"{cluster}: .*Gateway API older than v1.5.0 is refused",
     ]
     assert missing(says, run.text) == []

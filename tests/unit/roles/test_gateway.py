@@ -16,6 +16,8 @@ from ansible.template import Templar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.preflight_check import Given, problems
+
 Json = dict[str, Any]
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "gateway"
 API: Json = {"state": "absent", "mode": "auto", "install": True, "version": "", "owner": "", "problem": ""}
@@ -62,10 +64,8 @@ def role_variables() -> tuple[DataLoader, Json]:
     variables: Json = {}
     for file in ("defaults/main.yml", "vars/main.yml"):
         variables |= loader.load_from_file(str(ROLE / file), trusted_as_template=True)
-    for file in ("requirements", "validate"):
-        [task] = loader.load_from_file(str(ROLE / "tasks" / f"{file}.yml"), trusted_as_template=True)
-        variables |= task["vars"]
-    return loader, variables
+    [task] = loader.load_from_file(str(ROLE / "tasks" / "requirements.yml"), trusted_as_template=True)
+    return loader, variables | task["vars"]
 
 
 def unmet(**product: Any) -> list[str]:
@@ -76,7 +76,7 @@ def unmet(**product: Any) -> list[str]:
 
 def invalid(**options: Any) -> list[str]:
     """The values that are not valid."""
-    return evaluated("__gateway_problems", options)
+    return problems(["gateway"], Given({**REQUIRED, **options}))
 
 
 def evaluated(name: str, options: Json) -> list[str]:

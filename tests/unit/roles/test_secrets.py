@@ -100,7 +100,7 @@ def run(tmp_path: Path, role: Path) -> tuple[str, dict[str, str]]:
     }  # fmt: skip
     call = {"name": f"multicluster.gloo.{role.name}"}
     # Parameters of a role are arguments of the task that validates them.
-    given = {**call, "tasks_from": "validate"} if "validate" in specs(role) else call
+    given = {**call, "tasks_from": "validate"}
     parameters = dict.fromkeys(LICENCES, f"{CANARY}-parameter")
     calls: list[Json] = [
         {"ansible.builtin.import_role": call},

@@ -66,4 +66,4 @@ def test_the_table_and_the_exit_status(tmp_path: Path, colour: bool) -> None:
 def test_a_former_value_of_show_is_refused_with_the_present_ones(tmp_path: Path) -> None:
     run = doctor(tmp_path, "-e", "doctor_show=wrong")
     assert run.returncode == 2
-    assert "doctor_show is wrong: give all or problems" in run.stdout + run.stderr
+    assert "doctor_show is 'wrong': not one of the choices. Set all or problems" in run.stdout + run.stderr

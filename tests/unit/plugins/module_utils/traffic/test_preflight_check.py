@@ -13,7 +13,7 @@ import yaml
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import Invalid
 from ansible_collections.multicluster.gloo.plugins.module_utils.traffic import preflight_check
-from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.preflight_check import Steps
+from ansible_collections.multicluster.gloo.plugins.module_utils.traffic.preflight_check import Given, Steps
 
 Data = dict[str, Any]
 Change = Callable[[Any], Any]
@@ -33,7 +33,7 @@ def guide() -> Data:
 
 
 def found(data: Data, **options: Any) -> list[str]:
-    return preflight_check.problems(data, **{"required": True, "steps": STEPS, **options})
+    return preflight_check.problems(["routing"], Given(data), **{"required": True, "steps": STEPS, **options})
 
 
 def entry(variable: str, index: int) -> Callable[[Data], Any]:
@@ -62,93 +62,153 @@ def test_the_guide_is_sound() -> None:
     assert found(guide()) == []
 
 
-REVIEWS_BACKEND = "HTTPRoute gloo-system/reviews: routing_http_routes[1].spec.rules[0].backendRefs[0]"
-PAGE_SPEC = "HTTPRoute bookinfo/productpage: routing_http_routes[0].spec"
-VD_SPEC = "VirtualDestination bookinfo/reviews-vd: routing_virtual_destinations[0].spec"
+REVIEWS_BACKEND = "routing_http_routes[1].spec.rules[0].backendRefs[0]"
+PAGE_SPEC = "routing_http_routes[0].spec"
+PAGE_NAME, VD_NAME = " (bookinfo/productpage)", " (bookinfo/reviews-vd)"
+VD_SPEC = "routing_virtual_destinations[0].spec"
 
 
 @pytest.mark.parametrize(
     ("break_it", "told"),
     [
-        (lambda d: PAGE(d).pop("name"), "routing_http_routes[0].name is missing. Set a name"),
-        (lambda d: PAGE(d).pop("namespace"), "routing_http_routes[0].namespace is missing. Set a namespace"),
+        (lambda d: PAGE(d).pop("name"), "routing_http_routes[0].name is missing: an entry needs it. Use lower-case"),
+        (
+            lambda d: PAGE(d).pop("namespace"),
+            "routing_http_routes[0].namespace is missing: an entry needs it. Use lower-case",
+        ),
         (lambda d: PAGE(d).update(namespace="Book_info"), "routing_http_routes[0].namespace is 'Book_info'"),
-        (lambda d: PAGE(d).pop("spec"), "routing_http_routes[0].spec is missing"),
-        (lambda d: PAGE(d)["spec"].pop("parentRefs"), f"{PAGE_SPEC}.parentRefs is missing. Set the Gateway"),
-        (lambda d: PAGE(d)["spec"].update(parentRefs=[]), f"{PAGE_SPEC}.parentRefs is empty"),
-        (lambda d: parents(d)[0].pop("name"), f"{PAGE_SPEC}.parentRefs[0].name is missing. Set a Gateway's name"),
-        (lambda d: parents(d).append("http"), f"{PAGE_SPEC}.parentRefs[1].name is 'http'"),
-        (lambda d: parents(d)[0].update(namespace="a.b"), f"{PAGE_SPEC}.parentRefs[0].namespace is 'a.b'"),
-        (lambda d: parents(d)[0].update(port=0), f"{PAGE_SPEC}.parentRefs[0].port is 0. Set 1 to 65535"),
-        (lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]), f"{PAGE_SPEC}.hostnames[0] is 'a_b'. Set a DNS name"),
-        (lambda d: PAGE(d)["spec"].update(rules=[]), f"{PAGE_SPEC}.rules is empty. Set at least one rule"),
-        (lambda d: PAGE(d)["spec"]["rules"][0].update(backendRefs=[]), f"{PAGE_SPEC}.rules[0].backendRefs is empty"),
+        (
+            lambda d: PAGE(d).pop("spec"),
+            "routing_http_routes[0].spec (bookinfo/productpage) is missing: an entry needs it. Set the spec",
+        ),
+        (
+            lambda d: PAGE(d)["spec"].pop("parentRefs"),
+            f"{PAGE_SPEC}.parentRefs{PAGE_NAME} is missing: nothing leads to the route. Set the Gateway",
+        ),
+        (lambda d: PAGE(d)["spec"].update(parentRefs=[]), f"{PAGE_SPEC}.parentRefs{PAGE_NAME} is empty"),
+        (
+            lambda d: parents(d)[0].pop("name"),
+            f"{PAGE_SPEC}.parentRefs[0].name{PAGE_NAME} is missing: a parent needs it. Use",
+        ),
+        (
+            lambda d: parents(d).append("http"),
+            f"{PAGE_SPEC}.parentRefs[1]{PAGE_NAME} is text: not a dictionary. Set the name of a Gateway",
+        ),
+        (lambda d: parents(d)[0].update(namespace="a.b"), f"{PAGE_SPEC}.parentRefs[0].namespace{PAGE_NAME} is 'a.b'"),
+        (
+            lambda d: parents(d)[0].update(port=0),
+            f"{PAGE_SPEC}.parentRefs[0].port{PAGE_NAME} is 0: too small. Set a number from 1 to 65535",
+        ),
+        (
+            lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]),
+            f"{PAGE_SPEC}.hostnames[0]{PAGE_NAME} is 'a_b': not a DNS name. Set",
+        ),
+        (
+            lambda d: PAGE(d)["spec"].update(rules=[]),
+            f"{PAGE_SPEC}.rules{PAGE_NAME} is an empty list: at least one entry is required. Set at",
+        ),
+        (
+            lambda d: PAGE(d)["spec"]["rules"][0].update(backendRefs=[]),
+            f"{PAGE_SPEC}.rules[0].backendRefs{PAGE_NAME} is empty",
+        ),
         (
             lambda d: service(d).update(port=99999),
-            f"{PAGE_SPEC}.rules[0].backendRefs[0].port is 99999. Set 1 to 65535",
+            f"{PAGE_SPEC}.rules[0].backendRefs[0].port{PAGE_NAME} is 99999: too large. Set a number from 1 to 65535",
         ),
-        (lambda d: service(d).pop("port"), f"{PAGE_SPEC}.rules[0].backendRefs[0].port is missing"),
-        (lambda d: service(d).update(port="9080"), "backendRefs[0].port is '9080'. Set a number, not text"),
-        (lambda d: service(d).update(port=True), "backendRefs[0].port is True"),
-        (lambda d: service(d).update(name="a b"), f"{PAGE_SPEC}.rules[0].backendRefs[0].name is 'a b'"),
-        (lambda d: service(d).update(namespace=""), "backendRefs[0].namespace is ''. Set the backend's namespace"),
+        (
+            lambda d: service(d).pop("port"),
+            f"{PAGE_SPEC}.rules[0].backendRefs[0].port{PAGE_NAME} is missing: a Service needs it",
+        ),
+        (
+            lambda d: service(d).update(port="9080"),
+            f"backendRefs[0].port{PAGE_NAME} is '9080': text, not a number. Remove the quotes",
+        ),
+        (lambda d: service(d).update(port=True), f"backendRefs[0].port{PAGE_NAME} is true: not a port"),
+        (lambda d: service(d).update(name="a b"), f"{PAGE_SPEC}.rules[0].backendRefs[0].name{PAGE_NAME} is 'a b'"),
+        (lambda d: service(d).update(namespace=""), f"backendRefs[0].namespace{PAGE_NAME} is empty: no value"),
         (
             lambda d: hostname(d).update(name="reviews_mesh"),
-            f"{REVIEWS_BACKEND}.name is 'reviews_mesh'. Set a DNS name",
+            f"{REVIEWS_BACKEND}.name (gloo-system/reviews) is 'reviews_mesh': not a valid name. Set a DNS name",
         ),
         (
             lambda d: hostname(d).update(namespace="bookinfo"),
-            f"{REVIEWS_BACKEND}.namespace is 'bookinfo'. Remove it: a Hostname has",
+            f"{REVIEWS_BACKEND}.namespace (gloo-system/reviews) is 'bookinfo': a Hostname has no namespace",
         ),
-        (lambda d: hostname(d).pop("group"), f"{REVIEWS_BACKEND}.group is ''"),
-        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port is 70000. Set 1 to 65535"),
+        (lambda d: hostname(d).pop("group"), f"{REVIEWS_BACKEND}.group (gloo-system/reviews) is empty"),
+        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port (gloo-system/reviews) is 70000: too large"),
         (
             lambda d: hostname(d).update(port=9081),
-            f"{REVIEWS_BACKEND}.port is 9081: VirtualDestination bookinfo/reviews-vd offers reviews.mesh.internal.com "
-            "on port 9080. Set that",
+            f"{REVIEWS_BACKEND}.port (gloo-system/reviews) is 9081: VirtualDestination bookinfo/reviews-vd offers "
+            "reviews.mesh.internal.com on port 9080. Set that",
         ),
         (
             lambda d: d["routing_http_routes"].append("x"),
-            "routing_http_routes[2] is 'x'. Set name, namespace",
+            "routing_http_routes[2] is text: not a dictionary. Set name, namespace",
         ),
-        (lambda d: d.update(routing_route_tables={"a": 1}), "routing_route_tables is a mapping. Set a list"),
-        (lambda d: DESTINATION(d)["spec"].update(hosts=[]), f"{VD_SPEC}.hosts is empty"),
-        (lambda d: DESTINATION(d)["spec"].pop("ports"), f"{VD_SPEC}.ports is missing"),
-        (lambda d: DESTINATION(d)["spec"]["hosts"].append("a_b..c"), f"{VD_SPEC}.hosts[1] is 'a_b..c'"),
-        (lambda d: DESTINATION(d)["spec"]["hosts"].append("*.c"), f"{VD_SPEC}.hosts[1] is '*.c'"),
-        (lambda d: DESTINATION(d)["spec"]["ports"].append({"number": 99999}), f"{VD_SPEC}.ports[1].number is 99999"),
-        (lambda d: DESTINATION(d)["spec"]["ports"].append(80), f"{VD_SPEC}.ports[1].number is 80"),
+        (
+            lambda d: d.update(routing_route_tables={"a": 1}),
+            "routing_route_tables is a dictionary: not a list. Set a list",
+        ),
+        (lambda d: DESTINATION(d)["spec"].update(hosts=[]), f"{VD_SPEC}.hosts{VD_NAME} is an empty list"),
+        (lambda d: DESTINATION(d)["spec"].pop("ports"), f"{VD_SPEC}.ports{VD_NAME} is missing"),
+        (lambda d: DESTINATION(d)["spec"]["hosts"].append("a_b..c"), f"{VD_SPEC}.hosts[1]{VD_NAME} is 'a_b..c'"),
+        (lambda d: DESTINATION(d)["spec"]["hosts"].append("*.c"), f"{VD_SPEC}.hosts[1]{VD_NAME} is '*.c'"),
+        (
+            lambda d: DESTINATION(d)["spec"]["ports"].append({"number": 99999}),
+            f"{VD_SPEC}.ports[1].number{VD_NAME} is 99999",
+        ),
+        (
+            lambda d: DESTINATION(d)["spec"]["ports"].append(80),
+            f"{VD_SPEC}.ports[1]{VD_NAME} is a number: not a dictionary",
+        ),
         (lambda d: TABLE(d).update(name="UPPER"), "routing_route_tables[0].name is 'UPPER'"),
-        (lambda d: OUTSIDE(d).pop("answered_by"), "routing_proofs[2].answered_by is missing. Set namespace and label"),
-        (lambda d: OUTSIDE(d).update(answered_by={}), "routing_proofs[2].answered_by is empty"),
+        (
+            lambda d: OUTSIDE(d).pop("answered_by"),
+            "routing_proofs[2].answered_by is missing: a proof needs it. Set namespace and label",
+        ),
+        (
+            lambda d: OUTSIDE(d).update(answered_by={}),
+            "routing_proofs[2].answered_by is an empty dictionary: no value. Set",
+        ),
         (lambda d: OUTSIDE(d)["answered_by"].pop("namespace"), "routing_proofs[2].answered_by.namespace is missing"),
         (
             lambda d: OUTSIDE(d)["answered_by"].update(label_selector=""),
-            "routing_proofs[2].answered_by.label_selector is ''",
+            "routing_proofs[2].answered_by.label_selector is empty",
         ),
         (lambda d: OUTSIDE(d)["answered_by"].update(label_selector="app!=a"), "answered_by.label_selector is 'app!=a'"),
         (lambda d: OUTSIDE(d).update(path="reviews/0"), "routing_proofs[2].path is 'reviews/0'"),
         (lambda d: OUTSIDE(d).update(host="a b"), "routing_proofs[2].host is 'a b'"),
-        (lambda d: OUTSIDE(d).update(gateway="http"), "routing_proofs[2].gateway is 'http'. Set name, namespace"),
-        (lambda d: OUTSIDE(d).update(gateway={"section": "a"}), "routing_proofs[2].gateway is section. Set name"),
+        (
+            lambda d: OUTSIDE(d).update(gateway="http"),
+            "routing_proofs[2].gateway is text: not a dictionary. Set name, namespace",
+        ),
+        (
+            lambda d: OUTSIDE(d).update(gateway={"section": "a"}),
+            "routing_proofs[2].gateway.section is text: the gateway of a proof has no such field. Use name",
+        ),
         (lambda d: OUTSIDE(d).pop("name"), "routing_proofs[2].name is missing"),
-        (lambda d: INSIDE(d).update(from_pod={}), "routing_proofs[0].from_pod is empty. Set namespace and label"),
-        (lambda d: INSIDE(d).update(from_pod=None), "routing_proofs[0].from_pod is missing"),
-        (lambda d: d["routing_proofs"].pop(0), "routing_proofs has no entry with from_pod"),
-        (lambda d: d["routing_proofs"].pop(2), "no entry with step: step5 that is sent through the gateway"),
+        (
+            lambda d: INSIDE(d).update(from_pod={}),
+            "routing_proofs[0].from_pod is an empty dictionary: no value. Set namespace",
+        ),
+        (lambda d: INSIDE(d).update(from_pod=None), "routing_proofs[0].from_pod is null: no value. Set namespace"),
+        (lambda d: d["routing_proofs"].pop(0), "routing_proofs is without an entry with from_pod"),
+        (lambda d: d["routing_proofs"].pop(2), "without an entry with step: step5 that is sent through the gateway"),
         (lambda d: d.update(routing_virtual_destinations=[]), "routing_virtual_destinations is empty"),
         (lambda d: d.update(routing_http_routes=[]), "routing_http_routes is empty"),
         (lambda d: d.update(routing_proofs=[]), "routing_proofs is empty"),
-        (lambda d: d.update(routing_proof=[]), "routing_proof is not routing data"),
-        (lambda d: INSIDE(d).update(step=5), "routing_proofs[0].step is 5. Set the name of a step"),
+        (
+            lambda d: INSIDE(d).update(step=5),
+            "routing_proofs[0].step is 5: YAML reads it as a number. Put it in quotes",
+        ),
         (
             lambda d: INSIDE(d).update(step="step2"),
-            "routing_proofs[0].step is 'step2', which no play handles. Set step1",
+            "routing_proofs[0].step is 'step2': no play handles it. Set step1",
         ),
         (lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "step1"}), "routing_proofs[3].step is 'step1'"),
         (
             lambda d: d["routing_proofs"].append({**OUTSIDE(d), "step": "six"}),
-            "routing_proofs[3].step is 'six', which no play handles. Set step4 or step5",
+            "routing_proofs[3].step is 'six': no play handles it. Set step4 or step5",
         ),
         (lambda d: INSIDE(d)["from_pod"].update(port=0), "routing_proofs[0].from_pod.port is 0"),
     ],
@@ -255,6 +315,20 @@ def test_every_step_of_a_role_alone_is_accepted() -> None:
     assert found(data, required=False, steps=Steps()) == []
 
 
+PARAMS: Data = {
+    "cluster": "cluster1",
+    "groups": None,
+    "variables_of": ["playbooks"],
+    "pending": [],
+    "collect": False,
+    "found": {},
+    "required": False,
+    "destination_steps": [],
+    "route_steps": [],
+    "tags": [],
+}
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -266,20 +340,48 @@ def test_every_step_of_a_role_alone_is_accepted() -> None:
     ],
 )
 def test_former_names_are_refused_with_the_new_name(name: str, says: str) -> None:
-    params = {
-        "cluster": "cluster1",
-        "groups": None,
-        "variables": guide(),
-        "variable_names": [name, "routing_on_conflict"],
-        "required": False,
-        "destination_steps": [],
-        "route_steps": [],
-        "tags": [],
-    }
+    params = {**PARAMS, "given": Given(names=[name, "routing_on_conflict"])}
     with pytest.raises(Invalid) as refusal:
         preflight_check.run(params, False, print)
     assert refusal.value.msg.startswith(f"cluster1: {name} is no longer used. ") and says in refusal.value.msg
-    assert preflight_check.run({**params, "variable_names": []}, False, print)["changed"] is False
+    assert preflight_check.run({**params, "given": Given()}, False, print)["changed"] is False
+    # Variables of others in the playbooks of others.
+    alone = {**params, "variables_of": ["routing"]}
+    if not name.startswith("routing_"):
+        assert preflight_check.run(alone, False, print)["problems"] == []
+
+
+def test_problems_are_collected_and_reported_once_for_all_hosts() -> None:
+    given = Given({"mesh_namespace": "A", "mesh_wait_timeout": "soon"})
+    collected = preflight_check.run({**PARAMS, "variables_of": ["mesh"], "collect": True, "given": given}, False, print)
+    assert [text.split(" ")[0] for text in collected["problems"]] == ["mesh_namespace", "mesh_wait_timeout"]
+    found = {"a": collected["problems"], "b": collected["problems"][:1], "c": []}
+    with pytest.raises(Invalid) as refusal:
+        preflight_check.run({**PARAMS, "found": found}, False, print)
+    first, second = refusal.value.msg.split("; ")
+    assert first.startswith("a, b: mesh_namespace is 'A'") and second.startswith("a: mesh_wait_timeout is 'soon'")
+
+
+def test_many_hosts_are_counted() -> None:
+    assert preflight_check.merged({f"c{number}": ["x"] for number in range(9)}) == ["c0, c1, c2 and 6 more: x"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 60, 5000])
+def test_a_message_is_short_however_many_problems_there_are(count: int) -> None:
+    problems = [f"c1: mesh_variable_{number}[{number}] is {'x' * 400}: wrong. Set it" for number in range(count)]
+    text = preflight_check.message(problems)
+    assert "\n" not in text and len(text) <= 450
+    assert text.startswith("c1: mesh_variable_0[0] is")
+    if count > 1:
+        assert f"and {count - 1} more problem" in text and "mesh_variable_1" in text
+
+
+def test_a_list_that_is_not_known_yet_is_not_checked_with_the_others() -> None:
+    data = guide()
+    routes = data.pop("routing_http_routes")
+    given = Given(data, pending=frozenset(["routing_http_routes"]))
+    assert preflight_check.problems(["routing"], given, required=True, steps=STEPS) == []
+    assert found({**data, "routing_http_routes": routes}) == []
 
 
 GROUPS = {"management": ["mgmt"], "workload": ["a", "b", "c"], "gateway": ["b"]}
