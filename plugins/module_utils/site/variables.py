@@ -214,7 +214,7 @@ VARIABLES: dict[str, dict[str, Kind]] = {
     "playbooks": {
         "site_data": VariableFile(todo="Set the path of a YAML file with the variables of the site"),
         "site_lease_wait": kinds.SECONDS,
-        "site_lease_namespace": kinds.NAMESPACE,
+        "site_lease_namespace": kinds.namespace(empty=True),
         "replaced_clusters": ListOf(item=Text(), comma=True, todo="Set a list of names of clusters"),
         "preflight_fail_on": choice("failed", "warning"),
         "doctor_fail_on": choice("failed", "warning", "never"),

@@ -384,7 +384,7 @@ BAD: dict[str, list[Any]] = {
     "helm_binary": ["/no/helm", "helm3", ["helm"], True],
     "site_data": ["", None, "/no/file", 1, ["/etc/site.yml"]],
     "site_lease_wait": NOT_SECONDS,
-    "site_lease_namespace": NOT_NAMESPACES,
+    "site_lease_namespace": [None, "A", LABEL_64, 1],
     "replaced_clusters": [*NOT_LISTS, "", [1], [""]],
     "preflight_fail_on": ["never", None, ""],
     "doctor_fail_on": ["ok", None],
