@@ -13,7 +13,7 @@ ROLE = Path(__file__).resolve().parents[3] / "roles" / "cleanup"
 
 
 def test_one_task_per_phase_in_the_order_of_the_plan() -> None:
-    [block] = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
+    [_validation, block] = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text())
     executed = [
         task["multicluster.gloo.cleanup"]["phase"] for task in block["block"] if "multicluster.gloo.cleanup" in task
     ]
