@@ -52,9 +52,8 @@ def _await_free(mine: lease.Run, timeout: float, progress: Callable[[str], None]
     with contextlib.closing(Transport(mine.kubeconfig, mine.context, mine.cluster, patience=5.0)) as cluster:
         while True:
             found, now = lease.read(cluster, mine)
-            if lease.is_free(found, mine, now):
+            if found is None or lease.is_free(found, mine, now):
                 return
-            assert found is not None
             text = lease.refusal(found, mine)
             if report.seconds >= timeout:
                 raise lease.Held(text, cluster=mine.cluster, kind="Lease", holder=lease.holder_of(found))
