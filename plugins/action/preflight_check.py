@@ -18,7 +18,7 @@ from ..module_utils.k8s.printable import one_line
 from ..module_utils.k8s.secret_text import text
 from ..module_utils.site.variable_kinds import Surroundings
 from ..module_utils.site.variables import VARIABLES
-from ..module_utils.traffic.preflight_check import ARGUMENT_SPEC, Given, run
+from ..module_utils.traffic import preflight_check as engine
 from ..plugin_utils.engine_action import EngineAction
 
 _LONGEST_REASON = 120
@@ -27,8 +27,8 @@ _LONGEST_REASON = 120
 class ActionModule(EngineAction):
     """See the documentation of the module preflight_check."""
 
-    ENGINE = staticmethod(run)
-    ARGUMENT_SPEC = ARGUMENT_SPEC
+    ENGINE = staticmethod(engine.run)
+    ARGUMENT_SPEC = engine.ARGUMENT_SPEC
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         self._all: dict[str, Any] = task_vars or {}
@@ -40,7 +40,7 @@ class ActionModule(EngineAction):
     def _run_engine(self, params: dict[str, Any]) -> dict[str, Any]:
         return super()._run_engine({**params, "given": self._given(params["variables_of"], params["pending"])})
 
-    def _given(self, sections: list[str], pending: list[str]) -> Given:
+    def _given(self, sections: list[str], pending: list[str]) -> engine.Given:
         """The values of all variables of the sections that are set. Nothing else is evaluated."""
         values: dict[str, Any] = {}
         unset: dict[str, str] = {}
@@ -56,7 +56,7 @@ class ActionModule(EngineAction):
                 else:
                     unset[name] = reason[:_LONGEST_REASON].rstrip(".")
         around = Surroundings(frozenset(self._all.get("groups", {}).get("all", ())), self._program, self._file)
-        return Given(values, unset, frozenset(later), frozenset(self._all), around)
+        return engine.Given(values, unset, frozenset(later), frozenset(self._all), around)
 
     def _program(self, path: str) -> str:
         """What is wrong with the path of a program that runs on this machine."""

@@ -221,7 +221,8 @@ _ACTIONS = ("forwardTo", "redirectTo", "directResponse", "delegate", "graphql")
 
 def _weights(path: str, destinations: Sequence[Any]) -> Problems:
     weights = [each["weight"] for each in destinations if isinstance(each, Mapping) and each.get("weight") is not None]
-    if len(destinations) > 1 and weights and all(type(each) is int for each in weights) and sum(weights) != 100:
+    are_numbers = all(isinstance(each, int) and not isinstance(each, bool) for each in weights)
+    if len(destinations) > 1 and weights and are_numbers and sum(weights) != 100:
         wrong = "the weights of several destinations must sum to 100"
         yield problem(f"{path}[0].weight", weights[0], f"{wrong}, not {sum(weights)}", "Correct the weights")
 
