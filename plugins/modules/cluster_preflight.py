@@ -104,7 +104,7 @@ options:
         KubernetesCluster. A cluster that is registered by the role under another name is refused as well.
     type: str
   replaced:
-    description: Names of clusters that may be other ones than those registered.
+    description: Names of clusters that may differ from those registered.
     type: list
     elements: str
     default: []

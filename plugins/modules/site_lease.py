@@ -70,8 +70,8 @@ msg:
   returned: always
   type: str
   sample: >-
-    mgmt: Lease default/multicluster.gloo: alice on build7 (site.yml) changes this site since 2026-11-28T12:03:11Z. Wait
-    until that run has ended. If it was killed, the Lease expires at 2026-11-28T12:10:41Z
+    mgmt: Lease default/multicluster.gloo: alice on build7 (site.yml) has been changing this site since
+    2026-11-28T12:03:11Z. Wait until that run has ended. If it was killed, the Lease expires at 2026-11-28T12:10:41Z
 holder:
   description: Who holds the Lease.
   returned: when another run holds it

@@ -56,6 +56,12 @@ def since(objects: Iterable[Json], releases: Iterable[NotedRelease]) -> list[Jso
     return [obj for obj in objects if start and str(meta(obj).get("creationTimestamp") or "") >= start]
 
 
+def _secrets_since(objects: Iterable[Json], releases: Iterable[NotedRelease], places: Collection[str]) -> list[Json]:
+    """Like since(), only the Secrets in some namespaces."""
+    young = since(objects, releases)
+    return [obj for obj in young if obj["kind"] == "Secret" and meta(obj).get("namespace") in places]
+
+
 def istio_leftovers(
     objects: Iterable[Json], releases: Iterable[NotedRelease], namespace: str, leaving: Mapping[str, str] | None = None
 ) -> list[Json]:
@@ -113,10 +119,8 @@ def relay_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease], pol
     roots = {f"{name}-root-ca" for name in policies}
     return [
         obj
-        for obj in since(objects, ours)
-        if obj["kind"] == "Secret"
-        and meta(obj).get("namespace") in places
-        and (name_of(obj) in (*_RELAY_SECRETS, *roots) or (name_of(obj).endswith("-root-ca") and _issued_by_gloo(obj)))
+        for obj in _secrets_since(objects, ours, places)
+        if (name_of(obj) in (*_RELAY_SECRETS, *roots) or (name_of(obj).endswith("-root-ca") and _issued_by_gloo(obj)))
     ]
 
 
@@ -164,11 +168,7 @@ def _controller_secrets(objects: Iterable[Json], releases: Iterable[NotedRelease
         if obj["kind"] == "Deployment" and key_of(obj) not in deployments and product_of(obj)
     }
     places = {each.namespace for each in ours if each.purpose == "controller"} - others
-    return [
-        obj
-        for obj in since(known, ours)
-        if obj["kind"] == "Secret" and name_of(obj) == CONTROLLER_SECRET and meta(obj).get("namespace") in places
-    ]
+    return [obj for obj in _secrets_since(known, ours, places) if name_of(obj) == CONTROLLER_SECRET]
 
 
 def _our_controllers(objects: Iterable[Json], classes: Iterable[Json]) -> set[str]:

@@ -116,7 +116,7 @@ class Site:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether the host leads to another cluster than the one that is registered."""
+        """Whether the host leads to a different cluster than the registered one."""
         recorded = recorded_uid(self.registration)
         return self.removed is not None and bool(recorded and self.removed.uid) and recorded != self.removed.uid
 
@@ -301,7 +301,7 @@ def _mistaken(site: Site) -> list[str]:
         return [] if site.request.unreachable else [text]
     if site.is_replaced and site.registration is not None:
         text = (
-            f"{name}: its context leads to another cluster than the one that is registered: Namespace kube-system has "
+            f"{name}: its context leads to a different cluster than the registered one: Namespace kube-system has "
             f"UID {removed.uid}, {title_of(site.registration)} was created for {recorded_uid(site.registration)}. "
             f"Correct kube_context or kubeconfig. If the registered cluster is gone for good, {only_rest}"
         )

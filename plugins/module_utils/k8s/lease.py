@@ -88,8 +88,8 @@ def refusal(lease: Json, run: Run) -> str:
     """Who holds it since when, and what to do."""
     until = _time(expiry(lease))[:19] + "Z"
     return (
-        f"{run.cluster}: {run.title}: {holder_of(lease)} changes this site since {_since(lease)}. Wait until that run "
-        f"has ended. If it was killed, the Lease expires at {until}"
+        f"{run.cluster}: {run.title}: {holder_of(lease)} has been changing this site since {_since(lease)}. "
+        f"Wait until that run has ended. If it was killed, the Lease expires at {until}"
     )
 
 

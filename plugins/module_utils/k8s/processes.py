@@ -20,16 +20,21 @@ def this_process() -> str:
 
 def is_gone(process: str) -> bool:
     """Whether the process ran on this machine and has ended. False when unknown."""
-    host, _slash, number = process.rpartition("/")
-    pid = number.partition(":")[0]
-    return bool(host) and pid.isdecimal() and host == _host() and identity(int(pid)) != process
+    host, pid = _place(process)
+    return pid is not None and host == _host() and identity(pid) != process
 
 
 def is_here(process: str) -> bool:
     """Whether the process runs on this machine."""
+    _host_of_it, pid = _place(process)
+    return pid is not None and identity(pid) == process
+
+
+def _place(process: str) -> tuple[str, int | None]:
+    """(machine, pid) in an identity; pid None when it is none."""
     host, _slash, number = process.rpartition("/")
     pid = number.partition(":")[0]
-    return bool(host) and pid.isdecimal() and identity(int(pid)) == process
+    return host, int(pid) if host and pid.isdecimal() else None
 
 
 def identity(pid: int) -> str:

@@ -181,8 +181,8 @@ def _identity(
         for other in left_out(here, {*(params.get("clusters") or ()), cluster.name}):
             yield Finding(
                 "warning",
-                f"KubernetesCluster {other}: is registered, but is no host of the inventory. Add the host, or, if the "
-                f"cluster is gone for good, run remove_cluster.yml -e remove_cluster={other} "
+                f"KubernetesCluster {other}: is registered, but is not a host of the inventory. Add the host, or, if "
+                f"the cluster is gone for good, run remove_cluster.yml -e remove_cluster={other} "
                 "-e remove_unreachable=true. If another inventory manages it, no action is needed",
             )
 

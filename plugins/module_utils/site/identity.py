@@ -104,6 +104,6 @@ def _is_ready(agent: Json | None) -> bool:
 
 
 def left_out(here: Identity, known: Collection[str]) -> list[str]:
-    """Names of clusters that are registered in this management cluster, but no host of the inventory."""
+    """Names of clusters that are registered in this management cluster, but are not hosts of the inventory."""
     own = {argument(each, "cluster") for each in agents(here.deployments)}
     return sorted({name_of(each) for each in here.registered} - {*known, *own, here.name})

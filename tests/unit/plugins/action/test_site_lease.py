@@ -119,7 +119,7 @@ def test_a_second_run_is_refused_before_its_first_write(runs: Runs) -> None:
     run = runs.play("change.yml", write("m"))
     output = " ".join(run.communicate(timeout=300)[0].split())
     assert run.returncode != 0 and runs.api.writes() == []
-    assert "Lease team/multicluster.gloo: bob on build8 (site.yml) changes this site since 20" in output
+    assert "Lease team/multicluster.gloo: bob on build8 (site.yml) has been changing this site since 20" in output
     assert runs.holder == "bob on build8 (site.yml)"
 
 
@@ -130,6 +130,6 @@ def test_the_playbooks_wait_for_the_other_run(runs: Runs, words: tuple[str, ...]
     runs.of_others()
     run = runs.start(str(REPO / "playbooks/lease.yml"), "-e", json.dumps({"site_lease_wait": 1}), *words)
     output = " ".join(run.communicate(timeout=300)[0].split())
-    assert ("bob on build8 (site.yml) changes this site" in output) is (words != ("--check",)), output
+    assert ("bob on build8 (site.yml) has been changing this site" in output) is (words != ("--check",)), output
     assert (run.returncode == 0) is (words == ("--check",)), output
     assert "Traceback" not in output and runs.api.writes() == []

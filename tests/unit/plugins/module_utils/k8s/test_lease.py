@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import subprocess
@@ -102,7 +103,7 @@ def test_a_second_run_is_refused_with_who_holds_it_and_writes_nothing(site: tupl
         write(run)
     until = stamp(40)[:15]
     assert refused.value.msg.startswith(
-        "mgmt: Lease default/multicluster.gloo: bob on build8 (cleanup.yml) changes this site since "
+        "mgmt: Lease default/multicluster.gloo: bob on build8 (cleanup.yml) has been changing this site since "
         f"2026-11-28T12:03:11Z. Wait until that run has ended. If it was killed, the Lease expires at {until}"
     )
     assert api.writes() == []
@@ -218,7 +219,7 @@ def test_it_waits_for_the_other_run(site: tuple[Any, lease.Run], monkeypatch: py
     monkeypatch.setattr(site_lease.time, "sleep", pause)
     monkeypatch.setattr(site_lease, "Progress", Watch)
     site_lease.run({"state": "free", "wait_timeout": 60}, False, shown.append)
-    assert shown and all("bob on build8 (cleanup.yml) changes this site" in line for line in shown)
+    assert shown and all("bob on build8 (cleanup.yml) has been changing this site" in line for line in shown)
 
 
 class Watch(site_lease.Progress):
@@ -265,11 +266,9 @@ def wait_until(condition: Any, what: str, seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
-def test_it_is_renewed_while_ansible_runs_and_deleted_when_it_was_killed(
-    site: tuple[Any, lease.Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api, run = site
+@contextlib.contextmanager
+def holding(run: lease.Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A process that stands for Ansible, with its identity; its run holds the Lease for 2 seconds at a time."""
     monkeypatch.undo()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as ansible:
         of_ansible = processes.identity(ansible.pid)
@@ -278,6 +277,15 @@ def test_it_is_renewed_while_ansible_runs_and_deleted_when_it_was_killed(
         monkeypatch.setenv("GLOO_MESH_LICENSE_KEY", "canary")
         monkeypatch.setattr(lease._Process, "known", float("-inf"))
         lease.before_write()
+        yield ansible, of_ansible
+
+
+@pytest.mark.slow
+def test_it_is_renewed_while_ansible_runs_and_deleted_when_it_was_killed(
+    site: tuple[Any, lease.Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, run = site
+    with holding(run, monkeypatch) as (ansible, of_ansible):
         first = api.get(*PLACE)["spec"]
         wait_until(lambda: api.get(*PLACE)["spec"]["renewTime"] > first["renewTime"], "renewed")
         assert api.get(*PLACE)["spec"]["acquireTime"] == first["acquireTime"]
@@ -295,13 +303,7 @@ def test_the_renewal_ends_when_another_run_has_taken_the_lease(
     site: tuple[Any, lease.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, run = site
-    monkeypatch.undo()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as ansible:
-        of_ansible = processes.identity(ansible.pid)
-        played = lease.Run(run.kubeconfig, "fake", "mgmt", "default", run.holder, of_ansible, duration=2)
-        monkeypatch.setenv(lease.VARIABLE, played.environment)
-        monkeypatch.setattr(lease._Process, "known", float("-inf"))
-        lease.before_write()
+    with holding(run, monkeypatch) as (ansible, of_ansible):
         of_others(api)
         wait_until(lambda: not renewals(of_ansible), "ended")
         ansible.kill()
