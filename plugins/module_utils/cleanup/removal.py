@@ -299,6 +299,14 @@ def _mistaken(site: Site) -> list[str]:
     if removed.unreachable:
         text = f"{removed.unreachable.rstrip('.')}. If the cluster is gone for good, {only_rest}"
         return [] if site.request.unreachable else [text]
+    same = [
+        f"{name} and {each.name} are the same cluster (UID {removed.uid} of Namespace kube-system). Correct "
+        "kube_context or kubeconfig of one of them"
+        for each in site.members
+        if each is not removed and removed.uid and each.uid == removed.uid
+    ]
+    if same:
+        return same
     if site.is_replaced and site.registration is not None:
         text = (
             f"{name}: its context leads to a different cluster than the registered one: Namespace kube-system has "
@@ -306,19 +314,13 @@ def _mistaken(site: Site) -> list[str]:
             f"Correct kube_context or kubeconfig. If the registered cluster is gone for good, {only_rest}"
         )
         return [] if site.request.unreachable else [text]
-    found = [
-        f"{name} and {each.name} are the same cluster (UID {removed.uid} of Namespace kube-system). Correct "
-        "kube_context or kubeconfig of one of them"
-        for each in site.members
-        if each is not removed and removed.uid and each.uid == removed.uid
-    ]
     registered = parts.argument(removed.agent, "cluster")
     if registered not in ("", name):
-        found.append(
+        return [
             f"{name}: {title_of(removed.agent)}: is registered as {registered}. Correct kube_context, or set "
             f"mesh_cluster_name of the host to {registered}"
-        )
-    return found
+        ]
+    return []
 
 
 def paths_of(value: Any, text: str, path: str) -> list[str]:

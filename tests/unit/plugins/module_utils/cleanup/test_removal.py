@@ -321,3 +321,13 @@ def test_a_cluster_that_was_rebuilt_under_its_name_is_left_alone() -> None:
     assert refusals(asked) == [] and asked.reachable is None
     right = site(having(MGMT, KubernetesCluster=[recorded("c1", "1"), recorded("c2", "2")]), C1, C2)
     assert refusals(right) == [] and right.reachable is C2
+
+
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_a_context_that_leads_to_another_member_is_corrected(unreachable: bool) -> None:
+    """Not taken for a rebuilt cluster: the member that it leads to stays."""
+    mgmt = having(MGMT, KubernetesCluster=[recorded("c1", "1"), recorded("c2", "2")])
+    [text] = refusals(site(mgmt, C1, replace(C2, uid="1"), unreachable=unreachable))
+    assert "c2 and c1 are the same cluster (UID 1 of Namespace kube-system). Correct kube_context" in text
+    [text] = refusals(site(mgmt, C1, replace(C2, uid="m"), unreachable=unreachable))
+    assert "c2 and mgmt are the same cluster" in text
