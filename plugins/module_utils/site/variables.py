@@ -232,7 +232,8 @@ VARIABLES: dict[str, dict[str, Kind]] = {
         "failover_min_requests": kinds.AMOUNT,
         "failover_patience": kinds.LIMIT,
         "failover_timeout": kinds.LIMIT,
-        "remove_cluster": Text(todo="Set the name of a workload cluster"),
+        # The playbook says which names there are.
+        "remove_cluster": Text(todo="Set the name of a workload cluster", empty=True),
         "remove_unreachable": Switch(),
         "remove_gateway": Switch(),
         "remove_addresses": ListOf(item=Text(todo="Set an address"), comma=True, todo="Set a list of addresses"),

@@ -402,7 +402,7 @@ BAD: dict[str, list[Any]] = {
     "failover_min_requests": [0, "many"],
     "failover_patience": [-1, "x"],
     "failover_timeout": [-1, "x"],
-    "remove_cluster": ["", None, 1],
+    "remove_cluster": [None, 1],
     "remove_unreachable": ["maybe"],
     "remove_gateway": ["maybe"],
     "remove_addresses": [*NOT_LISTS, [1], [""]],
