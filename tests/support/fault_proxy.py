@@ -69,9 +69,15 @@ def _whole(status: str, kind: str, body: str, *more: str) -> Callable[[bytes], b
 
 
 def _failure(code: int, message: str, reason: str | None = None, **details: Any) -> Callable[[bytes], bytes]:
+    return _failure_of(f"{code} Failure", code, message, reason, **details)
+
+
+def _failure_of(
+    line: str, code: int, message: str, reason: str | None = None, **details: Any
+) -> Callable[[bytes], bytes]:
     status: Json = {"kind": "Status", "status": "Failure", "message": message, "code": code}
     status |= {"reason": reason} if reason else {}
-    return _whole(f"{code} Failure", "application/json", json.dumps(status | details))
+    return _whole(line, "application/json", json.dumps(status | details))
 
 
 def _page(status: str) -> Callable[[bytes], bytes]:
@@ -119,6 +125,18 @@ BODIES = (
     Fault("200 list", "responds with no object: []", True, _bytes(_whole("200 OK", _JSON, "[]"))),
     Fault("200 empty object", "responds with no object: {}", True, _bytes(_whole("200 OK", _JSON, "{}"))),
     Fault("200 null", "responds with no object: null", True, _bytes(_whole("200 OK", _JSON, "null"))),
+    Fault(
+        "200 of a login page",
+        "responds with another object: {",
+        True,
+        _bytes(_whole("200 OK", _JSON, '{"error": "login required"}')),
+    ),
+    Fault(
+        "200 with a failure",
+        "responds with another object: {",
+        True,
+        _bytes(_failure_of("200 OK", 401, "login required", "Unauthorized", metadata={})),
+    ),
     Fault("200 half JSON", "other than JSON: {", True, _bytes(_whole("200 OK", _JSON, '{"kind": "Gatew'))),
     Fault(
         "not HTTP", "responds with something other than HTTP", True, _bytes(lambda response: b"SSH-2.0-OpenSSH_9.2\r\n")
@@ -200,6 +218,7 @@ class FaultProxy:
         self._where = re.compile("")
         self._method = ""
         self._times: float = 0
+        self._after = 0
         self._seen: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
         self._ended = False
@@ -208,10 +227,14 @@ class FaultProxy:
 
     # -- for tests
 
-    def breaks(self, fault: Fault | None, where: str = "", method: str = "", times: float = float("inf")) -> None:
-        """From now on the first ``times`` requests of each method and path that match have the fault."""
+    def breaks(
+        self, fault: Fault | None, where: str = "", method: str = "", times: float = float("inf"), after: int = 0
+    ) -> None:
+        """From now on the first ``times`` requests of each method and path that match have the fault; the first
+        ``after`` requests of all have none."""
         with self._lock:
             self._fault, self._where, self._method, self._times = fault, re.compile(where), method, times
+            self._after = after
             self._seen.clear()
             self.log.clear()
 
@@ -306,7 +329,9 @@ class FaultProxy:
     def _chosen(self, method: str, path: str) -> Fault | None:
         with self._lock:
             fault = self._fault
-            matches = fault and self._method in ("", method) and self._where.search(path)
+            matches = (
+                fault and len(self.log) >= self._after and self._method in ("", method) and self._where.search(path)
+            )
             seen = self._seen[method, path] = self._seen.get((method, path), 0) + 1
             fault = fault if matches and seen <= self._times else None
             self.log.append((method, path, fault.name if fault else ""))

@@ -137,14 +137,18 @@ def awaiting_deletion(obj: Json) -> Verdict:
 
 
 def blockers(cluster: Cluster, ref: Ref) -> str:
-    """The latest warnings about an object that is not ready and about its Pods. "" if there are none."""
+    """The latest warnings about an object that is not ready and about its Pods. "" if there are none.
+
+    They are read after the end of a wait, so within GRACE seconds.
+    """
     try:
-        live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace or None)
-        if live is None:
-            return ""
-        selector = _selector(live)
-        pods = cluster.list("v1", "Pod", ref.namespace, selector) if selector else []
-        return "; ".join(_warnings(cluster, ref, [ref.name, *(pod["metadata"]["name"] for pod in pods)]))
+        with cluster.within(GRACE):
+            live = cluster.get(ref.api_version, ref.kind, ref.name, ref.namespace or None)
+            if live is None:
+                return ""
+            selector = _selector(live)
+            pods = cluster.list("v1", "Pod", ref.namespace, selector) if selector else []
+            return "; ".join(_warnings(cluster, ref, [ref.name, *(pod["metadata"]["name"] for pod in pods)]))
     except ClusterError as exc:
         return f"events could not be read: {exc.msg}"
 

@@ -172,7 +172,7 @@ def _attached(cluster: Cluster, groups: Groups) -> Iterator[Json]:
 def _groups(cluster: Cluster) -> Groups:
     """API group -> its versions as "group/version", the preferred one first."""
     found: Groups = {"": ["v1"]}
-    for row in mappings(cluster.request("GET", "/apis", what="API groups").get("groups")):
+    for row in cluster.api_groups():
         rows = [mapping(row.get("preferredVersion")), *mappings(row.get("versions"))]
         versions = list(dict.fromkeys(str(each["groupVersion"]) for each in rows if each.get("groupVersion")))
         found[group_of(versions[0])] = versions

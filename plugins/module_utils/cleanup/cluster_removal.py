@@ -77,7 +77,7 @@ _PATIENCE, _PAUSE = 5.0, 0.5
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
     """Result: removal {cluster, host, registered, reachable, endpoints, uses}, lines, changed, msg, diff, requests,
     writes. Raises Invalid with every reason against the removal, before the first write."""
-    with _connections(params["clusters"], progress) as connections:
+    with _connections(params["clusters"], params["wait_timeout"], progress) as connections:
         work = _Work(connections, params, check, progress)
         site = work.read()
         problems = refusals(site, started=params["phase"] != "check")
@@ -89,15 +89,27 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
 
 
 @contextmanager
-def _connections(rows: Sequence[Json], progress: Callable[[str], None]) -> Iterator[list[tuple[Json, Cluster | str]]]:
-    """Every entry of ``clusters`` with its connection, or the reason why there is none."""
+def _connections(
+    rows: Sequence[Json], timeout: float, progress: Callable[[str], None]
+) -> Iterator[list[tuple[Json, Cluster | str]]]:
+    """Every entry of ``clusters`` with its connection, or the reason why there is none.
+
+    No request outlives the timeout.
+    """
     if [row["role"] for row in rows].count("management") != 1:
         raise Invalid("cluster_removal: 'clusters' needs exactly one entry of role management", option="clusters")
     with ExitStack() as stack:
         found: list[tuple[Json, Cluster | str]] = []
         for row in rows:
             try:
-                cluster = Cluster(row["kubeconfig"], row["context"], row["name"], patience=_PATIENCE, progress=progress)
+                cluster = Cluster(
+                    row["kubeconfig"],
+                    row["context"],
+                    row["name"],
+                    patience=_PATIENCE,
+                    request_within=timeout or float("inf"),
+                    progress=progress,
+                )
             except ClusterError as exc:
                 found.append((row, exc.msg))
                 continue

@@ -31,7 +31,7 @@ def served_kinds(cluster: Cluster) -> list[ParameterKind]:
 
     One request, and one per version of each group that is there.
     """
-    groups = {row["name"]: row for row in cluster.request("GET", "/apis", what="API groups").get("groups", ())}
+    groups = {row["name"]: row for row in cluster.api_groups()}
     found = []
     for published in PARAMETER_KINDS:
         group = groups.get(published.group, {})

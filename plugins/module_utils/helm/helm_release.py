@@ -113,6 +113,7 @@ class _Work:
         if not _NAME.fullmatch(self.name):
             raise self.invalid("name must have lower case letters, digits, dashes and dots, at most 53 characters")
         self.timeout = self._timeout(str(params["timeout"]))
+        cluster.request_within = self.timeout or cluster.request_within
         self.chart = self._chart()
         self.driver = self._driver(os.environ.get("HELM_DRIVER", ""))
         self.values: Json = params.get("values") or {}
@@ -290,12 +291,18 @@ class _Work:
             wait_until_gone(self.cluster, self._existing(going), left, self.progress)
         noted = self.history.note is not None or self.history.reinstalled
         if noted and not self.check:
-            self.cluster.delete("v1", "Secret", note_name(self.name), self.namespace)
+            self._delete("Secret", note_name(self.name))
         if noted and not self.params["keep_note"]:
             result["changed"] = True
             if not self.check:
-                self.cluster.delete("v1", "ConfigMap", note_name(self.name), self.namespace)
+                self._delete("ConfigMap", note_name(self.name))
         return result
+
+    def _delete(self, kind: str, name: str) -> None:
+        """Delete by UID, which may be repeated safely."""
+        live = self.cluster.get("v1", kind, name, self.namespace)
+        if live is not None:
+            self.cluster.delete("v1", kind, name, self.namespace, uid=live["metadata"]["uid"])
 
     def _going(self, plan: Plan) -> list[Json]:
         """Objects that the uninstallation deletes; of one that ended earlier those that are still being deleted."""
@@ -344,7 +351,7 @@ class _Work:
         noted = self.history.note
         if self.history.reinstalled or (noted is not None and noted.ours != note.ours):
             # Its age separates objects of the release from older ones, so another installation gets a new note.
-            self.cluster.delete("v1", "ConfigMap", note.object_name, self.namespace)
+            self._delete("ConfigMap", note.object_name)
         installs = any(step.action == "install" for step in plan.steps)
         if installs:
             note = replace(note, installed="")  # not known until Helm has installed it

@@ -13,7 +13,7 @@ from typing import Any
 from . import lease
 from .errors import ApiUnavailable, ClusterError, Forbidden, NotFound, NotServed, Timeout, Unreachable
 from .faults import APPLY
-from .fields import Json, condition, mapping, spec_of, title
+from .fields import Json, condition, mapping, mappings, spec_of, title
 from .kinds import Kind, api_path, known
 from .progress import one_line
 from .status_errors import explain
@@ -106,19 +106,22 @@ class Cluster(Transport):
 
     def served_versions(self, group: str) -> list[str]:
         """Served versions of an API group, the preferred one first; empty when the group is not served."""
-        found = self._discover(f"/apis/{group}", group)
+        found = self._discover(f"/apis/{group}", group, "versions")
         preferred = found.get("preferredVersion", {}).get("version")
         versions = [row["version"] for row in found.get("versions", ())]
         return sorted(versions, key=lambda version: version != preferred)
 
+    def api_groups(self) -> Jsons:
+        """Every API group: name, versions, preferredVersion."""
+        return mappings(self.request("GET", "/apis", what="API groups", key="groups")["groups"])
+
     def api_versions(self) -> Names:
         """Every API group in its preferred version, and "v1"."""
-        groups = self.request("GET", "/apis", what="API groups").get("groups", ())
-        return ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups)]
+        return ["v1", *(group["preferredVersion"]["groupVersion"] for group in self.api_groups())]
 
     def resources(self, api_version: str) -> Resources:
         """The kinds of an API version with their verbs; none when the version is not served. Raises ApiUnavailable."""
-        found = self._discover(api_path(api_version), api_version).get("resources", ())
+        found = self._discover(api_path(api_version), api_version, "resources").get("resources") or ()
         rows = [row for row in found if "/" not in row["name"]]  # no subresources
         kinds = [Kind(api_version, row["kind"], row["name"], bool(row["namespaced"])) for row in rows]
         for kind in kinds:
@@ -138,9 +141,9 @@ class Cluster(Transport):
                 why = f"{available.get('reason')}: {available.get('message')}"
                 raise self._unavailable(f"{spec.get('group')}/{spec.get('version')}", why)
 
-    def _discover(self, path: str, what: str) -> Json:
+    def _discover(self, path: str, what: str, key: str) -> Json:
         try:
-            return self.request("GET", path, what=what)
+            return self.request("GET", path, what=what, key=key)
         except (NotFound, NotServed):
             return {}
         except Unreachable as exc:
@@ -201,7 +204,7 @@ class Cluster(Transport):
         query, restarts = dict(first), 0
         while True:
             try:
-                answer = self.request("GET", where.url(namespace), query, what=what, kind=where)
+                answer = self.request("GET", where.url(namespace), query, what=what, kind=where, key="items")
             except ClusterError as exc:
                 # The pages of a long list belong to one version, which the API server keeps for some minutes.
                 if exc.facts.get("code") != 410 or restarts == 3:
@@ -260,7 +263,7 @@ class Cluster(Transport):
 
     def version(self) -> str:
         """The API server's version ("v1.36.3")."""
-        return str(self.request("GET", "/version", what="version").get("gitVersion", ""))
+        return str(self.request("GET", "/version", what="version", key="gitVersion")["gitVersion"])
 
     def uid(self) -> str:
         """The UID of namespace kube-system, which identifies the cluster."""

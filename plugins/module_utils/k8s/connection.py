@@ -10,6 +10,7 @@ import base64
 import http.client
 import io
 import ipaddress
+import queue
 import select
 import socket
 import ssl
@@ -229,12 +230,42 @@ def dial(to: Endpoint, deadline: float) -> Socket:
 
 
 def _tcp(host: str, port: int, deadline: float) -> socket.socket:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    sock = socket.create_connection((host, port), min(left, CONNECT_WITHIN))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
+    """Connected to the first address that accepts; all addresses together end at the deadline."""
+    fault: OSError = TimeoutError("timed out")
+    for family, kind, protocol, _name, address in _addresses(host, port, deadline):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(min(left, CONNECT_WITHIN))
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as exc:
+            sock.close()
+            fault = exc
+    raise fault
+
+
+def _addresses(host: str, port: int, deadline: float) -> list[Any]:
+    """As of getaddrinfo, which has no time limit of its own and so runs in a thread."""
+    found: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as exc:
+            found.put(exc if isinstance(exc, OSError) else socket.gaierror(socket.EAI_NONAME, str(exc)))
+
+    threading.Thread(target=resolve, daemon=True).start()
+    try:
+        result = found.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise socket.gaierror(socket.EAI_AGAIN, "timed out") from None
+    if isinstance(result, OSError):
+        raise result
+    return result
 
 
 def _tunnel(sock: Socket, proxy: Proxy, host: str, port: int) -> None:

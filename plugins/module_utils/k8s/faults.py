@@ -176,21 +176,32 @@ def _status(code: int, data: bytes) -> Json:
     return {"message": text or http.client.responses.get(code, "no message")}
 
 
-def json_object(data: bytes, *, of_object: bool) -> Json:
-    """The object in the body of a successful response. Raises Fault when it is none.
+def json_object(data: bytes, key: str) -> Json:
+    """The JSON object in the body of a successful response. Raises Fault when it is not the answer to the request.
 
-    ``of_object``: it must be an object or list of the API, which have metadata, or a Status.
+    ``key``: what the answer has: "metadata" of an object, "items" of a list, "groups" of /apis. For a deletion it is
+    "kind", because its answer may be a Status; other answers are not.
     """
     try:
         parsed = json.loads(data)
     except ValueError:
-        shown = one_line(_HTML.sub(" ", data[:2000].decode("utf-8", "replace")))[:100]
+        shown = _excerpt(data)
         text = f"responds with something other than JSON: {shown}" if shown else "responds with an empty body"
         raise Fault(text, sent=True, passing=True) from None
-    if (
-        isinstance(parsed, dict)
-        and parsed
-        and (not of_object or isinstance(parsed.get("metadata"), dict) or parsed.get("kind") == "Status")
-    ):
-        return parsed
-    raise Fault(f"responds with no object: {one_line(json.dumps(parsed))[:100]}", sent=True, passing=True)
+    if isinstance(parsed, dict) and key in parsed:
+        status = parsed.get("status") if parsed.get("kind") == "Status" else None
+        if status is None or (key == "kind" and status != "Failure"):
+            return parsed
+    other = "another" if isinstance(parsed, dict) and parsed else "no"
+    raise Fault(f"responds with {other} object: {one_line(json.dumps(parsed))[:100]}", sent=True, passing=True)
+
+
+def plain_text(headers: Any, data: bytes) -> bytes:
+    """The body of a successful response that is text. Raises Fault for a page, which is of a program in between."""
+    if "html" in str(headers.get("Content-Type") or "").lower():
+        raise Fault(f"responds with a page instead of text: {_excerpt(data)}", sent=True, passing=True)
+    return data
+
+
+def _excerpt(data: bytes) -> str:
+    return one_line(_HTML.sub(" ", data[:2000].decode("utf-8", "replace")))[:100]

@@ -33,6 +33,8 @@ try:
 except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
+_VAULTED = re.compile(r"(?m)^[^#\n]*[:-]\s+!vault\b")
+
 
 class Access:
     """Server, credentials and connections of a context. Raises BadKubeconfig when they cannot be used.
@@ -219,9 +221,11 @@ def _parsed(name: str, path: Path, context: str) -> Json:
     """One file of the kubeconfig; its relative paths belong to its folder."""
     try:
         text = path.read_text(encoding="utf-8")
-        if text.startswith("$ANSIBLE_VAULT;"):
+        whole = text.startswith("$ANSIBLE_VAULT;")
+        if whole or _VAULTED.search(text):
+            what = "is encrypted" if whole else "has values encrypted"
             raise BadKubeconfig(
-                f"{name}: the kubeconfig {path} is encrypted by Ansible Vault and is not decrypted here. Write it "
+                f"{name}: the kubeconfig {path} {what} by Ansible Vault and is not decrypted here. Write it "
                 "decrypted to a private file (ansible.builtin.copy does, with mode 0600) and set 'kubeconfig' to that "
                 "file",
                 cluster=name,

@@ -69,6 +69,8 @@ def describe_deletion(obj: Json) -> str:
     parts = ["it is being deleted"]
     if "foregroundDeletion" in finalizers:
         parts.append("its dependents are deleted first")
+    if obj.get("kind") == "Namespace":  # it has finalizers in spec as well, one of Kubernetes itself
+        finalizers += [each for each in map(str, listed(spec_of(obj).get("finalizers"))) if each != "kubernetes"]
     held = [finalizer for finalizer in finalizers if finalizer != "foregroundDeletion"]
     if held:
         parts.append(f"held by finalizers {', '.join(held)}: their controller must be running to remove them")

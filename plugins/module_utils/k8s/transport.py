@@ -29,7 +29,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .connection import Connection
 from .errors import ClusterError, MissingLibrary, NotServed, Unreachable
-from .faults import Fault, json_object, of_exception, of_response, pause_before_retry, repeatable
+from .faults import Fault, json_object, of_exception, of_response, pause_before_retry, plain_text, repeatable
 from .fields import Json, title
 from .kinds import Kind, group_of
 from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
@@ -147,8 +147,13 @@ class Transport:
         dry_run: bool = False,
         what: str = "",
         kind: Kind | None = None,
+        key: str = "",
     ) -> Json:
-        """Send one request; returns the JSON object of the response. For paths without a method of Cluster."""
+        """Send one request; returns the JSON object of the response.
+
+        ``key``: what the answer has (see faults.json_object); by default "metadata", of a deletion "kind".
+        """
+        key = key or ("kind" if method == "DELETE" else "metadata")
         if dry_run:
             query = {**(query or {}), "dryRun": "All"}
             with self._lock:
@@ -163,12 +168,12 @@ class Transport:
             safe=repeatable(method, content_type, body, dry_run=dry_run),
             writes=method != "GET" and not dry_run,
         )
-        return self._send(call, lambda response, connection: json_object(response.read(), of_object=kind is not None))
+        return self._send(call, lambda response, connection: json_object(response.read(), key))
 
     def _text(self, path: str, query: dict[str, str], what: str, kind: Kind) -> bytes:
         """The body of a response that is not JSON."""
         call = _Call("GET", self._target(path, query), what, kind)
-        return self._send(call, lambda response, connection: response.read())
+        return self._send(call, lambda response, connection: plain_text(response.headers, response.read()))
 
     def _stream(self, path: str, query: dict[str, str], what: str, kind: Kind, within: float) -> Stream:
         """A response of lines, which the caller closes."""

@@ -47,13 +47,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         management_requests = 0
         values: dict[str, str] = dict.fromkeys(COPIED, "")
         if not absent:
-            management = Cluster(
-                params["management_kubeconfig"],
-                params["management_context"],
-                params.get("management_cluster"),
-                progress=progress,
-            )
-            with management:
+            own = {name: params.get(f"management_{name}") for name in CLUSTER_SPEC}
+            with connect({**own, "wait_timeout": timeout}, progress) as management:
                 values, missing = _read(management, source, 0.0 if check else timeout, progress)
                 management_requests = management.requests
             if missing and not check:

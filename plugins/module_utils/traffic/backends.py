@@ -31,12 +31,12 @@ SELECTION_SPEC: dict[str, Any] = {
 
 @contextmanager
 def workload_clusters(
-    rows: Sequence[Json], report: Callable[[str], None] = lambda line: None
+    rows: Sequence[Json], timeout: float, report: Callable[[str], None] = lambda line: None
 ) -> Iterator[dict[str, Cluster]]:
-    """Connections to the workload clusters of the option ``clusters``, by name."""
+    """Connections to the workload clusters of the option ``clusters``, by name; no request outlives the timeout."""
     with ExitStack() as stack:
         yield {
-            row["name"]: stack.enter_context(connect({**row, "cluster": row["name"]}, report))
+            row["name"]: stack.enter_context(connect({**row, "cluster": row["name"], "timeout": timeout}, report))
             for row in rows
             if row.get("role", "workload") == "workload"
         }

@@ -67,7 +67,7 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
     """
     if not params["clusters"]:
         raise Invalid("failover_check: 'clusters' is empty. Give at least one cluster", option="clusters")
-    with backends.workload_clusters(params["clusters"], _safely(progress)) as clusters:
+    with backends.workload_clusters(params["clusters"], params["timeout"], _safely(progress)) as clusters:
         site = _Site(clusters, params, _safely(progress))
         healed = site.heal(check)
         if params["state"] == "restored":

@@ -83,7 +83,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     if sum(bool(params.get(name)) for name in ("url", "gateway", "from_pod")) != 1:
         raise ClusterError(f"{origin}: exactly one of 'url', 'gateway' and 'from_pod' is required. Set one")
     with ExitStack() as stack:
-        clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or ()))
+        clusters = stack.enter_context(backends.workload_clusters(params.get("clusters") or (), params["timeout"]))
         inside = params.get("from_pod")
         here = None if params.get("url") else stack.enter_context(connect(params, progress))
         if here and inside and clusters and not _ready_pods(here, params["from_pod"]):

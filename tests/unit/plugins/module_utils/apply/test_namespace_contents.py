@@ -127,3 +127,8 @@ def test_a_namespace_that_cannot_end_is_told_by_the_wait_for_it(fake: Any) -> No
     fake[0].write("v1", "namespaces", "", _held("NamespaceDeletionDiscoveryFailure", message))
     with pytest.raises(Timeout, match=r"APIService v1beta2.custom.metrics.k8s.io must be available"):
         go(fake, NAMESPACE)
+
+
+def test_finalizers_of_a_namespace_are_told_wherever_they_are() -> None:
+    held = {**NAMESPACE, "spec": {"finalizers": ["kubernetes", "example.org/hold"]}}
+    assert "held by finalizers example.org/hold: their controller" in describe_deletion(held)

@@ -44,7 +44,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if "/portforward" in self.path:
             return self._forward()
-        body = json.dumps({"seen": dict(self.headers.items())}).encode()
+        body = json.dumps({"gitVersion": "v1.36.3", "seen": dict(self.headers.items())}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -133,7 +133,7 @@ def written(port: int, authority: Authority, tmp_path: Path) -> Written:
 def both(kubeconfig: str) -> None:
     """A request and a port-forward by this kubeconfig."""
     with Cluster(kubeconfig, "c", "cluster1", patience=0.1) as cluster:
-        assert cluster.request("GET", "/version")["seen"]["Authorization"] == "Bearer t"
+        assert cluster.request("GET", "/version", key="seen")["seen"]["Authorization"] == "Bearer t"
         cluster._access.close()
         sock = cluster.pod_socket("ns", "pod", 9080)
         sock.settimeout(20)
@@ -253,7 +253,7 @@ def test_a_server_that_is_no_url_is_refused(written: Written, server: str | None
 def test_a_server_below_a_path(written: Written, port: int) -> None:
     with Cluster(written(server=f"https://localhost:{port}/k8s/clusters/c-1/"), "c") as cluster:
         assert cluster._target("/version", {"a": "b"}) == "/k8s/clusters/c-1/version?a=b"
-        assert cluster.version() == ""
+        assert cluster.version() == "v1.36.3"
 
 
 def test_a_port_forward_to_a_silent_pod_ends_by_its_own_limit(
@@ -283,6 +283,34 @@ def test_a_server_that_accepts_and_is_silent(written: Written, monkeypatch: pyte
                 with pytest.raises(ClusterError, match="does not respond: timed out"):
                     call()
                 assert time.monotonic() - begin < 10
+
+
+def test_all_addresses_together_have_one_limit(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host with many addresses, none of which accepts."""
+    monkeypatch.setattr(transport, "ATTEMPT_WITHIN", 1.0)
+    with connection.socket.create_server(("127.0.0.1", 0), backlog=0) as full, connection.socket.socket() as first:
+        first.connect(full.getsockname())
+        address = (connection.socket.AF_INET, connection.socket.SOCK_STREAM, 6, "", full.getsockname())
+        monkeypatch.setattr(connection.socket, "getaddrinfo", lambda *args, **options: [address] * 100)
+        begin = time.monotonic()
+        with (
+            Cluster(written(), "c", "cluster1", patience=0.1) as cluster,
+            pytest.raises(Unreachable, match="timed out"),
+        ):
+            cluster.version()
+        assert time.monotonic() - begin < 10
+
+
+def test_a_host_name_that_is_never_resolved(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "ATTEMPT_WITHIN", 0.5)
+    answered = threading.Event()
+    monkeypatch.setattr(connection.socket, "getaddrinfo", lambda *args, **options: answered.wait(60))
+    with (
+        Cluster(written(), "c", "cluster1", patience=0.1) as cluster,
+        pytest.raises(Unreachable, match="host name cannot be resolved"),
+    ):
+        cluster.version()
+    answered.set()
 
 
 @pytest.mark.parametrize(

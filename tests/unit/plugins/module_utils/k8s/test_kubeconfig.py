@@ -124,15 +124,15 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def who(kubeconfig: str) -> str:
     with Cluster(kubeconfig, "c") as cluster:
-        return str(cluster.request("GET", "/")["user"])
+        return str(cluster.request("GET", "/", key="user")["user"])
 
 
 def test_certificates_of_a_kubeconfig_are_used_and_in_no_file(server: Server, temporary: Path) -> None:
     with Cluster(server.kubeconfig(), "c") as cluster:
         assert list(temporary.iterdir()) == []
-        assert cluster.request("GET", "/") == {"user": "somebody"}
+        assert cluster.request("GET", "/", key="user") == {"user": "somebody"}
         cluster._access.close()  # a connection made later needs them again
-        assert cluster.request("GET", "/") == {"user": "somebody"}
+        assert cluster.request("GET", "/", key="user") == {"user": "somebody"}
         assert list(temporary.iterdir()) == []
 
 
@@ -141,7 +141,7 @@ def test_a_worker_that_ends_without_python_s_goodbye_leaves_nothing(server: Serv
     program = f"""
         import os
         from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
-        print(Cluster({server.kubeconfig()!r}, "c").request("GET", "/")["user"], flush=True)
+        print(Cluster({server.kubeconfig()!r}, "c").request("GET", "/", key="user")["user"], flush=True)
         os._exit(0)
     """
     environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(COLLECTIONS)}
@@ -197,11 +197,11 @@ def test_a_token_in_a_file_is_read_again(server: Server, temporary: Path) -> Non
     token = server.folder / "token"
     token.write_text("one\n")
     with Cluster(server.kubeconfig(user={"tokenFile": "token", "token": "old"}), "c") as cluster:
-        assert cluster.request("GET", "/") == {"user": "Bearer one"}
+        assert cluster.request("GET", "/", key="user") == {"user": "Bearer one"}
         token.write_text("two\n")
-        assert cluster.request("GET", "/") == {"user": "Bearer two"}
+        assert cluster.request("GET", "/", key="user") == {"user": "Bearer two"}
         token.unlink()
-        assert cluster.request("GET", "/") == {"user": "Bearer old"}
+        assert cluster.request("GET", "/", key="user") == {"user": "Bearer old"}
 
 
 def plugin(server: Server, status: str) -> Json:
@@ -218,7 +218,7 @@ def test_certificates_of_an_exec_plugin_are_in_no_file(server: Server, temporary
     status = {"clientCertificateData": server.certificate.decode(), "clientKeyData": server.key.decode()}
     with Cluster(server.kubeconfig(user=plugin(server, repr(status))), "c") as cluster:
         assert list(temporary.iterdir()) == []
-        assert cluster.request("GET", "/") == {"user": "somebody"}
+        assert cluster.request("GET", "/", key="user") == {"user": "somebody"}
     assert list(temporary.iterdir()) == []
 
 

@@ -104,6 +104,13 @@ def test_a_kubeconfig_encrypted_by_ansible_vault_is_named_as_such(tmp_path: Path
     assert "decrypted to a private file" in refusal.value.msg and "no context" not in refusal.value.msg
 
 
+def test_values_encrypted_by_ansible_vault_are_named_as_such(tmp_path: Path) -> None:
+    user = "{name: a, user: {token: !vault '$ANSIBLE_VAULT;1.1;AES256 3336'}}"
+    vault = _written(tmp_path / "vault", f"contexts: []\nusers:\n- {user}\n")
+    with pytest.raises(BadKubeconfig, match=r"has values encrypted by Ansible Vault and is not decrypted here"):
+        Access("east", str(vault), "a")
+
+
 _ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=3)
 
 
