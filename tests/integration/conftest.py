@@ -1,10 +1,8 @@
 """The labs of the acceptance tests.
 
-Most files share a lab of three clusters; others use a lab of four, or one for each site of other people. A process
-has one lab at a time, and fixtures start the lab that a file needs and bring the clusters into the initial state of
-each test, so every file can run alone and in any order. The numbered order is the fastest.
-
-With ``-n 2 --dist loadgroup`` two processes share the files; each has its own labs.
+Most files share a lab of three clusters; others use a lab of four, or one for each site of other people. Only one lab
+runs at a time, and fixtures start the lab that a file needs and bring the clusters into the initial state of each
+test, so every file can run alone and in any order. The numbered order is the fastest.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from _pytest.capture import CaptureManager
@@ -24,7 +21,6 @@ pytest.register_assert_rewrite("recorded_gateway")
 
 # Not the lab of `make site`: that one stays as its owner left it.
 LABS = Path(os.environ.get("ACCEPTANCE_LABS", REPO / ".cache" / "labs"))
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 FIGURES: list[str] = []
 _ENDS: list[Callable[[], None]] = []  # of the lab that runs
 _SHARED: list[tuple[Site, dict[str, snapshot.Snapshot]]] = []  # the lab of three clusters while it runs
@@ -38,7 +34,7 @@ def _end_labs() -> None:
 
 def _started(name: str, workloads: int, config: pytest.Config) -> Site:
     _end_labs()  # two labs at once would be slow on two cores
-    site = Site(LABS / f"{name}-{WORKER}".rstrip("-"), workloads)
+    site = Site(LABS / name, workloads)
     site.figures = FIGURES
     site.down().ok()  # an interrupted run may have left it
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -109,23 +105,8 @@ def deployed(three_clusters: Site, before: dict[str, snapshot.Snapshot]) -> Site
     return three_clusters
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file stays together, because its tests use the same lab; tests with labs of their own are apart."""
-    for item in items:
-        if "lived_in" not in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish() -> None:
     _end_labs()
-    if WORKER:
-        session.config.workeroutput["figures"] = FIGURES  # type: ignore[attr-defined]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    FIGURES.extend(getattr(node, "workeroutput", {}).get("figures", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
