@@ -194,7 +194,7 @@ def _write_state(home: Path, names: list[str], supplies: programs.Supplies) -> N
     fresh.write_text(json.dumps(state, indent=1))
     fresh.replace(home / "lab.json")
     charts.write(home)
-    inventory.write(home / "inventory.yml", inventory.inventory(home, MANAGEMENT, names[1:], supplies))
+    inventory.write(home, MANAGEMENT, names[1:], supplies)
 
 
 def _down(home: Path, arguments: argparse.Namespace) -> int:

@@ -200,11 +200,15 @@ def merged(contents: Iterable[Json]) -> Json:
     return result
 
 
+def contexts_of(name: str, kubeconfig: str) -> list[str]:
+    """Names of the contexts, in their order. ``name``: begins the message of an error. Raises BadKubeconfig."""
+    rows = mappings(_content(name, kubeconfig, "Correct the path").get("contexts"))
+    return [row["name"] for row in rows if isinstance(row.get("name"), str) and row["name"]]
+
+
 def _read(name: str, kubeconfig: str, context: str) -> Json:
     """The parsed kubeconfig, which contains the context; all paths in it are absolute."""
-    files = files_of(kubeconfig)
-    existing = [path for path in files if path.exists()] or files
-    content = merged(_parsed(name, path, context) for path in existing)
+    content = _content(name, kubeconfig, f"Set 'kubeconfig' to the file with context {context}")
     contexts = [str(row.get("name")) for row in mappings(content.get("contexts"))]
     if context not in contexts:
         have = ", ".join(sorted(contexts)) or "none"
@@ -217,34 +221,45 @@ def _read(name: str, kubeconfig: str, context: str) -> Json:
     return content
 
 
-def _parsed(name: str, path: Path, context: str) -> Json:
-    """One file of the kubeconfig; its relative paths belong to its folder."""
+def _content(name: str, kubeconfig: str, remedy: str) -> Json:
+    """The parsed kubeconfig. ``remedy``: what to do if there is no such file."""
+    files = files_of(kubeconfig)
+    existing = [path for path in files if path.exists()] or files
+    return merged(_parsed(name, path, remedy) for path in existing)
+
+
+def _parsed(name: str, path: Path, remedy: str) -> Json:
+    """One file of the kubeconfig."""
     try:
         text = path.read_text(encoding="utf-8")
-        whole = text.startswith("$ANSIBLE_VAULT;")
-        if whole or _VAULTED.search(text):
-            what = "is encrypted" if whole else "has values encrypted"
-            raise BadKubeconfig(
-                f"{name}: the kubeconfig {path} {what} by Ansible Vault and is not decrypted here. Write it "
-                "decrypted to a private file (ansible.builtin.copy does, with mode 0600) and set 'kubeconfig' to that "
-                "file",
-                cluster=name,
-            )
-        content = yaml.safe_load(text)
     except FileNotFoundError:
+        raise BadKubeconfig(f"{name}: the kubeconfig {path} does not exist. {remedy}", cluster=name) from None
+    except (OSError, ValueError) as exc:
+        fault = _read_fault(exc)
         raise BadKubeconfig(
-            f"{name}: the kubeconfig {path} does not exist. Set 'kubeconfig' to the file with context {context}",
-            cluster=name,
+            f"{name}: the kubeconfig {path} cannot be read: {fault}. Correct it", cluster=name
         ) from None
+    return parsed(name, f"the kubeconfig {path}", text, path.absolute().parent)
+
+
+def parsed(name: str, title: str, text: str, folder: Path) -> Json:
+    """The content of a kubeconfig; its relative paths belong to the folder. Raises BadKubeconfig."""
+    whole = text.startswith("$ANSIBLE_VAULT;")
+    if whole or _VAULTED.search(text):
+        what = "is encrypted" if whole else "has values encrypted"
+        raise BadKubeconfig(
+            f"{name}: {title} {what} by Ansible Vault and is not decrypted here. Write it decrypted to a private file "
+            "(ansible.builtin.copy does, with mode 0600) and set 'kubeconfig' to that file",
+            cluster=name,
+        )
+    try:
+        content = mapping(yaml.safe_load(text))
     # PyYAML raises more than YAMLError, for example for the date 2026-13-01.
-    except (OSError, yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as exc:
-        text = _read_fault(exc) if isinstance(exc, (OSError, UnicodeDecodeError)) else _yaml_fault(exc)
-        raise BadKubeconfig(f"{name}: the kubeconfig {path} cannot be read: {text}. Correct it", cluster=name) from None
-    content = mapping(content)
-    base = path.absolute().parent
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as exc:
+        raise BadKubeconfig(f"{name}: {title} cannot be read: {_yaml_fault(exc)}. Correct it", cluster=name) from None
     for rows, entry in (("clusters", "cluster"), ("users", "user")):
         for row in mappings(content.get(rows)):
-            _make_absolute(mapping(row.get(entry)), base)
+            _make_absolute(mapping(row.get(entry)), folder)
     return content
 
 

@@ -10,6 +10,7 @@ private folder that is removed.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import tempfile
@@ -45,3 +46,13 @@ def secret_files(contents: Mapping[str, bytes]) -> Iterator[dict[str, SecretFile
             with open(folder / name, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                 file.write(data)
         yield {name: SecretFile(str(folder / name)) for name in contents}
+
+
+def lasting_file(name: str, data: bytes) -> str:
+    """Path of such a file for this process and every other one of the user, until this process ends."""
+    file = _lasting.enter_context(secret_files({name: data}))[name]
+    return file.path if file.descriptor is None else f"/proc/{os.getpid()}/fd/{file.descriptor}"
+
+
+_lasting = contextlib.ExitStack()
+atexit.register(_lasting.close)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from lab import charts, inventory, settings
 from lab.programs.programs import Supplies
+
+REPO = Path(__file__).resolve().parents[3]
 
 
 def supplies(**kgateway_charts: str) -> Supplies:
@@ -49,3 +57,34 @@ def test_the_charts_of_a_real_controller_replace_those_of_the_lab(tmp_path: Path
     real = supplies(kgateway="/real/kgateway-2.4.0.tgz", kgateway_crds="/real/kgateway-crds")
     found = inventory.inventory(tmp_path, "mgmt", ["cluster1"], real)["all"]["vars"]["lab_charts"]
     assert found == {**own, "kgateway": "/real/kgateway-2.4.0.tgz", "kgateway-crds": "/real/kgateway-crds"}
+
+
+@pytest.mark.slow
+def test_the_inventory_plugin_finds_the_same_hosts_groups_and_variables(tmp_path: Path) -> None:
+    contexts: list[Any] = [{"name": name, "context": {}} for name in ("mgmt", "cluster1", "cluster2", "cluster3")]
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump({"contexts": contexts}))
+    settings.change(tmp_path, [("product", "kgateway")])
+    inventory.write(tmp_path, "mgmt", ["cluster1", "cluster2", "cluster3"], supplies())
+    file, plugin = (_listed(tmp_path, path) for path in ("inventory.yml", "inventory/clusters.gloo.yml"))
+    assert set(file["_meta"]["hostvars"]) == {"mgmt", "cluster1", "cluster2", "cluster3"}
+    assert file["_meta"]["hostvars"]["cluster1"]["gateway_product"] == "kgateway"
+    assert plugin == file
+
+
+def _listed(folder: Path, inventory_file: str) -> Any:
+    """What ansible-inventory finds; text that is no template is marked in its output, which is left out here."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return value.get("__ansible_unsafe") or {key: plain(each) for key, each in value.items()}
+        return value
+
+    variables = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(REPO / ".cache" / "collections"),
+        "ANSIBLE_HOME": str(folder / "home"),
+    }
+    command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", inventory_file, "--list"]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return plain(json.loads(done.stdout))
