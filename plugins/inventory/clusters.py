@@ -27,7 +27,7 @@ notes:
   - Texts of a kubeconfig or a cluster are never evaluated as templates.
   - The cache has only the names, labels and recorded UIDs of registered clusters, and nothing of a kubeconfig.
   - Ansible continues without the hosts of an inventory that has an error. To end the run instead, set
-    E(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=true).
+    E(ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED) to V(true).
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
