@@ -13,8 +13,9 @@ description:
   - Returns the value of the environment variable E(MULTICLUSTER_GLOO_LEASE) for a play that writes to the clusters of a
     site. Its tasks then take the Lease C(multicluster.gloo) in the management cluster before their first write, and
     fail while another run holds it. A run without a write takes no Lease.
-  - The Lease has the user, the host and the playbooks of the run, and the time since when it is held. It is renewed
-    while Ansible runs, deleted when Ansible ends, and expires after 60 seconds if that is not possible.
+  - The Lease contains the user, the host, the playbooks and the process ID of the run, and the time since which it has
+    been held. It is renewed while Ansible runs, deleted when Ansible ends, and expires after 60 seconds if it cannot be
+    deleted.
   - Without a management cluster, and with an empty O(namespace), the value is empty and no Lease is used.
 options:
   _terms:

@@ -12,8 +12,9 @@ module: cluster_preflight
 short_description: Find everything in one cluster that will fail or needs attention, before the first write
 version_added: 0.1.0
 description:
-  - Checks versions of Kubernetes, Istio and Gateway API, load balancers, webhooks without endpoints, quotas, Pod
-    Security and requirements of platforms, and returns all findings at once.
+  - Checks that the cluster is the one that is registered under its name, versions of Kubernetes, Istio and Gateway API,
+    load balancers, webhooks without endpoints, quotas, Pod Security and requirements of platforms, and returns all
+    findings at once.
   - A finding is C(failed) only if the failure is certain. All others are C(warning), and are shown.
   - Writes nothing. O(definitions) are sent as dry runs.
 author:
@@ -99,12 +100,14 @@ options:
   registered_name:
     description:
       - Name under which a workload cluster is registered or will be. By default O(planned.name), else O(cluster).
-      - A cluster is refused if it is another one than the one that is registered under this name. The mesh role records
-        the UID of its namespace V(kube-system) in the annotation V(multicluster.gloo/cluster-uid) of its
-        KubernetesCluster. A cluster that is registered by the role under another name is refused as well.
+      - A cluster is refused if another one is registered under this name, or if the cluster itself is registered under
+        another name. The mesh role records the UID of the cluster's namespace V(kube-system) in the annotation
+        V(multicluster.gloo/cluster-uid) of its KubernetesCluster.
     type: str
   replaced:
-    description: Names of clusters that may differ from those registered.
+    description:
+      - Names of clusters that were rebuilt and may differ from those registered.
+      - With O(management_name), agents that belong to another management cluster are accepted.
     type: list
     elements: str
     default: []

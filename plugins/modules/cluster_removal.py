@@ -18,7 +18,8 @@ description:
     the role P(multicluster.gloo.cleanup#role) on the cluster.
   - Every phase reads all clusters again, so an interrupted removal can be repeated.
   - Fails before the first write if the cluster is unknown, the management cluster, the last workload cluster or the
-    only one with a gateway, if another cluster is unreachable, or if the kubeconfig leads to another cluster.
+    only one with a gateway, if another cluster is unreachable, if two entries of O(clusters) are the same cluster, or
+    if the context leads to a cluster that is not the registered one.
 author:
   - The multicluster.gloo authors (!UNKNOWN)
 extends_documentation_fragment:
@@ -35,14 +36,17 @@ options:
       - V(check) only reads, and returns the endpoints that lead to the cluster and the objects that name it.
       - V(drain) hides the east-west gateway of the cluster from Gloo Mesh, which then removes the endpoints in the
         other clusters, and waits until they are gone. The gateway itself continues to serve.
-      - V(deregister) deletes the KubernetesCluster, and endpoints that Gloo Mesh leaves in the other clusters.
+      - V(deregister) deletes the KubernetesCluster. If Gloo Mesh still has endpoints of the cluster afterwards, the
+        Pods of the management server are restarted once. Endpoints that are then left in other clusters are deleted.
       - V(finish) deletes objects that Gloo Mesh has translated into the cluster if no agent is left in it, restores an
         east-west gateway that does not belong to this collection, and verifies that no endpoint reappeared.
     type: str
     choices: [check, drain, deregister, finish]
     default: check
   unreachable:
-    description: Accept that the cluster does not respond. Only the management cluster and the others are then changed.
+    description:
+      - Accept that the cluster does not respond, is missing in O(clusters), or is not the registered one. Only the
+        management cluster and the others are then changed.
     type: bool
     default: false
   gateway:
@@ -51,8 +55,8 @@ options:
     default: false
   addresses:
     description:
-      - Further addresses of the cluster's east-west gateways. Addresses of its Services and in WorkspaceSettings are
-        found.
+      - Further addresses of the cluster's east-west gateways. Endpoints with these addresses are removed, too.
+      - Addresses of its Services and in WorkspaceSettings are found.
     type: list
     elements: str
     default: []

@@ -14,8 +14,8 @@ version_added: 0.1.0
 description:
   - Reads the Lease that a run holds while it writes to the clusters of a site. The run and its Lease are those of the
     environment variable E(MULTICLUSTER_GLOO_LEASE), see the lookup P(multicluster.gloo.site_lease#lookup).
-  - Tasks of a play with this variable take the Lease themselves before their first write. This module only tells the
-    user at the beginning of a run that another run is in progress, and gives the Lease back at the end.
+  - Tasks of a play with this variable take the Lease themselves before their first write. This module only waits for
+    another run at the beginning of a run, and deletes the Lease at its end.
   - Without the variable, and in check mode, it does nothing. A Lease that cannot be read is no error, because it is
     read again before the first write.
 author:

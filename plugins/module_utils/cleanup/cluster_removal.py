@@ -266,7 +266,7 @@ class _Work:
     def _grace(self) -> None:
         """Proxies apply the change, and requests that they have already sent are answered. Neither can be observed."""
         self.progress(
-            f"{self.name}: no endpoint leads to it; waiting {self.params['grace']} s for requests in progress"
+            f"{self.name}: waiting {self.params['grace']} s for proxies to apply the change and requests to finish"
         )
         time.sleep(float(self.params["grace"]))
 

@@ -236,7 +236,7 @@ def _step(trusts: Sequence[Trust], every: frozenset[Certificate]) -> str:
         if complete:
             return (
                 f"only {', '.join(complete)} {'trusts' if len(complete) == 1 else 'trust'} all roots, "
-                f"{', '.join(incomplete)} not; all sign with {shown}: the first step of a rotation (add the new root) "
-                "or its last (remove the former one)"
+                f"{', '.join(incomplete)} {'does' if len(incomplete) == 1 else 'do'} not; all sign with {shown}: the "
+                "first step of a rotation (add the new root) or its last (remove the former one)"
             )
     return "the clusters trust different roots"

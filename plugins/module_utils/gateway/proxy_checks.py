@@ -185,7 +185,8 @@ def _switch(model: ProxyModel) -> Verdict | None:
         )
     if model.mesh_wanted is False and model.auto_mtls:
         return failed(
-            f"{AUTO_MTLS} is on in {title}: every proxy has {', '.join(MESH_CONTAINERS)}. Remove it from "
+            f"{AUTO_MTLS} is on in {title}: every proxy has {', '.join(MESH_CONTAINERS)}. Add them to the expected "
+            "containers or, if no Gateway of this controller is meant to be in the mesh, remove it from "
             "controller.extraEnv in its Helm values"
         )
     return None

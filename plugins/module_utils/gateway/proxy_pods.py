@@ -18,6 +18,11 @@ from .proxy_objects import by_name, container_status, init_containers, running_c
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 _NO_FILES = 1  # exit code of sds when the certificate's files do not appear
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+#: what to do about the injection label of the proxy's namespace
+NOT_INJECTED = (
+    "Set label sidecar.istio.io/inject to 'false' in podTemplate.extraLabels of the parameters or, if no other Pod of "
+    "the namespace needs a sidecar, remove the label of the namespace"
+)
 
 
 def pods_refused(model: ProxyModel) -> Verdict | None:
@@ -118,9 +123,7 @@ def _injection(model: ProxyModel) -> str:
     effect = "replaces their istio-proxy and intercepts their traffic" if model.in_mesh else "adds a sidecar"
     return (
         f"Namespace {model.namespace} is labelled {model.injected_by}, so Istio's injector modifies the proxy's Pods: "
-        "it "
-        f"{effect}. Remove the label, or set podTemplate.extraLabels sidecar.istio.io/inject to 'false' in the "
-        "parameters"
+        f"it {effect}. {NOT_INJECTED}"
     )
 
 

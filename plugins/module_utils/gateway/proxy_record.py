@@ -17,7 +17,7 @@ from .controller import INTEGRATION, controller_container, switch
 from .proxy_checks import ProxyVerdict
 from .proxy_model import ProxyModel
 from .proxy_objects import container_status, containers, mesh_env, running_containers
-from .proxy_pods import added, by_istio
+from .proxy_pods import NOT_INJECTED, added, by_istio
 from .proxy_restart import outdated_pods
 from .proxy_settings import SETTINGS
 from .versions import NO_REPLICAS, of_labels, shown
@@ -92,12 +92,12 @@ def problems(model: ProxyModel) -> list[str]:
     if outdated:
         found.append(
             f"the Envoy bootstrap in {title_of(model.bootstrap)} is newer than {', '.join(outdated)}, and Envoy "
-            "reads it only on start. Restart the Deployment (restart: if_needed)"
+            "reads it only at startup. Restart the Deployment (restart: if_needed)"
         )
     if model.injected_by and not any(map(by_istio, model.current_pods)):
         found.append(
             f"Namespace {model.namespace} is labelled {model.injected_by}: Istio's injector will modify the proxy's "
-            "next Pods. Remove the label"
+            f"next Pods. {NOT_INJECTED}"
         )
     more = sorted({name for pod in model.current_pods for name in added(model, pod)})
     if more:

@@ -150,12 +150,12 @@ def _texts(value: Any) -> list[Any]:
 
 
 def _check_provider(provider: Json) -> None:
-    """kubectl itself has no other auth-provider than oidc any more."""
+    """Of the auth-providers kubectl itself supports only oidc."""
     if not provider:
         return
     name, token = provider.get("name"), str(mapping(provider.get("config")).get("id-token") or "")
     if name != "oidc":
-        raise Unusable(f"kubectl has no auth-provider {name} any more", "Use the credential plugin of your provider")
+        raise Unusable(f"kubectl no longer supports auth-provider {name}", "Use the credential plugin of your provider")
     if not token:
         raise Unusable("auth-provider oidc has no id-token", "Log in, or use a credential plugin")
     expires = _expiry_of(token)
@@ -180,7 +180,7 @@ def _seconds(timestamp: Any) -> float | None:
     try:
         return datetime.fromisoformat(str(timestamp)).timestamp()
     except ValueError:
-        raise Unusable("the credential plugin returned an expirationTimestamp that is no RFC 3339 time") from None
+        raise Unusable("the credential plugin returned an expirationTimestamp that is not an RFC 3339 time") from None
 
 
 class _Plugin:
@@ -201,7 +201,7 @@ class _Plugin:
             )
         if settings.get("interactiveMode") == "Always":
             raise Unusable(
-                f"{self._name} requires a terminal (interactiveMode: Always), and there is none",
+                f"{self._name} requires a terminal (interactiveMode: Always), but there is none",
                 "Use a login that needs no terminal, such as a service account",
             )
 
@@ -241,7 +241,7 @@ class _Plugin:
         if answer.get("apiVersion") != self._version or answer.get("kind") != "ExecCredential":
             shown = one_line(f"{answer.get('apiVersion')} {answer.get('kind')}")[:100]
             raise Unusable(
-                f"{self._name} printed {shown}, and the kubeconfig expects {self._version} ExecCredential",
+                f"{self._name} printed {shown}, but the kubeconfig expects {self._version} ExecCredential",
                 "Correct apiVersion in the kubeconfig, or update the plugin",
             )
         status = mapping(answer.get("status"))

@@ -192,14 +192,14 @@ def json_object(data: bytes, key: str) -> Json:
         status = parsed.get("status") if parsed.get("kind") == "Status" else None
         if status is None or (key == "kind" and status != "Failure"):
             return parsed
-    other = "another" if isinstance(parsed, dict) and parsed else "no"
-    raise Fault(f"responds with {other} object: {one_line(json.dumps(parsed))[:100]}", sent=True, passing=True)
+    what = "an unexpected object" if isinstance(parsed, dict) and parsed else "something other than an object"
+    raise Fault(f"responds with {what}: {one_line(json.dumps(parsed))[:100]}", sent=True, passing=True)
 
 
 def plain_text(headers: Any, data: bytes) -> bytes:
     """The body of a successful response that is text. Raises Fault for a page, which is of a program in between."""
     if "html" in str(headers.get("Content-Type") or "").lower():
-        raise Fault(f"responds with a page instead of text: {_excerpt(data)}", sent=True, passing=True)
+        raise Fault(f"responds with an HTML page instead of text: {_excerpt(data)}", sent=True, passing=True)
     return data
 
 

@@ -146,7 +146,7 @@ def before_write() -> None:
     if run is None or _Process.finishing:
         return
     if is_gone(run.process):
-        raise ClusterError(f"{run.cluster}: Ansible has ended, so nothing more is written")
+        raise ClusterError(f"{run.cluster}: Ansible has ended, so nothing more is written. Run the playbook again")
     with _lock:
         if time.monotonic() - _Process.known < run.duration / 4:
             return
@@ -197,8 +197,8 @@ def read(cluster: Transport, run: Run) -> tuple[Json | None, float]:
         raise _forbidden(exc, run) from exc
     if labels_of(lease).get(_LABEL[0]) != _LABEL[1]:
         raise ClusterError(
-            f"{run.cluster}: {run.title} is not of this collection: label {_LABEL[0]} is missing. Set "
-            "site_lease_namespace to another namespace",
+            f"{run.cluster}: {run.title} does not belong to this collection: label {_LABEL[0]}={_LABEL[1]} is missing. "
+            "Set site_lease_namespace to another namespace, the same for all runs on this site",
             cluster=run.cluster,
         )
     return lease, cluster.server_time or time.time()
@@ -221,8 +221,9 @@ def _write(cluster: Transport, run: Run, lease: Json) -> None:
 
 def _forbidden(exc: Forbidden, run: Run) -> ClusterError:
     return Forbidden(
-        f"{exc.msg}. Needed are get, create, update and delete on Leases in namespace {run.namespace}. Or set "
-        "site_lease_namespace to another namespace, or to an empty text to run without a Lease",
+        f"{exc.msg}. A run needs get, create, update and delete on Leases in namespace {run.namespace}. Alternatively "
+        "set site_lease_namespace to another namespace, the same for all runs on this site, or to an empty string to "
+        "run without a Lease",
         **exc.facts,
     )
 

@@ -15,14 +15,21 @@ _MANAGER = re.compile(r'conflict with "([^"]+)"')
 
 
 def explain(
-    cluster: str, server: str, what: str, status: dict[str, Any], code: int, *, anonymous: bool = False
+    cluster: str,
+    server: str,
+    what: str,
+    status: dict[str, Any],
+    code: int,
+    *,
+    anonymous: bool = False,
+    tried: str = "",
 ) -> ClusterError:
     """The error for a response. ``status`` is the API's Status object, ``what`` the title of the object.
 
-    ``anonymous``: the request had no credentials.
+    ``anonymous``: the request had no credentials. ``tried``: how long it was retried, for the message.
     """
     reason = str(status.get("reason") or f"HTTP {code}")
-    message = str(status.get("message") or reason)
+    message = f"{status.get('message') or reason}{tried}"
     facts: dict[str, Any] = {"cluster": cluster, "reason": reason, "code": code}
     head = f"{cluster}: {what}: " if what else f"{cluster}: "
     if (anonymous and code in (401, 403)) or (code in (401, 403) and 'User "system:anonymous"' in message):
@@ -49,7 +56,11 @@ def explain(
     if code == 403:
         return Forbidden(f"{head}{message} ({reason})", **facts)
     if code in (429, 502, 503, 504):
-        return Unreachable(f"{head}{server} cannot respond: {message} ({reason})", **facts)
+        return Unreachable(
+            f"{head}{server} cannot respond: {message} ({reason}). "
+            "Check the API server and what is in front of it, such as a load balancer",
+            **facts,
+        )
     if "failed calling webhook" in message:
         return ClusterError(f"{head}{message}. Check that the server of the admission webhook is running", **facts)
     return ClusterError(f"{head}{message} ({reason})", **facts)

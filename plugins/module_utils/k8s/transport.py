@@ -267,7 +267,8 @@ class Transport:
 
     def _explained(self, call: _Call, fault: Fault, waited: float) -> ClusterError:
         tried = f" (tried for {waited:.0f} s)" if waited >= 1 else ""
-        unknown = ". It may have been written. Run the task again: it continues from the actual state"
+        done = "deleted" if call.method == "DELETE" else "written"
+        unknown = f". The object may have been {done}. Run the task again: it continues from the actual state"
         written = unknown if fault.sent and call.writes else ""
         if not fault.code:
             proxy = self._access.connections.to.proxy
@@ -283,8 +284,16 @@ class Transport:
         if fault.code == 404 and call.kind is not None and not (fault.status.get("details") or {}).get("name"):
             # The path does not exist. For a missing object or namespace, details name it.
             return not_served(self.name, call.kind.api_version, call.kind.kind)
-        error = explain(self.name, self.server, call.what, fault.status, fault.code, anonymous=self._access.anonymous)
-        error.msg = f"{error.msg}{tried}{written}"
+        error = explain(
+            self.name,
+            self.server,
+            call.what,
+            fault.status,
+            fault.code,
+            anonymous=self._access.anonymous,
+            tried=tried,
+        )
+        error.msg = f"{error.msg}{written}"
         error.args = (error.msg,)
         return error
 

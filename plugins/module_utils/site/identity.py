@@ -71,7 +71,7 @@ def mistaken(here: Identity, management: Management, accepted: Collection[str]) 
     correct = "Correct kube_context or kubeconfig"
     if any(map(is_ours, here.registered)):
         names = ", ".join(map(name_of, here.registered))
-        yield f"{context} leads to the management cluster of a site, in which {names} is registered. {correct}"
+        yield f"{context} leads to the management cluster of a site (registered: {names}). {correct}"
     elif other is not None and name_of(other) != here.name:
         yield (
             f"{context} leads to the cluster that is registered as {name_of(other)} (UID {here.uid} of Namespace "

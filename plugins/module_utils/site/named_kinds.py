@@ -61,8 +61,7 @@ def unquoted(wrong: str, todo: str) -> Rule:
 
 NAMESPACE = namespace()
 CLUSTER_NAME = text_of(
-    "Gloo accepts lower-case letters, digits, dashes and dots, but no underscores and no name that YAML does not read "
-    "as a string",
+    "Gloo accepts only lower-case letters, digits, dashes and dots, and only a name that is a string in unquoted YAML",
     "Rename the inventory host or set mesh_cluster_name",
     lambda text: dns_name(text) and yaml_keeps(text),
 )
@@ -118,7 +117,7 @@ def hosts(**options: Any) -> ListOf:
 
 def address(example: str, *more: Rule) -> Text:
     """host:port, discovered when empty."""
-    todo = f"Set it like {example}, or leave it empty to discover it"
+    todo = f"Use a value such as {example}, or leave it empty to discover it"
     return text_of("not in the form host:port", todo, host_port, *more, empty=True)
 
 
@@ -165,15 +164,17 @@ def is_version_range(text: str) -> bool:
     return len(text) <= 200 and all(map(_CLAUSE.fullmatch, clauses))
 
 
-VERSION = text_of("not a version", "Set it like 1.2.0", matches(r"[0-9]{1,6}(\.[0-9]{1,6}){0,2}([-+][0-9A-Za-z.+-]+)?"))
+VERSION = text_of(
+    "not a version", "Use a value such as 1.2.0", matches(r"[0-9]{1,6}(\.[0-9]{1,6}){0,2}([-+][0-9A-Za-z.+-]+)?")
+)
 ISTIO_VERSION = text_of(
     "not a version with three numbers",
-    "Set it like 1.27.0",
+    "Use a value such as 1.27.0",
     matches(r"[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.+-]*)?"),
     Rule(
         lambda text: "-solo" not in text,
         "the Gloo Operator expects a version without the suffix -solo",
-        "Set it like 1.27.0",
+        "Use a value such as 1.27.0",
     ),
 )
 
@@ -187,7 +188,7 @@ def chart(required: tuple[str, ...] = ()) -> Fields:
                 "Set a path, an oci:// URL or the name of a chart in repo_url",
                 lambda text: not text.startswith("-") and (not re.match(r"(oci|https?):", text) or is_url(text)),
             ),
-            "version": text_of("not a version", "Set it like 1.2.3", is_version_range, empty=True, null=True),
+            "version": text_of("not a version", "Use a value such as 1.2.3", is_version_range, empty=True, null=True),
             "repo_url": text_of(
                 "not a URL", "Set a URL such as https://charts.example.com", is_url, empty=True, null=True
             ),
@@ -210,12 +211,12 @@ _REFERENCE = rf"{_REGISTRY}?{_NAME}(?:/{_NAME})*"
 _TAG, _DIGEST = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
 IMAGE = text_of(
     "not an image reference",
-    "Set it like registry.example.com/name:tag",
+    "Use a value such as registry.example.com/name:tag",
     matches(rf"{_REFERENCE}(?::{_TAG})?(?:@{_DIGEST})?"),
 )
 IMAGE_PREFIX = text_of(
     "not the beginning of an image reference",
-    "Set it like registry.example.com/name-",
+    "Use a value such as registry.example.com/name-",
     lambda text: matches(_REFERENCE)(f"{text}a"),
     empty=True,
 )
@@ -226,7 +227,7 @@ IMAGE_PARTS = Fields(
         "registry": Text(empty=True),
         "repository": Text(empty=True),
         "tag": text_of("not a tag", "Set a tag such as 1.2.3", matches(_TAG), empty=True),
-        "digest": text_of("not a digest", "Set it like sha256:0123...", matches(_DIGEST), empty=True),
+        "digest": text_of("not a digest", "Use a value such as sha256:0123...", matches(_DIGEST), empty=True),
         "pullPolicy": choice(*PULL_POLICIES),
         "pull_policy": choice(*PULL_POLICIES),
     },

@@ -242,7 +242,8 @@ def _kubernetes(planned: Planned, observed: Observed) -> Iterator[Finding]:
     elif version and version < (1, 29) and numbers(planned.istio_version) >= (1, 27):
         yield Finding(
             "warning",
-            f"Kubernetes {observed.version}: Istio {planned.istio_version} supports 1.29 and newer. Upgrade it",
+            f"Kubernetes {observed.version}: Istio {planned.istio_version} supports 1.29 and newer. Upgrade the "
+            "cluster",
         )
 
 

@@ -236,8 +236,8 @@ def _has_routes(path: str, spec: Mapping[str, Any]) -> Problems:
 def _one_action(path: str, route: Mapping[str, Any]) -> Problems:
     given = [key for key in _ACTIONS if route.get(key)]
     if len(given) > 1:
-        wrong = f"the route has {given[0]}, and can have only one of them"
-        yield problem(f"{path}.{given[1]}", route[given[1]], wrong, "Remove one")
+        wrong = f"the route also has {given[0]}, and only one action is allowed"
+        yield problem(f"{path}.{given[1]}", route[given[1]], wrong, "Remove one of them")
 
 
 _DESTINATIONS = ListOf(

@@ -149,7 +149,7 @@ class Text(Kind):
         elif self.choices and value not in self.choices:
             yield problem(path, value, "not one of the choices", self.todo, self.secret)
         elif printable(value) != value or "\n" in value.strip():
-            yield problem(path, value, "has control characters or several lines", self.todo, self.secret)
+            yield problem(path, value, "contains control characters or line breaks", self.todo, self.secret)
         else:
             broken = next((rule for rule in self.rules if not rule.fits(value)), None)
             if broken:

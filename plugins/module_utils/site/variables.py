@@ -85,21 +85,21 @@ VARIABLES: dict[str, dict[str, Kind]] = {
         "gateway_class_name": kinds.subdomain(empty=True),
         "gateway_controller_names": ListOf(
             item=text_of(
-                "not a name of a controller",
-                "Set it like solo.io/gloo-gateway",
+                "not a controller name",
+                "Use a value such as solo.io/gloo-gateway",
                 kinds.matches(r"[a-z0-9.-]{1,253}/[A-Za-z0-9/._~%!$&'()*+,;=:-]+"),
             ),
             comma=True,
-            todo="Set a list of names of controllers",
+            todo="Set a list of controller names",
         ),
         "gateway_parameters_api_version": text_of(
             "not an API version",
-            "Set it like gateway.kgateway.dev/v1alpha1",
+            "Use a value such as gateway.kgateway.dev/v1alpha1",
             kinds.matches(r"[a-z0-9.-]+/v[0-9]+((alpha|beta)[0-9]+)?"),
             empty=True,
         ),
         "gateway_parameters_kind": text_of(
-            "not a kind", "Set it like GatewayParameters", kinds.matches("[A-Za-z][A-Za-z0-9]*"), empty=True
+            "not a kind", "Use a value such as GatewayParameters", kinds.matches("[A-Za-z][A-Za-z0-9]*"), empty=True
         ),
         "gateway_parameters_name": kinds.subdomain(),
         "gateway_parameters_spec": kinds.SPEC,
@@ -182,7 +182,7 @@ VARIABLES: dict[str, dict[str, Kind]] = {
     "report": {
         "report_health": MapOf(todo="Set the value health of a result of health_info"),
         "report_path": Text(empty=True, todo="Set the path of a folder"),
-        "report_name": text_of("not a name of a file", "Set a name without folder", lambda text: "/" not in text),
+        "report_name": text_of("not a file name", "Set a name without a folder", lambda text: "/" not in text),
         "report_title": Text(todo="Set a title"),
         "report_formats": ListOf(
             item=choice("html", "markdown", "json", "junit"),
@@ -231,6 +231,7 @@ VARIABLES: dict[str, dict[str, Kind]] = {
         "failover_restore": Switch(),
         "failover_min_requests": kinds.AMOUNT,
         "failover_patience": kinds.LIMIT,
+        "failover_max_gap": kinds.LIMIT,
         "failover_timeout": kinds.LIMIT,
         # The playbook says which names there are.
         "remove_cluster": Text(todo="Set the name of a workload cluster", empty=True),

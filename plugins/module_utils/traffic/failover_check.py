@@ -71,7 +71,8 @@ def run(params: dict[str, Any], check: bool, progress: Report) -> dict[str, Any]
         site = _Site(clusters, params, _safely(progress))
         healed = site.heal(check)
         if params["state"] == "restored":
-            return _result(site, healed, f"{len(healed)} workloads restored" if healed else "no workload to restore")
+            number = f"{len(healed)} workload{'' if len(healed) == 1 else 's'}"
+            return _result(site, healed, f"{number} restored" if healed else "no workload to restore")
         for cluster in (params["cluster"], (params.get("gateway") or params)["cluster"]):
             if cluster not in clusters:
                 names = ", ".join(clusters) or "none"
@@ -167,7 +168,10 @@ class _Site:
             f"failed, longest gap {gap:.1f} s; all backends are restored and respond"
         )
         if gap > self.params["max_gap"]:
-            text = f"{name}: no response for {gap:.1f} s, which exceeds max_gap ({self.params['max_gap']:g} s): {text}"
+            text = (
+                f"{name}: no successful response for {gap:.1f} s, which exceeds max_gap (failover_max_gap, "
+                f"{self.params['max_gap']:g} s): {text}"
+            )
             facts = _result(self, healed, text)
             raise ClusterError(facts.pop("msg"), cluster=name, **facts)
         return _result(self, healed, text)

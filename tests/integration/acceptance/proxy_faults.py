@@ -299,7 +299,7 @@ FAULTS: tuple[Fault, ...] = (
         "failed",
         "rollout",
         "current",
-        ("has istio-init", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "Remove the label"),
+        ("has istio-init", f"Namespace {NAMESPACE} is labelled istio.io/rev=gloo", "remove the label of the namespace"),
     ),
     Fault(
         "parameters missing",

@@ -47,7 +47,7 @@ def test_clusters_at_neighbouring_steps_of_a_rotation_accept_each_other(steps: l
 def test_the_first_and_the_last_step_are_named() -> None:
     verdict, text = state_of([trust("c1", "A", "A", "B"), trust("c2", "A", "A"), trust("c3", "A", "A")])
     assert verdict == "warning"
-    assert "only c1 trusts all roots, c2, c3 not; all sign with CN=A" in text
+    assert "only c1 trusts all roots, c2, c3 do not; all sign with CN=A" in text
     assert "first step" in text and "last" in text
 
 

@@ -401,6 +401,7 @@ BAD: dict[str, list[Any]] = {
     "failover_restore": ["maybe", None],
     "failover_min_requests": [0, "many"],
     "failover_patience": [-1, "x"],
+    "failover_max_gap": [-1, "x"],
     "failover_timeout": [-1, "x"],
     "remove_cluster": [None, 1],
     "remove_unreachable": ["maybe"],

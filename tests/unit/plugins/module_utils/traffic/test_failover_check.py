@@ -177,7 +177,7 @@ def test_the_others_answer_and_all_come_back(world: World) -> None:
 
 def test_a_gap_longer_than_allowed_is_an_error_with_all_facts(world: World) -> None:
     before = world.state("c1")
-    with pytest.raises(ClusterError, match=r"no response for [\d.]+ s, which exceeds max_gap") as error:
+    with pytest.raises(ClusterError, match=r"no successful response for [\d.]+ s, which exceeds max_gap") as error:
         world.check(max_gap=0.0)
     assert error.value.facts["longest_gap"] > 0 and error.value.facts["sent"] >= 20
     assert world.state("c1") == before
