@@ -181,7 +181,8 @@ def _switch(model: ProxyModel) -> Verdict | None:
         wanted = [n for n in MESH_CONTAINERS if model.want.expect is None or n in model.want.expect]
         return failed(
             f"{AUTO_MTLS} is off in {title}: the controller omits {', '.join(wanted)} and silently ignores the istio "
-            f"settings of the parameters. Set controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
+            "settings of the parameters. Unless its Gateways are meant to be outside the mesh, set "
+            f"controller.extraEnv.{AUTO_MTLS} to true in its Helm values"
         )
     if model.mesh_wanted is False and model.auto_mtls:
         return failed(

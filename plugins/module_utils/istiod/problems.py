@@ -102,8 +102,8 @@ def _of_name(plane: Plane, snapshot: Snapshot) -> Iterator[str]:
     if service in plane.services and host not in hosts and "configmaps" not in snapshot.unread:
         yield (
             f"Service {full_name(service or {})} routes to istiod, but its certificate is not valid "
-            f"for {host}, so TLS fails. "
-            f"Create an additional Service {suffixed('istiod', str(plane.revision.value))}"
+            f"for {host}, so TLS fails. If proxies are to use it, create an additional Service "
+            f"{suffixed('istiod', str(plane.revision.value))}"
         )
 
 
@@ -176,14 +176,17 @@ def _of_injection(planes: list[Plane], facts: Sequence[Mapping[str, Fact]], snap
     for webhook in snapshot.webhooks:
         tag, revision = labels_of(webhook).get("istio.io/tag"), labels_of(webhook).get("istio.io/rev")
         if tag and revision not in revisions:
-            yield f"tag {tag} refers to revision {revision}, which no istiod serves. Set it to an existing revision"
+            yield (
+                f"tag {tag} refers to revision {revision}, which no istiod serves. Unless an istiod of that revision "
+                "is to be installed, set it to an existing revision"
+            )
     for namespace in snapshot.namespaces:
         labels = labels_of(namespace)
         wanted = "" if "istio-injection" in labels else labels.get("istio.io/rev")
         if wanted and planes and wanted not in served and not any(injects(plane, labels) for plane in planes):
             yield (
                 f"Namespace {full_name(namespace)} requests revision {wanted}, which no istiod serves. "
-                "Correct its label istio.io/rev"
+                "Unless an istiod of that revision is to be installed, correct its label istio.io/rev"
             )
 
 

@@ -310,7 +310,7 @@ def test_the_shared_root_is_awaited_only_where_it_is_issued(
 def test_a_run_without_the_management_host_is_refused_while_something_is_missing_there() -> None:
     checks = value("__mesh_workload_checks", ansible_play_hosts_all=["east"])
     [failed] = [row["problem"] for row in checks if not row["fits"]]
-    assert failed.startswith("platform, workspace, trust of mgmt must be created, but mgmt is not part of this run")
+    assert failed.startswith("mgmt lacks platform, workspace, trust (mesh_layers), but is not part of this run")
     complete = changed(*((f"mgmt.{layer}", {"state": "ours"}) for layer in ("platform", "workspace", "trust")))
     assert all(row["fits"] for row in value("__mesh_workload_checks", complete, ansible_play_hosts_all=["east"]))
 

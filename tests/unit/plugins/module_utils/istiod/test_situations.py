@@ -398,7 +398,7 @@ def no_injector() -> Objects:
     [row("a", name="all"), row("b")],
     "Service istio-system/all selects several istiods (istio-system/istiod-a, istio-system/istiod-b)",
     "Service istio-system/all routes to istiod, but its certificate is not valid for "
-    "all.istio-system.svc, so TLS fails. Create",
+    "all.istio-system.svc, so TLS fails. If proxies are to use it, create",
     "istiod-a.istio-system.svc:15012 refers to a Service that does not exist. Use all.istio-system.svc:15012",
     "webhook istio-sidecar-injector-a calls Service istio-system/istiod-a, which belongs to no istiod",
     NO_DEFAULT,
