@@ -42,7 +42,7 @@ options:
       - With C(clusters), names of clusters, an entry of V(http_routes) or V(proofs) is for these clusters only.
       - V(istiod) may have C(namespace) and C(revision) of the istiod that the gateways are meant to use. If they use
         another one that works, the result is a warning.
-      - Without it every destination and route in the clusters is checked and no request is sent.
+      - Without O(data) every destination and route in the clusters is checked and no request is sent.
     type: dict
   fail_on:
     description: Minimum verdict for which the module fails, with the first problem as its message.
@@ -140,8 +140,8 @@ msg:
   description: One sentence, with the first problem if there is one.
   returned: always
   type: str
-  sample: "cluster2: Secret gloo-mesh/relay-identity-token-secret does not exist. The agent cannot authenticate: copy
-    the Secret with site.yml --tags mesh. See docs/doctor.md#relay-token"
+  sample: "cluster2: Secret gloo-mesh/relay-identity-token-secret does not exist. Unless certificates are user-supplied,
+    copy the Secret with site.yml --tags mesh. See docs/doctor.md#relay-token"
 health:
   description: Result of all checks.
   returned: when the checks were run
@@ -206,7 +206,7 @@ health:
           description: What to do about a warning or failure, else empty.
           type: str
           returned: always
-          sample: "the agent cannot authenticate. Copy the Secret with site.yml --tags mesh"
+          sample: unless certificates are user-supplied, copy the Secret with site.yml --tags mesh
         doc:
           description: Reference to the explanation of the check.
           type: str

@@ -102,7 +102,7 @@ msg:
   description: One sentence that summarizes the result.
   returned: always
   type: str
-  sample: "/home/me/b.tar.gz: 214 files of mgmt, cluster1; unreachable: cluster2; 1 items omitted, see index.json"
+  sample: "/home/me/b.tar.gz: 214 files of mgmt, cluster1; unreachable: cluster2; 3 items omitted, see index.json"
 archive:
   description: Path of the archive, also in check mode.
   returned: success

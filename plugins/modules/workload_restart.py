@@ -75,7 +75,7 @@ options:
     choices: [fail, force]
     default: fail
   wait:
-    description: Wait until the restarted workloads are ready, and check that no Pod is outdated any more.
+    description: Wait until the restarted workloads are ready, and check that no Pod is still outdated.
     type: bool
     default: true
   wait_timeout:

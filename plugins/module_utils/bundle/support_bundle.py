@@ -134,5 +134,6 @@ def _sentence(result: Json, path: str, files: int) -> str:
     if missed:
         msg += f"; unreachable: {', '.join(missed)}"
     if result["left_out"]:
-        msg += f"; {len(result['left_out'])} items omitted, see index.json"
+        number = len(result["left_out"])
+        msg += f"; {number} item{'' if number == 1 else 's'} omitted, see index.json"
     return msg

@@ -87,7 +87,8 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
         *problems(sections, given, required=params["required"], steps=steps, tags=params["tags"]),
     ]
     if params["collect"]:
-        return {"changed": False, "msg": f"{len(found)} problems found", "problems": found}
+        msg = f"{len(found)} problem{'' if len(found) == 1 else 's'} found"
+        return {"changed": False, "msg": msg, "problems": found}
     hosts = {str(host): list(texts or ()) for host, texts in params["found"].items()}
     if found:
         hosts.setdefault(params.get("cluster") or "", []).extend(found)

@@ -202,7 +202,7 @@ def test_a_lease_that_cannot_be_taken_stops_the_write_with_the_remedy(
 def test_a_lease_of_somebody_else_is_left_alone(site: tuple[Any, lease.Run]) -> None:
     api, run = site
     api.write(*PLACE[:2], "default", {"metadata": {"name": "multicluster.gloo"}, "spec": {}})
-    with pytest.raises(ClusterError, match="not of this collection"):
+    with pytest.raises(ClusterError, match="does not belong to this collection"):
         write(run)
     assert api.writes() == []
 
