@@ -122,25 +122,33 @@ BODIES = (
         True,
         _bytes(_whole("200 OK", "text/html", "<html><body>Log in</body></html>")),
     ),
-    Fault("200 list", "responds with something other than an object: []", True, _bytes(_whole("200 OK", _JSON, "[]"))),
+    Fault(
+        "200 list",
+        "responds with something other than what was requested: []",
+        True,
+        _bytes(_whole("200 OK", _JSON, "[]")),
+    ),
     Fault(
         "200 empty object",
-        "responds with something other than an object: {}",
+        "responds with something other than what was requested: {}",
         True,
         _bytes(_whole("200 OK", _JSON, "{}")),
     ),
     Fault(
-        "200 null", "responds with something other than an object: null", True, _bytes(_whole("200 OK", _JSON, "null"))
+        "200 null",
+        "responds with something other than what was requested: null",
+        True,
+        _bytes(_whole("200 OK", _JSON, "null")),
     ),
     Fault(
         "200 of a login page",
-        "responds with an unexpected object: {",
+        "responds with something other than what was requested: {",
         True,
         _bytes(_whole("200 OK", _JSON, '{"error": "login required"}')),
     ),
     Fault(
         "200 with a failure",
-        "responds with an unexpected object: {",
+        "responds with something other than what was requested: {",
         True,
         _bytes(_failure_of("200 OK", 401, "login required", "Unauthorized", metadata={})),
     ),

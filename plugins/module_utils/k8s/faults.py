@@ -192,8 +192,8 @@ def json_object(data: bytes, key: str) -> Json:
         status = parsed.get("status") if parsed.get("kind") == "Status" else None
         if status is None or (key == "kind" and status != "Failure"):
             return parsed
-    what = "an unexpected object" if isinstance(parsed, dict) and parsed else "something other than an object"
-    raise Fault(f"responds with {what}: {one_line(json.dumps(parsed))[:100]}", sent=True, passing=True)
+    shown = one_line(json.dumps(parsed))[:100]
+    raise Fault(f"responds with something other than what was requested: {shown}", sent=True, passing=True)
 
 
 def plain_text(headers: Any, data: bytes) -> bytes:
