@@ -29,7 +29,7 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
             raise ClusterError(
                 f"{cluster.name}: context {cluster.context} refers to another cluster: "
                 f"the UID of its namespace kube-system is {uid}, expected {expected} "
-                f"(server {cluster.server}). Correct kube_context or the expected UID",
+                f"(server {cluster.server}). Correct kube_context or the expected UID (cluster_uid)",
                 cluster=cluster.name,
                 uid=uid,
                 expected_uid=expected,

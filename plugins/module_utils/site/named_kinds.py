@@ -252,4 +252,4 @@ ISTIOD = MapOf(todo="Set istiod of the fact mesh_result")
 def layers(*names: str) -> Fields:
     """Modes by layer."""
     fields: dict[str, Kind] = dict.fromkeys(names, choice("auto", "use", "manage"))
-    return Fields(fields=fields, what="the role", todo=f"Set auto, use or manage for {', '.join(names)}")
+    return Fields(fields=fields, what="the role", noun="layer", todo=f"Set auto, use or manage for {', '.join(names)}")

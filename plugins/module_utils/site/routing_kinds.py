@@ -439,7 +439,10 @@ _PROOF: dict[str, Kind] = {
 
 def proof(required: tuple[str, ...], **options: Any) -> Fields:
     """A request with the Pods that have to respond."""
-    return Fields(fields=_PROOF, required=required, what="a proof", todo=f"Set {', '.join(required)}", **options)
+    *first, last = required
+    return Fields(
+        fields=_PROOF, required=required, what="a proof", todo=f"Set {', '.join(first)} and {last}", **options
+    )
 
 
 PROOFS = ListOf(item=proof(("name", "path", "answered_by")), todo="Set a list of proofs")

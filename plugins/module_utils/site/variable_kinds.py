@@ -227,7 +227,8 @@ class Number(Kind):
         elif number is None:
             yield problem(path, value, self.wrong, self.hint)
         elif not self.least <= number <= self.most:
-            yield problem(path, value, "too small" if number < self.least else "too large", self.hint)
+            wrong = f"less than {self.least}" if number < self.least else f"more than {self.most}"
+            yield problem(path, value, wrong, self.hint)
 
     def _number(self, value: Any) -> int | None:
         if isinstance(value, str):
@@ -311,7 +312,8 @@ class Fields(Kind):
     """A dictionary with fields of its own.
 
     ``required``: those that must be there; ``others``: whether there may be fields of other names; ``nulls``: whether
-    null means that a field is not set; ``what``: the dictionary in messages; ``rule``: its further problems.
+    null means that a field is not set; ``what``: the dictionary in messages, ``noun``: one of its fields; ``rule``: its
+    further problems.
     """
 
     types: ClassVar[tuple[str, ...]] = ("dict",)
@@ -320,6 +322,7 @@ class Fields(Kind):
     others: bool = False
     nulls: bool = False
     what: str
+    noun: str = "field"
     todo: str = "Set a dictionary"
     rule: Callable[[str, Mapping[str, Any]], Problems] | None = None
 
@@ -338,7 +341,8 @@ class Fields(Kind):
             if kind is None and not self.others:
                 near = difflib.get_close_matches(str(name)[:100], self.fields, 1)
                 todo = f"Use {', '.join(near or self.fields)}"
-                yield problem(key_path(path, str(name)), each, f"{self.what} has no such field", todo, hidden=True)
+                wrong = f"{self.what} has no such {self.noun}"
+                yield problem(key_path(path, str(name)), each, wrong, todo, hidden=True)
             elif kind and not (each is None and (self.nulls or name in self.required)):
                 yield from kind.problems(f"{path}.{name}", each, around)
         if self.rule:

@@ -111,9 +111,15 @@ VARIABLES: dict[str, dict[str, Kind]] = {
             kinds.unquoted("an IPv6 address", "Set the DNS name of istiod's Service"),
         ),
         "gateway_istio_cluster_id": Text(
-            rules=(kinds.unquoted("it", "Use a cluster ID such as cluster-1"),), empty=True
+            rules=(kinds.unquoted("it", "Use a cluster ID such as cluster-1"),),
+            todo="Set the cluster ID of istiod, or leave it empty to discover it",
+            empty=True,
         ),
-        "gateway_istio_mesh_id": Text(rules=(kinds.unquoted("it", "Use a mesh ID such as mesh-1"),), empty=True),
+        "gateway_istio_mesh_id": Text(
+            rules=(kinds.unquoted("it", "Use a mesh ID such as mesh-1"),),
+            todo="Set the mesh ID of istiod, or leave it empty to discover it",
+            empty=True,
+        ),
         "gateway_istiod_namespace": kinds.namespace(empty=True),
         "gateway_istiod_revision": kinds.revision(empty=True),
         "gateway_planned_istiod": kinds.ISTIOD,

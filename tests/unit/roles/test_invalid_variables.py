@@ -60,7 +60,7 @@ PLAYBOOKS: dict[str, tuple[str, Json, list[str]]] = {
     ),
     "no file with data": ("site.yml", {"site_data": "/no/site.yml"}, ["site_data is '/no/site.yml': no such file"]),
     "no name of a file": ("site.yml", {"site_data": ""}, ["site_data is empty"]),
-    "cleanup": ("cleanup.yml", {"cleanup_wait_timeout": -1}, ["cleanup_wait_timeout is -1: too small"]),
+    "cleanup": ("cleanup.yml", {"cleanup_wait_timeout": -1}, ["cleanup_wait_timeout is -1: less than 0"]),
     "doctor": (
         "doctor.yml",
         {"doctor_timeout": "1h", "doctor_logs": "some"},

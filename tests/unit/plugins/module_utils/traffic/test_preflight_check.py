@@ -97,7 +97,7 @@ VD_SPEC = "routing_virtual_destinations[0].spec"
         (lambda d: parents(d)[0].update(namespace="a.b"), f"{PAGE_SPEC}.parentRefs[0].namespace{PAGE_NAME} is 'a.b'"),
         (
             lambda d: parents(d)[0].update(port=0),
-            f"{PAGE_SPEC}.parentRefs[0].port{PAGE_NAME} is 0: too small. Set a number from 1 to 65535",
+            f"{PAGE_SPEC}.parentRefs[0].port{PAGE_NAME} is 0: less than 1. Set a number from 1 to 65535",
         ),
         (
             lambda d: PAGE(d)["spec"].update(hostnames=["a_b"]),
@@ -113,7 +113,8 @@ VD_SPEC = "routing_virtual_destinations[0].spec"
         ),
         (
             lambda d: service(d).update(port=99999),
-            f"{PAGE_SPEC}.rules[0].backendRefs[0].port{PAGE_NAME} is 99999: too large. Set a number from 1 to 65535",
+            f"{PAGE_SPEC}.rules[0].backendRefs[0].port{PAGE_NAME} is 99999: more than 65535. Set a number from 1 to "
+            "65535",
         ),
         (
             lambda d: service(d).pop("port"),
@@ -135,7 +136,10 @@ VD_SPEC = "routing_virtual_destinations[0].spec"
             f"{REVIEWS_BACKEND}.namespace (gloo-system/reviews) is 'bookinfo': a Hostname has no namespace",
         ),
         (lambda d: hostname(d).pop("group"), f"{REVIEWS_BACKEND}.group (gloo-system/reviews) is empty"),
-        (lambda d: hostname(d).update(port=70000), f"{REVIEWS_BACKEND}.port (gloo-system/reviews) is 70000: too large"),
+        (
+            lambda d: hostname(d).update(port=70000),
+            f"{REVIEWS_BACKEND}.port (gloo-system/reviews) is 70000: more than 65535",
+        ),
         (
             lambda d: hostname(d).update(port=9081),
             f"{REVIEWS_BACKEND}.port (gloo-system/reviews) is 9081: VirtualDestination bookinfo/reviews-vd offers "
