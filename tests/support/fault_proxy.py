@@ -152,6 +152,22 @@ BODIES = (
         True,
         _bytes(_failure_of("200 OK", 401, "login required", "Unauthorized", metadata={})),
     ),
+    Fault("200 nested without end", "other than JSON: [[", True, _bytes(_whole("200 OK", _JSON, "[" * 100_000))),
+    Fault(
+        "200 of another shape",
+        "responds with something other than what was requested: {",
+        True,
+        _bytes(
+            _whole(
+                "200 OK",
+                _JSON,
+                json.dumps(
+                    {"kind": 5, "metadata": [], "items": [5], "groups": {}, "resources": "a", "versions": 5}
+                    | {"gitVersion": []}
+                ),
+            )
+        ),
+    ),
     Fault("200 half JSON", "other than JSON: {", True, _bytes(_whole("200 OK", _JSON, '{"kind": "Gatew'))),
     Fault(
         "not HTTP", "responds with something other than HTTP", True, _bytes(lambda response: b"SSH-2.0-OpenSSH_9.2\r\n")

@@ -10,7 +10,7 @@ import copy
 import json
 from collections import Counter
 
-from ..k8s.fields import Json
+from ..k8s.fields import Json, from_json
 from .managed_fields import MISSING, Path, applied_fields, covers, drop, fields_of, find, leaves, owners, put
 from .manifests import FORMER_ANNOTATION, MANAGER
 
@@ -54,7 +54,7 @@ def read(live: Json) -> list[Json]:
     if not text:
         return []
     try:
-        rows = json.loads(text)
+        rows = from_json(text)
     except ValueError:
         return []
     return [row for row in rows if isinstance(row, dict) and row.get("path")] if isinstance(rows, list) else []

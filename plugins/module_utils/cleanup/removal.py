@@ -22,6 +22,7 @@ from ..istiod.objects import compared, service_of_address
 from ..k8s.fields import (
     Json,
     dig,
+    from_json,
     key_of,
     labels_match,
     labels_of,
@@ -366,7 +367,7 @@ def shown_again(service: Json) -> tuple[Json, str] | None:
     if not result["metadata"]["annotations"]:
         del result["metadata"]["annotations"]
     try:
-        record = mapping(json.loads(str(text)))
+        record = mapping(from_json(str(text)))
     except ValueError:
         record = {}
     labels, ports = texts(record.get("labels")), texts(record.get("ports"))

@@ -26,7 +26,7 @@ from typing import Any
 from ..k8s import yaml_documents
 from ..k8s.client import FIELD_MANAGER, Cluster, Json
 from ..k8s.errors import Invalid
-from ..k8s.fields import dig, key_of, labels_of, mapping, mappings, meta, name_of, texts
+from ..k8s.fields import dig, from_json, key_of, labels_of, mapping, mappings, meta, name_of, texts
 
 # Status values of Helm (pkg/release/status.go).
 DEPLOYED = "deployed"
@@ -324,8 +324,8 @@ def read_former_values(cluster: Cluster, note: Note) -> Json | None:
     """The values of ``note.former_revision`` before our changes; None when not stored. May contain secrets."""
     secret = cluster.get("v1", "Secret", note.object_name, note.namespace)
     try:
-        found = json.loads(_text(dig(secret, "data", "values")))
-    except (ValueError, RecursionError):
+        found = from_json(_text(dig(secret, "data", "values")))
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
@@ -386,8 +386,8 @@ def decode(stored: Json) -> Release:
         data = _base64(data.decode("ascii", "replace"))
     text = _unzipped(data)
     try:
-        body = json.loads(text)
-    except (UnicodeDecodeError, ValueError, RecursionError):
+        body = from_json(text)
+    except ValueError:
         raise ValueError("it does not contain JSON") from None
     body = mapping(body)
     info, chart = mapping(body.get("info")), mapping(body.get("chart"))
@@ -499,8 +499,8 @@ def _words(text: Any) -> tuple[str, ...]:
 
 def _paths(text: Any) -> tuple[tuple[str, ...], ...] | None:
     try:
-        rows = json.loads(str(text)) if text else None
-    except (ValueError, RecursionError):
+        rows = from_json(str(text)) if text else None
+    except ValueError:
         return None
     if not isinstance(rows, list):
         return None

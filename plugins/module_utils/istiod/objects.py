@@ -10,12 +10,11 @@ Shapes are those of Istio's charts 1.20 to 1.32, with common user modifications.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from ..k8s.fields import Json, Key, dig, key_of, labels_of, listed, mapping, mappings, selects, texts
+from ..k8s.fields import Json, Key, dig, from_json, key_of, labels_of, listed, mapping, mappings, selects, texts
 from ..k8s.names import split_host_port
 from ..k8s.yaml_documents import document
 
@@ -145,8 +144,8 @@ def _expanded(text: str, known: Mapping[str, str | None]) -> str | None:
 def proxy_address(container: Json) -> str:
     """istiod's address in the environment of a container istio-proxy; "" where it has none."""
     try:
-        config = mapping(json.loads(env(container, "PROXY_CONFIG")[1] or ""))
-    except (ValueError, RecursionError):
+        config = mapping(from_json(env(container, "PROXY_CONFIG")[1] or ""))
+    except ValueError:
         config = {}
     return str(config.get("discoveryAddress") or env(container, "CA_ADDR")[1] or "")
 
@@ -230,8 +229,8 @@ def injector_values(configmap: Json) -> Json | None:
     Keys: `cluster`, `mesh_id`, `network`, `tag`; empty where nothing is set.
     """
     try:
-        values = json.loads(str(dig(configmap, "data", "values") or ""))
-    except (ValueError, RecursionError):
+        values = from_json(str(dig(configmap, "data", "values") or ""))
+    except ValueError:
         return None
     if not isinstance(values, dict):
         return None

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import lease
 from .errors import ApiUnavailable, ClusterError, Forbidden, NotFound, NotServed, Timeout, Unreachable
 from .faults import APPLY
-from .fields import Json, condition, mapping, mappings, spec_of, title
+from .fields import Json, condition, from_json, mapping, mappings, spec_of, title
 from .kinds import Kind, api_path, known
 from .progress import one_line
 from .status_errors import explain
@@ -248,7 +247,7 @@ class Cluster(Transport):
             opened(stream)
         try:
             for line in filter(bytes.strip, stream):
-                event = json.loads(line)
+                event = from_json(line)
                 if event["type"] == "ERROR":
                     status = event["object"]
                     if status.get("code") == 410:

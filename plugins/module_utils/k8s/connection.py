@@ -72,7 +72,10 @@ class Endpoint:
 
 def proxy_of(url: str) -> Proxy:
     """The proxy of a URL. Raises ValueError; the text does not repeat the URL, which may have a password."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError:  # its text may have the password
+        raise ValueError("the proxy is not a URL") from None
     if parts.scheme not in _PORTS:
         raise ValueError(f"the proxy's scheme {parts.scheme!r} is not http, https or socks5")
     try:

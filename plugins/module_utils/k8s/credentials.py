@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .child_process import guarded, without_licences
-from .fields import Json, mapping, mappings
+from .fields import Json, from_json, mapping, mappings
 from .printable import one_line
 from .secret_text import text as without_secrets
 
@@ -42,6 +43,10 @@ _EXTENSION = "client.authentication.k8s.io/exec"
 _LOG_IN = "Log in with it in a terminal, or correct the kubeconfig"
 # Seconds before its expiry from which a credential is renewed.
 _EARLY = 10.0
+# Bytes at the end of what a plugin wrote in which secrets are looked for.
+_READ = 20_000
+# What a header cannot contain.
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class Unusable(ValueError):
@@ -72,14 +77,19 @@ class Credentials:
     @property
     def anonymous(self) -> bool:
         """Whether requests say nothing about who sends them."""
-        return not self.certificate and not self._authorization()
+        return not self.certificate and not self._user.get("tokenFile") and not self._authorization()
 
     def headers(self) -> Headers:
         """The headers of one request; renews a credential that expires."""
         if self._expires is not None and time.time() > self._expires - _EARLY:
             self.renew()
         authorization = self._authorization()
-        return [*([("Authorization", authorization)] if authorization else []), *self._impersonation]
+        found = [*([("Authorization", authorization)] if authorization else []), *self._impersonation]
+        for name, value in found:
+            if _UNSENDABLE.search(value):
+                what = "the token" if name == "Authorization" else f"the value for {name}"
+                raise Unusable(f"{what} has several lines or control characters")
+        return found
 
     def renew(self) -> bool:
         """Run the credential plugin again. False without one."""
@@ -97,8 +107,9 @@ class Credentials:
         user = self._user
         if user.get("tokenFile"):
             # Read for every request: whoever renews the token replaces the file.
-            with suppress(OSError):
-                return f"Bearer {Path(user['tokenFile']).read_text(encoding='utf-8').strip()}"
+            found = _token_in(str(user["tokenFile"]), optional=bool(user.get("token")))
+            if found:
+                return f"Bearer {found}"
         provider = mapping(mapping(user.get("auth-provider")).get("config"))
         token = user.get("token") or self._given.get("token") or provider.get("id-token")
         if token:
@@ -111,6 +122,19 @@ class Credentials:
     def _own_certificate(self) -> tuple[bytes, bytes] | None:
         certificate, key = data_of(self._user, "client-certificate"), data_of(self._user, "client-key")
         return (certificate, key) if certificate or key else None
+
+
+def _token_in(path: str, *, optional: bool) -> str:
+    """The token in a file. Raises Unusable unless it is ``optional``."""
+    try:
+        found, why = Path(path).read_text(encoding="utf-8").strip(), "it is empty"
+    except OSError as exc:
+        found, why = "", str(exc.strerror)
+    except ValueError:
+        found, why = "", "it is not text"
+    if not found and not optional:
+        raise Unusable(f"tokenFile {path} cannot be read: {why}")
+    return found
 
 
 def data_of(entry: Json, name: str) -> bytes:
@@ -168,9 +192,9 @@ def _expiry_of(token: str) -> float | None:
     """When a JWT expires, None when it does not say."""
     try:
         part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        claims = from_json(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -230,21 +254,24 @@ class _Plugin:
         return self._status(out, written)
 
     def _not_started(self, why: str) -> Unusable:
-        hint = one_line(str(self._settings.get("installHint") or ""))
+        hint = _shown(str(self._settings.get("installHint") or ""))
         return Unusable(f"{self._name} {why}", hint or "Install it on this machine, or correct the kubeconfig")
 
     def _status(self, out: bytes, written: str) -> Json:
         try:
-            answer = mapping(json.loads(out))
+            answer = mapping(from_json(out))
         except ValueError:
             raise Unusable(f"{self._name} printed no ExecCredential{written}", _LOG_IN) from None
         if answer.get("apiVersion") != self._version or answer.get("kind") != "ExecCredential":
-            shown = one_line(f"{answer.get('apiVersion')} {answer.get('kind')}")[:100]
+            shown = _shown(f"{answer.get('apiVersion')} {answer.get('kind')}"[:_READ])[:100]
             raise Unusable(
                 f"{self._name} printed {shown}, but the kubeconfig expects {self._version} ExecCredential",
                 "Correct apiVersion in the kubeconfig, or update the plugin",
             )
         status = mapping(answer.get("status"))
+        for name in ("token", "clientCertificateData", "clientKeyData"):
+            if not isinstance(status.get(name) or "", str):
+                raise Unusable(f"{self._name} printed a {name} that is not text{written}", _LOG_IN)
         certificate, key = status.get("clientCertificateData"), status.get("clientKeyData")
         if not status.get("token") and not (certificate and key):
             what = "a certificate without its key" if certificate else "no token and no certificate"
@@ -289,5 +316,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _excerpt(err: bytes) -> str:
-    """What a plugin wrote, on one line and without secrets."""
-    return one_line(without_secrets(err.decode("utf-8", "replace")))[-400:]
+    """The end of what a plugin wrote, on one line and without secrets."""
+    return _shown(err[-_READ:].decode("utf-8", "replace"))[-400:]
+
+
+def _shown(text: str) -> str:
+    return one_line(without_secrets(text))

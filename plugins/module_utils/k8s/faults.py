@@ -18,7 +18,7 @@ import ssl
 from typing import Any
 
 from .connection import ProxyRefused
-from .fields import Json, mapping, mappings
+from .fields import Json, from_json, mapping, mappings
 from .printable import one_line
 
 APPLY = "application/apply-patch+yaml"
@@ -35,6 +35,9 @@ _PASSING = re.compile(
     re.DOTALL,
 )
 _MODIFIED = "object has been modified"
+#: of the values of keys of answers; lists are of maps
+_TYPES: dict[str, type] = {"metadata": dict, "kind": str, "gitVersion": str}
+_TYPES |= dict.fromkeys(("items", "groups", "resources", "versions"), list)
 _HTML = re.compile(r"(?is)<(style|script)\b.*?</\1>|<[^>]*>")
 
 
@@ -167,7 +170,7 @@ def _is_passing(status: Json, message: str) -> bool:
 def _status(code: int, data: bytes) -> Json:
     """The Status object of an error; what a load balancer or a program in front writes as its message."""
     try:
-        parsed = json.loads(data)
+        parsed = from_json(data)
     except ValueError:
         parsed = None
     if isinstance(parsed, dict) and (parsed.get("message") or parsed.get("reason")):
@@ -183,17 +186,25 @@ def json_object(data: bytes, key: str) -> Json:
     "kind", because its answer may be a Status; other answers are not.
     """
     try:
-        parsed = json.loads(data)
+        parsed = from_json(data)
     except ValueError:
         shown = _excerpt(data)
         text = f"responds with something other than JSON: {shown}" if shown else "responds with an empty body"
         raise Fault(text, sent=True, passing=True) from None
-    if isinstance(parsed, dict) and key in parsed:
+    if isinstance(parsed, dict) and _has(parsed, key):
         status = parsed.get("status") if parsed.get("kind") == "Status" else None
         if status is None or (key == "kind" and status != "Failure"):
             return parsed
     shown = one_line(json.dumps(parsed))[:100]
     raise Fault(f"responds with something other than what was requested: {shown}", sent=True, passing=True)
+
+
+def _has(answer: Json, key: str) -> bool:
+    """Whether the answer has a value of the right type under the key; a list may be null."""
+    value, kind = answer.get(key), _TYPES.get(key, object)
+    if kind is list and value is not None:
+        return isinstance(value, list) and len(mappings(value)) == len(value)
+    return key in answer and (kind is list or isinstance(value, kind))
 
 
 def plain_text(headers: Any, data: bytes) -> bytes:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -30,6 +31,14 @@ def mappings(value: Any) -> list[Json]:
 def texts(value: Any) -> dict[str, str]:
     """A map of text, as labels and selectors are."""
     return {str(key): str(text) for key, text in mapping(value).items() if text is not None}
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value. Raises ValueError, also for one that is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def number(value: Any) -> int:

@@ -14,6 +14,7 @@ import copy
 import os
 import re
 import ssl
+import stat
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ from .credentials import Credentials, Headers, Unusable, data_of
 from .errors import BadKubeconfig
 from .fields import Json, mapping, mappings
 from .secret_files import secret_files
+from .yaml_documents import document
 
 try:
     import yaml
@@ -34,6 +36,13 @@ except ImportError:
     IMPORT_ERROR = traceback.format_exc()
 
 _VAULTED = re.compile(r"(?m)^[^#\n]*[:-]\s+!vault\b")
+# Fields of clusters and users that kubectl and Helm refuse with a value of another type.
+_SWITCHES = ("insecure-skip-tls-verify", "disable-compression")
+_TEXTS = (
+    *("server", "tls-server-name", "proxy-url", "certificate-authority", "certificate-authority-data"),
+    *("client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile"),
+    *("username", "password", "as", "as-uid"),
+)
 
 
 class Access:
@@ -88,7 +97,7 @@ class Access:
         url = self._cluster.get("proxy-url")
         proxy = proxy_of(str(url)) if url else proxy_from(os.environ, parts.scheme, host, port)
         tls = _tls(self._cluster, self._credentials.certificate) if parts.scheme == "https" else None
-        return Connections(Endpoint(host, port, tls, str(self._cluster.get("tls-server-name") or host), proxy))
+        return Connections(Endpoint(host, port, tls, self._cluster.get("tls-server-name") or host, proxy))
 
     def _unusable(self, exc: Exception) -> BadKubeconfig:
         text = " ".join(str(exc).split())[:600]
@@ -100,15 +109,22 @@ class Access:
 
 
 def _named(content: Json, rows: str, entry: str, name: Any) -> Json:
-    """The entry that the context refers to. Raises Unusable when there is none."""
+    """The entry that the context refers to. Raises Unusable when there is none, or one with values of other types."""
     if name not in [row.get("name") for row in mappings(content.get(rows))]:
         raise Unusable(f"it refers to {entry} {name!r}, which does not exist")
-    return _entry(content, rows, entry, name)
+    found = _entry(content, rows, entry, name)
+    for field in _TEXTS:
+        if not isinstance(found.get(field), str | None):
+            raise Unusable(f"{field} of its {entry} is not text", "Put it in quotes")
+    for field in _SWITCHES:
+        if not isinstance(found.get(field), bool | None):
+            raise Unusable(f"{field} of its {entry} is neither true nor false", "Write true or false without quotes")
+    return found
 
 
 def _server(cluster: Json) -> str:
     """The API server's URL, without a final slash. Raises Unusable."""
-    url = str(cluster.get("server") or "").rstrip("/")
+    url = (cluster.get("server") or "").rstrip("/")
     if not url:
         raise Unusable("its cluster has no server", "Set 'server' to the API server's URL, such as https://host:6443")
     try:
@@ -116,12 +132,23 @@ def _server(cluster: Json) -> str:
         port = parts.port
     except ValueError:
         raise Unusable("its server has an invalid port or address") from None
-    if "@" in parts.netloc:
+    if "@" in url:
         raise Unusable("its server contains a user or password", "Put them into the user's entry")
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query:
-        example = f"https://{url.partition('://')[2] or url}"
-        raise Unusable(f"its server {url!r} is not a URL http(s)://host[:port]", f"Write for example {example}")
+    # A query may have a secret.
+    plain = url.partition("?")[0]
+    named = parts.scheme in ("http", "https") and parts.hostname and port != 0 and plain == url
+    if not named or not _is_host(parts.hostname or "") or re.search(r"[\x00-\x1f\x7f]", url):
+        example = f"https://{plain.partition('://')[2] or plain}"
+        raise Unusable(f"its server {plain!r} is not a URL http(s)://host[:port]", f"Write for example {example}")
     return url
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be a host name or an address, for DNS, for TLS and for a SOCKS proxy."""
+    try:
+        return 0 < len(name.encode("idna")) < 256 and not re.search(r"[\x00-\x20\x7f]", name)
+    except UnicodeError:
+        return False
 
 
 def _tls(cluster: Json, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
@@ -130,8 +157,13 @@ def _tls(cluster: Json, certificate: tuple[bytes, bytes] | None) -> ssl.SSLConte
     # Python 3.13 requires extensions of certificates that other clients do not.
     context.verify_flags = (context.verify_flags & ~ssl.VERIFY_X509_STRICT) | ssl.VERIFY_X509_PARTIAL_CHAIN
     what = "CA certificate"
+    name = cluster.get("tls-server-name")
+    if name and not _is_host(name):
+        raise Unusable(f"tls-server-name {name!r} is not a host name")
     try:
         if cluster.get("insecure-skip-tls-verify"):
+            if cluster.get("certificate-authority") or cluster.get("certificate-authority-data"):
+                raise Unusable("it has a CA and insecure-skip-tls-verify, which exclude each other", "Remove one")
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         elif authority := data_of(cluster, "certificate-authority"):
             context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
@@ -181,9 +213,14 @@ def _entry(content: Json, rows: str, entry: str, name: Any) -> Json:
 def files_of(kubeconfig: str) -> list[Path]:
     """The files of a kubeconfig, which may be a list as in KUBECONFIG; a path that exists is one file."""
     one = Path(kubeconfig)
-    if os.pathsep not in kubeconfig or one.exists():
+    if os.pathsep not in kubeconfig or _exists(one):
         return [one]
     return [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part.strip()] or [one]
+
+
+def _exists(path: Path) -> bool:
+    """False also where Path.exists() raises: for a name that is too long, and in a folder that may not be read."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def merged(contents: Iterable[Json]) -> Json:
@@ -224,13 +261,15 @@ def _read(name: str, kubeconfig: str, context: str) -> Json:
 def _content(name: str, kubeconfig: str, remedy: str) -> Json:
     """The parsed kubeconfig. ``remedy``: what to do if there is no such file."""
     files = files_of(kubeconfig)
-    existing = [path for path in files if path.exists()] or files
+    existing = list(filter(_exists, files)) or files
     return merged(_parsed(name, path, remedy) for path in existing)
 
 
 def _parsed(name: str, path: Path, remedy: str) -> Json:
     """One file of the kubeconfig."""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise OSError(0, "it is a pipe, and it is read several times")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise BadKubeconfig(f"{name}: the kubeconfig {path} does not exist. {remedy}", cluster=name) from None
@@ -253,9 +292,8 @@ def parsed(name: str, title: str, text: str, folder: Path) -> Json:
             cluster=name,
         )
     try:
-        content = mapping(yaml.safe_load(text))
-    # PyYAML raises more than YAMLError, for example for the date 2026-13-01.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as exc:
+        content = mapping(document(text))
+    except ValueError as exc:
         raise BadKubeconfig(f"{name}: {title} cannot be read: {_yaml_fault(exc)}. Correct it", cluster=name) from None
     for rows, entry in (("clusters", "cluster"), ("users", "user")):
         for row in mappings(content.get(rows)):
@@ -265,15 +303,18 @@ def parsed(name: str, title: str, text: str, folder: Path) -> Json:
 
 def _make_absolute(entry: Json, base: Path) -> None:
     for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
-        if entry.get(key):
-            entry[key] = str(base / str(entry[key]))
+        if entry.get(key) and isinstance(entry[key], str):
+            entry[key] = str(base / entry[key])
     plugin = mapping(entry.get("exec"))
     if "/" in str(plugin.get("command") or ""):
         plugin["command"] = str(base / str(plugin["command"]))
 
 
-def _yaml_fault(exc: Exception) -> str:
+def _yaml_fault(exc: BaseException) -> str:
     """The problem and its line number, without the line, which may contain a credential."""
+    if exc.__cause__ is None:
+        return str(exc)
+    exc = exc.__cause__
     mark = getattr(exc, "problem_mark", None)
     if not isinstance(exc, yaml.YAMLError):
         return "it is not valid YAML: it has a value that cannot be parsed"

@@ -39,6 +39,8 @@ PROCESS = "multicluster.gloo/process"
 _LABEL = ("app.kubernetes.io/managed-by", "multicluster.gloo")
 _LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases", True)
 _TRIES = 5
+# Of the times that Python knows.
+_LATEST = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 class Held(ClusterError):
@@ -112,7 +114,7 @@ def _since(lease: Json) -> str:
 
 
 def _time(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(min(now, _LATEST), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # -- before a write

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -34,7 +35,7 @@ def _place(process: str) -> tuple[str, int | None]:
     """(machine, pid) in an identity; pid None when it is none."""
     host, _slash, number = process.rpartition("/")
     pid = number.partition(":")[0]
-    return host, int(pid) if host and pid.isdecimal() else None
+    return host, int(pid) if host and re.fullmatch("[0-9]{1,19}", pid) else None
 
 
 def identity(pid: int) -> str:

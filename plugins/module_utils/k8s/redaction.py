@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import gzip
 import hashlib
 import json
 import re
@@ -23,12 +22,13 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from .fields import Json
+from .fields import Json, from_json, mapping
 from .kinds import group_of
 from .printable import printable
 from .secret_text import REDACTED, SECRET_NAME, assigned_secrets, is_secret_flag, names_secret, text
 from .yaml_documents import document
 
+_LARGEST = 64 * 1024 * 1024
 # Environment variables and other name-value pairs whose values are needed for diagnosis.
 HARMLESS_VARIABLES = frozenset(
     [
@@ -342,7 +342,7 @@ def helm_release(secret: Json) -> Json:
     meta = secret["metadata"]
     labels = meta.get("labels") or {}
     try:
-        chart = _unpacked(secret)["chart"]["metadata"]
+        chart = mapping(_unpacked(secret)["chart"]["metadata"])
     except (KeyError, TypeError):
         chart = {}
     return {
@@ -359,8 +359,9 @@ def _unpacked(secret: Json) -> Json:
     """The release as stored by Helm 3; {} when the Secret does not contain one."""
     packed = _decoded(_decoded(str((secret.get("data") or {}).get("release", ""))).decode("ascii", "replace"))
     try:
-        release = json.loads(gzip.decompress(packed))
-    except (OSError, EOFError, zlib.error, ValueError):
+        # A small text may unpack to a huge one.
+        release = from_json(zlib.decompressobj(wbits=31).decompress(packed, _LARGEST))
+    except (zlib.error, ValueError):
         return {}
     return release if isinstance(release, dict) else {}
 

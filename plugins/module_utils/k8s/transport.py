@@ -196,7 +196,7 @@ class Transport:
     # -- attempts ----------------------------------------------------------------------------------------------------
 
     def _target(self, path: str, query: dict[str, str] | None) -> str:
-        return urlsplit(self.server).path + quote(path) + (f"?{urlencode(query)}" if query else "")
+        return quote(urlsplit(self.server).path, safe="/%") + quote(path) + (f"?{urlencode(query)}" if query else "")
 
     def _send(self, call: _Call, read: Read[T]) -> T:
         """What ``read`` makes of the response, within the same care as the response itself."""

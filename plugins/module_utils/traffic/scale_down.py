@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from ..apply.manifests import ref_of
 from ..k8s.client import Cluster
 from ..k8s.errors import ClusterError, Conflict, NotFound
-from ..k8s.fields import Json
+from ..k8s.fields import Json, from_json, mapping, mappings
 
 ANNOTATION = "multicluster.gloo/failover-replicas"
 MANAGER = "multicluster.gloo-failover"
@@ -50,11 +50,13 @@ def former(workload: Json) -> Json | None:
     if text is None:
         return None
     try:
-        noted = json.loads(text)
-        return {"replicas": int(noted["replicas"]), "owners": list(noted["owners"])}
-    except (ValueError, KeyError, TypeError):
-        # Not written by this module: 1 is the API's default.
-        return {"replicas": 1, "owners": []}
+        noted = mapping(from_json(str(text)))
+    except ValueError:
+        noted = {}
+    # Where it is not as this module writes it: 1 is the API's default.
+    replicas = noted.get("replicas")
+    valid = isinstance(replicas, int) and 0 <= replicas < 2**31
+    return {"replicas": int(replicas) if valid else 1, "owners": mappings(noted.get("owners"))}
 
 
 def note(workload: Json) -> str:

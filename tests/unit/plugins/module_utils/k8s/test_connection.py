@@ -222,6 +222,9 @@ def test_a_proxy_that_is_none_is_named(written: Written, port: int, scheme: str,
         (f"ftp://user:{QUOTED}@proxy:1", "scheme 'ftp' is not http, https or socks5"),
         (f"http://user:{QUOTED}@proxy:99999", "port is not a number"),
         (f"socks5://user:{QUOTED}@", "no host name"),
+        (f"http://user:{QUOTED}@[::1", "the proxy is not a URL"),
+        # Python would show all of it.
+        (f"http://user:{QUOTED}\u2100@proxy:1", "the proxy is not a URL"),
     ],
 )
 def test_an_invalid_proxy_is_refused_without_its_password(written: Written, url: str, says: str) -> None:
@@ -241,6 +244,16 @@ def test_an_invalid_proxy_is_refused_without_its_password(written: Written, url:
         ("https://api:0", "is not a URL"),
         ("https://[::1", "invalid port or address"),
         (f"https://user:{QUOTED}@api", "contains a user or password"),
+        (f"https:user:{QUOTED}@api", "contains a user or password"),
+        (f"user:{QUOTED}@api:6443", "contains a user or password"),
+        (f"https://api:6443/?token={QUOTED}", "Write for example https://api:6443/$"),
+        ("https://a..b:6443", "is not a URL"),
+        (f"https://{'a' * 64}.b", "is not a URL"),
+        (f"https://{'a.' * 130}b", "is not a URL"),
+        ("https://ho st", "is not a URL"),
+        ("https://api:6443\n", "is not a URL"),
+        ("https://api\x01:6443", "is not a URL"),
+        (8080, "server of its cluster is not text"),
         (None, "has no server"),
     ],
 )
@@ -248,6 +261,31 @@ def test_a_server_that_is_no_url_is_refused(written: Written, server: str | None
     with pytest.raises(BadKubeconfig, match=says) as error:
         Cluster(written(server=server), "c", "cluster1")
     assert QUOTED not in error.value.msg
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        *(({"tls-server-name": name}, "is not a host name") for name in (".a", "a..b", "a" * 64, "a b", "a\0b")),
+        ({"tls-server-name": ["a"]}, "tls-server-name of its cluster is not text"),
+        ({"insecure-skip-tls-verify": "false"}, "insecure-skip-tls-verify of its cluster is neither true nor false"),
+        ({"insecure-skip-tls-verify": 1}, "is neither true nor false"),
+        ({"insecure-skip-tls-verify": True}, "has a CA and insecure-skip-tls-verify, which exclude each other"),
+        ({"disable-compression": "true"}, "is neither true nor false"),
+        ({"proxy-url": ["http://a"]}, "proxy-url of its cluster is not text"),
+        ({"certificate-authority-data": 5}, "certificate-authority-data of its cluster is not text"),
+    ],
+)
+def test_what_kubectl_and_helm_refuse_is_refused(written: Written, fields: Json, says: str) -> None:
+    with pytest.raises(BadKubeconfig, match=says):
+        Cluster(written(**fields), "c", "cluster1")
+
+
+@pytest.mark.parametrize(("path", "sent"), [("/a b", "/a%20b"), ("/é", "/%C3%A9"), ("/a%20b", "/a%20b")])
+def test_the_path_of_a_server_is_sent_as_kubectl_does(written: Written, port: int, path: str, sent: str) -> None:
+    with Cluster(written(server=f"https://localhost:{port}{path}"), "c") as cluster:
+        assert cluster._target("/version", None) == f"{sent}/version"
+        assert cluster.version() == "v1.36.3"
 
 
 def test_a_server_below_a_path(written: Written, port: int) -> None:

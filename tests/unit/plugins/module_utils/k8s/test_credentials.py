@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,16 @@ LATE = "2020-01-01T00:00:00Z"
             "expirationTimestamp that is not an RFC 3339 time",
         ),
         (plugin("echo 'token: abcdefghijklmnopqrst' >&2; exit 1"), r"ended with 1: token: \(redacted\)"),
+        (plugin("printf %100000s | tr ' ' '['"), "printed no ExecCredential"),
+        (plugin(answer({"token": ["t"]})), "printed a token that is not text"),
+        (plugin(answer({"clientCertificateData": 5, "clientKeyData": "k"})), "clientCertificateData that is not text"),
+        (
+            plugin("", command="no-such", installHint="get it with --token=abcdefghijk"),
+            r"not installed. get it with --token=\(redacted\)",
+        ),
+        (plugin(answer({"token": "t"}, V1, "token=abcdefghijk")), r"token=\(redacted\), and the kubeconfig expects"),
+        ({"password": 123456, "username": "a"}, "password of its user is not text. Put it in quotes"),
+        ({"token": ["a"]}, "token of its user is not text"),
         ({"auth-provider": {"name": "gcp"}}, "kubectl no longer supports auth-provider gcp"),
         ({"auth-provider": {"name": "oidc", "config": {}}}, "has no id-token"),
     ],
@@ -95,6 +106,69 @@ def test_why_credentials_cannot_be_used_is_told_before_the_first_request(site: S
     with pytest.raises(BadKubeconfig, match=says) as error:
         site.cluster(user)
     assert error.value.msg.startswith("prod: context 'fake' of the kubeconfig ") and site.api.log == []
+
+
+UNSENDABLE = ["canary\nnext", "next\ncanary", "canary\x01", "canary\0", "canary\ud800"]
+
+
+@pytest.mark.parametrize("text", UNSENDABLE)
+@pytest.mark.parametrize(
+    "user",
+    [
+        lambda text, path: {"token": text},
+        lambda text, path: {"tokenFile": path},
+        lambda text, path: plugin(answer({"token": text})),
+        lambda text, path: {"token": "t", "as": text},
+        lambda text, path: {"token": "t", "as": "a", "as-groups": ["b", text]},
+        lambda text, path: {"token": "t", "as": "a", "as-user-extra": {"b": [text]}},
+    ],
+    ids=["token", "file", "plugin", "user", "group", "extra"],
+)
+def test_what_no_header_can_contain_is_refused_without_showing_it(
+    site: Site, tmp_path: Path, text: str, user: Callable[[str, str], Json]
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    # Some of it is no text, no YAML or no JSON.
+    says = r"several lines or control characters|it is not (text|valid YAML)|printed no ExecCredential"
+    with pytest.raises(BadKubeconfig, match=says) as error:
+        site.cluster(user(text, str(path))).uid()
+    assert "canary" not in error.value.msg and site.api.log == []
+
+
+@pytest.mark.parametrize("token", [None, "t"])
+def test_a_token_that_cannot_be_read_from_its_file_is_told(site: Site, tmp_path: Path, token: str | None) -> None:
+    """As for kubectl, ``token`` is used where the file has none."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name, why in (("missing", "No such file"), ("", "Is a directory"), ("empty", "empty"), ("binary", "not text")):
+        cluster = site.cluster({"tokenFile": str(tmp_path / name), **({"token": token} if token else {})})
+        if token:
+            assert cluster.uid()
+            continue
+        with pytest.raises(BadKubeconfig, match=f"tokenFile {tmp_path}.* cannot be read: .*{why}"):
+            cluster.uid()
+        assert site.api.log == []
+
+
+def test_a_plugin_that_writes_without_end_takes_no_time(site: Site) -> None:
+    noise = "yes 'I1128 token request body foo=bar url https://a/b' | head -c 3000000 >&2"
+    begin = time.process_time()
+    with pytest.raises(BadKubeconfig, match=r"ended with 3: .*the end"):
+        site.cluster(plugin(f"{noise}; echo the end >&2; exit 3"))
+    assert time.process_time() - begin < 2
+
+
+def test_a_plugin_is_told_of_dates_in_the_cluster_s_extensions(site: Site, tmp_path: Path) -> None:
+    """They are text: JSON has no dates."""
+    seen = tmp_path / "seen"
+    script = f'echo "$KUBERNETES_EXEC_INFO" > {seen}; {answer({"token": "t"})}'
+    site.cluster(plugin(script, provideClusterInfo=True))
+    path = Path(site.kubeconfig).with_name("of-the-user")
+    extension = "extensions: [{name: client.authentication.k8s.io/exec, extension: {since: 2024-01-01}}]"
+    path.write_text(path.read_text().replace('"server"', f'{extension}, "server"', 1))
+    assert Cluster(str(path), "fake", "prod").uid()
+    assert json.loads(seen.read_text())["spec"]["cluster"]["config"] == {"since": "2024-01-01"}
 
 
 def test_a_plugin_that_waits_for_a_login_is_ended_with_its_words(

@@ -95,6 +95,25 @@ def test_a_file_of_another_shape_has_no_context(tmp_path: Path, content: str) ->
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one file", "one of several"])
+def test_a_name_that_is_too_long_and_a_pipe_are_refused(tmp_path: Path, several: bool) -> None:
+    """A pipe without a writer would be waited for without end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in ((tmp_path / ("x" * 300), "File name too long"), (tmp_path / "pipe", "it is a pipe")):
+        with pytest.raises(BadKubeconfig, match=f"cannot be read: {says}"):
+            Access("east", _joined(path, path) if several else str(path), "a")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a: &a {b: *a}\n", "a: &a [x, x]\n" + "".join(f"b{n}: &a [*a, *a]\n" for n in range(30)), "[" * 5000],
+    ids=["refers to itself", "grows", "deep"],
+)
+def test_a_file_that_would_never_end_is_refused(tmp_path: Path, content: str) -> None:
+    with pytest.raises(BadKubeconfig, match=r"cannot be read: it(s YAML is too large| is not valid YAML)"):
+        Access("east", str(_written(tmp_path / "odd", content)), "a")
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one file", "one of several"])
 def test_a_kubeconfig_encrypted_by_ansible_vault_is_named_as_such(tmp_path: Path, several: bool) -> None:
     vault = _written(tmp_path / "vault", "$ANSIBLE_VAULT;1.1;AES256\n33363965326261303234\n")
     plain = _written(tmp_path / "plain", _kubeconfig("a", "https://a.example"))

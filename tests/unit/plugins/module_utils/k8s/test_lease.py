@@ -133,6 +133,26 @@ def test_a_run_that_has_ended_holds_nothing(site: tuple[Any, lease.Run], gone: J
     assert api.get(*PLACE)["spec"]["acquireTime"][:4] != "2026-11-28T12:03"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"renewTime": "9999-12-31T23:59:59.000000Z", "leaseDurationSeconds": 2**31 - 1},
+        {"holderIdentity": "x\x1b[2J\nPLAY RECAP", "acquireTime": "9999-12-31T23:59:59Z"},
+        {"process": "[" * 100_000},
+        {"process": f"x/{'9' * 5000}:1"},
+    ],
+    ids=["late", "text", "nested", "number"],
+)
+def test_a_lease_with_odd_content_is_held(site: tuple[Any, lease.Run], odd: Json) -> None:
+    api, run = site
+    of_others(api, **odd)
+    with pytest.raises(
+        lease.Held, match=r"has been changing this site since .*expires at [0-9-]+T[0-9:]+Z$"
+    ) as refused:
+        write(run)
+    assert "\n" not in refused.value.msg and "\x1b" not in refused.value.msg and api.writes() == []
+
+
 def test_of_many_tasks_at_once_one_writes_it(site: tuple[Any, lease.Run]) -> None:
     api, run = site
     wrote: list[bool] = []
@@ -335,7 +355,9 @@ def test_a_process_is_known_again_until_it_has_ended() -> None:
     assert processes.is_gone(known) and not processes.is_here(known)
 
 
-@pytest.mark.parametrize("text", ["", "x", "a/b", ELSEWHERE, "/1:2", "None"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "a/b", ELSEWHERE, "/1:2", "None", "a/-1:2", "a/\u0663:2", f"a/{'9' * 5000}:2"]
+)
 def test_a_process_of_another_machine_is_not_known_to_have_ended(text: str) -> None:
     assert not processes.is_gone(text) and not processes.is_here(text)
 

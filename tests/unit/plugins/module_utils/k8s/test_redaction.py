@@ -7,6 +7,8 @@ import copy
 import gzip
 import json
 import time
+import tracemalloc
+import zlib
 from typing import Any
 from urllib.parse import quote
 
@@ -297,10 +299,27 @@ def test_secrets_among_helm_values_are_found_in_logs() -> None:
     assert redaction.scrub(f"seen {CANARY}") == f"seen {REDACTED}"
 
 
-@pytest.mark.parametrize("data", [None, {}, {"release": "%%%"}, {"release": B64}])
+def _packed(release: bytes) -> Json:
+    return {"release": base64.b64encode(base64.b64encode(gzip.compress(release))).decode()}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, {}, {"release": "%%%"}, {"release": B64}, _packed(b"[" * 100_000), _packed(b'{"chart": {"metadata": [1]}}')],
+)
 def test_a_release_that_cannot_be_read_is_named_all_the_same(data: Any) -> None:
     found = helm_release(obj("Secret", metadata={"labels": {"name": "platform"}}, data=data))
     assert (found["name"], found["chart"]) == ("platform", "")
+
+
+def test_a_release_that_unpacks_to_a_huge_text_is_not_unpacked() -> None:
+    pack = zlib.compressobj(1, wbits=31)
+    small = b"".join(pack.compress(bytes(1 << 24)) for _ in range(24)) + pack.flush()
+    twice = base64.b64encode(base64.b64encode(small)).decode()
+    tracemalloc.start()
+    assert helm_release(obj("Secret", data={"release": twice}))["chart"] == ""
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

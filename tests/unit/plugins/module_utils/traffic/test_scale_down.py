@@ -43,6 +43,26 @@ def content(live: Json | None) -> Json:
     return {"spec": live["spec"], "metadata": meta}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "[]", "{}", "[" * 100_000, '{"replicas": -1}', '{"replicas": 4294967296}', '{"replicas": Infinity}'),
+        *('{"replicas": null, "owners": 5}', '{"replicas": "3", "owners": ["x", null, 7]}'),
+    ],
+)
+def test_a_record_that_somebody_else_has_written_is_restored_to_the_default(fake: Any, text: str) -> None:
+    api, kubeconfig = fake
+    api.write("apps/v1", "deployments", "default", deployment(0, annotations={ANNOTATION: text}))
+    with Cluster(kubeconfig, "fake", "c1") as cluster:
+        live = cluster.get("apps/v1", "Deployment", "d", "default")
+        assert live is not None
+        [scaled] = left_scaled_down([live])
+        assert scaled.replicas == 1
+        restore(cluster, scaled)
+    after = api.get("apps/v1", "deployments", "default", "d")
+    assert after["spec"]["replicas"] == 1 and former(after) is None
+
+
 @pytest.mark.parametrize("replicas", [1, 2, 7])
 def test_a_deployment_comes_back_as_it_was(fake: Any, replicas: int) -> None:
     api, kubeconfig = fake
