@@ -55,8 +55,9 @@ def former(workload: Json) -> Json | None:
         noted = {}
     # Where it is not as this module writes it: 1 is the API's default.
     replicas = noted.get("replicas")
-    valid = isinstance(replicas, int) and 0 <= replicas < 2**31
-    return {"replicas": int(replicas) if valid else 1, "owners": mappings(noted.get("owners"))}
+    if not isinstance(replicas, int) or not 0 <= replicas < 2**31:
+        replicas = 1
+    return {"replicas": replicas, "owners": mappings(noted.get("owners"))}
 
 
 def note(workload: Json) -> str:
