@@ -95,7 +95,7 @@ LATE = "2020-01-01T00:00:00Z"
             plugin("", command="no-such", installHint="get it with --token=abcdefghijk"),
             r"not installed. get it with --token=\(redacted\)",
         ),
-        (plugin(answer({"token": "t"}, V1, "token=abcdefghijk")), r"token=\(redacted\), and the kubeconfig expects"),
+        (plugin(answer({"token": "t"}, V1, "token=abcdefghijk")), r"token=\(redacted\), but the kubeconfig expects"),
         ({"password": 123456, "username": "a"}, "password of its user is not text. Put it in quotes"),
         ({"token": ["a"]}, "token of its user is not text"),
         ({"auth-provider": {"name": "gcp"}}, "kubectl no longer supports auth-provider gcp"),
