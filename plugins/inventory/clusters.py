@@ -294,8 +294,8 @@ def _is_content(source: Any) -> bool:
 
 def _content(source: Any, folder: Path) -> str:
     """Path of a file in memory with the content of a kubeconfig."""
-    # Texts that Ansible Vault has encrypted, and dates, become plain texts.
-    data = json.dumps(source, default=str) if isinstance(source, Mapping) else source
+    # Texts that Ansible Vault has encrypted, dates, and Ansible's own kind of texts become plain texts.
+    data = json.dumps(source, default=str) if isinstance(source, Mapping) else str.__str__(source)
     content = parsed("kubeconfig", "its content", data, folder)
     return lasting_file("kubeconfig", json.dumps(content, default=str).encode())
 

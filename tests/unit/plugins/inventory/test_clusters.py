@@ -312,7 +312,7 @@ def test_a_pattern_may_match_no_host(made: Any) -> None:
     assert (found["workload"], found["gateway"]) == (["eu-1"], ["a"])
 
 
-@pytest.mark.parametrize("content", ["a: [", f"$ANSIBLE_VAULT;1.1;AES256\n{TOKEN}", "\xff", f"{TOKEN}: 2026-13-01"])
+@pytest.mark.parametrize("content", ["a: [", f"$ANSIBLE_VAULT;1.1;AES256\n{TOKEN}", "\xff", f"{TOKEN}: !!int x"])
 def test_a_kubeconfig_that_cannot_be_read_is_named(made: Any, tmp_path: Path, content: str) -> None:
     (tmp_path / "config").write_bytes(content.encode("latin-1"))
     said = refusal(made, {"kubeconfig": ["fine", "config"]}, fine=kubeconfig("a"))
