@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 from ..module_utils.engine.result import plain
 from ..module_utils.k8s.printable import one_line
 from ..module_utils.k8s.secret_text import text
-from ..module_utils.site.variable_kinds import Surroundings
+from ..module_utils.site.variable_kinds import Surroundings, shown
 from ..module_utils.site.variables import VARIABLES
 from ..module_utils.traffic import preflight_check as engine
 from ..plugin_utils.engine_action import EngineAction
@@ -55,6 +55,8 @@ class ActionModule(EngineAction):
                     later.add(name)
                 else:
                     unset[name] = reason[:_LONGEST_REASON].rstrip(".")
+        if "mesh" in sections and "mesh_cluster_name" not in self._all:
+            values["mesh_cluster_name"] = self._all.get("inventory_hostname")
         around = Surroundings(frozenset(self._all.get("groups", {}).get("all", ())), self._program, self._file)
         return engine.Given(values, unset, frozenset(later), frozenset(self._all), around)
 
@@ -76,4 +78,8 @@ class ActionModule(EngineAction):
             content = self._loader.load_from_file(str(found))
         except (AnsibleError, UnicodeError):
             return "the file cannot be read, or is not YAML"
-        return "" if content and isinstance(content, dict | list) else "the file has no variables"
+        several = content if isinstance(content, list) else [content]
+        if not content or not all(isinstance(each, dict) for each in several):
+            return "the file has no variables"
+        odd = next((str(name) for each in several for name in each if not str(name).isidentifier()), None)
+        return "" if odd is None else f"{shown(odd)} in it cannot be the name of a variable"

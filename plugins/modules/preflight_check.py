@@ -37,7 +37,8 @@ options:
       - Whose variables are checked. These are the roles, C(hosts) for those of a host, such as C(kubeconfig), and
         C(playbooks) for those of the playbooks, such as C(site_data). Variables that are not set are checked only if
         they have no default.
-      - Names of earlier versions of this collection are refused with the name that replaces them.
+      - Names of earlier versions of this collection are refused with the name that replaces them. With O(collect) there
+        is a warning for a variable whose name is nearly that of another one.
     type: list
     elements: str
     choices: [bookinfo, cleanup, gateway, hosts, mesh, playbooks, report, routing]
@@ -53,6 +54,10 @@ options:
     default: false
   found:
     description: Problems by host, as RV(problems) of this module. Those of several hosts are reported once.
+    type: dict
+    default: {}
+  names:
+    description: Names of clusters by host, as RV(name) of this module, each of which must be different.
     type: dict
     default: {}
   required:
@@ -116,6 +121,11 @@ problems:
   returned: success
   type: list
   elements: str
+name:
+  description: Name of the cluster in Gloo Mesh, if O(variables_of) contains C(mesh).
+  returned: if O(collect) is set
+  type: str
+  sample: cluster1
 """
 
 from ..module_utils.engine.module import run_module

@@ -141,6 +141,11 @@ def is_http_url(text: str) -> bool:
     return is_url(text) and text.startswith(("http://", "https://")) and bool(urlsplit(text).hostname)
 
 
+ADDRESS = text_of(
+    "not an address",
+    "Set an IP address or a host name",
+    lambda text: host_port(f"{text}:1") or host_port(f"[{text}]:1"),
+)
 HTTP_URL = text_of("not a URL", "Set a URL such as https://192.0.2.1:8443", is_http_url, empty=True, null=True)
 #: a port as the API accepts it: a number, not text
 PORT_FIELD = Number(least=1, most=65535, digits=False, wrong="not a port")
@@ -242,7 +247,13 @@ SECONDS = Number(wrong="not a number of seconds", todo="Set a whole number of se
 #: of playbooks, which have a default for null
 LIMIT = Number(null=True, wrong="not a number of seconds", todo="Set a whole number of seconds, 0 or more")
 AMOUNT = Number(least=1, null=True)
-LICENCE = Text(empty=True, secret=True, todo="Set a key, or leave it empty")
+LICENCE = text_of(
+    "contains characters that no key has",
+    "Set a key, or leave it empty",
+    matches(r"\s*[!-~][ -~]*\s*"),
+    empty=True,
+    secret=True,
+)
 CRD_SWITCHES = MapOf(
     value=ListOf(item=subdomain(), todo="Set a list of names of CRDs"), todo="Set lists of names of CRDs, by switch"
 )

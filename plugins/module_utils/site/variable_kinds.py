@@ -23,6 +23,8 @@ _LONGEST_VALUE = 50
 _LONGEST_READ = 2000
 _SWITCHES = frozenset(["true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0"])
 _LARGEST = 2**31 - 1
+# user:password@host
+_USER = re.compile(r"[^\s/:@]:[^\s/@]+@")
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,11 @@ def shown(value: Any) -> str:
     if not isinstance(value, str) or not value:
         return described(value)
     line = one_line(value[:_LONGEST_READ])
-    if redacted(line) != line:
+    if redacted(line) != line or _USER.search(line):
         return f"text of {len(value)} characters"
-    return f"'{line}'" if len(line) <= _LONGEST_VALUE else f"'{line[:_LONGEST_VALUE]}...'"
+    # Some look like others, or like nothing.
+    odd = next((f" with U+{ord(each):04X}" for each in value if not each.isascii()), "")
+    return (f"'{line}'" if len(line) <= _LONGEST_VALUE else f"'{line[:_LONGEST_VALUE]}...'") + odd
 
 
 def described(value: Any) -> str:

@@ -243,7 +243,7 @@ VARIABLES: dict[str, dict[str, Kind]] = {
         "remove_cluster": Text(todo="Set the name of a workload cluster", empty=True),
         "remove_unreachable": Switch(),
         "remove_gateway": Switch(),
-        "remove_addresses": ListOf(item=Text(todo="Set an address"), comma=True, todo="Set a list of addresses"),
+        "remove_addresses": ListOf(item=kinds.ADDRESS, comma=True, todo="Set a list of addresses"),
         "remove_grace": kinds.LIMIT,
         "remove_drain_timeout": kinds.LIMIT,
     },

@@ -10,6 +10,7 @@ missing in a cluster are found by the API server and the proofs.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "pending": {"type": "list", "elements": "str", "default": []},
     "collect": {"type": "bool", "default": False},
     "found": {"type": "dict", "default": {}},
+    "names": {"type": "dict", "default": {}},
     "required": {"type": "bool", "default": False},
     "destination_steps": {"type": "list", "elements": "str", "default": []},
     "route_steps": {"type": "list", "elements": "str", "default": []},
@@ -74,7 +76,7 @@ class Steps:
 
 
 def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Result: msg, problems. Raises Invalid with the problems unless ``collect`` is set.
+    """Result: msg, problems; with ``collect`` also name and warnings. Raises Invalid with the problems without it.
 
     ``params["given"]``: the variables, from the action plugin.
     """
@@ -88,8 +90,11 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     ]
     if params["collect"]:
         msg = f"{len(found)} problem{'' if len(found) == 1 else 's'} found"
-        return {"changed": False, "msg": msg, "problems": found}
+        name = given.values.get("mesh_cluster_name", "")
+        return {"changed": False, "msg": msg, "problems": found, "name": name, "warnings": misspelled(given.names)}
     hosts = {str(host): list(texts or ()) for host, texts in params["found"].items()}
+    for host, text in same_names(params["names"]):
+        hosts.setdefault(host, []).append(text)
     if found:
         hosts.setdefault(params.get("cluster") or "", []).extend(found)
     told = merged(hosts)
@@ -183,6 +188,31 @@ def former_names(names: Iterable[str], sections: Sequence[str]) -> list[str]:
         elif name == "verify_timeout" and "playbooks" in sections:
             result.append(f"{name} is no longer used. Set doctor_timeout, the time limit for each proof in seconds")
     return result
+
+
+def misspelled(names: Iterable[str]) -> list[str]:
+    """A sentence for every variable whose name is nearly that of one of the collection."""
+    ours = {name for section, table in VARIABLES.items() if section != "hosts" for name in table}
+    unknown = sorted(name for name in names if name not in ours and name not in VARIABLES["hosts"])
+    near = {name: difflib.get_close_matches(name.lower()[:100], sorted(ours), 1, 0.9) for name in unknown}
+    return [
+        f"{name} is not a variable of this collection. Did you mean {found[0]}?"
+        for name, found in near.items()
+        if found
+    ]
+
+
+def same_names(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(host, problem) of every host that has the same name of a cluster as another one."""
+    hosts: dict[str, list[str]] = {}
+    for host, name in names.items():
+        hosts.setdefault(str(name or ""), []).append(host)
+    for name, those in hosts.items():
+        if name and len(those) > 1:
+            found = problem(
+                "mesh_cluster_name", name, "each cluster needs its own name", "Set it per host, or remove it"
+            )
+            yield from ((host, str(found)) for host in those)
 
 
 # -- variables --------------------------------------------------------------------------------------------------------

@@ -59,6 +59,16 @@ PLAYBOOKS: dict[str, tuple[str, Json, list[str]]] = {
         ["mesh_config_namespace is not set: 'team' is undefined"],
     ),
     "no file with data": ("site.yml", {"site_data": "/no/site.yml"}, ["site_data is '/no/site.yml': no such file"]),
+    "a file of something else": (
+        "site.yml",
+        {"site_data": str(REPO / "roles" / "mesh" / "tasks" / "main.yml")},
+        [r"site_data is '.*': 'ansible\.builtin\.\w+' in it cannot be the name of a variable"],
+    ),
+    "one name for all clusters": (
+        "site.yml",
+        {"mesh_cluster_name": "east"},
+        ["mgmt, cluster1, cluster2: mesh_cluster_name is 'east': each cluster needs its own name. Set it per host"],
+    ),
     "no name of a file": ("site.yml", {"site_data": ""}, ["site_data is empty"]),
     "cleanup": ("cleanup.yml", {"cleanup_wait_timeout": -1}, ["cleanup_wait_timeout is -1: less than 0"]),
     "doctor": (

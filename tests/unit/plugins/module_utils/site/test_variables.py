@@ -218,7 +218,7 @@ BAD: dict[str, list[Any]] = {
     "mesh_workload_hosts": NOT_HOSTS,
     "mesh_cluster_name": ["", None, "a_b", "A", "123", "true", 123, True, "a b", ["a"]],
     "mesh_cluster_domain": ["", None, "cluster_local", ".", "*.local"],
-    "mesh_license_key": [None, 5, True, ["x"]],
+    "mesh_license_key": [None, 5, True, ["x"], " ", "K\u200dEY", "K\u00a0EY", "\u041aEY"],
     "mesh_istio_license_key": [None, 5],
     "mesh_layers": [*NOT_DICTS, {"gateway": "use"}, {"istio": "keep"}, {"istio": True}, {"crds": None}],
     "mesh_namespace": NOT_NAMESPACES,
@@ -406,7 +406,7 @@ BAD: dict[str, list[Any]] = {
     "remove_cluster": [None, 1],
     "remove_unreachable": ["maybe"],
     "remove_gateway": ["maybe"],
-    "remove_addresses": [*NOT_LISTS, [1], [""]],
+    "remove_addresses": [*NOT_LISTS, [1], [""], ["a b"], ["192.0.2.1:80"], "192.0.2.300", ["192.0.2.1\u00ad"]],
     "remove_grace": [-1, "x"],
     "remove_drain_timeout": [-1, "x"],
 }
@@ -457,7 +457,7 @@ GOOD: dict[str, list[Any]] = {
     "bookinfo_wait_timeout": [0, 600, "600", 600.0, " 5 "],
     "cleanup_vendor_crds": [True, "false", "yes", "on", 0, 1, "1", "True"],
     "gateway_layers": [{}, {"controller": "use"}],
-    "gateway_license_key": ["", "a key-of (any) shape"],
+    "gateway_license_key": ["", "a key-of (any) shape", "with-a-line-end\n"],
     "gateway_api_crds": ["crds.yaml", "/crds", "https://example.com/a.yaml"],
     "gateway_api_min_version": ["1.2.0", "1.2", "1.4.0-rc.1"],
     "gateway_chart": [{}, {"version": "2.0.3"}, {"ref": "oci://r.example/a", "version": "", "repo_url": None}],
@@ -533,7 +533,7 @@ GOOD: dict[str, list[Any]] = {
     "bundle_namespaces": [[], "a,b", ["a"]],
     "failover_proof": [proof()[0], {"path": "/", "answered_by": {"namespace": "a", "label_selector": "a=b, c==d"}}],
     "failover_confirm": [True, "true"],
-    "remove_addresses": [[], ["192.0.2.1"], "192.0.2.1,a.example"],
+    "remove_addresses": [[], ["192.0.2.1", "2001:db8::1"], "192.0.2.1,A.example"],
 }
 
 
@@ -629,6 +629,15 @@ def test_no_content_of_lists_and_dictionaries_is_shown(name: str) -> None:
 def test_what_looks_like_a_secret_is_shown_nowhere(name: str) -> None:
     values: list[Any] = [TOKEN, [TOKEN], {TOKEN: TOKEN}, {"a": TOKEN}, [{TOKEN: TOKEN}], f"https://user:{TOKEN}@host"]
     assert [text for value in values for text in refused(name, value) if TOKEN in text] == []
+    assert [text for text in refused(name, f"user:{CANARY}@host:1") if CANARY in text] == []
+
+
+@pytest.mark.parametrize(
+    ("odd", "code"), [("\u0430", "0430"), ("\u200d", "200D"), ("\u00a0", "00A0"), ("\ufe0f", "FE0F")]
+)
+def test_a_character_that_looks_like_another_or_like_nothing_is_named(odd: str, code: str) -> None:
+    [found] = refused("mesh_namespace", f"gl{odd}oo")
+    assert f"' with U+{code}: not a valid namespace name" in found
 
 
 @pytest.mark.parametrize("name", ["mesh_license_key", "mesh_istio_license_key", "gateway_license_key"])

@@ -326,6 +326,7 @@ PARAMS: Data = {
     "pending": [],
     "collect": False,
     "found": {},
+    "names": {},
     "required": False,
     "destination_steps": [],
     "route_steps": [],
@@ -364,6 +365,27 @@ def test_problems_are_collected_and_reported_once_for_all_hosts() -> None:
         preflight_check.run({**PARAMS, "found": found}, False, print)
     first, second = refusal.value.msg.split("; ")
     assert first.startswith("a, b: mesh_namespace is 'A'") and second.startswith("a: mesh_wait_timeout is 'soon'")
+
+
+def test_hosts_with_the_same_name_of_a_cluster_are_refused() -> None:
+    names = {"a": "east", "b": "west", "c": "east", "d": "d", "e": "", "f": None}
+    with pytest.raises(Invalid) as refusal:
+        preflight_check.run({**PARAMS, "names": names, "found": {"b": ["x"]}}, False, print)
+    first, second = refusal.value.msg.split("; ")
+    assert first == "b: x"
+    assert second == "a, c: mesh_cluster_name is 'east': each cluster needs its own name. Set it per host, or remove it"
+    assert preflight_check.run({**PARAMS, "names": {**names, "c": "c"}}, False, print)["problems"] == []
+
+
+def test_a_variable_that_is_nearly_one_of_the_collection_is_told() -> None:
+    names = ["mesh_namspace", "Gateway_name", "routing_htp_routes", "mesh_namespace", "cluster_id", "gateway_team", "a"]
+    collected = preflight_check.run({**PARAMS, "collect": True, "given": Given(names=names)}, False, print)
+    assert collected["problems"] == []
+    assert collected["warnings"] == [
+        "Gateway_name is not a variable of this collection. Did you mean gateway_name?",
+        "mesh_namspace is not a variable of this collection. Did you mean mesh_namespace?",
+        "routing_htp_routes is not a variable of this collection. Did you mean routing_http_routes?",
+    ]
 
 
 def test_many_hosts_are_counted() -> None:
