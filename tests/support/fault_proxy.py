@@ -113,6 +113,10 @@ CONNECTION = (
     Fault("never answered", "does not respond: timed out", True, _silence),
     Fault("answered a few bytes at a time", "does not respond: timed out", True, _drip),
 )
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+_ENDLESS = _HEAD + b"Content-Length: 100000000000000\r\n\r\n{}"
+_CHUNK = _HEAD + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF\r\n{}"
+_NEGATIVE = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}"
 #: bodies that are no answer
 BODIES = (
     Fault("empty 200", "responds with an empty body", True, _bytes(_whole("200 OK", _JSON, ""))),
@@ -168,6 +172,9 @@ BODIES = (
             )
         ),
     ),
+    Fault("200 of endless length", "HTTP: its length", True, lambda client, response: client.sendall(_ENDLESS)),
+    Fault("200 of an endless chunk", "HTTP: its length", True, lambda client, response: client.sendall(_CHUNK)),
+    Fault("200 of a negative chunk", "HTTP: its length", True, lambda client, response: client.sendall(_NEGATIVE)),
     Fault("200 half JSON", "other than JSON: {", True, _bytes(_whole("200 OK", _JSON, '{"kind": "Gatew'))),
     Fault(
         "not HTTP", "responds with something other than HTTP", True, _bytes(lambda response: b"SSH-2.0-OpenSSH_9.2\r\n")

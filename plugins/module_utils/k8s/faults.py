@@ -11,7 +11,6 @@ or a second time changes nothing more.
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import socket
 import ssl
@@ -20,6 +19,7 @@ from typing import Any
 from .connection import ProxyRefused
 from .fields import Json, from_json, mapping, mappings
 from .printable import one_line
+from .secret_text import text as without_secrets
 
 APPLY = "application/apply-patch+yaml"
 
@@ -34,6 +34,8 @@ _PASSING = re.compile(
     r"transport is closing|shutting down|request timed out|evaluation timed out",
     re.DOTALL,
 )
+#: bytes of a foreign response in which markup and secrets are looked for
+_READ = 2000
 _MODIFIED = "object has been modified"
 #: of the values of keys of answers; lists are of maps
 _TYPES: dict[str, type] = {"metadata": dict, "kind": str, "gitVersion": str}
@@ -141,7 +143,9 @@ def of_response(code: int, headers: Any, data: bytes) -> Fault:
     status = _status(code, data)
     message, location = str(status.get("message", "")), headers.get("Location")
     if code < 400:
-        text = f"redirects to {one_line(str(location))[:200]} (HTTP {code})"
+        # A query may have a secret.
+        place = _shown(str(location or "").partition("?")[0], 200)
+        text = f"redirects to {place} (HTTP {code})" if place else f"responds with HTTP {code}"
         return Fault(text, sent=False, passing=False)
     try:
         pause = float(headers.get("Retry-After") or 0)
@@ -175,8 +179,7 @@ def _status(code: int, data: bytes) -> Json:
         parsed = None
     if isinstance(parsed, dict) and (parsed.get("message") or parsed.get("reason")):
         return parsed
-    text = one_line(_HTML.sub(" ", data.decode("utf-8", "replace")))[:300]
-    return {"message": text or http.client.responses.get(code, "no message")}
+    return {"message": _excerpt(data, 300) or http.client.responses.get(code, "no message")}
 
 
 def json_object(data: bytes, key: str) -> Json:
@@ -195,8 +198,7 @@ def json_object(data: bytes, key: str) -> Json:
         status = parsed.get("status") if parsed.get("kind") == "Status" else None
         if status is None or (key == "kind" and status != "Failure"):
             return parsed
-    shown = one_line(json.dumps(parsed))[:100]
-    raise Fault(f"responds with something other than what was requested: {shown}", sent=True, passing=True)
+    raise Fault(f"responds with something other than what was requested: {_excerpt(data)}", sent=True, passing=True)
 
 
 def _has(answer: Json, key: str) -> bool:
@@ -214,5 +216,10 @@ def plain_text(headers: Any, data: bytes) -> bytes:
     return data
 
 
-def _excerpt(data: bytes) -> str:
-    return one_line(_HTML.sub(" ", data[:2000].decode("utf-8", "replace")))[:100]
+def _excerpt(data: bytes, longest: int = 100) -> str:
+    return _shown(_HTML.sub(" ", data[:_READ].decode("utf-8", "replace")), longest)
+
+
+def _shown(text: str, longest: int) -> str:
+    """What a program in between wrote, on one line and without secrets."""
+    return one_line(without_secrets(text))[:longest]

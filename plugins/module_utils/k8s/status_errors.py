@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from .errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
+from .fields import mapping, mappings
 
 _MANAGER = re.compile(r'conflict with "([^"]+)"')
 
@@ -67,8 +68,7 @@ def explain(
 
 
 def _causes(status: dict[str, Any]) -> list[dict[str, Any]]:
-    causes = (status.get("details") or {}).get("causes") or []
-    return [cause for cause in causes if isinstance(cause, dict)]
+    return mappings(mapping(status.get("details")).get("causes"))
 
 
 def _conflict(head: str, status: dict[str, Any], message: str, facts: dict[str, Any]) -> Conflict:

@@ -30,7 +30,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from .connection import Connection
 from .errors import ClusterError, MissingLibrary, NotServed, Unreachable
 from .faults import Fault, json_object, of_exception, of_response, pause_before_retry, plain_text, repeatable
-from .fields import Json, title
+from .fields import Json, mapping, title
 from .kinds import Kind, group_of
 from .kubeconfig import IMPORT_ERROR as KUBECONFIG_IMPORT_ERROR
 from .kubeconfig import Access
@@ -168,12 +168,12 @@ class Transport:
             safe=repeatable(method, content_type, body, dry_run=dry_run),
             writes=method != "GET" and not dry_run,
         )
-        return self._send(call, lambda response, connection: json_object(response.read(), key))
+        return self._send(call, lambda response, connection: json_object(_body(response), key))
 
     def _text(self, path: str, query: dict[str, str], what: str, kind: Kind) -> bytes:
         """The body of a response that is not JSON."""
         call = _Call("GET", self._target(path, query), what, kind)
-        return self._send(call, lambda response, connection: plain_text(response.headers, response.read()))
+        return self._send(call, lambda response, connection: plain_text(response.headers, _body(response)))
 
     def _stream(self, path: str, query: dict[str, str], what: str, kind: Kind, within: float) -> Stream:
         """A response of lines, which the caller closes."""
@@ -232,7 +232,7 @@ class Transport:
             response = _exchange(connection, call, headers)
             self._note_time(response.headers.get("Date"))
             if response.status >= 300:
-                raise of_response(response.status, response.headers, response.read())
+                raise of_response(response.status, response.headers, _body(response))
             result = read(response, connection)
         except BaseException as exc:
             if connection is not None:
@@ -256,7 +256,7 @@ class Transport:
         if date:
             try:
                 self.server_time = parsedate_to_datetime(date).timestamp()
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 pass
 
     def _error(self, call: _Call, fault: Fault, waited: float) -> ClusterError:
@@ -281,7 +281,7 @@ class Transport:
                 server=self.server,
                 reason=fault.text,
             )
-        if fault.code == 404 and call.kind is not None and not (fault.status.get("details") or {}).get("name"):
+        if fault.code == 404 and call.kind is not None and not mapping(fault.status.get("details")).get("name"):
             # The path does not exist. For a missing object or namespace, details name it.
             return not_served(self.name, call.kind.api_version, call.kind.kind)
         error = explain(
@@ -334,6 +334,13 @@ def _exchange(connection: Connection, call: _Call, headers: list[tuple[str, str]
     if response.length is None and not response.chunked and "close" not in response.headers.get("Connection", ""):
         raise ConnectionResetError("the response ends within its headers")
     return response
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read()
+    except (OverflowError, MemoryError, ValueError):
+        raise http.client.HTTPException("its length is not valid") from None
 
 
 class _Relay(PortForward):

@@ -17,6 +17,7 @@ from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client impor
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Conflict, Unreachable
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.faults import (
     Fault,
+    json_object,
     of_response,
     pause_before_retry,
     repeatable,
@@ -282,6 +283,56 @@ def test_which_requests_can_be_sent_twice(method: str, content: str, body: Any, 
 )
 def test_which_errors_may_pass(code: int, message: str, passing: bool) -> None:
     assert of_response(code, {}, b'{"message": "%s", "reason": ""}' % message.encode()).passing is passing
+
+
+SECRET = "canary-7f3c9a51d2e4"
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "body"),
+    [
+        (302, {"Location": f"https://sso.example/login?state={SECRET}"}, b""),
+        (307, {"Location": f"https://user:{SECRET}@sso.example/"}, b""),
+        (500, {}, f"<b>your token={SECRET} has expired</b>".encode()),
+        (401, {}, f'{{"access_token": "{SECRET}"}}'.encode()),
+    ],
+)
+def test_what_a_program_in_between_writes_is_shown_without_secrets(code: int, headers: Json, body: bytes) -> None:
+    fault = of_response(code, headers, body)
+    assert SECRET not in fault.text and SECRET not in str(fault.status) and fault.text
+
+
+@pytest.mark.parametrize("body", [f'{{"access_token": "{SECRET}"}}', f"<p>token={SECRET}", f"password: {SECRET}"])
+def test_an_answer_that_is_none_is_shown_without_secrets(body: str) -> None:
+    with pytest.raises(Fault) as fault:
+        json_object(body.encode(), "metadata")
+    assert SECRET not in fault.value.text
+
+
+def test_a_redirect_to_nowhere_is_told_by_its_code() -> None:
+    assert of_response(304, {}, b"").text == "responds with HTTP 304"
+
+
+def test_a_huge_page_takes_no_time() -> None:
+    begin = time.process_time()
+    of_response(500, {}, b"<script" * 300_000)
+    assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize("details", [None, [], "causes", 5, {"causes": "text"}, {"causes": {"a": 1}}, {"causes": [1]}])
+@pytest.mark.parametrize("code", [403, 404, 409, 422, 500])
+def test_details_of_other_types_are_none(site: Any, code: int, details: Any) -> None:
+    api, proxy = site
+    api.refuse("GET", PATH, code, {"message": "no", "reason": "Odd", "details": details})
+    with cluster(proxy) as connection, pytest.raises(ClusterError, match="no"):
+        connection.request("GET", PATH, what="ConfigMap default/a", kind=connection.kind("v1", "ConfigMap"))
+
+
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 99999999999999999999 00:00:00 GMT", "Thu, 99 Jan 0 99:99:99 +9", "x"])
+def test_a_date_of_no_calendar_is_none(site: Any, date: str) -> None:
+    with cluster(site[1]) as connection:
+        connection._note_time(date)
+        assert connection.server_time is None
 
 
 def test_a_message_of_a_namespace_that_ends_passes() -> None:
