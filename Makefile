@@ -12,6 +12,8 @@ ROOT := $(CURDIR)
 VENV := .venv
 BIN := $(ROOT)/$(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := .cache/docs
+DOCS_STAMP := $(DOCS)/venv/.installed
 LINK := .cache/collections/ansible_collections/multicluster/gloo
 
 # INVENTORY=path uses your own clusters; without it the lab is started and used.
@@ -79,9 +81,11 @@ $(LINK):
 venv: $(STAMP) $(LINK) ## create the Python environment in .venv from the locked requirements
 
 .PHONY: requirements
-requirements: ## update requirements.txt from requirements.in (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make requirements" requirements.in -o requirements.txt
+requirements: ## update requirements.txt and .ci/docs/requirements.txt from their .in files (needs uv)
+	for file in requirements .ci/docs/requirements; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	    --custom-compile-command "make requirements" $$file.in -o $$file.txt; \
+	done
 
 # --- the guide -------------------------------------------------------------------------------------------------------
 
@@ -117,6 +121,27 @@ lab-up: venv ## start the lab: real control planes on this machine (ARGS="--set 
 lab-down: venv ## stop the lab and delete its data, except the program cache
 	@$(BIN)/python -m lab down
 
+# --- documentation ---------------------------------------------------------------------------------------------------
+
+$(DOCS_STAMP): .ci/docs/requirements.txt
+	@python=$$($(find_python)); \
+	rm -rf $(DOCS)/venv; \
+	"$$python" -m venv $(DOCS)/venv; \
+	$(DOCS)/venv/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --require-hashes -r $<
+	@touch $@
+
+# A link that leads nowhere and a page in no table of contents are warnings, and warnings are errors. Always built anew, because
+# every page has the table of contents.
+.PHONY: docs
+docs: $(DOCS_STAMP) $(LINK) ## build the documentation as a searchable site in .cache/docs/html
+	@mkdir -p docs/reference
+	@PATH=$(ROOT)/$(DOCS)/venv/bin:$$PATH antsibull-docs collection --use-current --fail-on-error --squash-hierarchy --no-indexes \
+	  --cleanup everything --dest-dir docs/reference multicluster.gloo
+	@rm -rf $(DOCS)/html
+	@$(DOCS)/venv/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir .ci/docs \
+	  --doctree-dir $(DOCS)/doctrees . $(DOCS)/html
+	@echo "open $(DOCS)/html/index.html"
+
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 .PHONY: test test-full lint unit acceptance molecule bench
@@ -145,4 +170,4 @@ bench: venv ## measure cold and warm runs
 .PHONY: clean
 clean: ## stop the lab and remove all generated files, except the program cache
 	@if [ -x $(BIN)/python ] && [ -d "$(LAB_HOME)" ]; then $(BIN)/python -m lab down; fi
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible *.tar.gz
+	rm -rf $(VENV) .cache docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis .ansible *.tar.gz
