@@ -45,6 +45,8 @@ CLUSTERS_SPEC: dict[str, Any] = {
     },
 }
 
+_CHANGES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
+
 
 def connect(params: dict[str, Any], progress: Callable[[str], None] = lambda line: None) -> Cluster:
     """The cluster of a module's common options; use it in a ``with`` statement.
@@ -248,12 +250,15 @@ class Cluster(Transport):
         try:
             for line in filter(bytes.strip, stream):
                 event = from_json(line)
-                if event["type"] == "ERROR":
-                    status = event["object"]
+                change, obj = event["type"], event["object"]
+                if change == "ERROR":
+                    status = obj
                     if status.get("code") == 410:
                         raise Timeout(f"{self.name}: {kind}: watch expired", cluster=self.name, reason="Expired")
                     raise explain(self.name, self.server, what, status, status.get("code", 500))
-                yield event["type"], event["object"]
+                if change not in _CHANGES or not isinstance(obj["metadata"]["resourceVersion"], str):
+                    return
+                yield change, obj
         except (ValueError, LookupError, TypeError, AttributeError):
             # A damaged stream counts as ended: the caller lists and watches again.
             return

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,44 @@ def test_deleting_what_is_not_there_is_no_error(fake: Any) -> None:
     with connect(fake) as cluster:
         assert cluster.delete("v1", "ConfigMap", "a", "default") is False
         assert cluster.delete("gone.example/v1", "Thing", "a") is False
+
+
+DAMAGED = [
+    b"x",
+    b"[" * 100_000,
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"type": "ADDED"}',
+    b'{"type": "ADDED", "object": null}',
+    b'{"type": "ADDED", "object": [1]}',
+    b'{"type": "ADDED", "object": {"kind": "ConfigMap"}}',
+    b'{"type": "MODIFIED", "object": {"metadata": []}}',
+    b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": null}}}',
+    b'{"type": ["DELETED"], "object": {"metadata": {"resourceVersion": "1"}}}',
+    b'{"type": "ERROR", "object": "expired"}',
+    b'{"type": "ERROR", "object": {"code": {}, "message": [], "details": 5}}',
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_a_damaged_line_ends_a_watch(fake: Any, monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
+    """What came before it counts; whoever watches lists again."""
+    good = {"type": "ADDED", "object": {"metadata": {"name": "a", "resourceVersion": "7"}}}
+    lines = [json.dumps(good).encode(), b" ", line, json.dumps(good).encode()]
+    with Cluster(fake[1], "fake", "cluster1") as cluster:
+        monkeypatch.setattr(cluster, "_stream", lambda *_args: Lines(lines))
+        seen: list[Any] = []
+        with suppress(ClusterError):
+            seen.extend(cluster.watch("v1", "ConfigMap", "default"))
+        assert seen == [("ADDED", good["object"])]
+
+
+class Lines(list[bytes]):
+    """A stream."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def test_a_watch_tells_changes_and_can_be_ended_from_outside(fake: Any) -> None:
