@@ -17,6 +17,7 @@ from ansible.cli.doc import DocCLI
 from ansible.cli.inventory import InventoryCLI
 from ansible.cli.playbook import PlaybookCLI
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.gateway.products import PRODUCTS
 from ansible_collections.multicluster.gloo.plugins.module_utils.site import variable_kinds as kinds
 from ansible_collections.multicluster.gloo.plugins.module_utils.site.variables import VARIABLES
 from lab import __main__ as lab
@@ -290,13 +291,15 @@ VARIABLE = re.compile(rf"\b(?:{OWNERS})_[a-z][a-z0-9_]*\b")
 FACTS = set(re.findall(r"^\| `(\w+)`", (REPO / "docs/roles.md").read_text(), re.M))
 #: keys of variables and facts
 KEYS = {"gateway_api", "mesh_id"}
+#: example of a name that causes a warning
+MISSPELLED = {"mesh_namspace"}
 AROUND = kinds.Surroundings(frozenset(["mgmt", "cluster1", "cluster2", "cluster3"]), lambda path: "", lambda path: "")
 
 
 def unknown_variables(text: str) -> set[str]:
     code = inline(text) + [block.text for block in blocks(text)]
     found = {name for each in code for name in VARIABLE.findall(re.sub(r"mesh_\*\w*|\w+\.(yml|md|py)\b", "", each))}
-    return found - set(KINDS) - MODULES - FACTS - KEYS - PLAYBOOKS
+    return found - set(KINDS) - MODULES - FACTS - KEYS - MISSPELLED - PLAYBOOKS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -340,3 +343,56 @@ def test_an_invalid_value_in_an_example_is_found() -> None:
     assert list(wrong_values("```yaml\n- vars: {mesh_layers: {platfrom: use}}\n```\n"))
     examples = [block for page in PAGES for block in blocks(page.read_text()) if block.language == "yaml"]
     assert len([each for block in examples for each in assignments(yaml.safe_load(block.text))]) > 15
+
+
+# -- facts in tables --------------------------------------------------------------------------------------------------
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Cells of the tables below a heading, without marks of code, without headers."""
+    section = re.split(rf"^#+ {heading}$", text, maxsplit=1, flags=re.M)[1]
+    section = re.split(r"^#+ ", section, maxsplit=1, flags=re.M)[0]
+    lines = [line.strip("|").replace("`", "") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")] for line in lines if not line.startswith("---")][1:]
+
+
+def test_the_table_of_product_lines_is_that_of_the_code() -> None:
+    _, *cells = rows((REPO / "docs/product_lines.md").read_text(), "Product lines of the gateway")
+    told = {name: values for name, *values in cells}
+    assert told["default version of the charts"] == [product.version for product in PRODUCTS]
+    assert told["namespace"] == [product.namespace for product in PRODUCTS]
+    assert told["controllerName"] == [product.controllers[0] for product in PRODUCTS]
+    assert told["licence"][2] == "none" and not PRODUCTS[2].license_key
+    assert [value == "yes" for value in told["image sds in its registry"]] == [each.has_sds for each in PRODUCTS]
+
+
+def test_defaults_in_the_table_of_variables_are_those_of_the_roles() -> None:
+    defaults = {
+        name: value
+        for path in (REPO / "roles").glob("*/defaults/main.yml")
+        for name, value in yaml.safe_load(path.read_text()).items()
+    }
+    checked = 0
+    for names, default, _ in rows((REPO / "docs/production.md").read_text(), "Variables to decide"):
+        for name in re.findall(r"\w+", names):
+            value = defaults.get(name)
+            if isinstance(value, dict) and "version" in value:
+                assert default == f"version {value['version']}", name
+            elif isinstance(value, str) and value and "{{" not in value:
+                assert default == value, name
+            else:
+                continue
+            checked += 1
+    assert checked >= 5
+
+
+def test_messages_in_troubleshooting_are_those_of_the_code() -> None:
+    folders = ("plugins", "roles", "playbooks")
+    files = [path for folder in folders for path in (REPO / folder).rglob("*") if path.suffix in (".py", ".yml")]
+    # Text that continues in the next line of the source.
+    source = "\n".join(re.sub(r"\"\s*\n\s*f?\"|\s*\n\s*", " ", path.read_text()) for path in files)
+    source = re.sub(r" +", " ", source)
+    text = (REPO / "docs/troubleshooting.md").read_text()
+    messages = [message for row in rows(text, "Runs of the playbooks") for message in re.findall(r"\*(.+?)\*", row[0])]
+    assert len(messages) >= 4
+    assert [part for message in messages for part in message.split(" ... ") if part not in source] == []
