@@ -306,6 +306,6 @@ def _absolute(source: str, folder: Path) -> str:
     def absolute(part: str) -> Path:
         return folder / Path(os.path.expandvars(part)).expanduser()
 
-    if absolute(source).exists():
+    if os.path.exists(absolute(source)):  # noqa: PTH110 - Path.exists() raises for what is no path
         return str(absolute(source))
     return os.pathsep.join(str(absolute(part)) for part in source.split(os.pathsep) if part.strip())

@@ -11,6 +11,7 @@ certificate from a file only: that is in memory, too, where the system supports 
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import re
 import ssl
@@ -274,9 +275,10 @@ def _parsed(name: str, path: Path, remedy: str) -> Json:
     except FileNotFoundError:
         raise BadKubeconfig(f"{name}: the kubeconfig {path} does not exist. {remedy}", cluster=name) from None
     except (OSError, ValueError) as exc:
-        fault = _read_fault(exc)
+        # What is no path may be the content of a kubeconfig.
+        shown = f"of {len(str(path))} characters" if getattr(exc, "errno", 0) == errno.ENAMETOOLONG else path
         raise BadKubeconfig(
-            f"{name}: the kubeconfig {path} cannot be read: {fault}. Correct it", cluster=name
+            f"{name}: the kubeconfig {shown} cannot be read: {_read_fault(exc)}. Correct it", cluster=name
         ) from None
     return parsed(name, f"the kubeconfig {path}", text, path.absolute().parent)
 

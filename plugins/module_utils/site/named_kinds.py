@@ -141,6 +141,13 @@ def is_http_url(text: str) -> bool:
     return is_url(text) and text.startswith(("http://", "https://")) and bool(urlsplit(text).hostname)
 
 
+KUBECONFIG = text_of(
+    "not a path",
+    "Set the path of a kubeconfig",
+    # Its content, in one line or in base64, is often given instead.
+    lambda text: not text.lstrip().startswith("{") and all(len(part) < 256 for part in re.split("[/:]", text)),
+    secret=True,
+)
 ADDRESS = text_of(
     "not an address",
     "Set an IP address or a host name",

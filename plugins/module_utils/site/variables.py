@@ -212,7 +212,7 @@ VARIABLES: dict[str, dict[str, Kind]] = {
         "routing_wait_timeout": kinds.SECONDS,
     },
     "hosts": {
-        "kubeconfig": Text(todo="Set the path of a kubeconfig"),
+        "kubeconfig": kinds.KUBECONFIG,
         "kube_context": Text(todo="Set the name of a context in the kubeconfig"),
         "cluster_uid": Text(empty=True, null=True, todo="Set the UID of the namespace kube-system"),
         "helm_binary": Program(empty=True, null=True, todo="Set the path of Helm 3.12 or newer"),

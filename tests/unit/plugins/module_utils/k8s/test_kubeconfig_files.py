@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,13 @@ def test_a_name_that_is_too_long_and_a_pipe_are_refused(tmp_path: Path, several:
     for path, says in ((tmp_path / ("x" * 300), "File name too long"), (tmp_path / "pipe", "it is a pipe")):
         with pytest.raises(BadKubeconfig, match=f"cannot be read: {says}"):
             Access("east", _joined(path, path) if several else str(path), "a")
+
+
+def test_the_content_of_a_kubeconfig_in_place_of_a_path_is_not_shown(tmp_path: Path) -> None:
+    content = base64.b64encode(yaml.safe_dump(_kubeconfig("a", "https://a.example", token="canary" * 50)).encode())
+    with pytest.raises(BadKubeconfig, match=r"the kubeconfig of \d+ characters cannot be read: File name") as error:
+        Access("east", content.decode(), "a")
+    assert content.decode()[:20] not in error.value.msg
 
 
 @pytest.mark.parametrize(
