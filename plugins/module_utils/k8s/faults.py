@@ -98,7 +98,8 @@ def of_exception(exc: Exception, *, sent: bool) -> Fault:
     """The fault for an error of the connection; ``sent``: the request had been sent, at least partly."""
     silent = "does not respond: "
     if isinstance(exc, ProxyRefused):
-        return Fault(f"cannot be reached: the proxy refuses: {exc}", sent=False, passing=not exc.lasting)
+        text = f"cannot be reached: the proxy refuses: {_shown(str(exc), 200)}"
+        return Fault(text, sent=False, passing=not exc.lasting)
     if isinstance(exc, ssl.SSLCertVerificationError):
         return Fault(_certificate_fault(exc), sent=False, passing=False)
     if isinstance(exc, TimeoutError):

@@ -14,10 +14,12 @@ import pytest
 
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s import transport
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.client import Cluster
+from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.connection import ProxyRefused
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.errors import ClusterError, Conflict, Unreachable
 from ansible_collections.multicluster.gloo.plugins.module_utils.k8s.faults import (
     Fault,
     json_object,
+    of_exception,
     of_response,
     pause_before_retry,
     repeatable,
@@ -307,6 +309,12 @@ def test_an_answer_that_is_none_is_shown_without_secrets(body: str) -> None:
     with pytest.raises(Fault) as fault:
         json_object(body.encode(), "metadata")
     assert SECRET not in fault.value.text
+
+
+def test_what_a_proxy_says_is_shown_short_and_without_secrets() -> None:
+    refused = ProxyRefused(f"it responds 407 \x1b[2Jtoken={SECRET} {'x ' * 9000}", lasting=True)
+    text = of_exception(refused, sent=False).text
+    assert SECRET not in text and "\x1b" not in text and len(text) < 300
 
 
 def test_a_redirect_to_nowhere_is_told_by_its_code() -> None:
