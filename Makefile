@@ -55,11 +55,12 @@ help: ## show this help
 
 # --- tools -----------------------------------------------------------------------------------------------------------
 
-# Tries each candidate, newest first: a pyenv shim may exist without a Python behind it.
+# Tries each candidate, newest first: a pyenv shim may exist without a Python behind it. Prints the program itself, because
+# the first one on PATH may be that of an environment that is about to be replaced.
 define find_python
 for p in $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.11 python3); do \
-  if "$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
-    echo "$$p"; exit 0; \
+  if "$$p" -c 'import sys, venv, ensurepip; sys.version_info < (3, 11) and sys.exit(1); print(sys._base_executable)' 2>/dev/null; then \
+    exit 0; \
   fi; \
 done; \
 echo "no Python 3.11 or newer with venv found $(if $(PYTHON),(PYTHON=$(PYTHON)),on PATH; name one: make PYTHON=/path/to/python3)" >&2; \
