@@ -275,47 +275,29 @@ def test_any_unguarded_guess_is_found(expression: str, guess: bool) -> None:
     assert bool(unguarded(role)) is guess
 
 
-def play_of_the_mesh(tmp_path: Path, tasks_from: str, variables: dict[str, Any]) -> str:
-    """Output of a failed run of tasks of the role mesh. No cluster is asked: the kubeconfig does not exist."""
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["Install the CRDs and the management server", "Install Istio"])
+def test_a_run_that_starts_in_the_middle_is_refused(tmp_path: Path, task: str) -> None:
+    """What exists in the clusters was not read. No cluster is asked: the kubeconfig does not exist."""
     site = {
         "all": {"vars": {"kubeconfig": str(tmp_path / "none"), "kube_context": "none", "ansible_connection": "local"}},
         "management": {"hosts": {"mgmt": {}}},
-        "workload": {"hosts": {"east": {"mesh_telemetry_address": "192.0.2.1:4317"}}},
+        "workload": {"hosts": {"east": {}}},
     }
-    role = {"name": "multicluster.gloo.mesh", "tasks_from": tasks_from}
-    tasks = [{"ansible.builtin.import_role": role}]
-    play = [{"hosts": "workload", "gather_facts": False, "vars": variables, "tasks": tasks}]
+    play = [{"hosts": "management:workload", "gather_facts": False, "roles": ["multicluster.gloo.mesh"]}]
     for name, content in (("site.yml", site), ("play.yml", play)):
         (tmp_path / name).write_text(yaml.safe_dump(content))
     collections = {"ANSIBLE_COLLECTIONS_PATH": str(REPO / ".cache" / "collections"), "ANSIBLE_HOME": str(tmp_path)}
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "site.yml", "play.yml"],
+        [program, "-i", "site.yml", "play.yml", "--start-at-task", task],
         env={**os.environ, **collections},
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
-    assert done.returncode == 2
-    return " ".join((done.stdout + done.stderr).split())
-
-
-@pytest.mark.slow
-def test_an_unknown_address_ends_the_run_before_the_agent_is_installed(tmp_path: Path) -> None:
-    facts = {"relay_address": "", "relay_service": "server", "telemetry_address": "", "authority": "server.gloo"}
-    layers = {
-        "mgmt": {"platform": {"namespace": "gloo", "facts": facts}},
-        "east": {"agent": {"manage": True, "facts": {"relay_address": ""}}},
-    }
-    shown = play_of_the_mesh(tmp_path, "register", {"__mesh_found": {"layers": layers}})
-    assert "mgmt: Service gloo/server has no known external address" in shown
-    assert "set mesh_relay_address" in shown
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tasks_from", ["prepare", "register", "trust"])
-def test_a_run_that_starts_in_the_middle_is_refused(tmp_path: Path, tasks_from: str) -> None:
-    """As with --start-at-task: what exists in the clusters was not read."""
-    shown = play_of_the_mesh(tmp_path, tasks_from, {})
+    shown = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, shown
     assert "The layers of the clusters are not known: tasks of the role were skipped" in shown
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 
+from ansible_collections.multicluster.gloo.plugins.module_utils.site import mesh_phase
+from ansible_collections.multicluster.gloo.plugins.module_utils.site.mesh_plan import Plan
+
 Json = dict[str, Any]
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "mesh"
 ABSENT: Json = {
+    "release": {"name": "r", "namespace": "gloo-mesh"},
     "state": "absent",
     "reason": "r",
     "manage": True,
@@ -96,6 +101,17 @@ def value(expression: str, site: Json = SITE, host: str = "east", check: bool = 
     return Templar(loader=loader, variables=variables).template(variables[expression])
 
 
+def plan(site: Json = SITE, host: str = "east", **options: Any) -> Plan:
+    """The plan that the role passes to its module."""
+    return mesh_phase.plan_of(value("__mesh_phase", site, host, **options))
+
+
+def initial(layer: str, site: Json = SITE, host: str = "east", **options: Any) -> Json:
+    """The values of a release that is installed."""
+    values: Json = plan(site, host, **options).releases[layer]["initial_values"]
+    return values
+
+
 @pytest.mark.parametrize(
     ("version", "chart"), [("1.27.0", "1.27.0"), ("1.29.2-patch0", "1.29.2"), ("1.30.0-rc.1-patch1", "1.30.0")]
 )
@@ -115,27 +131,27 @@ def test_the_east_west_chart_has_the_upstream_version(version: str, chart: str) 
 )
 def test_a_licence_comes_from_the_key_or_a_secret(facts: Json, options: Json, licensing: Json) -> None:
     site = changed(("mgmt.platform.facts", facts))
-    assert value("__mesh_management_values", site, "mgmt", **options)["licensing"] == licensing
-    fits = value("__mesh_management_checks", site, "mgmt", **options)[0]["fits"]
-    assert fits is bool(licensing or options.get("mesh_management_values"))
+    assert initial("platform", site, "mgmt", **options)["licensing"] == licensing
+    problems = list(plan(site, "mgmt", **options).problems())
+    assert bool(problems) is not bool(licensing or options.get("mesh_management_values"))
 
 
 def test_an_installation_of_others_needs_no_key() -> None:
     for row in (OTHERS, {"state": "adopted", "install": False}):
         site = changed(("mgmt.platform", {key: row[key] for key in ("state", "install")}))
-        assert value("__mesh_management_checks", site, "mgmt", mesh_license_key="")[0]["fits"] is True
+        assert list(plan(site, "mgmt", mesh_license_key="").problems()) == []
 
 
 def test_the_ui_is_not_published() -> None:
-    assert value("__mesh_management_values")["glooUi"]["serviceType"] == "ClusterIP"
+    assert initial("platform", host="mgmt")["glooUi"]["serviceType"] == "ClusterIP"
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_an_address_that_is_not_known_is_in_no_value_that_is_written(check: bool) -> None:
-    values = value("__mesh_agent_values", check=check)
+def test_an_address_that_is_not_known_is_in_no_value_that_is_written() -> None:
+    release = plan().releases["agent"]
+    values = release["initial_values"]
     assert values["glooAgent"]["relay"] == {"authority": "gloo-mesh-mgmt-server.gloo-mesh"}
     assert values["telemetryCollector"] == {}
-    assert "known-after-installation:9900" in str(value("__mesh_agent_check_values", check=check))
+    assert "known-after-installation:9900" in str(release["check_values"])
 
 
 @pytest.mark.parametrize(
@@ -150,19 +166,19 @@ def test_an_address_that_is_not_known_is_in_no_value_that_is_written(check: bool
 )
 def test_the_relay_address_is_that_of_the_server(server: str, agent: str, option: str, address: str) -> None:
     site = changed(("mgmt.platform.facts", {"relay_address": server}), ("east.agent.facts", {"relay_address": agent}))
-    assert (
-        value("__mesh_agent_values", site, mesh_relay_address=option)["glooAgent"]["relay"]["serverAddress"] == address
-    )
-    assert value("__mesh_agent_check_values", site, mesh_relay_address=option)["glooAgent"] == {}
+    release = plan(site, mesh_relay_address=option).releases["agent"]
+    assert release["initial_values"]["glooAgent"]["relay"]["serverAddress"] == address
+    assert release["check_values"]["glooAgent"] == {}
 
 
 def test_names_that_were_found_are_used_in_other_clusters() -> None:
     found = {"state": "external", "manage": False, "install": False, "namespace": "solo", "name": "server"}
     site = changed(("mgmt.platform", found), ("mgmt.platform.facts", {"authority": "server.solo"}))
-    assert value("__mesh_relay_authority", site) == "server.solo"
-    assert value("__mesh_cluster_object", site)["metadata"] == {"name": "east", "namespace": "solo"}
-    assert value("__mesh_root_trust_policy", site)["metadata"]["namespace"] == "solo"
-    env = value("__mesh_extensions", site)["istiod"]["pilot"]["env"]
+    found_plan = plan(site)
+    assert found_plan.releases["agent"]["initial_values"]["glooAgent"]["relay"]["authority"] == "server.solo"
+    assert found_plan.registration["metadata"] == {"name": "east", "namespace": "solo"}
+    assert found_plan.root_trust_policy["metadata"]["namespace"] == "solo"
+    env = json.loads(found_plan.extensions["data"]["values.istiod"])["pilot"]["env"]
     assert env["DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"] == "gloo-mesh,solo"
 
 
@@ -179,9 +195,9 @@ def test_names_that_were_found_are_used_in_other_clusters() -> None:
     ],
 )
 def test_relay_secrets_are_copied_unless_the_user_has_certificates(facts: Json, options: Json, copied: bool) -> None:
-    assert value("__mesh_copy_relay_secrets", changed(("mgmt.platform.facts", facts)), **options) is copied
+    assert plan(changed(("mgmt.platform.facts", facts)), **options).copies_relay_secrets is copied
     agent = ("east.agent", {"state": "adopted", "install": False})
-    assert value("__mesh_copy_relay_secrets", changed(agent), **options) is False
+    assert plan(changed(agent), **options).copies_relay_secrets is False
 
 
 @pytest.mark.parametrize(
@@ -195,7 +211,7 @@ def test_relay_secrets_are_copied_unless_the_user_has_certificates(facts: Json, 
 )
 def test_registrations_of_others_are_not_written(facts: Json, manage: bool, registers: bool) -> None:
     site = changed(("east.agent.facts", facts), ("east.agent", {"manage": manage}))
-    assert value("__mesh_registers", site) is registers
+    assert plan(site).registers is registers
 
 
 @pytest.mark.parametrize(
@@ -203,7 +219,7 @@ def test_registrations_of_others_are_not_written(facts: Json, manage: bool, regi
     [({"uid": "u1"}, {"multicluster.gloo/cluster-uid": "u1"}), ({"uid": ""}, None), ({}, None)],
 )
 def test_a_registration_has_the_uid_of_its_cluster(facts: Json, annotations: Json | None) -> None:
-    metadata = value("__mesh_cluster_object", changed(("east.agent.facts", facts)))["metadata"]
+    metadata = plan(changed(("east.agent.facts", facts))).registration["metadata"]
     assert metadata.get("annotations") == annotations
     assert metadata["namespace"] == "gloo-mesh" and metadata["name"]
 
@@ -242,9 +258,8 @@ def test_the_values_of_the_operators_charts_are_only_those_that_are_needed(
     namespaces: list[str], options: Json, data: Json
 ) -> None:
     site = changed(("east.operator.facts", {"debug_namespaces": namespaces}))
-    written = value("__mesh_extensions_data", site, **options)
-    loader = DataLoader()
-    assert {key: loader.load(text) for key, text in written.items()} == {
+    written = plan(site, **options).extensions["data"]
+    assert {key: json.loads(text) for key, text in written.items()} == {
         f"values.{key}": row for key, row in data.items()
     }
 
@@ -275,17 +290,17 @@ def test_only_what_has_to_trust_a_new_root_is_restarted(trust: Json, istio: Json
         ("east.istio.facts", {"istiods": [ISTIOD], "deployments": ["mesh/istiod"]}),
         ("east.eastwest.facts", {"deployments": ["istio-eastwest/ew"]}),
     )
-    found = value("__mesh_restarts", site, mesh_restart_namespaces=["bookinfo"])
+    found = plan(site, mesh_restart_namespaces=["bookinfo"]).restarts
     assert ["/".join([row["namespace"], *row.get("names", [])]) for row in found] == restarts
     assert all(row.get("with_sidecar") for row in found if "names" not in row)
 
 
 def test_an_east_west_gateway_uses_the_istiod_that_exists() -> None:
     site = changed(("east.istio", EXTERNAL_ISTIO), ("east.istio.facts", {"istiods": [ISTIOD]}))
-    values = value("__mesh_eastwest_values", site)
+    values = initial("eastwest", site)
     assert values["revision"] == "" and "revision" not in values["labels"]
-    assert value("__mesh_eastwest_values")["revision"] == "gloo"
-    assert value("__mesh_istiod", site)["address"] == "istiod.mesh.svc:15012"
+    assert initial("eastwest")["revision"] == "gloo"
+    assert plan(site).istiod["address"] == "istiod.mesh.svc:15012"
 
 
 @pytest.mark.parametrize(
@@ -302,17 +317,16 @@ def test_the_shared_root_is_awaited_only_where_it_is_issued(
     trust: Json, facts: Json, agent: Json, istiods: list[Json], awaits: bool
 ) -> None:
     site = changed(("mgmt.trust", trust), ("mgmt.trust.facts", facts), ("east.agent", agent))
-    assert value("__mesh_awaits_root", site) is awaits
+    assert plan(site).awaits_root is awaits
     without = changed(("east.istio", EXTERNAL_ISTIO), ("east.istio.facts", {"istiods": []}))
-    assert value("__mesh_awaits_root", without) is False
+    assert plan(without).awaits_root is False
 
 
 def test_a_run_without_the_management_host_is_refused_while_something_is_missing_there() -> None:
-    checks = value("__mesh_workload_checks", ansible_play_hosts_all=["east"])
-    [failed] = [row["problem"] for row in checks if not row["fits"]]
+    [failed] = plan(ansible_play_hosts_all=["east"]).problems()
     assert failed.startswith("mgmt lacks platform, workspace, trust (mesh_layers), but is not part of this run")
     complete = changed(*((f"mgmt.{layer}", {"state": "ours"}) for layer in ("platform", "workspace", "trust")))
-    assert all(row["fits"] for row in value("__mesh_workload_checks", complete, ansible_play_hosts_all=["east"]))
+    assert list(plan(complete, ansible_play_hosts_all=["east"], mesh_relay_address="192.0.2.1:9900").problems()) == []
 
 
 def test_only_the_addresses_are_read_again_when_the_management_server_is_installed() -> None:
@@ -321,17 +335,18 @@ def test_only_the_addresses_are_read_again_when_the_management_server_is_install
     again = changed(("mgmt.platform.facts", {"relay_address": "192.0.2.1:9900"}))
     for host in ("mgmt", "east"):
         installed: Json = {"__mesh_installed": {"layers": {"mgmt": again["mgmt"]}}}
-        assert value("__mesh_platform", others, host, **installed)["facts"]["relay_address"] == "192.0.2.1:9900"
-        site = value("__mesh_site", others, host, **installed)
+        found = plan(others, host, **installed)
+        assert found.platform["facts"]["relay_address"] == "192.0.2.1:9900"
+        site = found.site
         assert (site["trust"]["manage"], site["workspace"]["manage"]) == (False, False)
 
 
 def test_namespaces_are_created_only_for_what_is_installed() -> None:
-    names = [each["metadata"]["name"] for each in value("__mesh_namespaces")]
+    names = [each["metadata"]["name"] for each in plan().namespaces]
     assert names == ["gloo-mesh", "istio-system", "istio-eastwest"]
-    assert [each["metadata"]["name"] for each in value("__mesh_namespaces", host="mgmt")] == [
+    assert [each["metadata"]["name"] for each in plan(host="mgmt").namespaces] == [
         "gloo-mesh",
         "gloo-mesh-config",
     ]
     others = changed(*((f"east.{layer}", {"install": False}) for layer in ("agent", "istio", "operator", "eastwest")))
-    assert value("__mesh_namespaces", others) == []
+    assert plan(others).namespaces == []

@@ -129,6 +129,20 @@ def _layers(stage: Stage) -> Json:
     return {"clusters": rows}
 
 
+def _phase(stage: Stage) -> Json:
+    """A workload cluster in which only a namespace is missing; the management cluster is the same."""
+    _absent(stage)
+    used: Json = {"manage": False, "install": False, "state": "external", "name": "", "namespace": "app"}
+    agent = {**used, "install": True, "namespace": "made"}
+    istio: Json = {**used, "facts": {"istiods": [], "deployments": []}}
+    gateway = {**used, "facts": {"deployments": [], "address": ""}}
+    own = {"crds": used, "agent": agent, "operator": used, "istio": istio, "eastwest": gateway}
+    return {
+        "layers": {"fake": own, "mgmt": {"platform": used}},
+        "management": {"host": "mgmt", "kubeconfig": stage.kubeconfig, "context": "fake", "cluster": "fake"},
+    }
+
+
 def _relay(stage: Stage) -> Json:
     stage.put("v1", "namespaces", "", "agents")
     stage.drop(*(("v1", "secrets", "agents", f"relay-{each}") for each in ("root-tls-secret", "identity-token-secret")))
@@ -238,6 +252,7 @@ class Engine:
     once: bool = False
 
 
+REVISION = {"istio_revision": "gloo"}
 REMOVAL: Json = {"drain_timeout": 1, "grace": 0, "wait_timeout": 60}
 ENGINES: dict[str, Engine] = {
     "cluster_info": Engine("apply.cluster_info", {"kinds": ["apps/Deployment"]}),
@@ -259,6 +274,15 @@ ENGINES: dict[str, Engine] = {
         "helm.helm_release", {"name": "edge", "namespace": "app", "state": "absent"}, _noted_release
     ),
     "istiod_info": Engine("istiod.istiod_info", {"strict": False}),
+    "mesh_phase": Engine(
+        "site.mesh_phase",
+        {
+            "phase": "install",
+            "host": "fake",
+            "settings": {"on_conflict": "fail", "wait_timeout": 60, "istio_revision": ""},
+        },
+        _phase,
+    ),
     "relay_secrets": Engine(
         "mesh.relay_secrets",
         {"management_cluster": "fake", "management_namespace": "app", "namespace": "agents", "wait_timeout": 60},
