@@ -123,7 +123,7 @@ BAD_INPUT = (
         (r"{remote}", r"{gateway}", r"(?i)same cluster"),
         inventory=lambda site, hosts: _host(site, hosts, kube_context=site.gateway_cluster),
     ),
-    BadInput("name with underscore", (r"cluster_two", r"(?i)underscore|lower ?case|DNS"), inventory=_renamed),
+    BadInput("name with underscore", (r"cluster_two", r"(?i)underscore|lower[- ]?case|DNS"), inventory=_renamed),
     BadInput(
         "no workload cluster",
         (r"group workload\b.*\bempty",),
