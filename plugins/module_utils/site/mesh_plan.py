@@ -16,13 +16,13 @@ from typing import Any
 
 from ..helm.values import Json, merged
 from ..k8s.fields import dig, mapping
+from ..mesh.parts import EXTENSIONS
 from .identity import UID
+from .layers import DEBUG_NAMESPACES
 
 #: environment variable of istiod that VirtualDestinations require: istiod must not add WorkloadEntries to Services
 #: that select the same labels
 SELECT_WORKLOAD_ENTRIES = "PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES"
-#: environment variable of istiod with the namespaces whose debug requests it accepts
-DEBUG_NAMESPACES = "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"
 _ISTIO_GROUPS = (
     "extensions.istio.io",
     "gateway.networking.k8s.io",
@@ -350,7 +350,7 @@ class Plan:
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "gloo-extensions-config", "namespace": operator["namespace"]},
+            "metadata": {"name": EXTENSIONS, "namespace": operator["namespace"]},
             "data": {f"values.{chart}": json.dumps(values) for chart, values in charts.items()},
         }
 
