@@ -63,29 +63,36 @@ def run(params: dict[str, Any], check: bool, progress: Callable[[str], None]) ->
     plan = plan_of(params)
     if params["phase"] == "plan":
         _refuse(name, [f"{params['host']}: {each}" for each in plan.problems()])
+    published, timeout = plan.published, plan.settings["wait_timeout"]
     done: list[Json] = []
     results: list[Json] = []
     refused: list[str] = []
     for engine, given in list(_steps(plan, params["phase"], check)):
         try:
-            results.append(_call(engine, given, params, check, progress))
+            results.append(_call(engine, given, params, timeout, check, progress))
         except ClusterError as exc:
             if params["phase"] != "check":
-                exc.facts["steps"] = done
+                exc.facts |= _so_far(done, [*results, exc.facts])
                 raise
             refused.append(exc.msg)
             continue
         done.append({key: results[-1][key] for key in ("changed", "msg")})
     _refuse(name, refused)
-    changes = [each["msg"] for each in done if each["changed"]]
     return {
-        "changed": bool(changes),
-        "msg": "\n".join(changes) or f"{name}: nothing to change",
-        "steps": done,
-        "facts": _facts(plan, results),
-        "diff": [each for result in results for each in _as_list(result.get("diff"))],
+        "msg": "\n".join(each["msg"] for each in done if each["changed"]) or f"{name}: nothing to change",
+        **_so_far(done, results),
+        "facts": _with_new_address(published, results),
         "requests": sum(result.get("requests", 0) for result in results),
         "writes": sum(result.get("writes", 0) for result in results),
+    }
+
+
+def _so_far(done: list[Json], results: list[Json]) -> Json:
+    """What a phase has changed, also one that has failed in the middle."""
+    return {
+        "changed": any(result.get("changed") for result in results),
+        "steps": done,
+        "diff": [each for result in results for each in _as_list(result.get("diff"))],
     }
 
 
@@ -97,11 +104,25 @@ def secrets(params: dict[str, Any]) -> set[str]:
     return keys | {text for each in values for text in secret_texts(each)}
 
 
+class _Settings(dict[str, Any]):
+    """The settings of a host, which name the one that is missing."""
+
+    def __init__(self, host: str, settings: Json) -> None:
+        super().__init__(settings)
+        self._host = host
+
+    def __missing__(self, name: str) -> Any:
+        raise Invalid(f"{self._host}: settings lack {name}. Set it to mesh_{name}, a variable of the role mesh")
+
+
 def plan_of(params: dict[str, Any]) -> Plan:
-    """The plan of the cluster."""
-    layers, management = params["layers"], params["management"]
+    """The plan of the cluster. Raises Invalid for hosts without layers."""
+    host, layers, management = params["host"], params["layers"], params["management"]
+    unknown = [each for each in dict.fromkeys((host, management["host"])) if each not in layers]
+    if unknown:
+        raise Invalid(f"{host}: layers lack {' and '.join(unknown)}. Read these clusters with layers_info as well")
     platform = mapping(params.get("platform")) or layers[management["host"]]["platform"]
-    return Plan(params["host"], params["settings"], layers, management, platform)
+    return Plan(host, _Settings(host, params["settings"]), layers, management, platform)
 
 
 def _refuse(cluster: str, problems: list[str]) -> None:
@@ -111,15 +132,14 @@ def _refuse(cluster: str, problems: list[str]) -> None:
 
 
 def _steps(plan: Plan, phase: str, check: bool) -> Iterator[Step]:
-    releases = plan.releases
     if phase == "check":
-        for each in releases.values():
+        for each in plan.releases.values():
             yield "helm_release", {**each, "state": "checked"}
     elif phase == "install":
         yield from _apply(plan, *plan.namespaces)
-        yield from _release(releases, "crds")
+        yield from _release(plan, "crds")
         if plan.is_management:
-            yield from _release(releases, "platform")
+            yield from _release(plan, "platform")
             if plan.platform["manage"] or plan.platform["state"] != "absent":
                 yield _ready(check, plan.server_parts)
     elif plan.is_management:
@@ -134,7 +154,7 @@ def _steps(plan: Plan, phase: str, check: bool) -> Iterator[Step]:
         if plan.own["istio"]["manage"]:
             # Before the operator and istiod, which read it when they are installed. Values that others set stay.
             yield from _apply(plan, plan.extensions, merge_yaml=True, on_conflict="force")
-        yield from _release(releases, "operator")
+        yield from _release(plan, "operator")
         if plan.own["istio"]["manage"]:
             yield from _apply(plan, plan.istio_controller)
             yield _ready(check, plan.istiod_parts)
@@ -143,12 +163,9 @@ def _steps(plan: Plan, phase: str, check: bool) -> Iterator[Step]:
         if plan.awaits_root:
             yield _ready(check, [{"api_version": "v1", "kind": "Secret", **cacerts}])
         if plan.restarts:
-            conflict = "force" if plan.settings["on_conflict"] == "force" else "fail"
-            yield (
-                "workload_restart",
-                {"workloads": plan.restarts, "older_than_secret": cacerts, "on_conflict": conflict},
-            )
-        yield from _release(releases, "eastwest")
+            options = {"older_than_secret": cacerts, "on_conflict": plan.settings["on_conflict"]}
+            yield "workload_restart", {"workloads": plan.restarts, **options}
+        yield from _release(plan, "eastwest")
         if plan.own["eastwest"]["manage"]:
             yield _ready(check, plan.eastwest_parts)
 
@@ -167,14 +184,14 @@ def _registration(plan: Plan, check: bool) -> Iterator[Step]:
     if plan.copies_relay_secrets:
         places = {"management_namespace": platform["namespace"], "namespace": agent["namespace"]}
         yield "relay_secrets", {**places, **{f"management_{name}": value for name, value in there.items()}}
-    yield from _release(plan.releases, "agent")
+    yield from _release(plan, "agent")
     if agent["manage"]:
         yield _ready(check, plan.agent_parts)
 
 
-def _release(releases: dict[str, Json], layer: str) -> Iterator[Step]:
-    if layer in releases:
-        yield "helm_release", releases[layer]
+def _release(plan: Plan, layer: str) -> Iterator[Step]:
+    if layer in plan.releases:
+        yield "helm_release", plan.releases[layer]
 
 
 def _apply(plan: Plan, *definitions: Json, **options: Any) -> Iterator[Step]:
@@ -189,24 +206,22 @@ def _ready(check: bool, parts: list[Json]) -> Step:
 
 
 def _call(
-    name: str, given: Json, params: dict[str, Any], check: bool, progress: Callable[[str], None]
+    name: str, given: Json, params: dict[str, Any], timeout: int, check: bool, progress: Callable[[str], None]
 ) -> dict[str, Any]:
     engine, spec = _ENGINES[name]
-    timeout = params["settings"]["wait_timeout"]
     shared = {**params, "wait_timeout": timeout, "timeout": f"{timeout}s"}
     options = {option: row.get("default") for option, row in spec.items()}
     options |= {option: shared[option] for option in ("wait_timeout", "timeout", "binary_path") if option in spec}
     return engine({**options, **{name: params.get(name) for name in CLUSTER_SPEC}, **given}, check, progress)
 
 
-def _facts(plan: Plan, results: list[Json]) -> Json:
-    """What the role publishes; with the address of a gateway that has just been installed."""
-    found = plan.published
+def _with_new_address(published: Json, results: list[Json]) -> Json:
+    """What the role publishes, with the address of a gateway that has just been installed."""
     records = [each for result in results for each in result.get("objects") or ()]
     services = [each for each in records if each.get("kind") == "Service" and each.get("address")]
-    if "eastwest_address" in found and services:
-        found["eastwest_address"] = services[0]["address"]
-    return found
+    if "eastwest_address" in published and services:
+        return {**published, "eastwest_address": services[0]["address"]}
+    return published
 
 
 def _as_list(diff: Any) -> list[Json]:

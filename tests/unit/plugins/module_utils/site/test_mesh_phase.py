@@ -103,9 +103,14 @@ def run(phase: str, host: str, check: bool = False, settings: Json | None = None
         where, layer = place.split("_")
         record = layers[where][layer]
         layers[where][layer] = {**record, **change, "facts": {**record["facts"], **change.get("facts", {})}}
+    return phase_of(phase, host, {**SETTINGS, **(settings or {})}, layers, check)
+
+
+def phase_of(phase: str, host: str, settings: Json, layers: Json = LAYERS, check: bool = False) -> Json:
+    """A phase with these settings and layers and no others."""
     management = {"host": "mgmt", "kubeconfig": "m", "context": "m", "cluster": "mgmt", "runs": True}
     params = {"kubeconfig": "k", "context": host, "cluster": host, "phase": phase, "host": host, "layers": layers}
-    given = {"settings": {**SETTINGS, **(settings or {})}, "management": management, "binary_path": "helm3"}
+    given = {"settings": settings, "management": management, "binary_path": "helm3"}
     return mesh_phase.run({**params, **given}, check, lambda line: None)
 
 
@@ -218,6 +223,24 @@ def test_all_problems_of_releases_are_told_at_once(calls: Calls, monkeypatch: py
     with pytest.raises(ClusterError) as first:
         run("install", "mgmt")
     assert [each["msg"] for each in first.value.facts["steps"]] == ["objects"]
+    # What a phase has changed before it failed is told as a change.
+    assert first.value.facts["changed"] is True
+    assert first.value.facts["diff"] == [{"before": "", "after": "objects"}]
+
+
+def test_a_missing_setting_or_host_is_named_before_the_first_step(calls: Calls) -> None:
+    for phase in mesh_phase.PHASES:
+        for host in LAYERS:
+            for missing in SETTINGS:
+                del calls[:]
+                given = {name: value for name, value in SETTINGS.items() if name != missing}
+                try:
+                    phase_of(phase, host, given)
+                except Invalid as exc:
+                    assert f"settings lack {missing}" in exc.msg
+                    assert calls == []
+    with pytest.raises(Invalid, match="layers lack west"):
+        phase_of("install", "west", SETTINGS)
 
 
 def test_the_address_of_a_new_gateway_is_published(calls: Calls) -> None:
