@@ -42,6 +42,8 @@ def walk(site: Site, playbook: str, first: int, step: int, variables: Mapping[st
             },
         )
         if run.code == 0:
+            tasks = re.search(r"^tasks: (\d+)$", run.output, re.MULTILINE)
+            assert tasks and first <= int(tasks[1]) < number, f"not killed at task {number}: {tasks and tasks[0]}"
             site.figures.append(f"{len(killed):7d}    runs of {playbook}.yml killed, at task {first} + {step}n")
             return killed
         told = re.search(r"^killed with .*", run.output, re.MULTILINE)
